@@ -1,0 +1,42 @@
+"""Finds a domain by name, "arithmetic", or by dotted path, "my_package.my_module:MyDomain".
+
+A dotted path imports the user's own code: it comes from the configuration, never from a model or a database.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import cast
+
+from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.protocol import Domain
+from curriculum.domains.seed_files import DomainError
+
+_MEMBERS = tuple(name for name in vars(Domain) if not name.startswith("_"))
+
+
+def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domain:
+    """The domain, made with `options` as keyword arguments. DomainError, one line, for whatever goes wrong in it."""
+    maker = ArithmeticDomain if name == "arithmetic" else _imported(name)
+    try:
+        domain = maker(**(options or {}))  # type: ignore[operator]  # a user's class: checked by its members below
+    except DomainError:
+        raise
+    except (TypeError, ValueError, OSError) as error:
+        raise DomainError(f"domain {name}: cannot be made with options {dict(options or {})}: {error}") from None
+    missing = [member for member in _MEMBERS if not hasattr(domain, member)]
+    if missing:
+        raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
+    return cast(Domain, domain)
+
+
+def _imported(path: str) -> object:
+    module_name, separator, attribute = path.partition(":")
+    if not (separator and module_name and attribute.isidentifier()):
+        raise DomainError(f'domain "{path}": give "arithmetic" or a path such as my_package.my_module:MyDomain')
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise DomainError(f'domain "{path}": cannot import {module_name} ({error}): is it on PYTHONPATH?') from None
+    if not callable(getattr(module, attribute, None)):
+        raise DomainError(f'domain "{path}": {module_name} has no class {attribute}')
+    return getattr(module, attribute)

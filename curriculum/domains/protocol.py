@@ -1,0 +1,116 @@
+"""What a domain is: a kind of problem that can be posed, checked exactly, and asked of a solver.
+
+To write your own, make a class with these members and name it in the configuration as `my_package.my_module:MyDomain`;
+`validate_domain` (curriculum/domains/validation.py) then checks it without a model. No base class is needed.
+Left out: feedback in words, and judging by anything but an exact check.
+"""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from store.records import Fate, Origin, Outcome, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A valid problem, before it has an id and a place in the curriculum."""
+
+    text: str  # as shown to the solver, in the domain's normal spelling: "47 + 38"
+    canonical: str  # equal for statements that are the same problem: "+38 +47"
+    family: str  # the domain's class of the problem: "dd+dd"
+    level: int  # the domain's measure of size, >= 1
+    answer: str
+    answer_source: str  # where the answer is from: "executed", "seed" ...
+
+
+class Domain(Protocol):
+    """One kind of problem. Everything here is deterministic, and nothing raises on account of a model's text."""
+
+    @property
+    def name(self) -> str:
+        """Short and stable: it is part of every problem's id."""
+        ...
+
+    @property
+    def solver_examples(self) -> Sequence[tuple[str, str]]:
+        """(question, answer) pairs for few-shot prompts; questions are spelled as `question` spells them."""
+        ...
+
+    @property
+    def escalation_examples(self) -> Sequence[tuple[str, str]]:
+        """(easy, harder) pairs of problem texts for few-shot prompts."""
+        ...
+
+    @property
+    def solver_instruction(self) -> str:
+        """Chat use: what the solver is told, before the question."""
+        ...
+
+    @property
+    def recheck_instruction(self) -> str:
+        """Chat use: what asks for the second look. It must not say whether the first answer was right."""
+        ...
+
+    @property
+    def challenger_instruction(self) -> str:
+        """Chat use: what the challenger is told, before the parent problem."""
+        ...
+
+    def parse(self, text: str) -> Statement | Fate:
+        """A proposal as a statement, or UNPARSED, INVALID or TOO_LARGE. Strict; never raises on any str."""
+        ...
+
+    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
+        """Whether `child` differs from `parent` by nothing that counts."""
+        ...
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        """The verdict on a solver's text (stop string cut) and the answer read from it, None when there is none.
+
+        CORRECT, INCORRECT or UNPARSED; UNJUDGED when the domain cannot tell what is right.
+        """
+        ...
+
+    def question(self, problem: Problem) -> str:
+        """What is put before the solver: "23 + 45 ="."""
+        ...
+
+    def seeds(self) -> Sequence[Statement]:
+        """The problems a run starts from."""
+        ...
+
+    def shown_examples(self) -> Sequence[Statement]:
+        """Every problem that an example shows; these are kept out of the held-out sets."""
+        ...
+
+    def draw(self, rng: random.Random, level: int) -> Statement:
+        """A random problem of this level, or of the nearest lower one that exists: the control without a challenger."""
+        ...
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        """Every member of each evaluation set, one text for each canonical form, in a fixed order."""
+        ...
+
+
+def problem_id_of(domain_name: str, canonical: str) -> str:
+    """16 hex digits: the first 64 bits of sha256 over the domain's name and the canonical form."""
+    return hashlib.sha256(f"{domain_name}\0{canonical}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def problem_of(statement: Statement, domain_name: str, origin: Origin, parent_id: str | None = None) -> Problem:
+    """The problem that a statement states. The same statement has the same id whoever poses it."""
+    return Problem(
+        problem_id=problem_id_of(domain_name, statement.canonical),
+        domain=domain_name,
+        text=statement.text,
+        canonical=statement.canonical,
+        family=statement.family,
+        level=statement.level,
+        answer=statement.answer,
+        answer_source=statement.answer_source,
+        origin=origin,
+        parent_id=parent_id,
+    )

@@ -1,0 +1,47 @@
+"""Reads seed problems from JSONL: one object a line, {"text": "3 + 4"}; empty lines are skipped."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from curriculum.domains.protocol import Statement
+from store.records import Fate
+
+_MAX_LINES = 100_000
+
+
+class DomainError(ValueError):
+    """A domain cannot be used: not found, incomplete, or its seeds are wrong. One line that says what to do."""
+
+
+def read_seeds(path: Path, parse: Callable[[str], Statement | Fate]) -> tuple[Statement, ...]:
+    """The file's statements, in order. DomainError, naming the line, for a bad line or a problem posed twice."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DomainError(f"seeds file {path} cannot be read ({error}): give a JSONL file in UTF-8") from None
+    if len(lines) > _MAX_LINES:
+        raise DomainError(f"seeds file {path} has {len(lines)} lines, the limit is {_MAX_LINES}")
+    statements: dict[str, Statement] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        statement = parse(_text_of(line, f"{path}:{number}"))
+        if isinstance(statement, Fate):
+            raise DomainError(f"{path}:{number}: the domain rejects this seed as {statement}: correct or remove it")
+        if statement.canonical in statements:
+            raise DomainError(f"{path}:{number}: the same problem as an earlier line: remove it")
+        statements[statement.canonical] = statement
+    if not statements:
+        raise DomainError(f"seeds file {path} has no problems: give at least one line such as {{\"text\": \"3 + 4\"}}")
+    return tuple(statements.values())
+
+
+def _text_of(line: str, place: str) -> str:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DomainError(f"{place}: not JSON ({error})") from None
+    if not isinstance(record, dict) or set(record) != {"text"} or not isinstance(record["text"], str):
+        raise DomainError(f'{place}: a seed is {{"text": "..."}} and nothing else')
+    return record["text"]

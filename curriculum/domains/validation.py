@@ -1,0 +1,162 @@
+"""Checks a domain without a model: what `inspect validate-domain` prints. Each check says in one line what it saw."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from curriculum.domains.protocol import Domain, Statement, problem_of
+from store.records import Fate, Origin, Outcome
+
+NASTY_TEXTS = (
+    "", " ", "\n", "\0", "\ud800", "\u202e3 + 4", "\u0663 + \u0664", "\uff13 + \uff14", "3 + 4\n5 + 6", "3 + ", "((((", "1e9 + 1",
+    "0x10 + 1", "__import__('os').system('true')", "3 + 4 # ignore the rules", "9" * 5000, "(" * 5000, "1 + " * 5000 + "1",
+    "nan", "-0", "True", "{}", "%s", "'; DROP TABLE problems; --", "\U0001f600 + 1", "3 \u00d7 4", "a" * 200_000,
+)  # fmt: skip
+_LEVELS = (1, 2, 3, 5, 8)
+_DRAWS_PER_LEVEL = 5
+_REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `detail` says what failed first, or how much was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def validate_domain(domain: Domain) -> list[Check]:
+    """All checks, in a fixed order. A check in which the domain raises has failed; nothing is raised from here."""
+    checks: tuple[tuple[str, Callable[[Domain], str]], ...] = (
+        ("seeds parse to themselves", _seeds_parse),
+        ("canonical forms are stable", _canonicals_are_stable),
+        ("right answers are CORRECT", _right_answers),
+        ("wrong answers are INCORRECT", _wrong_answers),
+        ("parse and judge never raise", _nothing_raises),
+        ("evaluation sets parse", _evaluation_sets_parse),
+        ("evaluation sets have no problem twice", _evaluation_sets_are_distinct),
+        ("draw works and is deterministic", _draw_is_deterministic),
+        ("examples are in no held-out set", _examples_are_not_held_out),
+    )
+    return [_checked(name, check, domain) for name, check in checks]
+
+
+class _FailedError(Exception):
+    """What a check found wrong."""
+
+
+def _checked(name: str, check: Callable[[Domain], str], domain: Domain) -> Check:
+    try:
+        return Check(name, True, check(domain))
+    except _FailedError as failure:
+        return Check(name, False, str(failure))
+    except Exception as error:  # a user's code may raise anything: that is what is being checked
+        return Check(name, False, f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+
+def _seeds_parse(domain: Domain) -> str:
+    seeds = domain.seeds()
+    _hold(len(seeds) > 0, "there are no seeds")
+    for seed in seeds:
+        _hold(domain.parse(seed.text) == seed, f"{seed.text!r} parses to {domain.parse(seed.text)!r}, not to {seed!r}")
+        _hold(seed.level >= 1 and bool(seed.family), f"{seed.text!r} has level {seed.level}, family {seed.family!r}")
+    return f"{len(seeds)} seeds"
+
+
+def _canonicals_are_stable(domain: Domain) -> str:
+    for seed in domain.seeds():
+        again = domain.parse(seed.text)
+        _hold(
+            isinstance(again, Statement) and again.canonical == seed.canonical,
+            f"{seed.text!r} has canonical form {seed.canonical!r}, and parsed again {again!r}",
+        )
+    canonicals = {seed.canonical for seed in domain.seeds()}
+    _hold(len(canonicals) == len(domain.seeds()), "two seeds have the same canonical form")
+    return f"{len(canonicals)} canonical forms"
+
+
+def _right_answers(domain: Domain) -> str:
+    for seed in domain.seeds():
+        problem = problem_of(seed, domain.name, Origin.SEED)
+        for text in (seed.answer, f" {seed.answer}"):
+            outcome, answer = domain.judge(problem, text)
+            _hold(outcome is Outcome.CORRECT and answer is not None, f"{seed.text!r}: {text!r} is judged {outcome}")
+        _hold(seed.text in domain.question(problem), f"the question of {seed.text!r} does not show it")
+    return f"{len(domain.seeds())} answers"
+
+
+def _wrong_answers(domain: Domain) -> str:
+    """The answers of other seeds stand for wrong ones, so that the check works for answers that are not numbers."""
+    tried = 0
+    for seed in domain.seeds():
+        problem = problem_of(seed, domain.name, Origin.SEED)
+        others = {other.answer for other in domain.seeds() if other.answer != seed.answer}
+        wrong = sorted(others) + ([str(int(seed.answer) + 1)] if seed.answer.isascii() and seed.answer.isdigit() else [])
+        for text in wrong:
+            outcome, _ = domain.judge(problem, text)
+            _hold(outcome is Outcome.INCORRECT, f"{seed.text!r}: {text!r} is judged {outcome}")
+            tried += 1
+        outcome, answer = domain.judge(problem, "")
+        _hold(outcome is Outcome.UNPARSED and answer is None, f"{seed.text!r}: an empty text is judged {outcome}")
+    _hold(tried > 0, "no wrong answer to try: give seeds with different answers")
+    return f"{tried} answers"
+
+
+def _nothing_raises(domain: Domain) -> str:
+    seed = domain.seeds()[0]
+    problem = problem_of(seed, domain.name, Origin.SEED)
+    for text in NASTY_TEXTS:
+        parsed = domain.parse(text)
+        _hold(isinstance(parsed, Statement) or parsed in _REJECTIONS, f"{text[:40]!r} parses to {parsed!r}")
+        outcome, _ = domain.judge(problem, text)
+        _hold(isinstance(outcome, Outcome), f"{text[:40]!r} is judged {outcome!r}")
+    return f"{len(NASTY_TEXTS)} hostile texts"
+
+
+def _evaluation_sets_parse(domain: Domain) -> str:
+    sets = domain.evaluation_sets()
+    _hold(bool(sets) and all(len(members) >= 2 for members in sets.values()), "a set with fewer than 2 members, or none")
+    for name, members in sets.items():
+        for member in members:
+            _hold(domain.parse(member.text) == member, f"{name}: {member.text!r} parses to {domain.parse(member.text)!r}")
+    return ", ".join(f"{name} {len(members)}" for name, members in sets.items())
+
+
+def _evaluation_sets_are_distinct(domain: Domain) -> str:
+    place: dict[str, str] = {}
+    for name, members in domain.evaluation_sets().items():
+        for member in members:
+            _hold(member.canonical not in place, f"{member.text!r} of {name} is also in {place.get(member.canonical)}")
+            place[member.canonical] = name
+    return f"{len(place)} members"
+
+
+def _draw_is_deterministic(domain: Domain) -> str:
+    for level in _LEVELS:
+        first, second = (
+            [domain.draw(random.Random(f"validate/{level}"), level) for _ in range(_DRAWS_PER_LEVEL)] for _ in range(2)
+        )
+        _hold(first == second, f"level {level}: the same generator draws {first[0].text!r} and {second[0].text!r}")
+        for drawn in first:
+            _hold(domain.parse(drawn.text) == drawn, f"level {level}: {drawn.text!r} parses to {domain.parse(drawn.text)!r}")
+    return f"levels {', '.join(map(str, _LEVELS))}"
+
+
+def _examples_are_not_held_out(domain: Domain) -> str:
+    """HeldOut leaves out what `shown_examples` names, so every example must be named there."""
+    shown = {statement.canonical for statement in domain.shown_examples()}
+    texts = [text for pair in domain.escalation_examples for text in pair]
+    for text in texts:
+        parsed = domain.parse(text)
+        _hold(isinstance(parsed, Statement), f"the example {text!r} parses to {parsed!r}")
+        _hold(isinstance(parsed, Statement) and parsed.canonical in shown, f"shown_examples() lacks {text!r}")
+    for question, _ in domain.solver_examples:
+        known = any(domain.question(problem_of(each, domain.name, Origin.SEED)) == question for each in domain.shown_examples())
+        _hold(known, f"shown_examples() lacks the problem of {question!r}")
+    return f"{len(shown)} examples"
+
+
+def _hold(condition: bool, failure: str) -> None:
+    if not condition:
+        raise _FailedError(failure)

@@ -1,0 +1,131 @@
+"""The only place that runs text a model wrote: one expression in, one integer out, by pydantic-monty.
+
+Monty is an interpreter of its own in a worker process: the guest has no host memory, files, network or clock to reach,
+and every run has limits of time, memory and recursion. The guest returns a value and nothing else; comparing it with
+an answer is the host's work, so that nothing the guest does can forge a verdict (reliability.md 2.2, lesson 1).
+Left out: programs with inputs, and a second tier with full Python.
+
+The pool starts at the first evaluation. Its event loop does not survive a fork (in the child it hangs, and the
+parent may crash), so a process forked from one that has already evaluated is refused; forking earlier is fine.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydantic_monty import Monty, MontyCrashedError, MontyError, OSPolicy, ResourceLimits
+
+MAX_SOURCE_CHARS = 500
+MAX_RESULT_BITS = 256
+_BATCH_SIZE = 256
+_LIMITS: ResourceLimits = {
+    "max_feed_duration_secs": 1.0,
+    "max_turn_duration_secs": 1.0,
+    "max_memory": 16 * 2**20,
+    "max_recursion_depth": 100,
+    "max_suspensions": 1,
+    "max_total_sleep_secs": 0.0,
+}
+_OS_POLICY: OSPolicy = {"sleep": "zero", "random_start": {"seed": 0}, "process_time": "zero"}
+# Without commas, brackets, names or line ends, so that joining such sources in one list cannot change any of them.
+_BATCHABLE = re.compile(r"[0-9][0-9 +\-*]*")
+
+_pool: Monty | None = None
+_pool_pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFailure:
+    """Why a source has no integer value, in one line."""
+
+    reason: str
+
+
+class SandboxForkError(RuntimeError):
+    """The sandbox was used in a process before that process was forked."""
+
+
+class _NoValueError(Exception):
+    """Carries a SandboxFailure past the cache, so that only values are remembered and a failure may be tried again."""
+
+
+def evaluate_expression(source: str) -> int | SandboxFailure:
+    """The integer value of `source`; anything else (an error, a limit, a bool, a float) is a SandboxFailure.
+
+    Values are cached by source. Raises SandboxForkError only (see above); never on account of the source.
+    """
+    if len(source) > MAX_SOURCE_CHARS:
+        return SandboxFailure(f"source has {len(source)} characters, the limit is {MAX_SOURCE_CHARS}")
+    try:
+        return _cached_value(source)
+    except _NoValueError as failure:
+        return SandboxFailure(str(failure))
+
+
+def evaluate_expressions(sources: Sequence[str]) -> list[int | SandboxFailure]:
+    """As `evaluate_expression` for each, in order; plain arithmetic goes to the worker many at a time, uncached."""
+    values: list[int | SandboxFailure] = []
+    for start in range(0, len(sources), _BATCH_SIZE):
+        values += _batch(sources[start : start + _BATCH_SIZE])
+    return values
+
+
+def _batch(sources: Sequence[str]) -> list[int | SandboxFailure]:
+    if all(len(source) <= MAX_SOURCE_CHARS and _BATCHABLE.fullmatch(source) for source in sources):
+        try:
+            results = _run("[" + ", ".join(sources) + "]")
+            if isinstance(results, list) and len(results) == len(sources):
+                return [_checked(result) for result in results]
+        except _NoValueError:
+            pass  # one bad source fails its batch: find out which, one by one
+    return [evaluate_expression(source) for source in sources]
+
+
+@lru_cache(maxsize=65536)
+def _cached_value(source: str) -> int:
+    return _checked(_run(source))
+
+
+def _checked(result: object) -> int:
+    if type(result) is not int:  # a bool is an int to isinstance
+        raise _NoValueError(f"the result is a {type(result).__name__}, not an int")
+    if result.bit_length() > MAX_RESULT_BITS:
+        raise _NoValueError(f"the result has {result.bit_length()} bits, the limit is {MAX_RESULT_BITS}")
+    return result
+
+
+def _run(source: str) -> object:
+    pool = _started_pool()
+    try:
+        try:
+            return _feed(pool, source)
+        except MontyCrashedError:  # the pool has replaced the worker; a worker killed from outside deserves one more
+            return _feed(pool, source)
+    except (MontyError, TimeoutError) as error:
+        line = " ".join(str(error).split())
+        raise _NoValueError(f"{type(error).__name__}: {line[:200]}") from None
+
+
+def _feed(pool: Monty, source: str) -> object:
+    with pool.checkout(limits=_LIMITS, os_policy=_OS_POLICY) as session:
+        result: object = session.feed_run(source, print_callback=_discard)
+        return result
+
+
+def _discard(stream: str, text: str) -> None:
+    """What a guest prints goes nowhere."""
+
+
+def _started_pool() -> Monty:
+    global _pool, _pool_pid
+    if _pool is None:
+        pool = Monty(min_processes=1, max_processes=1, request_timeout=5.0, checkout_timeout=30.0)
+        pool.__enter__()
+        _pool, _pool_pid = pool, os.getpid()
+    elif _pool_pid != os.getpid():
+        raise SandboxForkError(
+            f"process {_pool_pid} used the sandbox before it forked this one: fork before the first evaluation"
+        )
+    return _pool

@@ -1,0 +1,41 @@
+"""The curriculum's numbers, in one validated record. Shares and rates are in [0, 1]; steps and versions are counts."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class CurriculumSettings:
+    """ValueError, naming the field, for an impossible value."""
+
+    forgetting: float = 0.9  # what a past observation is still worth, per policy version
+    band_low: float = 0.1  # replays are drawn from problems whose first-try pass rate is at least this
+    band_high: float = 0.9  # and at most this
+    parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
+    min_new_share: float = 0.25  # at least this share of a step's problems is the challenger's new ones, if it has them
+    max_new_share: float = 0.7  # and at most this
+    min_learnability: float = 0.25  # a new problem predicted below this 4p(1-p) is taken only to explore
+    exploration_share: float = 0.15  # share of the new problems that may come from families hardly seen yet
+    max_family_share: float = 0.34  # no family gives more than this share of a step's parents or new problems
+    mastered_share: float = 0.2  # usual share of a step for families once mastered; moves from half to 1.5 times this
+    staleness_weight: float = 0.3  # rho: weight of staleness beside learnability when replays are drawn
+    bank_delay: int = 4  # steps before a group with a single success is tried again, with twice the attempts
+    reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
+    max_candidates: int = 1024  # problems looked at per draw: bounds a step's work whatever the size of the store
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int or field.type == "int":
+                _require(type(value) is int and value >= 1, field.name, value, "an integer of at least 1")
+            else:
+                _require(isinstance(value, int | float) and 0 <= value <= 1, field.name, value, "a number from 0 to 1")
+        _require(0 < self.forgetting <= 1, "forgetting", self.forgetting, "above 0 and at most 1")
+        _require(self.band_low < self.band_high, "band_low", self.band_low, "below band_high")
+        _require(self.min_new_share <= self.max_new_share, "min_new_share", self.min_new_share, "at most max_new_share")
+        _require(self.max_family_share > 0, "max_family_share", self.max_family_share, "above 0")
+        _require(self.mastered_share <= 0.5, "mastered_share", self.mastered_share, "at most 0.5")
+
+
+def _require(condition: bool, name: str, value: object, wanted: str) -> None:
+    if not condition:
+        raise ValueError(f"curriculum.{name} is {value!r}: it must be {wanted}")

@@ -1,0 +1,40 @@
+"""What a role may ask for, and what it is sent back: plain records, no engine behind them."""
+
+from dataclasses import dataclass
+
+from store.records import Completion
+
+NodeId = int  # a node of the token tree (roles/tree.py): its path from the root is the context
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """temperature >= 0 (0 is greedy); at most max_tokens tokens; any token whose text contains a stop string ends it."""
+
+    temperature: float
+    max_tokens: int
+    stop: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Append `prompt` below `parent` (None: the root) and sample `n` completions.
+
+    `key` is what randomness is derived from (role, item, attempt, turn ...); the driver adds the run's seed and the
+    policy version. `label` names the (role, turn) that the sampled tokens belong to, e.g. "solver/0".
+    """
+
+    parent: NodeId | None
+    prompt: str
+    n: int
+    params: SamplingParams
+    key: tuple[str | int, ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One completion and the node of its last token."""
+
+    node: NodeId
+    completion: Completion

@@ -1,0 +1,118 @@
+"""The token tree: everything that is said in a step, every token once.
+
+A node is one token below its parent; a node's path from the root is the context that produced it, and its id is
+its index. Text that begins alike shares nodes by construction: a role's instruction in front of every problem, a
+problem in front of its group of attempts, two attempts that happen to say the same. Several texts without a common
+beginning hang below one empty root, `ROOT`, so that a step's forest is one tree.
+
+Ids are the truth: nothing here knows text. Node ids only grow, a parent's id is smaller than its children's, and
+nodes are never removed: an engine may index its keys and values by node id.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+ROOT = -1
+CONTEXT = ""  # the label of a token that was given, not sampled
+
+
+@dataclass(slots=True)
+class Tree:
+    """Growing arrays over nodes (`array`, so that numpy copies them at memory speed).
+
+    `merge=False` gives every sampled completion nodes of its own (given tokens are shared all the same).
+
+    Example: the prompt [5, 6] with completions [7, 8], [7, 9] and [7, 8] again is five nodes:
+
+        5 - 6 - 7 - 8      and the third completion ends on the same node as the first.
+                 \\- 9
+    """
+
+    merge: bool = True
+    parents: array[int] = field(default_factory=lambda: array("q"))
+    tokens: array[int] = field(default_factory=lambda: array("q"))
+    depths: array[int] = field(default_factory=lambda: array("q"))  # tokens above; the position fed to the model
+    labels: list[str] = field(default_factory=list)  # CONTEXT, or the (role, turn) that sampled the token
+    logprobs: array[float] = field(default_factory=lambda: array("d"))  # the sampler's; 0.0 for context
+    _children: dict[tuple[int, int, str], int] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    def extend(self, parent: int, tokens: Iterable[int]) -> int:
+        """Hang given `tokens` below `parent`, reusing nodes that are there; returns the last one's id."""
+        node = parent
+        for token in tokens:
+            key = (node, token, CONTEXT)
+            child = self._children.get(key)
+            if child is None:
+                child = self._children[key] = self._append(node, token, CONTEXT, 0.0)
+            node = child
+        return node
+
+    def sampled(self, parent: int, tokens: Sequence[int], logprobs: Sequence[float], label: str) -> int:
+        """Hang a sampled completion below `parent`; returns its last node.
+
+        Identical beginnings merge (unless `merge` is off); the first sampler's log-probability stands for all.
+        """
+        node = parent
+        for token, logprob in zip(tokens, logprobs, strict=True):
+            key = (node, token, label)
+            child = self._children.get(key) if self.merge else None
+            if child is None:
+                child = self._append(node, token, label, logprob)
+                self._children.setdefault(key, child)
+            node = child
+        return node
+
+    def path(self, node: int) -> list[int]:
+        """Node ids from the root's child to `node`; empty for ROOT."""
+        nodes = []
+        while node != ROOT:
+            nodes.append(node)
+            node = self.parents[node]
+        nodes.reverse()
+        return nodes
+
+    def tail(self, node: int, length: int) -> list[int]:
+        """The last `length` nodes of the path to `node`, in order: the tokens of a completion that ends there."""
+        nodes = []
+        for _ in range(length):
+            nodes.append(node)
+            node = self.parents[node]
+        nodes.reverse()
+        return nodes
+
+    def _append(self, parent: int, token: int, label: str, logprob: float) -> int:
+        self.parents.append(parent)
+        self.tokens.append(token)
+        self.depths.append(0 if parent == ROOT else self.depths[parent] + 1)
+        self.labels.append(label)
+        self.logprobs.append(logprob)
+        return len(self.parents) - 1
+
+
+def depth_first(parents: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """One walk over a forest given by `parents` (ROOT or a smaller index): (order, tin, tout).
+
+    `order` lists nodes parents first and each subtree in one run; node k is an ancestor of q, or q itself,
+    exactly when tin[k] <= tin[q] < tout[k].
+    """
+    children: list[list[int]] = [[] for _ in parents]
+    roots = []
+    for node, parent in enumerate(parents):
+        (roots if parent == ROOT else children[parent]).append(node)
+    order: list[int] = []
+    tin, tout = [0] * len(parents), [0] * len(parents)
+    stack = list(reversed(roots))
+    while stack:
+        node = stack.pop()
+        tin[node] = len(order)
+        order.append(node)
+        stack.extend(reversed(children[node]))
+    for node in reversed(order):
+        tout[node] = max([tin[node] + 1, *(tout[child] for child in children[node])])
+    return order, tin, tout

@@ -1,0 +1,42 @@
+"""Rewrite the exact pins in pyproject.toml: `python scripts/pin.py`.
+
+A lock file records the addresses of registries, so it is not committed. The versions it resolves are: this script
+asks uv for a fresh resolution without the old pins, and writes every package, transitive ones too, under
+`[tool.uv] constraint-dependencies`. `HELD` lists what must not move with the newest release, each with its reason.
+"""
+
+import pathlib
+import re
+import subprocess
+
+HELD = {"torch": "2.13.0"}  # the release that vLLM's current wheels are built for
+
+PYPROJECT = pathlib.Path(__file__).resolve().parent.parent / "pyproject.toml"
+BLOCK = re.compile(r"^constraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL)
+
+
+def main() -> None:
+    held = "".join(f'    "{name}=={version}",\n' for name, version in HELD.items())
+    _write(held)
+    subprocess.run(["uv", "lock", "--upgrade", "--quiet"], cwd=PYPROJECT.parent, check=True)
+    exported = subprocess.run(
+        ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-annotate", "--no-header", "--quiet"],
+        cwd=PYPROJECT.parent, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    pins = [line.strip() for line in exported.splitlines() if "==" in line]
+    _write("".join(f'    "{pin}",\n' for pin in pins))
+    print(f"pinned {len(pins)} packages in {PYPROJECT.name}")
+
+
+def _write(lines: str) -> None:
+    text = PYPROJECT.read_text()
+    block = f"constraint-dependencies = [\n{lines}]\n"
+    if BLOCK.search(text):
+        text = BLOCK.sub(lambda _: block, text)
+    else:
+        text = text.replace("[tool.uv]\n", f"[tool.uv]\n{block}", 1)
+    PYPROJECT.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

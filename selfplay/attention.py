@@ -1,0 +1,137 @@
+"""Attention over a path plan, as a Hugging Face attention function named `selfplay_paths`.
+
+The model's own code makes queries, keys and values (projections, norms, rotary positions) for N packed tokens; this
+function replaces only the product between them. It works for any decoder whose attention goes through
+transformers' attention interface; selfplay/policy.py checks at start that the numbers agree and says so if not.
+
+Scores and softmax are fp32 whatever the model's dtype, so that the order of packing moves log-probabilities less.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from selfplay.paths import Bucket, PathPlan
+
+NAME = "selfplay_paths"
+
+
+@dataclass(slots=True)
+class KeyValues:
+    """Keys and values by node, per layer: what a sampler remembers of the tree. Grows by doubling."""
+
+    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+    def write(self, layer: int, nodes: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store rows [N, Hkv * D] at `nodes`; returns the whole buffers."""
+        needed = int(nodes.max()) + 1
+        for store, rows in ((self.keys, key), (self.values, value)):
+            buffer = store.get(layer)
+            if buffer is None or buffer.shape[0] < needed:
+                grown = rows.new_zeros(max(needed, 2 * (0 if buffer is None else buffer.shape[0])), rows.shape[1])
+                if buffer is not None:
+                    grown[: buffer.shape[0]] = buffer
+                store[layer] = buffer = grown
+            buffer[nodes] = rows
+        return self.keys[layer], self.values[layer]
+
+
+@dataclass(slots=True)
+class Pass:
+    """One forward pass: its plan and, for a sampler, the memory that it reads and extends."""
+
+    plan: PathPlan
+    memory: KeyValues | None = None
+    nodes: Tensor | None = None  # [N] node of each token in `memory`
+
+
+_current: ContextVar[Pass] = ContextVar("selfplay_path_pass")
+
+
+@contextmanager
+def attending(current: Pass) -> Iterator[None]:
+    """Run the model (and its backward pass, which may recompute it) under `current`."""
+    token = _current.set(current)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class _GatherRows(torch.autograd.Function):
+    """rows[index], with a backward pass that sums in fp32 (a header's key is read by hundreds of rows)."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.num_rows, ctx.dtype = rows.shape[0], rows.dtype
+        return rows.index_select(0, index.reshape(-1)).view(*index.shape, rows.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (index,) = ctx.saved_tensors
+        summed = torch.ops.aten.embedding_dense_backward(grad.float().contiguous(), index, ctx.num_rows, -1, False)
+        return summed.to(ctx.dtype), None
+
+
+def path_attention(
+    module: nn.Module,
+    query: Tensor,  # [1, H, N, D]
+    key: Tensor,  # [1, Hkv, N, D]
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it."""
+    current = _current.get()
+    num_heads, head_dim = query.shape[1], query.shape[3]
+    num_kv_heads = key.shape[1]
+    queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
+    if current.memory is not None:
+        assert current.nodes is not None and isinstance(module.layer_idx, int)
+        keys, values = current.memory.write(module.layer_idx, current.nodes, keys, values)
+    scale = head_dim**-0.5 if scaling is None else scaling
+    outputs = []
+    for i, bucket in enumerate(current.plan.buckets):
+        mask = current.plan.mask(i, sliding_window, torch.float32)
+        grid = _attend(bucket, queries, keys, values, mask, num_kv_heads, head_dim, scale, softcap)
+        outputs.append(grid.reshape(-1, num_heads * head_dim))
+    rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    return _GatherRows.apply(rows, current.plan.output_index).view(1, -1, num_heads, head_dim), None
+
+
+def _attend(
+    bucket: Bucket, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
+    num_kv_heads: int, head_dim: int, scale: float, softcap: float | None,
+) -> Tensor:  # fmt: skip
+    """[R, Q, H * D] outputs of one bucket; queries of one key head are stacked, so keys are never repeated."""
+    q = _GatherRows.apply(queries, bucket.query_index)
+    k = _GatherRows.apply(keys, bucket.key_index)
+    v = _GatherRows.apply(values, bucket.key_index)
+    num_rows, num_queries, width = q.shape
+    groups = width // (num_kv_heads * head_dim)
+    q = q.view(num_rows, num_queries, num_kv_heads, groups, head_dim).permute(0, 2, 3, 1, 4)  # [R, Hkv, g, Q, D]
+    q = q.reshape(num_rows, num_kv_heads, groups * num_queries, head_dim)
+    k = k.view(num_rows, -1, num_kv_heads, head_dim).transpose(1, 2)  # [R, Hkv, L, D]
+    v = v.view(num_rows, -1, num_kv_heads, head_dim).transpose(1, 2)
+    scores = (q @ k.transpose(2, 3)).float() * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.view(num_rows, num_kv_heads, groups, num_queries, -1) + mask
+    weights = scores.softmax(-1).to(v.dtype).view(num_rows, num_kv_heads, groups * num_queries, -1)
+    out = (weights @ v).view(num_rows, num_kv_heads, groups, num_queries, head_dim)
+    return out.permute(0, 3, 1, 2, 4).reshape(num_rows, num_queries, width)
+
+
+AttentionInterface.register(NAME, path_attention)

@@ -1,0 +1,72 @@
+"""The padded way to sample: one row for every sample, left-padded prompts, the model's own attention and cache.
+
+The fallback for models that `Policy.check_paths` finds unable to run on trees, and the side that the tree is
+measured against. It draws from the same random streams, so it says the same up to rounding.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from roles.requests import Sampled
+from roles.tree import Tree
+from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.sampling import choose, say_chosen, speakers
+from selfplay.policy import Policy
+from store.records import Completion
+
+MAX_ROWS_OF_LOGITS = 256
+
+
+class FlatEngine:
+    """Samples without sharing anything between rows or calls."""
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        self.tokens = TokenCount()
+        self._policy = policy
+        self._seed = seed
+
+    def load(self, version: int) -> None:
+        """Nothing is kept between calls."""
+        assert version == self._policy.version, (version, self._policy.version)
+
+    @torch.no_grad()
+    def sample(
+        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+    ) -> list[list[Sampled]]:
+        """See `Engine.sample`. All draws of one call share a temperature."""
+        if len({draw.params.temperature for draw in draws}) > 1:
+            raise ValueError("one engine call samples at one temperature; split the draws")
+        groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
+        rows = [speaker for group in groups for speaker in group]
+        ids, mask = _left_padded([[tree.tokens[n] for n in tree.path(s.draw.node)] for s in rows], self._policy.device)
+        cache, seen = DynamicCache(), mask
+        live = rows
+        while live:
+            positions = (seen.cumsum(-1) - 1).clamp_(min=0)[:, -ids.shape[1] :]
+            hidden = self._policy.cached_hidden(ids, seen, positions, cache)[:, -1]
+            self.tokens.computed += ids.numel()
+            open_rows = [i for i, speaker in enumerate(rows) if speaker.finish is None]
+            for start in range(0, len(open_rows), MAX_ROWS_OF_LOGITS):
+                part = open_rows[start : start + MAX_ROWS_OF_LOGITS]
+                choose(self._policy.head.logits(hidden[part]), [[rows[i]] for i in part])
+            live = say_chosen(tree, live)
+            ids = torch.tensor([[speaker.ids[-1]] for speaker in rows], device=self._policy.device)
+            seen = torch.cat([seen, torch.ones_like(ids)], dim=1)
+        for speaker in rows:
+            self.tokens.flat += tree.depths[speaker.node] + 1
+        version = self._policy.version
+        return [[s.sampled(self._policy.tokenizer, version) for s in group] for group in groups]
+
+
+def _left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """[B, L] ids and [B, L] mask, 1 where a row has a token."""
+    length = max(map(len, rows))
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    mask = torch.zeros(len(rows), length, dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, length - len(row) :] = torch.tensor(row)
+        mask[i, length - len(row) :] = 1
+    return ids.to(device), mask.to(device)

@@ -1,0 +1,55 @@
+"""What every engine answers to: sample completions below nodes of a token tree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from roles.requests import Sampled, SamplingParams
+from roles.tree import Tree
+from store.records import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Sample `n` completions below `node`. Sample i draws from the random stream of (seed, *key, i, version)."""
+
+    node: int
+    n: int
+    params: SamplingParams
+    key: tuple[str | int, ...]
+    label: str
+
+
+@dataclass(slots=True)
+class TokenCount:
+    """Tokens that went through the model, and tokens a flat batch of the same work would have needed.
+
+    `flat` counts root to leaf for every sample, without padding; `computed` counts what really ran.
+    """
+
+    computed: int = 0
+    flat: int = 0
+
+    def add(self, computed: int, flat: int) -> None:
+        self.computed += computed
+        self.flat += flat
+
+
+class Engine(Protocol):
+    """Holds keys and values for one tree at a time; forgets them when the tree or the weights change."""
+
+    tokens: TokenCount
+
+    def sample(
+        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+    ) -> list[list[Sampled]]:
+        """One batched call: completions for every draw, in order; the tree grows by what was said.
+
+        With a `script` (every completion of the call, in order) nothing is drawn: the call is run as it was, so
+        that tree, keys and values are what they were before a crash, bit for bit.
+        """
+        ...
+
+    def load(self, version: int) -> None:
+        """New weights are in the policy: drop what was computed with the old ones."""
+        ...

@@ -1,0 +1,129 @@
+"""From logits to tokens: keyed random numbers, inverse-CDF draws, stop tokens. Shared by all engines."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from roles.requests import Sampled
+from roles.tree import Tree
+from selfplay.engine.protocol import Draw
+from store.records import Completion, Finish
+
+
+def uniforms(seed: int, key: Sequence[str | int], version: int, count: int) -> np.ndarray:
+    """[count] float64 in [0, 1): the random stream of one sample, a pure function of its key (design.md 4)."""
+    digest = hashlib.sha256(repr((seed, *key, version)).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(count)
+
+
+@cache
+def _token_texts(tokenizer: Any) -> list[str]:
+    return [tokenizer.decode([i]) for i in range(len(tokenizer))]
+
+
+@cache
+def stop_tokens(tokenizer: Any, stop: tuple[str, ...]) -> frozenset[int]:
+    """Ids that end a completion: those whose text contains a stop string, and the end-of-sequence token."""
+    stops = {i for i, text in enumerate(_token_texts(tokenizer)) if any(s in text for s in stop)}
+    if tokenizer.eos_token_id is not None:
+        stops.add(tokenizer.eos_token_id)
+    return frozenset(stops)
+
+
+@dataclass(slots=True)
+class Speaker:
+    """One sample while it grows. With a `script` it repeats a completion that was committed before a crash."""
+
+    draw: Draw
+    randoms: np.ndarray  # [max_tokens]
+    stops: frozenset[int]
+    node: int
+    script: Completion | None = None
+    chosen: tuple[int, float] = (0, 0.0)
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish: Finish | None = None
+
+    def say(self, tree: Tree) -> None:
+        """Append the chosen (or scripted) token, to the tree as well, and see whether it ends the completion."""
+        if self.script is not None:
+            at = len(self.ids)
+            self.chosen = (self.script.ids[at], self.script.logprobs[at])
+        token, logprob = self.chosen
+        self.ids.append(token)
+        self.logprobs.append(logprob)
+        self.node = tree.sampled(self.node, (token,), (logprob,), self.draw.label)
+        if token in self.stops:
+            self.finish = Finish.STOP
+        elif len(self.ids) == self.draw.params.max_tokens:
+            self.finish = Finish.LENGTH
+
+    def sampled(self, tokenizer: Any, version: int) -> Sampled:
+        """The finished completion. Its text is decoded without special tokens; ids keep them."""
+        assert self.finish is not None
+        text = tokenizer.decode(self.ids, skip_special_tokens=True)
+        completion = Completion(tuple(self.ids), tuple(self.logprobs), text, self.finish, version, version)
+        return Sampled(self.node, completion)
+
+
+def speakers(
+    tokenizer: Any, seed: int, version: int, draws: Sequence[Draw], script: Sequence[Completion] | None
+) -> list[list[Speaker]]:
+    """One speaker for every sample of every draw; `script`, if given, has one completion for each, in order."""
+    said = iter(script) if script is not None else repeat(None)
+    return [
+        [
+            Speaker(
+                draw=draw,
+                randoms=uniforms(seed, (*draw.key, i), version, draw.params.max_tokens),
+                stops=stop_tokens(tokenizer, draw.params.stop),
+                node=draw.node,
+                script=next(said),
+            )
+            for i in range(draw.n)
+        ]
+        for draw in draws
+    ]
+
+
+def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
+    """Choose the next token of every speaker of group i from logits[i]; logits [M, V] fp32, one row a group.
+
+    All speakers of a call have one temperature; 0 is greedy. The log-probability is that of the distribution
+    drawn from (tempered), or of temperature 1 when greedy.
+    """
+    temperature = groups[0][0].draw.params.temperature
+    scaled = logits if temperature in (0.0, 1.0) else logits / temperature
+    width = max(map(len, groups))
+    logprobs = scaled.log_softmax(-1)
+    if temperature == 0.0:
+        chosen = scaled.argmax(-1)[:, None].expand(-1, width)
+    else:
+        randoms = torch.zeros(len(groups), width, dtype=torch.float32)
+        for row, group in zip(randoms, groups, strict=True):
+            row[: len(group)] = torch.tensor([s.randoms[len(s.ids)] for s in group])
+        # probabilities need not sum to exactly 1 in fp32: scale the draw by their own sum
+        cumulated = logprobs.exp().cumsum_(-1)
+        wanted = randoms.to(logits.device) * cumulated[:, -1:]
+        chosen = torch.searchsorted(cumulated, wanted, right=True).clamp_(max=logits.shape[1] - 1)
+    values = logprobs.gather(1, chosen).tolist()
+    for group, tokens, row in zip(groups, chosen.tolist(), values, strict=True):
+        for speaker, token, logprob in zip(group, tokens, row, strict=False):
+            speaker.chosen = (token, min(logprob, 0.0))
+
+
+def say_chosen(tree: Tree, live: Sequence[Speaker]) -> list[Speaker]:
+    """Every live speaker says its chosen token, in order, so that the tree grows alike in every engine.
+
+    Returns those that have more to say.
+    """
+    for speaker in live:
+        speaker.say(tree)
+    return [speaker for speaker in live if speaker.finish is None]

@@ -1,0 +1,112 @@
+"""The engine in this process: grows a token tree with the policy's own module.
+
+Samples that have said the same so far are one node, so a step of decoding runs each *distinct* context once and
+draws for every sample that stands there. Keys and values are kept by node: a prompt shared by a group, a header
+shared by all prompts and an attempt shared by its second looks are computed once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from roles.requests import Sampled
+from roles.tree import ROOT, Tree
+from selfplay.attention import KeyValues
+from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
+from selfplay.policy import Policy
+from store.records import Completion
+
+MAX_TOKENS_PER_PASS = 2048  # bounds activations
+MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
+
+
+class TorchEngine:
+    """Samples on a tree, with a memory of keys and values for the tree it saw last."""
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        self.tokens = TokenCount()
+        self._policy = policy
+        self._seed = seed
+        self._tree: Tree | None = None
+        self._memory = KeyValues()
+        self._cached: set[int] = set()
+
+    def load(self, version: int) -> None:
+        """Forget keys and values made by older weights. Weights themselves are shared with the trainer."""
+        assert version == self._policy.version, (version, self._policy.version)
+        self._forget(None)
+
+    @torch.no_grad()
+    def sample(
+        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+    ) -> list[list[Sampled]]:
+        """See `Engine.sample`. All draws of one call share a temperature."""
+        if len({draw.params.temperature for draw in draws}) > 1:
+            raise ValueError("one engine call samples at one temperature; split the draws")
+        if tree is not self._tree:
+            self._forget(tree)
+        groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
+        live = [speaker for group in groups for speaker in group]
+        while live:
+            self._think(tree, live)
+            live = say_chosen(tree, live)
+        for group in groups:
+            for speaker in group:
+                self.tokens.flat += tree.depths[speaker.node] + 1
+        version = self._policy.version
+        return [[s.sampled(self._policy.tokenizer, version) for s in group] for group in groups]
+
+    def _think(self, tree: Tree, live: Sequence[Speaker]) -> None:
+        """Choose one more token for every live sample: run the distinct contexts, draw from each."""
+        standing: dict[int, list[Speaker]] = {}
+        for speaker in live:
+            standing.setdefault(speaker.node, []).append(speaker)
+        contexts = sorted(standing)
+        hidden = self._run(tree, contexts)
+        for start in range(0, len(contexts), MAX_ROWS_OF_LOGITS):
+            part = contexts[start : start + MAX_ROWS_OF_LOGITS]
+            logits = self._policy.head.logits(hidden[start : start + MAX_ROWS_OF_LOGITS])
+            choose(logits, [standing[node] for node in part])
+
+    def _run(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
+        """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
+        needed = set(contexts)
+        for node in contexts:
+            parent = tree.parents[node]
+            while parent != ROOT and parent not in self._cached and parent not in needed:
+                needed.add(parent)
+                parent = tree.parents[parent]
+        nodes = np.array(_in_chains(tree, sorted(needed)), dtype=np.int64)
+        parts = [
+            self._policy.tree_nodes_hidden(tree, nodes[i : i + MAX_TOKENS_PER_PASS], self._memory)
+            for i in range(0, len(nodes), MAX_TOKENS_PER_PASS)
+        ]
+        self._cached.update(needed)
+        self.tokens.computed += len(nodes)
+        where = {int(node): i for i, node in enumerate(nodes)}
+        rows = torch.tensor([where[node] for node in contexts], device=self._policy.device)
+        return torch.cat(parts).index_select(0, rows)
+
+    def _forget(self, tree: Tree | None) -> None:
+        self._tree, self._memory, self._cached = tree, KeyValues(), set()
+
+
+def _in_chains(tree: Tree, nodes: Sequence[int]) -> list[int]:
+    """Order `nodes` (ascending) so that a parent is directly followed by a child where it has one, parents first."""
+    children: dict[int, list[int]] = {}
+    inside = set(nodes)
+    starts = []
+    for node in nodes:
+        parent = tree.parents[node]
+        if parent in inside:
+            children.setdefault(parent, []).append(node)
+        else:
+            starts.append(node)
+    ordered, stack = [], list(reversed(starts))
+    while stack:
+        node = stack.pop()
+        ordered.append(node)
+        stack.extend(reversed(children.get(node, ())))
+    return ordered

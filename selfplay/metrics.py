@@ -1,0 +1,42 @@
+"""metrics.jsonl: one line per step and per evaluation, rebuilt from the store on resume, appended to while a run goes.
+
+The store is the truth; the file is for tools that read lines. docs/metrics.md says how to read each name.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from store.records import Evaluation, StepRow
+
+
+def rebuild(path: Path, steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> None:
+    """Write the whole file anew, atomically: steps in order, each followed by its evaluations."""
+    by_step: dict[int, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        by_step.setdefault(evaluation.step, []).append(evaluation)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w") as file:
+        for row in steps:
+            if row.step > 0:
+                file.write(step_line(row))
+            for evaluation in by_step.get(row.step, ()):
+                file.write(evaluation_line(evaluation))
+    temporary.replace(path)
+
+
+def step_line(row: StepRow) -> str:
+    """{"step": n, "seconds": s, "loss/policy": ..., ...}"""
+    return json.dumps({"step": row.step, "seconds": round(row.seconds, 3), **row.metrics}) + "\n"
+
+
+def evaluation_line(evaluation: Evaluation) -> str:
+    """{"step": n, "kind": "full", "eval/add2/acc_t1": ..., ...}"""
+    named = {f"eval/{evaluation.set_name}/{name}": value for name, value in evaluation.metrics.items()}
+    return json.dumps({"step": evaluation.step, "kind": evaluation.kind, **named}) + "\n"
+
+
+def append(path: Path, line: str) -> None:
+    """Add one line. Not synced: what a crash loses here is rebuilt."""
+    with path.open("a") as file:
+        file.write(line)

@@ -1,0 +1,141 @@
+"""The policy: one module that samples and trains, run on packed trees or on padded rows.
+
+The module's parameters are in the served precision (bf16 by default); the trainer keeps fp32 masters of them and
+copies them back after each update (selfplay/train/trainer.py). Hidden states come from the decoder alone; logits
+are made in chunks by selfplay/head.py, so the whole [tokens, vocabulary] matrix never exists.
+
+Whether a model can run on trees is found out, not assumed: `check_paths` compares both ways on a small random tree.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from roles.tree import Tree
+from selfplay import attention
+from selfplay.attention import KeyValues, Pass, attending
+from selfplay.head import Head
+from selfplay.paths import plan_paths
+
+PARITY_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative error of hidden states, tree against flat
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Outcome of the check at start: may this model run on trees, and how far apart were the two ways."""
+
+    holds: bool
+    relative_error: float
+    reason: str
+
+
+class Policy:
+    """A causal language model of transformers and its tokenizer.
+
+    `version` counts updates since the base model; `trainable` names the parameters that an update changes.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
+        self.model = model.to(device).eval()
+        self.tokenizer = tokenizer
+        self.device = device
+        self.version = 0
+        self.head = Head(model)
+        self._decoder: Any = model.base_model
+        self._flat_implementation: str = model.config._attn_implementation
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.head.weight.dtype
+
+    @property
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that require a gradient, tied ones once, in the module's own order."""
+        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+
+    def tree_hidden(self, current: Pass, ids: Tensor, positions: Tensor) -> Tensor:
+        """[N, d] final hidden states of N packed tokens. The caller holds `attending(current)` over the backward."""
+        with self._implementation(attention.NAME), attending(current):
+            return self._decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False)[0][0]
+
+    def flat_hidden(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """[B, L, d] final hidden states of right-padded rows: the model's own attention, nothing of ours."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        mask = (positions < lengths[:, None]).long()
+        with self._implementation(self._flat_implementation):
+            return self._decoder(
+                input_ids=ids, attention_mask=mask, position_ids=positions.expand_as(ids), use_cache=False
+            )[0]
+
+    def cached_hidden(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
+        """[B, L, d] for a padded batch that continues a transformers cache: what the flat sampler runs on."""
+        with self._implementation(self._flat_implementation):
+            return self._decoder(
+                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            )[0]
+
+    def tree_nodes_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues) -> Tensor:
+        """[N, d] hidden states of `nodes` (parents first), reading and extending `memory`. No gradient."""
+        parents, depths = np.array(tree.parents), np.array(tree.depths)
+        plan = plan_paths(parents, depths, nodes, self.device)
+        ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
+        positions = torch.from_numpy(depths[nodes]).to(self.device)
+        where = torch.from_numpy(nodes).to(self.device)
+        return self.tree_hidden(Pass(plan, memory, where), ids, positions)
+
+    @torch.no_grad()
+    def check_paths(self) -> Parity:
+        """Run a small random tree both ways. A model that ignores our attention, or adds to it, is caught here."""
+        tree, leaves = _probe_tree(self.head.weight.shape[0], _probe_length(self.model.config))
+        try:
+            hidden = self.tree_nodes_hidden(tree, np.arange(len(tree)), KeyValues())
+        except Exception as error:  # any architecture may fail in its own way; the flat pass is the answer to all
+            return Parity(False, float("inf"), f"{type(error).__name__}: {error}".splitlines()[0])
+        paths = [tree.path(leaf) for leaf in leaves]
+        ids = torch.zeros(len(paths), max(map(len, paths)), dtype=torch.long)
+        for row, path in zip(ids, paths, strict=True):
+            row[: len(path)] = torch.tensor([tree.tokens[n] for n in path])
+        lengths = torch.tensor([len(path) for path in paths], device=self.device)
+        flat = self.flat_hidden(ids.to(self.device), lengths)
+        error = max(
+            ((hidden[path] - row[: len(path)]).float().norm() / row[: len(path)].float().norm()).item()
+            for path, row in zip(paths, flat, strict=True)
+        )
+        tolerance = PARITY_TOLERANCE.get(self.dtype, 5e-2)
+        holds = error <= tolerance  # False for NaN
+        return Parity(holds, error, f"relative error {error:.1e}, {'within' if holds else 'above'} {tolerance:.0e}")
+
+    @contextmanager
+    def _implementation(self, name: str) -> Iterator[None]:
+        """Choose the attention for one pass. Set on the config, which every attention layer reads when it runs."""
+        config = self._decoder.config
+        before = config._attn_implementation
+        config._attn_implementation = name
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+
+
+def _probe_length(config: Any) -> int:
+    """Longer than a sliding window, where that is affordable, so that a window which binds is seen to."""
+    window = getattr(config, "sliding_window", None) or 0
+    return max(12, min(int(window) + 8, 600))
+
+
+def _probe_tree(vocabulary: int, length: int) -> tuple[Tree, list[int]]:
+    random = np.random.Generator(np.random.Philox(key=20_26))
+    tree = Tree()
+
+    def say(parent: int, count: int) -> int:
+        return tree.extend(parent, (int(t) for t in random.integers(0, vocabulary, count)))
+
+    header = say(-1, length)
+    leaves = [say(say(header, 3), 4), say(header, 2), say(-1, 5)]
+    branch = say(header, 3)
+    return tree, [*leaves, say(branch, 1), say(branch, 2), say(branch, 6)]

@@ -1,0 +1,126 @@
+"""From a step's tree and advantages to what the loss sees: one row of numbers for every trained token.
+
+This is what a journal stores (store/journal.py), so an update can be run again from it alone: token ids, tree,
+the sampler's log-probabilities, advantages and weights exactly as the loss takes them.
+
+A token said alike by several samples is one row. Its positive and negative advantages are summed apart, because
+clipping treats them differently; `counts` keeps how many samples it stands for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roles.tree import ROOT, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSample:
+    """One sampled completion with its advantage; `node` is its last token. All of a kept group are given, zeros too."""
+
+    label: str
+    node: int
+    num_tokens: int
+    advantage: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatch:
+    """A forest of T tokens, parents first, of which M are trained. All arrays are numpy, little-endian.
+
+    Example: a prompt of 3 tokens with completions [a, b] (advantage 1) and [a, c] (-1) has T = 6, M = 3:
+    a with positive 1 and negative -1, b with 1 and 0, c with 0 and -1, each weighted 1/4 (four tokens said).
+    """
+
+    ids: np.ndarray  # [T] int64
+    parents: np.ndarray  # [T] int64, index of the parent or ROOT
+    depths: np.ndarray  # [T] int64
+    targets: np.ndarray  # [M] int64, index of each trained token
+    sampler_logprobs: np.ndarray  # [M] float64
+    positive: np.ndarray  # [M] float64, sum of positive advantages, times the label's weight / tokens
+    negative: np.ndarray  # [M] float64, likewise, <= 0
+    counts: np.ndarray  # [M] float64, samples that said this token, times the label's weight / tokens
+    labels: np.ndarray  # [M] int64, index into label_names
+    label_names: tuple[str, ...]
+    flat_tokens: int  # root-to-leaf tokens of all trained samples, duplicates counted
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For the journal: everything, as named arrays."""
+        names = np.frombuffer("\n".join(self.label_names).encode(), dtype=np.uint8)
+        fields = ("ids", "parents", "depths", "targets", "sampler_logprobs", "positive", "negative", "counts", "labels")
+        return {name: getattr(self, name) for name in fields} | {
+            "label_names": names,
+            "flat_tokens": np.array([self.flat_tokens], dtype=np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TrainBatch":
+        """The inverse of `arrays`."""
+        rest = {k: v for k, v in arrays.items() if k not in ("label_names", "flat_tokens")}
+        names = arrays["label_names"].tobytes().decode()
+        return cls(
+            **rest,
+            label_names=tuple(names.split("\n")) if names else (),
+            flat_tokens=int(arrays["flat_tokens"][0]),
+        )
+
+
+def build_batch(tree: Tree, samples: Sequence[TrainSample], weights: Mapping[str, float]) -> TrainBatch:
+    """Sum advantages over the tree (design.md 3b).
+
+    With N the number of tokens that a label's samples said in all, every term is scaled by weight / N, so the loss
+    is a plain sum over rows and does not depend on how the tree is later cut. Tokens whose every advantage is zero
+    are not run at all. weights: label -> w, for every label in `samples`.
+    """
+    said: dict[str, int] = {}
+    for sample in samples:
+        said[sample.label] = said.get(sample.label, 0) + sample.num_tokens
+    positive: dict[int, float] = {}
+    negative: dict[int, float] = {}
+    counts: dict[int, float] = {}
+    flat_tokens = 0
+    for sample in samples:
+        scale = weights[sample.label] / said[sample.label]
+        if sample.advantage == 0.0 or scale == 0.0:
+            continue
+        flat_tokens += tree.depths[sample.node] + 1
+        side = positive if sample.advantage > 0 else negative
+        for node in tree.tail(sample.node, sample.num_tokens):
+            side[node] = side.get(node, 0.0) + sample.advantage * scale
+            counts[node] = counts.get(node, 0.0) + scale
+    return _arrays(tree, positive, negative, counts, flat_tokens)
+
+
+def _arrays(
+    tree: Tree, positive: dict[int, float], negative: dict[int, float], counts: dict[int, float], flat_tokens: int
+) -> TrainBatch:
+    needed: set[int] = set()
+    for node in counts:
+        while node != ROOT and node not in needed:
+            needed.add(node)
+            node = tree.parents[node]
+    nodes = sorted(needed)  # a parent's id is smaller than its child's
+    index = {node: i for i, node in enumerate(nodes)}
+    index[ROOT] = ROOT
+    targets = [node for node in nodes if node in counts]
+    if any(tree.parents[node] == ROOT for node in targets):
+        raise ValueError("a sampled token without anything before it cannot be trained: give it a prompt")
+    names = tuple(sorted({tree.labels[node] for node in targets}))
+
+    def column(values: Mapping[int, float]) -> np.ndarray:
+        return np.array([values.get(node, 0.0) for node in targets], dtype=np.float64)
+
+    return TrainBatch(
+        ids=np.array([tree.tokens[n] for n in nodes], dtype=np.int64),
+        parents=np.array([index[tree.parents[n]] for n in nodes], dtype=np.int64),
+        depths=np.array([tree.depths[n] for n in nodes], dtype=np.int64),
+        targets=np.array([index[n] for n in targets], dtype=np.int64),
+        sampler_logprobs=np.array([tree.logprobs[n] for n in targets], dtype=np.float64),
+        positive=column(positive),
+        negative=column(negative),
+        counts=column(counts),
+        labels=np.array([names.index(tree.labels[n]) for n in targets], dtype=np.int64),
+        label_names=names,
+        flat_tokens=flat_tokens,
+    )

@@ -1,0 +1,63 @@
+"""The clipped, importance-weighted policy-gradient loss on merged tokens (design.md 3b, algorithms.md 13).
+
+For one sample of advantage A, with theta the policy now, anchor what the ratio is taken against and mu the sampler:
+
+    r = theta / anchor,   w = min(anchor / mu, C),   l = -w min(r A, clip(r, 1 - low, 1 + high) A)
+
+A token that several samples said has one theta and one mu, so their terms differ in A only, and
+
+    sum_i min(r A_i, clip(r) A_i) = min(r, clip(r)) * sum of positive A_i + max(r, clip(r)) * sum of negative A_i.
+
+anchor "policy" is theta itself without gradient (r = 1 in value: one update per step needs no clip, and w corrects
+the sampler's different arithmetic or age); anchor "sampler" is mu (w = 1, and the clip bounds the mismatch).
+Clip: PPO (arXiv 1707.06347) with DAPO's wider upper bound (2503.14476); w: truncated importance sampling.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """clip_low, clip_high in (0, 1); importance_cap C >= 1; kl_coef >= 0 weights the k3 estimate of KL(theta || ref)."""
+
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    anchor: Literal["policy", "sampler"] = "policy"
+    importance_cap: float = 2.0
+    kl_coef: float = 0.0
+
+
+def policy_loss(
+    logprobs: Tensor,  # [m] theta, with gradient
+    sampler_logprobs: Tensor,  # [m] mu
+    positive: Tensor,  # [m] sums of positive advantages, scaled (TrainBatch)
+    negative: Tensor,  # [m] sums of negative advantages, scaled
+    settings: LossSettings,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Sum over tokens, and per-token facts [m]: ratio to the sampler, whether clipped, whether truncated."""
+    now = logprobs.detach()
+    anchor = now if settings.anchor == "policy" else sampler_logprobs
+    mismatch = (anchor - sampler_logprobs).exp()
+    weight = mismatch.clamp(max=settings.importance_cap)
+    ratio = (logprobs - anchor).exp()
+    clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
+    gain = torch.minimum(ratio, clipped) * positive + torch.maximum(ratio, clipped) * negative
+    facts = {
+        "sampler_ratio": (now - sampler_logprobs).exp(),
+        "clipped": (((ratio > clipped) & (positive > 0)) | ((ratio < clipped) & (negative < 0))).float(),
+        "truncated": (mismatch > settings.importance_cap).float(),
+    }
+    return -(weight * gain).sum(), facts
+
+
+def kl_to_reference(logprobs: Tensor, ref_logprobs: Tensor, counts: Tensor) -> Tensor:
+    """Sum over tokens of counts * k3, k3 = exp(ref - theta) - (ref - theta) - 1 >= 0: unbiased under theta's samples.
+
+    Source: Schulman, "Approximating KL divergence", 2020.
+    """
+    difference = ref_logprobs - logprobs
+    return (counts * (difference.exp() - difference - 1)).sum()

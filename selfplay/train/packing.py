@@ -1,0 +1,133 @@
+"""Cut a forest into packs that each fit a token budget.
+
+A pack is a set of tokens closed under ancestors. Every token belongs to exactly one pack; an ancestor that other
+packs need is repeated there as context. A trained token is charged where its parent belongs, since the parent's
+hidden state predicts it: so each is charged once, whatever the cut, and leaves are not run through the model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roles.tree import ROOT, depth_first
+from selfplay.train.batch import TrainBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One forward and backward pass.
+
+    tokens: [N] indices into the batch, parents first, runs of parent and child together.
+    sources, targets: [m] for each trained token charged here, the position in `tokens` of its parent, and its row
+    among the batch's trained tokens.
+    """
+
+    tokens: np.ndarray
+    sources: np.ndarray
+    targets: np.ndarray
+
+
+def cut(batch: TrainBatch, budget: int) -> list[Pack]:
+    """Packs of at most `budget` tokens where possible; a single root-to-leaf run may be longer."""
+    runs = _runs(batch)
+    owned = _assign(batch, runs, budget)
+    rows_of: dict[int, list[int]] = {}
+    for row, target in enumerate(batch.targets.tolist()):
+        rows_of.setdefault(int(batch.parents[target]), []).append(row)
+    return [_pack(batch, own, rows_of) for own in owned]
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run of tokens without a branch inside, and the runs below it."""
+
+    tokens: list[int]
+    children: list["_Run"]
+    size: int = 0  # tokens here and below
+
+
+def _runs(batch: TrainBatch) -> list[_Run]:
+    """The forest of inputs (tokens that predict something, and their ancestors), compressed to runs."""
+    inputs = set(batch.parents[batch.targets].tolist())
+    for node in sorted(inputs, reverse=True):
+        while (node := int(batch.parents[node])) != ROOT and node not in inputs:
+            inputs.add(node)
+    order, _, _ = depth_first(batch.parents.tolist())
+    children: dict[int, list[int]] = {}
+    for node in order:
+        if node in inputs:
+            children.setdefault(int(batch.parents[node]), []).append(node)
+    made: dict[int, _Run] = {}
+    starts = [node for node in order if node in inputs and _starts_run(batch, children, node)]
+    for start in reversed(starts):
+        tokens = [start]
+        while len(below := children.get(tokens[-1], [])) == 1:
+            tokens.append(below[0])
+        run = _Run(tokens, [made[child] for child in below])
+        run.size = len(tokens) + sum(child.size for child in run.children)
+        made[start] = run
+    return [made[node] for node in children.get(ROOT, [])]
+
+
+def _starts_run(batch: TrainBatch, children: dict[int, list[int]], node: int) -> bool:
+    parent = int(batch.parents[node])
+    return parent == ROOT or len(children[parent]) > 1
+
+
+def _assign(batch: TrainBatch, roots: Sequence[_Run], budget: int) -> list[list[int]]:
+    """Which tokens each pack owns: whole subtrees while they fit, else a run and then its children one by one."""
+    packs: list[list[int]] = [[]]
+    present: set[int] = set()  # owned by the current pack, or repeated in it
+    stack = list(reversed(roots))
+    while stack:
+        run = stack.pop()
+        above = _missing_ancestors(batch, run.tokens[0], present)
+        depth = int(batch.depths[run.tokens[0]])
+        if len(present) + len(above) + run.size <= budget:
+            units, rest = _tokens_below(run), []
+        elif depth + run.size <= budget and present:  # fits a pack of its own
+            units, rest = _tokens_below(run), []
+            packs.append([])
+            present, above = set(), _missing_ancestors(batch, run.tokens[0], set())
+        else:
+            units, rest = run.tokens, run.children
+            if present and len(present) + len(above) + len(units) > budget:
+                packs.append([])
+                present, above = set(), _missing_ancestors(batch, run.tokens[0], set())
+        packs[-1].extend(units)
+        present.update(above, units)
+        stack.extend(reversed(rest))
+    return [pack for pack in packs if pack]
+
+
+def _missing_ancestors(batch: TrainBatch, node: int, present: set[int]) -> list[int]:
+    missing = []
+    parent = int(batch.parents[node])
+    while parent != ROOT and parent not in present:
+        missing.append(parent)
+        parent = int(batch.parents[parent])
+    return missing
+
+
+def _tokens_below(run: _Run) -> list[int]:
+    tokens, stack = [], [run]
+    while stack:
+        top = stack.pop()
+        tokens.extend(top.tokens)
+        stack.extend(reversed(top.children))
+    return tokens
+
+
+def _pack(batch: TrainBatch, own: Sequence[int], rows_of: dict[int, list[int]]) -> Pack:
+    present = set(own)
+    for node in own:
+        present.update(_missing_ancestors(batch, node, present))
+    nodes = sorted(present)
+    local = {node: i for i, node in enumerate(nodes)}
+    order, _, _ = depth_first([local.get(int(batch.parents[n]), ROOT) for n in nodes])
+    tokens = [nodes[i] for i in order]
+    position = {node: i for i, node in enumerate(tokens)}
+    charged = [(position[node], row) for node in own for row in rows_of.get(node, ())]
+    sources, targets = zip(*charged, strict=True)
+    return Pack(np.array(tokens), np.array(sources), np.array(targets))

@@ -1,0 +1,110 @@
+"""Log-probabilities of a pack's trained tokens, by the tree pass or by the flat pass, and which of them is cheaper.
+
+Both give the same numbers. The tree pass runs each token once; the flat pass runs one padded row for every leaf
+through the model's own attention. A tree without anything shared is better off flat: its attention needs no gather.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfplay.attention import Pass, attending
+from selfplay.paths import path_matrix, plan_paths
+from selfplay.policy import Policy
+from selfplay.train.batch import TrainBatch
+from selfplay.train.packing import Pack
+
+Mode = Literal["tree", "flat"]
+
+# What one query-key pair costs in tokens' worth of everything else, for a model of width 1. Fitted by
+# benchmarks/tree_or_flat.py; only the comparison matters, so the machine hardly does.
+TREE_PAIR_COST = 0.9
+FLAT_PAIR_COST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A pack as padded rows: ids [B, L], lengths [B], and for each charged token its (row, column)."""
+
+    ids: np.ndarray
+    lengths: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class PackPass:
+    """A pack made ready: `tokens` is what will run through the model, padding included."""
+
+    pack: Pack
+    mode: Mode
+    tokens: int
+    rows: Rows | None
+
+
+def prepare(batch: TrainBatch, pack: Pack, mode: Literal["auto", "tree", "flat"], width: int) -> PackPass:
+    """Choose how to run `pack`; width is the model's hidden size, which a pair's cost is measured against."""
+    if mode == "tree":
+        return PackPass(pack, "tree", len(pack.tokens), None)
+    rows = _rows(batch, pack)
+    flat = PackPass(pack, "flat", rows.ids.size, rows)
+    if mode == "flat" or _flat_cost(rows, width) < _tree_cost(batch, pack, width):
+        return flat
+    return PackPass(pack, "tree", len(pack.tokens), None)
+
+
+@contextmanager
+def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[Tensor]:
+    """[m, d] hidden states that predict the pack's charged tokens. Run the backward pass inside."""
+    device = policy.device
+    if plan.mode == "flat":
+        assert plan.rows is not None
+        ids, lengths = (torch.from_numpy(a).to(device) for a in (plan.rows.ids, plan.rows.lengths))
+        hidden = policy.flat_hidden(ids, lengths)
+        yield hidden[torch.from_numpy(plan.rows.row).to(device), torch.from_numpy(plan.rows.column).to(device)]
+        return
+    parents, depths = _local(batch, plan.pack)
+    current = Pass(plan_paths(parents, depths, np.arange(len(parents)), device))
+    ids = torch.from_numpy(batch.ids[plan.pack.tokens]).to(device)
+    with attending(current):
+        hidden = policy.tree_hidden(current, ids, torch.from_numpy(depths).to(device))
+        yield hidden.index_select(0, torch.from_numpy(plan.pack.sources).to(device))
+
+
+def _local(batch: TrainBatch, pack: Pack) -> tuple[np.ndarray, np.ndarray]:
+    """Parents (as positions in the pack) and depths of the pack's tokens."""
+    where = np.full(len(batch.ids) + 1, -1, dtype=np.int64)  # the last entry answers for ROOT
+    where[pack.tokens] = np.arange(len(pack.tokens))
+    return where[batch.parents[pack.tokens]], batch.depths[pack.tokens]
+
+
+def _rows(batch: TrainBatch, pack: Pack) -> Rows:
+    parents, depths = _local(batch, pack)
+    has_child = np.zeros(len(parents) + 1, dtype=bool)
+    has_child[parents] = True
+    leaves = np.flatnonzero(~has_child[:-1])
+    paths = path_matrix(parents, depths, leaves)
+    lengths = depths[leaves] + 1
+    inside = np.arange(paths.shape[1]) < lengths[:, None]
+    ids = np.where(inside, batch.ids[pack.tokens][paths], 0)
+    # a token on several rows is charged on the first of them
+    row_of = np.zeros(len(parents), dtype=np.int64)
+    row_index = np.broadcast_to(np.arange(len(leaves))[:, None], paths.shape)
+    row_of[paths[inside][::-1]] = row_index[inside][::-1]
+    return Rows(ids, lengths, row_of[pack.sources], depths[pack.sources])
+
+
+def _flat_cost(rows: Rows, width: int) -> float:
+    num_rows, length = rows.ids.shape
+    return num_rows * length + FLAT_PAIR_COST * num_rows * length * length / width
+
+
+def _tree_cost(batch: TrainBatch, pack: Pack, width: int) -> float:
+    parents, depths = _local(batch, pack)
+    pairs = plan_paths(parents, depths, np.arange(len(parents)), torch.device("cpu")).num_pairs
+    return len(pack.tokens) + TREE_PAIR_COST * pairs / width

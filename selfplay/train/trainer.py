@@ -1,0 +1,216 @@
+"""One optimizer step per loop step: packs in, gradients summed in fp32, masters updated, weights served anew.
+
+The policy's module holds the served precision; this holds fp32 masters of what is trained, their gradients and
+AdamW's state. How the batch is cut into packs does not change the update beyond rounding, and the same batch on the
+same machine gives the same bits.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import xxhash
+from torch import Tensor
+
+from selfplay.policy import Policy
+from selfplay.train.batch import TrainBatch
+from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
+from selfplay.train.packing import cut
+from selfplay.train.passes import PackPass, pack_hidden, prepare
+
+
+class NonFiniteError(ArithmeticError):
+    """Loss or gradient was NaN or infinite. Raised before the weights are touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerSettings:
+    """learning_rate > 0 after `warmup_steps` of linear warm-up; grad_clip > 0 bounds the gradient's L2 norm."""
+
+    learning_rate: float = 1e-5
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup_steps: int = 0
+    grad_clip: float = 1.0
+    pack_tokens: int = 1024
+    logprob_chunk: int = 128
+    temperature: float = 1.0  # the sampler's: log-probabilities are those of the distribution drawn from
+    mode: Literal["auto", "tree", "flat"] = "auto"
+    loss: LossSettings = field(default_factory=LossSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one update did. `tokens_computed` counts forward tokens, repeated ancestors and padding included."""
+
+    metrics: dict[str, float]
+    tokens_computed: int
+    tokens_flat: int
+
+
+class Trainer:
+    """Owns the masters and the optimizer. `reference`, if given, answers log-probabilities of the start policy."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        settings: TrainerSettings,
+        reference: Callable[[TrainBatch, PackPass], Tensor] | None = None,
+    ) -> None:
+        if settings.loss.kl_coef > 0 and reference is None:
+            raise ValueError("train.kl_coef > 0 needs the reference policy")
+        self._policy = policy
+        self._settings = settings
+        self._reference = reference
+        self._served = policy.trainable
+        self.masters = {name: p.detach().float().clone() for name, p in self._served}
+        self._grads = {name: torch.zeros_like(master) for name, master in self.masters.items()}
+        self._optimizer = torch.optim.AdamW(
+            list(self.masters.values()), lr=settings.learning_rate, betas=settings.betas,
+            weight_decay=settings.weight_decay, fused=True,
+        )  # fmt: skip
+
+    def step(self, batch: TrainBatch) -> Update:
+        """One update from `batch`; the policy serves the new weights and its version is one higher.
+
+        An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
+        Raises NonFiniteError with nothing changed.
+        """
+        totals = _Totals()
+        for grad in self._grads.values():
+            grad.zero_()
+        width = self._policy.head.weight.shape[1]
+        packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
+        for plan in packs:
+            self._accumulate(batch, plan, totals)
+        metrics = totals.metrics(batch)
+        if packs:
+            metrics["grad_norm"] = self._apply(totals.loss)
+        metrics |= {"train/packs": float(len(packs)), "train/packs_flat": float(sum(p.mode == "flat" for p in packs))}
+        metrics["lr"] = self._learning_rate()
+        self._policy.version += 1
+        return Update(metrics, sum(plan.tokens for plan in packs), batch.flat_tokens)
+
+    def state(self) -> dict[str, Tensor]:
+        """Masters and optimizer state as named tensors: what a checkpoint keeps."""
+        tensors = {f"master/{name}": master for name, master in self.masters.items()}
+        for name, master in self.masters.items():
+            for key, value in self._optimizer.state.get(master, {}).items():
+                tensors[f"adam/{key}/{name}"] = value
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor], version: int) -> None:
+        """The inverse of `state`, for the policy version that it was taken at."""
+        for name, master in self.masters.items():
+            master.copy_(tensors[f"master/{name}"])
+            prefix = "adam/"
+            state = {
+                key: tensors[f"{prefix}{key}/{name}"].clone()
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{prefix}{key}/{name}" in tensors
+            }
+            self._optimizer.state.pop(master, None)
+            if state:
+                self._optimizer.state[master] = state
+        self._policy.version = version
+        self._serve()
+
+    def export(self, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+        """The trained parameters in `dtype`, one by one, for an engine that keeps its own copy."""
+        for name, master in self.masters.items():
+            yield name, master.to(dtype)
+
+    def digest(self) -> str:
+        """xxh3 over every master's name and bytes: fast, and any moved or changed value shows."""
+        total = xxhash.xxh3_128()
+        for name, master in self.masters.items():
+            total.update(name.encode())
+            total.update(xxhash.xxh3_128_digest(memoryview(master.detach().cpu().contiguous().numpy()).cast("B")))
+        return total.hexdigest()
+
+    def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> None:
+        device = self._policy.device
+        rows = plan.pack.targets
+        columns = (batch.sampler_logprobs, batch.positive, batch.negative, batch.counts)
+        sampler, positive, negative, counts = (
+            torch.from_numpy(column[rows]).to(device, torch.float32) for column in columns
+        )
+        targets = torch.from_numpy(batch.ids[batch.targets[rows]]).to(device)
+        settings = self._settings
+        with pack_hidden(self._policy, batch, plan) as hidden:
+            logprobs = self._policy.head.logprobs(hidden, targets, settings.temperature, settings.logprob_chunk)
+            loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
+            totals.add(loss, counts, facts, logprobs.detach(), sampler)
+            if settings.loss.kl_coef > 0:
+                assert self._reference is not None
+                kl = kl_to_reference(logprobs, self._reference(batch, plan), counts)
+                totals.kl += kl.item()
+                loss = loss + settings.loss.kl_coef * kl
+            loss.backward()
+        for name, parameter in self._served:
+            if parameter.grad is not None:
+                self._grads[name].add_(parameter.grad)
+                parameter.grad = None
+
+    def _apply(self, loss: float) -> float:
+        """Clip, check, step, serve. Returns the gradient's norm before clipping."""
+        norm = torch.nn.utils.get_total_norm(list(self._grads.values()))
+        if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
+            raise NonFiniteError(f"loss {loss} and gradient norm {norm.item()} at policy version {self._policy.version}")
+        scale = torch.clamp(self._settings.grad_clip / (norm + 1e-6), max=1.0)
+        for name, master in self.masters.items():
+            master.grad = self._grads[name].mul_(scale)
+        self._optimizer.param_groups[0]["lr"] = self._learning_rate()
+        self._optimizer.step()
+        for master in self.masters.values():
+            master.grad = None
+        self._serve()
+        return norm.item()
+
+    def _learning_rate(self) -> float:
+        warmup = self._settings.warmup_steps
+        return self._settings.learning_rate * (min(1.0, (self._policy.version + 1) / warmup) if warmup else 1.0)
+
+    @torch.no_grad()
+    def _serve(self) -> None:
+        for name, parameter in self._served:
+            parameter.copy_(self.masters[name])
+        self._policy.head.refresh()
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Sums over packs for the metrics: means are over said tokens, weighted as the loss weights them."""
+
+    loss: float = 0.0
+    kl: float = 0.0
+    weight: float = 0.0
+    entropy: float = 0.0  # -log theta of what was said: an estimate from the policy's own samples
+    clipped: float = 0.0
+    truncated: float = 0.0
+    mismatch: float = 0.0  # sum of |log theta - log mu|
+    mismatch_max: float = 0.0
+
+    def add(self, loss: Tensor, counts: Tensor, facts: dict[str, Tensor], now: Tensor, sampler: Tensor) -> None:
+        difference = now - sampler
+        self.loss += loss.item()
+        self.weight += counts.sum().item()
+        self.entropy += -(counts * now).sum().item()
+        self.clipped += (counts * facts["clipped"]).sum().item()
+        self.truncated += (counts * facts["truncated"]).sum().item()
+        self.mismatch += (counts * difference.abs()).sum().item()
+        self.mismatch_max = max(self.mismatch_max, difference.abs().max().item())
+
+    def metrics(self, batch: TrainBatch) -> dict[str, float]:
+        weight = self.weight or 1.0
+        return {
+            "loss/policy": self.loss,
+            "kl": self.kl / weight,
+            "entropy": self.entropy / weight,
+            "clip_ratio/region_mean": self.clipped / weight,
+            "sampling/truncated_mean": self.truncated / weight,
+            "sampling/logp_diff/mean": self.mismatch / weight,
+            "sampling/logp_diff/max": self.mismatch_max,
+            "train/tokens_trained": float(len(batch.targets)),
+        }

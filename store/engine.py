@@ -1,0 +1,70 @@
+"""Connections to SQLite: one writer, and readers that look without disturbing it (reliability.md 1.5).
+
+SQLite before 3.51.3 may damage a database when two connections checkpoint at once; here only the writer does.
+Left out: pools. An engine holds one connection, so a transaction begun inside another one is an error, not a deadlock.
+An engine must not be used across a fork: open the store again in the child.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from store.errors import StoreError
+
+_OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+
+
+def writer_engine(path: Path, *, create: bool = False, busy_seconds: float = 10.0, foreign_keys: bool = True) -> Engine:
+    """The engine that writes: every transaction is BEGIN IMMEDIATE, every commit is on disk when it returns.
+
+    `foreign_keys=False` is for migrations, which rebuild tables that others refer to.
+    """
+
+    def connect() -> sqlite3.Connection:
+        connection = _connect(path, "rwc" if create else "rw", busy_seconds)
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    return _engine(connect, "BEGIN IMMEDIATE")
+
+
+def reader_engine(path: Path, *, busy_seconds: float = 10.0) -> Engine:
+    """The engine that only looks, also while a run is live: it never writes, checkpoints or attaches another file."""
+
+    def connect() -> sqlite3.Connection:
+        connection = _connect(path, "ro", busy_seconds)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # mode=ro alone lets ATTACH create a file
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    return _engine(connect, "BEGIN")
+
+
+def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: this Python needs one with SQLite 3.37 or newer")
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_seconds,
+        isolation_level=None,  # transactions are ours to begin
+        check_same_thread=False,  # the pool hands the connection to one thread at a time
+    )
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str) -> Engine:
+    engine = create_engine(
+        "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=5.0
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

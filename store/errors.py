@@ -1,0 +1,79 @@
+"""What can go wrong in the store, each as one clear line, and the one place that translates SQLite's words.
+
+Left out: retries. The store has one writer, so a lock that outlives the busy timeout is somebody else's mistake.
+"""
+
+import errno
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+_LEAST_FREE_BYTES = 1 << 20
+
+
+class StoreError(Exception):
+    """The store refuses or cannot do what was asked. The message is one line that says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class DiskFull(StoreError):
+    """There is no room to write. Nothing committed is lost; the process has an exit code of its own for it."""
+
+
+class JournalError(StoreError):
+    """A journal file is missing, damaged or cannot be written."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turns the errors of SQLite, SQLAlchemy and the file system about `path` into StoreError or DiskFull."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _explain(path, error.orig or error) from error
+    except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: Path, error: BaseException) -> StoreError:
+    if isinstance(error, OSError):
+        return disk_full(path, str(error)) if error.errno == errno.ENOSPC else StoreError(f"{path}: {error}")
+    if isinstance(error, OverflowError | UnicodeEncodeError):
+        return StoreError(f"{path}: a value does not fit the database: {error}")
+    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    text = str(error)
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
+        return disk_full(path, text)
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(
+            f"{path} is locked by another process (a second selfplay.loop on this run, or a database browser with "
+            f"unsaved edits): close it and try again [{text}]"
+        )
+    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreError(f"{path} is not a database or is damaged: restore it from a backup [{text}]")
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreError(f"{path} cannot be opened or written: check the path and its permissions [{text}]")
+    if primary == sqlite3.SQLITE_CONSTRAINT:
+        return StoreError(f"{path} refused a row that breaks its rules; nothing of it was written [{text}]")
+    return StoreError(f"{path}: the database failed [{text}]")
+
+
+def disk_full(path: Path, text: str) -> DiskFull:
+    """The one wording for a full disk. `text` is what the system said."""
+    return DiskFull(
+        f"the disk that holds {path} is full: free some space, then resume; nothing committed is lost [{text}]"
+    )
+
+
+def _is_full(path: Path) -> bool:
+    # A full disk met while the shared-memory file grows is reported as an input/output error.
+    try:
+        return shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False

@@ -1,0 +1,88 @@
+"""The journal: one safetensors file a step with what replay needs, finished on disk before the row that names it.
+
+The store knows no token tree: a journal is plain arrays under names that the trainer chooses.
+Left out: deleting. `Store.prune_journal` clears the rows and tells its caller which files may go.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from store.errors import JournalError, translated
+from store.faults import reach
+
+
+@dataclass(frozen=True, slots=True)
+class StepJournal:
+    """What the update of one step was computed from: arrays by name (numbers or booleans, any shape)."""
+
+    step: int
+    arrays: Mapping[str, np.ndarray]
+
+
+def write_journal(folder: Path, journal: StepJournal) -> tuple[str, str]:
+    """Writes `journal` durably; returns its file name (like step_000012.safetensors) and its sha256.
+
+    Temporary name, flush, fsync, rename, fsync of the folder: when this returns, a power cut keeps the file. A file
+    of the same name is replaced (a step that was cut before its row is done again). Equal journals give equal bytes.
+    Raises DiskFull, or StoreError when the folder cannot be written.
+    """
+    name = f"step_{journal.step:06d}.safetensors"
+    try:
+        blob = save(
+            {key: np.asarray(value, order="C") for key, value in journal.arrays.items()}, {"step": str(journal.step)}
+        )
+    except (KeyError, SafetensorError) as error:
+        raise JournalError(
+            f"the journal of step {journal.step} holds an array that cannot be stored: {error}"
+        ) from error
+    folder, temporary = Path(folder), Path(folder) / f".{name}.tmp"
+    with translated(folder / name):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(blob)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)  # half a file on a full disk only makes it fuller
+            raise
+        reach("journal.written")
+        os.replace(temporary, folder / name)
+        fsync_folder(folder)
+    reach("journal.renamed")
+    return name, hashlib.sha256(blob).hexdigest()
+
+
+def read_journal(folder: Path, file_name: str, sha256: str) -> StepJournal:
+    """The journal in `folder / file_name`. JournalError names the file if it is missing or its bytes changed."""
+    if Path(file_name).name != file_name:
+        raise JournalError(f"{file_name!r} is not a journal file name: it must have no folder")
+    path = Path(folder) / file_name
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise JournalError(
+            f"the journal {path} cannot be read ({error.strerror}): resume with resume.mode=rewind"
+        ) from error
+    if hashlib.sha256(blob).hexdigest() != sha256:
+        raise JournalError(f"the journal {path} is damaged (its sha256 changed): resume with resume.mode=rewind")
+    size = int.from_bytes(blob[:8], "little")
+    step = int(json.loads(blob[8 : 8 + size])["__metadata__"]["step"])
+    return StepJournal(step=step, arrays=load(blob))
+
+
+def fsync_folder(folder: Path) -> None:
+    """Makes renames inside `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,293 @@
+"""Rows into records. Each function works inside the caller's transaction and orders its rows by a key.
+
+What an abandoned step holds is read by nobody but `step_rows(include_abandoned=True)`. Left out: aggregates; the
+curriculum folds over history (curriculum/difficulty.py).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, tuple_
+
+from store.encoding import decode_metrics, unpack_ids, unpack_logprobs
+from store.errors import StoreError
+from store.records import (
+    Attempt,
+    CheckpointRow,
+    Completion,
+    Evaluation,
+    Fate,
+    Finish,
+    Incarnation,
+    Origin,
+    Outcome,
+    PassRate,
+    Problem,
+    Proposal,
+    RunRow,
+    StepHistory,
+    StepRow,
+    StepStatus,
+    Turn,
+    Wave,
+)
+from store.schema import (
+    attempts,
+    checkpoints,
+    completions,
+    evaluations,
+    incarnations,
+    pass_rates,
+    problems,
+    proposals,
+    runs,
+    steps,
+    turns,
+    waves,
+)
+
+_LIVE = steps.c.status == "LIVE"
+
+
+def run_row(connection: Connection) -> RunRow:
+    """The run. StoreError if the database holds none."""
+    row = connection.execute(select(runs, steps.c.step).join(steps, steps.c.step_id == runs.c.head_step_id)).first()
+    if row is None:
+        raise StoreError("the database holds no run: remove the run's folder and start it again")
+    return RunRow(
+        name=row.name,
+        seed=row.seed,
+        config_yaml=row.config_yaml,
+        config_digest=row.config_digest,
+        code_digest=row.code_digest,
+        head_step_id=row.head_step_id,
+        head_step=row.step,
+    )
+
+
+def head_row(connection: Connection) -> StepRow:
+    """The newest committed step of the live branch."""
+    return _step(connection.execute(select(steps).join(runs, runs.c.head_step_id == steps.c.step_id)).one())
+
+
+def step_row(connection: Connection, step: int) -> StepRow:
+    """The LIVE row of a step. StoreError if there is none."""
+    row = connection.execute(select(steps).where(_LIVE, steps.c.step == step)).first()
+    if row is None:
+        raise StoreError(f"the run has no step {step}: its head is at step {head_row(connection).step}")
+    return _step(row)
+
+
+def step_rows(connection: Connection, include_abandoned: bool) -> list[StepRow]:
+    """Steps in order of step, then of commit."""
+    query = select(steps).order_by(steps.c.step, steps.c.step_id)
+    return [_step(row) for row in connection.execute(query if include_abandoned else query.where(_LIVE))]
+
+
+def incarnation_records(connection: Connection) -> list[Incarnation]:
+    """The processes that worked on the run, oldest first."""
+    query = select(incarnations).order_by(incarnations.c.incarnation_id)
+    return [Incarnation(row.started_at, row.fingerprint, row.head_step, row.note) for row in connection.execute(query)]
+
+
+def pending_wave_records(connection: Connection, step: int, key: str | None = None) -> dict[str, Wave]:
+    """The DONE waves sampled from the head for `step`, by key, in the order they were committed; or only `key`."""
+    query = (
+        select(waves.c.wave_id, waves.c.wave_key)
+        .join(runs, runs.c.head_step_id == waves.c.parent_step_id)
+        .where(waves.c.state == "DONE", waves.c.step == step)
+        .order_by(waves.c.wave_id)
+    )
+    query = query if key is None else query.where(waves.c.wave_key == key)
+    found = connection.execute(query).all()
+    return {row.wave_key: Wave(step, row.wave_key, _completions(connection, row.wave_id)) for row in found}
+
+
+def history_chunk(connection: Connection, first: int, last: int) -> list[StepHistory]:
+    """LIVE steps `first` to `last`, both included, in order."""
+    rows = connection.execute(select(steps).where(_in(first, last)).order_by(steps.c.step)).all()
+    of_problems = _by_step(connection, problems, "admitted_step_id", first, last)
+    of_proposals = _by_step(connection, proposals, "step_id", first, last)
+    of_rates = _by_step(connection, pass_rates, "step_id", first, last)
+    return [
+        StepHistory(
+            step=row.step,
+            policy_version=row.policy_version,
+            problems=tuple(_problem(item) for item in of_problems[row.step_id]),
+            proposals=tuple(_proposal(item) for item in of_proposals[row.step_id]),
+            pass_rates=tuple(_pass_rate(item) for item in of_rates[row.step_id]),
+        )
+        for row in rows
+    ]
+
+
+def problem_page(connection: Connection, after: tuple[int, int], size: int) -> list[tuple[Problem, int, int]]:
+    """Up to `size` live problems after (admitted step, ordinal), in that order: (problem, admitted step, ordinal)."""
+    place = tuple_(steps.c.step, problems.c.ordinal)
+    query = _live_problems().where(place > after).order_by(steps.c.step, problems.c.ordinal).limit(size)
+    return [(_problem(row), row.step, row.ordinal) for row in connection.execute(query)]
+
+
+def find_problem(connection: Connection, prefix: str) -> tuple[Problem, int]:
+    """The live problem whose id is `prefix`, or the only one whose id starts with it, and the step that admitted it."""
+    exact = connection.execute(_live_problems().where(problems.c.problem_id == prefix)).all()
+    starts = func.substr(problems.c.problem_id, 1, len(prefix)) == prefix
+    found = exact or connection.execute(_live_problems().where(starts).order_by(problems.c.problem_id).limit(3)).all()
+    if not found:
+        raise StoreError(f"the run has no problem whose id starts with {prefix!r}")
+    if len(found) > 1:
+        raise StoreError(
+            f"more than one problem id starts with {prefix!r} ({found[0].problem_id}, ...): type more of it"
+        )
+    return _problem(found[0]), found[0].step
+
+
+def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, Attempt]]:
+    """All live attempts at a problem with the step they were made in, oldest first."""
+    joined = steps.join(attempts, attempts.c.step_id == steps.c.step_id)
+    keys = ("step_id", "problem_id", "attempt")
+    joined = joined.outerjoin(turns, _all([turns.c[key] == attempts.c[key] for key in keys]))
+    kept = (turns.c[name] for name in ("turn", "text", "answer", "outcome", "finish", "num_tokens", "reward"))
+    query = (
+        select(steps.c.step, *(attempts.c[key] for key in attempts.c.keys()), *kept)
+        .select_from(joined)
+        .where(_LIVE, attempts.c.problem_id == problem_id)
+        .order_by(steps.c.step, attempts.c.attempt, turns.c.turn)
+    )
+    groups = groupby(connection.execute(query).all(), key=lambda row: (row.step, row.attempt))
+    return [(step, _attempt(list(rows))) for (step, _), rows in groups]
+
+
+def proposal_records(
+    connection: Connection, step: int | None, fate: Fate | None, limit: int | None
+) -> list[tuple[int, Proposal]]:
+    """Live proposals with their step, oldest first; with `limit`, the newest that many."""
+    query = select(proposals, steps.c.step).join(steps, steps.c.step_id == proposals.c.step_id).where(_LIVE)
+    query = query if step is None else query.where(steps.c.step == step)
+    query = query if fate is None else query.where(proposals.c.fate == fate.value)
+    query = query.order_by(steps.c.step.desc(), proposals.c.ordinal.desc()).limit(limit)
+    return [(row.step, _proposal(row)) for row in reversed(connection.execute(query).all())]
+
+
+def evaluation_records(connection: Connection) -> list[Evaluation]:
+    """Live evaluations in order of step, set and kind."""
+    query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(_LIVE)
+    found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
+    return [Evaluation(row.step, row.set_name, row.kind, decode_metrics(row.metrics)) for row in found]
+
+
+def checkpoint_records(connection: Connection) -> list[CheckpointRow]:
+    """Live checkpoints, newest first."""
+    query = select(checkpoints, steps.c.step).join(steps, steps.c.step_id == checkpoints.c.step_id).where(_LIVE)
+    found = connection.execute(query.order_by(steps.c.step.desc()))
+    return [CheckpointRow(row.step_id, row.step, row.path, row.manifest_sha256, row.weights_digest) for row in found]
+
+
+def _in(first: int, last: int) -> ColumnElement[bool]:
+    return _LIVE & steps.c.step.between(first, last)
+
+
+def _all(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    joined = conditions[0]
+    for condition in conditions[1:]:
+        joined = joined & condition
+    return joined
+
+
+def _by_step(connection: Connection, table: Table, key: str, first: int, last: int) -> dict[int, list[Row[Any]]]:
+    query = select(table).join(steps, steps.c.step_id == table.c[key]).where(_in(first, last))
+    grouped: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(query.order_by(steps.c.step, table.c.ordinal)):
+        grouped[getattr(row, key)].append(row)
+    return grouped
+
+
+def _live_problems() -> Select[Any]:
+    return select(problems, steps.c.step).join(steps, steps.c.step_id == problems.c.admitted_step_id).where(_LIVE)
+
+
+def _completions(connection: Connection, wave_id: int) -> tuple[Completion, ...]:
+    query = select(completions).where(completions.c.wave_id == wave_id).order_by(completions.c.position)
+    return tuple(
+        Completion(
+            ids=unpack_ids(row.ids),
+            logprobs=unpack_logprobs(row.logprobs),
+            text=row.text,
+            finish=Finish(row.finish),
+            first_version=row.first_version,
+            last_version=row.last_version,
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _step(row: Row[Any]) -> StepRow:
+    return StepRow(
+        step_id=row.step_id,
+        step=row.step,
+        parent_step_id=row.parent_step_id,
+        status=StepStatus(row.status),
+        policy_version=row.policy_version,
+        metrics=decode_metrics(row.metrics),
+        weights_digest=row.weights_digest,
+        journal_file=row.journal_file,
+        journal_sha256=row.journal_sha256,
+        seconds=row.seconds,
+    )
+
+
+def _problem(row: Row[Any]) -> Problem:
+    return Problem(
+        problem_id=row.problem_id,
+        domain=row.domain,
+        text=row.text,
+        canonical=row.canonical,
+        family=row.family,
+        level=row.level,
+        answer=row.answer,
+        answer_source=row.answer_source,
+        origin=Origin(row.origin),
+        parent_id=row.parent_id,
+    )
+
+
+def _proposal(row: Row[Any]) -> Proposal:
+    return Proposal(
+        parent_id=row.parent_id,
+        target=row.target,
+        index=row.proposal_index,
+        text=row.text,
+        fate=Fate(row.fate),
+        problem_id=row.problem_id,
+        reward=row.reward,
+    )
+
+
+def _pass_rate(row: Row[Any]) -> PassRate:
+    return PassRate(
+        problem_id=row.problem_id,
+        policy_version=row.policy_version,
+        attempts=row.attempts,
+        successes=row.successes,
+        kept=row.kept,
+        broken=row.broken,
+        fixed=row.fixed,
+        missed=row.missed,
+    )
+
+
+def _attempt(rows: Sequence[Row[Any]]) -> Attempt:
+    first = rows[0]
+    return Attempt(
+        problem_id=first.problem_id,
+        attempt=first.attempt,
+        turns=tuple(
+            Turn(row.text, row.answer, Outcome(row.outcome), Finish(row.finish), row.num_tokens, row.reward)
+            for row in rows
+            if row.turn is not None
+        ),
+        first_version=first.first_version,
+        last_version=first.last_version,
+    )

@@ -1,0 +1,259 @@
+"""The vocabulary: what a run is made of, as plain frozen records. Standard library only.
+
+A game flows   Target -> Proposal -> Problem -> Attempt (turns, outcomes) -> PassRate -> Target,
+and is stored. Every package speaks in these words; the store returns them, never rows.
+Token trees, tensors and random generators are not here: they are derived and never stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What a judge said of one turn. UNJUDGED is in no group, no pass rate and no reward."""
+
+    CORRECT = "CORRECT"
+    INCORRECT = "INCORRECT"
+    UNPARSED = "UNPARSED"
+    TRUNCATED = "TRUNCATED"
+    UNJUDGED = "UNJUDGED"
+
+
+class Fate(StrEnum):
+    """What became of a proposal. ACCEPTED and SURPLUS were valid and new; the rest are rejections by name."""
+
+    ACCEPTED = "ACCEPTED"  # became a problem and was attempted in this step
+    SURPLUS = "SURPLUS"  # valid and new, but the step had no room for it: unmeasured, so unpaid and untrained
+    UNPARSED = "UNPARSED"  # not in the domain's syntax
+    TRUNCATED = "TRUNCATED"  # cut by the length limit
+    INVALID = "INVALID"  # syntax right, meaning outside the domain (negative result, division by zero ...)
+    TOO_LARGE = "TOO_LARGE"  # outside the domain's size limits
+    DUPLICATE = "DUPLICATE"  # its canonical form is in the store or earlier in this step
+    TRIVIAL_EDIT = "TRIVIAL_EDIT"  # same canonical form as its parent, or differs by nothing that counts
+    HELD_OUT = "HELD_OUT"  # belongs to an evaluation set
+
+
+class ProblemState(StrEnum):
+    """Where a problem stands in the curriculum (curriculum/difficulty.py is the state machine)."""
+
+    NEW = "NEW"
+    ACTIVE = "ACTIVE"
+    MASTERED = "MASTERED"
+    TOO_HARD = "TOO_HARD"
+    RETIRED = "RETIRED"
+
+
+class Origin(StrEnum):
+    """Who posed a problem."""
+
+    SEED = "SEED"
+    CHALLENGER = "CHALLENGER"
+    PROCEDURAL = "PROCEDURAL"
+
+
+class Finish(StrEnum):
+    """Why a completion ended."""
+
+    STOP = "STOP"
+    LENGTH = "LENGTH"
+
+
+class StepStatus(StrEnum):
+    """LIVE steps are the head's ancestry; ABANDONED ones were left behind by a rewind and stay readable."""
+
+    LIVE = "LIVE"
+    ABANDONED = "ABANDONED"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem. `problem_id` is a hash of (domain, canonical), so the same problem always has the same id."""
+
+    problem_id: str
+    domain: str
+    text: str  # as shown to the solver, e.g. "47 + 38"
+    canonical: str  # equal for problems that are the same, e.g. "+38 +47"
+    family: str  # the domain's class of the problem, e.g. "dd+dd"
+    level: int  # the domain's measure of size, >= 1
+    answer: str
+    answer_source: str  # "executed", "seed" ...
+    origin: Origin
+    parent_id: str | None = None  # what it was escalated from
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What an engine sampled. Ids are the truth; `text` is decoded from them and never tokenised again."""
+
+    ids: tuple[int, ...]  # the stop token included
+    logprobs: tuple[float, ...]  # the sampler's, one per id, <= 0
+    text: str
+    finish: Finish
+    first_version: int  # policy version of the first token
+    last_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """The completions of one engine call, in the order of the requests. Committed as soon as it ends.
+
+    `key` names the wave inside its step, e.g. "solver/1": regenerated, the same key holds the same numbers.
+    """
+
+    step: int
+    key: str
+    completions: tuple[Completion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of an attempt: turn 0 is the first try, turn 1 the second look."""
+
+    text: str
+    answer: str | None  # what was parsed; None when nothing was
+    outcome: Outcome
+    finish: Finish
+    num_tokens: int
+    reward: float | None  # what the loss was paid with, bonus included; None when unjudged
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a problem: its turns, in order, by one policy version (first and last differ when stale)."""
+
+    problem_id: str
+    attempt: int  # index in its group, from 0
+    turns: tuple[Turn, ...]
+    first_version: int
+    last_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One thing the challenger said when asked to escalate `parent_id`."""
+
+    parent_id: str
+    target: int  # index of the target in its step: proposals of one target are a group
+    index: int  # index in the group
+    text: str
+    fate: Fate
+    problem_id: str | None  # set when ACCEPTED, and when DUPLICATE of a known problem
+    reward: float | None  # None when unmeasured (SURPLUS) or unjudged
+
+
+@dataclass(frozen=True, slots=True)
+class PassRate:
+    """What one step measured of one problem. Integers only; a rate is derived (algorithms.md 0.1)."""
+
+    problem_id: str
+    policy_version: int
+    attempts: int  # judged first tries
+    successes: int
+    kept: int = 0  # second looks after a right first try that stayed right
+    broken: int = 0  # ... that turned wrong
+    fixed: int = 0  # second looks after a wrong first try that turned right
+    missed: int = 0  # ... that stayed wrong
+
+
+@dataclass(frozen=True, slots=True)
+class StepCommit:
+    """Everything one step adds to the store, in one transaction."""
+
+    step: int  # 1, 2, ...
+    policy_version: int  # the version this step made; equals `step` on a run without forks
+    problems: tuple[Problem, ...]  # newly admitted
+    proposals: tuple[Proposal, ...]
+    attempts: tuple[Attempt, ...]
+    pass_rates: tuple[PassRate, ...]
+    metrics: Mapping[str, float]
+    weights_digest: str
+    journal_file: str  # basename in the run's journal folder
+    journal_sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A committed step. Step 0 is the base model: no journal, no metrics."""
+
+    step_id: int
+    step: int
+    parent_step_id: int | None
+    status: StepStatus
+    policy_version: int
+    metrics: Mapping[str, float]
+    weights_digest: str
+    journal_file: str | None  # None for step 0 and once pruned
+    journal_sha256: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepHistory:
+    """What the curriculum folds over to know where it stands: one LIVE step, in order."""
+
+    step: int
+    policy_version: int
+    problems: tuple[Problem, ...]
+    proposals: tuple[Proposal, ...]
+    pass_rates: tuple[PassRate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A finished checkpoint folder: files first, then this row (reliability.md 1.3)."""
+
+    step_id: int
+    step: int
+    path: str  # relative to the run folder
+    manifest_sha256: str
+    weights_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation set at one step. `kind` is "full" (before, after) or "interim"."""
+
+    step: int
+    set_name: str
+    kind: str
+    metrics: Mapping[str, float]
+    outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first try was right, +1 if the second was
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """The run itself: one per database."""
+
+    name: str
+    seed: int
+    config_yaml: str
+    config_digest: str
+    code_digest: str
+    head_step_id: int
+    head_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One process that worked on the run, and the environment whose arithmetic it used."""
+
+    started_at: str  # ISO 8601, UTC: a label, never a decision
+    fingerprint: str  # torch version, CPU flags, threads ...
+    head_step: int  # where it began
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSummary:
+    """A problem with what is known of it, for people and tools that look at a run."""
+
+    problem: Problem
+    state: ProblemState
+    attempts: int
+    successes: int
+    pass_rate: float | None  # posterior mean of the first try under the current policy
+    admitted_step: int
+    last_step: int | None  # last step that attempted it
+    extra: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,262 @@
+"""The tables. Text, Integer, REAL and BLOB only, so that they are STRICT in SQLite and plain in PostgreSQL.
+
+Every constraint has a name (a batch migration silently drops unnamed CHECKs). Migrations repeat this schema, frozen
+per revision; a test holds the two together. Left out: how rows become records (reading.py, writing.py).
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
+from sqlalchemy.types import TypeEngine
+
+from store.records import Fate, Finish, Origin, Outcome, StepStatus
+
+SCHEMA_REVISION = "0001"  # the newest revision in migrations/versions; revisions sort as text
+EVALUATION_KINDS = ("full", "interim")
+WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+Double: TypeEngine[float] = REAL().with_variant(
+    DOUBLE_PRECISION(), "postgresql"
+)  # PostgreSQL's REAL has 4 bytes, SQLite's 8
+Wide: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's INTEGER has 8 bytes, PostgreSQL's 4
+
+
+def _table(name: str, *parts: Any) -> Table:
+    return Table(name, metadata, *parts, sqlite_strict=True)
+
+
+def _one_of(column: str, values: type[StrEnum] | Iterable[str]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
+
+
+def _check(name: str, rule: str) -> CheckConstraint:
+    return CheckConstraint(rule, name=name)
+
+
+def _required(name: str, kind: Any, *parts: Any) -> Column[Any]:
+    return Column(name, kind, *parts, nullable=False)
+
+
+def _step_id(name: str = "step_id") -> Column[Any]:
+    return Column(name, Integer, ForeignKey("steps.step_id"), nullable=False)
+
+
+runs = _table(
+    "runs",
+    Column("run_id", Integer, primary_key=True),
+    _required("name", Text),
+    _required("seed", Wide),
+    _required("config_yaml", Text),
+    _required("config_digest", Text),
+    _required("code_digest", Text),
+    _step_id("head_step_id"),
+    _check("single", "run_id = 1"),
+)
+
+incarnations = _table(
+    "incarnations",
+    Column("incarnation_id", Integer, primary_key=True),
+    _required("started_at", Text),
+    _required("fingerprint", Text),
+    _required("head_step", Integer),
+    _required("note", Text),
+)
+
+steps = _table(
+    "steps",
+    Column("step_id", Integer, primary_key=True),
+    _required("step", Integer),
+    Column("parent_step_id", Integer, ForeignKey("steps.step_id")),
+    _required("status", Text),
+    _required("policy_version", Integer),
+    _required("metrics", Text),
+    _required("weights_digest", Text),
+    Column("journal_file", Text),
+    Column("journal_sha256", Text),
+    _required("seconds", Double),
+    _one_of("status", StepStatus),
+    _check("step", "step >= 0"),
+    _check("root", "(step = 0) = (parent_step_id IS NULL)"),
+    _check("policy_version", "policy_version >= 0"),
+    _check("journal", "journal_file IS NULL OR journal_sha256 IS NOT NULL"),
+    _check("seconds", "seconds >= 0"),
+)
+Index(
+    "uq_steps_live_step",
+    steps.c.step,
+    unique=True,
+    sqlite_where=text("status = 'LIVE'"),
+    postgresql_where=text("status = 'LIVE'"),
+)
+
+problems = _table(
+    "problems",
+    Column("problem_id", Text, primary_key=True, nullable=False),
+    _required("domain", Text),
+    _required("text", Text),
+    _required("canonical", Text),
+    _required("family", Text),
+    _required("level", Integer),
+    _required("answer", Text),
+    _required("answer_source", Text),
+    _required("origin", Text),
+    Column("parent_id", Text, ForeignKey("problems.problem_id")),
+    _step_id("admitted_step_id"),
+    _required("ordinal", Integer),  # place in its step, so that a fold over history sees the order of the commit
+    _one_of("origin", Origin),
+    _check("level", "level >= 1"),
+    Index("ix_problems_admitted_step_id", "admitted_step_id"),
+)
+
+# A DUPLICATE may be of a proposal that found no room, which is no row of problems: so problem_id refers to none.
+proposals = _table(
+    "proposals",
+    _step_id(),
+    _required("target", Integer),
+    _required("proposal_index", Integer),
+    _required("ordinal", Integer),
+    _required("parent_id", Text, ForeignKey("problems.problem_id")),
+    _required("text", Text),
+    _required("fate", Text),
+    Column("problem_id", Text),
+    Column("reward", Double),
+    PrimaryKeyConstraint("step_id", "target", "proposal_index"),
+    _one_of("fate", Fate),
+    _check("position", "target >= 0 AND proposal_index >= 0"),
+    _check("accepted", "fate <> 'ACCEPTED' OR problem_id IS NOT NULL"),
+)
+
+attempts = _table(
+    "attempts",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("attempt", Integer),
+    _required("first_version", Integer),
+    _required("last_version", Integer),
+    PrimaryKeyConstraint("step_id", "problem_id", "attempt"),
+    _check("attempt", "attempt >= 0"),
+    _check("versions", "0 <= first_version AND first_version <= last_version"),
+    Index("ix_attempts_problem_id", "problem_id"),
+)
+
+turns = _table(
+    "turns",
+    _required("step_id", Integer),
+    _required("problem_id", Text),
+    _required("attempt", Integer),
+    _required("turn", Integer),
+    _required("text", Text),
+    Column("answer", Text),
+    _required("outcome", Text),
+    _required("finish", Text),
+    _required("num_tokens", Integer),
+    Column("reward", Double),
+    PrimaryKeyConstraint("step_id", "problem_id", "attempt", "turn"),
+    ForeignKeyConstraint(
+        ["step_id", "problem_id", "attempt"], ["attempts.step_id", "attempts.problem_id", "attempts.attempt"]
+    ),
+    _one_of("outcome", Outcome),
+    _one_of("finish", Finish),
+    _check("counts", "turn >= 0 AND num_tokens >= 0"),
+    _check("unjudged", "outcome <> 'UNJUDGED' OR reward IS NULL"),
+)
+
+pass_rates = _table(
+    "pass_rates",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("ordinal", Integer),
+    _required("policy_version", Integer),
+    _required("attempts", Integer),
+    _required("successes", Integer),
+    _required("kept", Integer),
+    _required("broken", Integer),
+    _required("fixed", Integer),
+    _required("missed", Integer),
+    PrimaryKeyConstraint("step_id", "problem_id"),
+    _check("successes", "0 <= successes AND successes <= attempts"),
+    _check("second_looks", "kept >= 0 AND broken >= 0 AND fixed >= 0 AND missed >= 0"),
+)
+
+waves = _table(
+    "waves",
+    Column("wave_id", Integer, primary_key=True),
+    _step_id("parent_step_id"),  # the head when the wave was sampled
+    _required("step", Integer),
+    _required("wave_key", Text),
+    _required("state", Text),
+    Column("consumed_step_id", Integer, ForeignKey("steps.step_id")),
+    _one_of("state", WAVE_STATES),
+    _check("consumed", "(state = 'CONSUMED') = (consumed_step_id IS NOT NULL)"),
+)
+# Only pending waves are unique: after a rewind the same parent samples the same keys again.
+Index(
+    "uq_waves_pending",
+    waves.c.parent_step_id,
+    waves.c.wave_key,
+    unique=True,
+    sqlite_where=text("state = 'DONE'"),
+    postgresql_where=text("state = 'DONE'"),
+)
+
+completions = _table(
+    "completions",
+    _required("wave_id", Integer, ForeignKey("waves.wave_id")),
+    _required("position", Integer),
+    Column("ids", LargeBinary),  # int32, little endian; NULL once consumed
+    Column("logprobs", LargeBinary),  # float64, little endian; NULL once consumed
+    _required("num_tokens", Integer),
+    _required("text", Text),
+    _required("finish", Text),
+    _required("first_version", Integer),
+    _required("last_version", Integer),
+    PrimaryKeyConstraint("wave_id", "position"),
+    _one_of("finish", Finish),
+    _check("blobs", "(ids IS NULL) = (logprobs IS NULL)"),
+    _check("versions", "0 <= first_version AND first_version <= last_version"),
+)
+
+checkpoints = _table(
+    "checkpoints",
+    Column("step_id", Integer, ForeignKey("steps.step_id"), primary_key=True),
+    _required("path", Text),
+    _required("manifest_sha256", Text),
+    _required("weights_digest", Text),
+)
+
+evaluations = _table(
+    "evaluations",
+    _step_id(),
+    _required("set_name", Text),
+    _required("kind", Text),
+    _required("metrics", Text),
+    PrimaryKeyConstraint("step_id", "set_name", "kind"),
+    _one_of("kind", EVALUATION_KINDS),
+)

@@ -1,0 +1,357 @@
+"""The store of one run: everything that was said, judged and measured, in one SQLite database.
+
+One process writes (`create`, `open`); any number look (`open_readonly`), also while the run is live. It takes and
+returns records, never rows. Every write is one transaction that is on disk when the call returns.
+Left out: the lock on the run's folder, files of checkpoints (selfplay/checkpoint.py), and all decisions.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from store import digest, reading, writing
+from store.engine import reader_engine, writer_engine
+from store.errors import StoreError, translated
+from store.faults import reach
+from store.journal import fsync_folder
+from store.records import (
+    Attempt,
+    CheckpointRow,
+    Evaluation,
+    Fate,
+    Incarnation,
+    Problem,
+    Proposal,
+    RunRow,
+    StepCommit,
+    StepHistory,
+    StepRow,
+    Wave,
+)
+from store.schema import checkpoints, incarnations, runs, steps
+from store.upgrade import require_current, upgrade
+
+_STEPS_AT_A_TIME = 64
+_PROBLEMS_AT_A_TIME = 1000
+
+
+class Store:
+    """An open run database, made by `create`, `open` or `open_readonly`. A context manager; not to be forked."""
+
+    def __init__(self, path: Path, engine: Engine, *, read_only: bool) -> None:
+        self.path = path
+        self._engine = engine
+        self._read_only = read_only
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        seed: int,
+        config_yaml: str,
+        config_digest: str,
+        code_digest: str,
+        seeds: Sequence[Problem],
+        weights_digest: str,
+    ) -> Self:
+        """Makes the database with step 0 (the base model) as head and the seed problems, and opens it for writing.
+
+        It is built under a temporary name and renamed: after a kill it exists whole or not at all. StoreError if
+        `path` is taken.
+        """
+        path = Path(path)
+        if path.exists():
+            raise StoreError(f"{path} exists already: resume that run, or choose another name")
+        building = path.with_name(f".{path.name}.new")
+        with translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{building}{suffix}").unlink(missing_ok=True)
+            engine = writer_engine(building, create=True)
+            try:
+                upgrade(engine)
+                with engine.begin() as connection:
+                    root = writing.insert_root(connection, weights_digest)
+                    writing.admit(connection, seeds, root)
+                    row = {"run_id": 1, "name": name, "seed": seed, "head_step_id": root, "config_yaml": config_yaml}
+                    row |= {"config_digest": config_digest, "code_digest": code_digest}
+                    connection.execute(insert(runs), row)
+            finally:
+                engine.dispose()  # closing the last connection moves the WAL into the file
+            reach("create.built")
+            os.replace(building, path)
+            fsync_folder(path.parent)
+        reach("create.renamed")
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
+        """Opens a run's database for writing. StoreError if it is missing, not ours, locked, older or newer."""
+        path = _existing(path)
+        return cls._checked(path, writer_engine(path, busy_seconds=busy_seconds), read_only=False)
+
+    @classmethod
+    def open_readonly(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
+        """Opens a run's database to look at, also while the run is live. Writing raises StoreError."""
+        path = _existing(path)
+        return cls._checked(path, reader_engine(path, busy_seconds=busy_seconds), read_only=True)
+
+    @classmethod
+    def _checked(cls, path: Path, engine: Engine, *, read_only: bool) -> Self:
+        store = cls(path, engine, read_only=read_only)
+        try:
+            with store._reading() as connection:
+                require_current(connection, path)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Closes the database. Closing twice does nothing."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # The run
+
+    def run(self) -> RunRow:
+        """The run itself, with its head."""
+        with self._reading() as connection:
+            return reading.run_row(connection)
+
+    def head(self) -> StepRow:
+        """The newest committed step of the live branch; step 0 before the first commit."""
+        with self._reading() as connection:
+            return reading.head_row(connection)
+
+    def update_config(self, config_yaml: str, config_digest: str) -> None:
+        """Replaces the stored configuration. Which keys may change is the caller's to check."""
+        with self._writing() as connection:
+            connection.execute(update(runs).values(config_yaml=config_yaml, config_digest=config_digest))
+
+    def add_incarnation(self, fingerprint: str, note: str = "") -> Incarnation:
+        """Notes that a process works on the run from its head on."""
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._writing() as connection:
+            head_step = reading.head_row(connection).step
+            row = {"started_at": started_at, "fingerprint": fingerprint, "head_step": head_step, "note": note}
+            connection.execute(insert(incarnations), row)
+        return Incarnation(started_at, fingerprint, head_step, note)
+
+    def incarnations(self) -> list[Incarnation]:
+        """The processes that worked on the run, oldest first."""
+        with self._reading() as connection:
+            return reading.incarnation_records(connection)
+
+    # Waves and steps
+
+    def commit_wave(self, wave: Wave) -> Wave:
+        """Stores the completions of one engine call for the step after the head; returns the wave as it was stored.
+
+        Go on with what is returned: its text is cleaned (encoding.clean_text), so that a resumed run, which gets
+        the wave from `pending_waves`, sees the same. StoreError for another step, or for a key that is pending.
+        """
+        with self._writing() as connection:
+            reach("wave.begin")
+            head = reading.head_row(connection)
+            if wave.step != head.step + 1:
+                raise StoreError(f"wave {wave.key!r} is of step {wave.step}, but the next step is {head.step + 1}")
+            writing.insert_wave(connection, wave, head.step_id)
+            stored = reading.pending_wave_records(connection, wave.step, wave.key)[wave.key]
+            reach("wave.inserted")
+        reach("wave.committed")
+        return stored
+
+    def pending_waves(self, step: int) -> dict[str, Wave]:
+        """The waves sampled from the head for `step` and not yet consumed, by key; {} for any step but head + 1."""
+        with self._reading() as connection:
+            return reading.pending_wave_records(connection, step)
+
+    def commit_step(self, commit: StepCommit) -> StepRow:
+        """Adds a step, all or nothing, consumes the head's pending waves, and moves the head to it.
+
+        StoreError, with nothing written, if the step is not head + 1, a number is not finite, a problem is known
+        already, or a row breaks a constraint.
+        """
+        if Path(commit.journal_file).name != commit.journal_file:
+            raise StoreError(f"{commit.journal_file!r} is not a journal file name: it must have no folder")
+        with self._writing() as connection:
+            reach("step.begin")
+            head = reading.head_row(connection)
+            if commit.step != head.step + 1:
+                raise StoreError(f"step {commit.step} cannot be committed: the next step is {head.step + 1}")
+            step_id = writing.insert_step(connection, commit, head.step_id)
+            writing.insert_game(connection, commit, step_id)
+            writing.consume_waves(connection, head.step_id, step_id)
+            writing.move_head(connection, step_id)
+            row = reading.head_row(connection)
+            reach("step.inserted")
+        reach("step.committed")
+        return row
+
+    def rewind(self, step: int) -> StepRow:
+        """Moves the head back to the LIVE row of `step`; later steps become ABANDONED and stay readable by `steps`.
+
+        Their problems, proposals, attempts, evaluations, checkpoints and waves are offered no more. StoreError if
+        the live branch has no such step.
+        """
+        with self._writing() as connection:
+            row = reading.step_row(connection, step)
+            writing.abandon_after(connection, step)
+            writing.move_head(connection, row.step_id)
+            reach("rewind.inserted")
+        reach("rewind.committed")
+        return row
+
+    def step(self, step: int) -> StepRow:
+        """The LIVE row of a step. StoreError if there is none."""
+        with self._reading() as connection:
+            return reading.step_row(connection, step)
+
+    def steps(self, include_abandoned: bool = False) -> list[StepRow]:
+        """Steps in order; with `include_abandoned`, those that a rewind left behind too."""
+        with self._reading() as connection:
+            return reading.step_rows(connection, include_abandoned)
+
+    # The game
+
+    def history(self) -> Iterator[StepHistory]:
+        """LIVE steps from step 0 (whose problems are the seeds) to the head, in order and in the commits' order.
+
+        Read some steps at a time, each time in a short transaction of its own.
+        """
+        last = self.head().step
+        for first in range(0, last + 1, _STEPS_AT_A_TIME):
+            with self._reading() as connection:
+                chunk = reading.history_chunk(connection, first, min(first + _STEPS_AT_A_TIME - 1, last))
+            yield from chunk
+
+    def problems(self) -> Iterator[tuple[Problem, int]]:
+        """Live problems with the step that admitted each, in the order of admission."""
+        after = (-1, -1)
+        while True:
+            with self._reading() as connection:
+                page = reading.problem_page(connection, after, _PROBLEMS_AT_A_TIME)
+            if not page:
+                return
+            for problem, step, _ in page:
+                yield problem, step
+            after = page[-1][1:]
+
+    def problem(self, problem_id: str) -> tuple[Problem, int]:
+        """A live problem by its id or a unique beginning of it, and the step that admitted it. StoreError otherwise."""
+        with self._reading() as connection:
+            return reading.find_problem(connection, problem_id)
+
+    def attempts(self, problem_id: str) -> list[tuple[int, Attempt]]:
+        """Live attempts at a problem (its whole id), each with its step, oldest first."""
+        with self._reading() as connection:
+            return reading.attempt_records(connection, problem_id)
+
+    def proposals(
+        self, step: int | None = None, fate: Fate | None = None, limit: int | None = None
+    ) -> list[tuple[int, Proposal]]:
+        """Live proposals, each with its step, oldest first; with `limit`, the newest that many."""
+        with self._reading() as connection:
+            return reading.proposal_records(connection, step, fate, limit)
+
+    # Evaluations, checkpoints, housekeeping
+
+    def commit_evaluation(self, evaluation: Evaluation) -> None:
+        """Stores an evaluation of a LIVE step, in place of one of the same step, set and kind."""
+        with self._writing() as connection:
+            writing.replace_evaluation(connection, evaluation)
+            reach("evaluation.inserted")
+        reach("evaluation.committed")
+
+    def evaluations(self) -> list[Evaluation]:
+        """Live evaluations in order of step, set and kind."""
+        with self._reading() as connection:
+            return reading.evaluation_records(connection)
+
+    def commit_checkpoint(self, checkpoint: CheckpointRow) -> None:
+        """Names a finished checkpoint folder of a LIVE step: files first, then this row."""
+        with self._writing() as connection:
+            reach("checkpoint.row_begin")
+            writing.replace_checkpoint(connection, checkpoint)
+        reach("checkpoint.row_committed")
+
+    def checkpoints(self) -> list[CheckpointRow]:
+        """Live checkpoints, newest first."""
+        with self._reading() as connection:
+            return reading.checkpoint_records(connection)
+
+    def delete_checkpoint(self, step_id: int) -> None:
+        """Forgets a checkpoint, before its files are deleted. Nothing if it is not there."""
+        with self._writing() as connection:
+            connection.execute(delete(checkpoints).where(checkpoints.c.step_id == step_id))
+
+    def prune_journal(self, before_step: int) -> list[str]:
+        """Clears the journal names of all steps before `before_step`; returns the files the caller may now delete.
+
+        A file whose deletion is cut by a kill is an orphan that nothing names; `journal_sha256` stays.
+        """
+        old = (steps.c.step < before_step) & steps.c.journal_file.is_not(None)
+        with self._writing() as connection:
+            files = connection.execute(select(steps.c.journal_file).where(old).distinct()).scalars().all()
+            connection.execute(update(steps).where(old).values(journal_file=None))
+            reach("prune.inserted")
+        reach("prune.rows")
+        return sorted(str(file) for file in files)
+
+    def checkpoint_wal(self) -> bool:
+        """Moves the write-ahead log into the database; False, at once, if a reader is in the way (harmless)."""
+        self._refuse_read_only()
+        with translated(self.path):
+            raw = self._engine.raw_connection()
+            cursor = raw.cursor()
+            patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+            try:  # not allowed in a transaction, so it goes round the engine's BEGIN
+                cursor.execute("PRAGMA busy_timeout=0")
+                busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={patience}")
+                raw.close()
+        return not busy
+
+    def table_digest(self) -> str:
+        """Hex sha256 of what the run is, without clocks and places (store/digest.py says what is left out)."""
+        with self._reading() as connection:
+            return digest.table_digest(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(self.path), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        self._refuse_read_only()
+        with translated(self.path), self._engine.begin() as connection:
+            yield connection
+
+    def _refuse_read_only(self) -> None:
+        if self._read_only:
+            raise StoreError(f"{self.path} is open to look at only: open it for writing")
+
+
+def _existing(path: Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise StoreError(f"there is no run database at {path}: check the run's name or folder")
+    return path

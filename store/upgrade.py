@@ -1,0 +1,94 @@
+"""Which revision a database has, and how it gets the newest one. Alembic, configured in code.
+
+A run never migrates by itself: `migrate` is an explicit command, and it keeps a backup. Left out: downgrades.
+"""
+
+import os
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, inspect
+
+from store.engine import writer_engine
+from store.errors import StoreError, translated
+from store.journal import fsync_folder
+from store.schema import SCHEMA_REVISION
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Brings the database to `revision` in one transaction. StoreError if rows are left that refer to nothing."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if dangling is not None:
+            raise StoreError(f"the migration to {revision} left a row of {dangling[0]} that refers to nothing; undone")
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision the database says it has: "" before the first one, None when it is no database of ours."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+    return "" if row is None else str(row[0])
+
+
+def require_current(connection: Connection, path: Path) -> None:
+    """StoreError unless the database has exactly the revision this code was written for."""
+    found = _known_revision(connection, path)
+    if found < SCHEMA_REVISION:
+        raise StoreError(
+            f"{path} has schema {found or 'none'}, older than this code's {SCHEMA_REVISION}: "
+            f"run `python -m selfplay.inspect migrate {path.parent}`"
+        )
+
+
+def migrate(path: Path) -> Path | None:
+    """Upgrades the run database at `path`; returns the backup made first, or None when it was already current.
+
+    The backup stands beside the database and is on disk before anything changes. StoreError if the database is
+    missing, newer than the code, in use, or if the backup's name is taken.
+    """
+    if not path.is_file():
+        raise StoreError(f"there is no run database at {path}: check the run's name or folder")
+    engine = writer_engine(path, foreign_keys=False)  # a batch migration drops and rebuilds tables
+    try:
+        with translated(path):
+            with engine.connect() as connection:
+                found = _known_revision(connection, path)
+            if found == SCHEMA_REVISION:
+                return None
+            backup = _back_up(engine, path, found)
+            upgrade(engine)
+            return backup
+    finally:
+        engine.dispose()
+
+
+def _known_revision(connection: Connection, path: Path) -> str:
+    found = revision_of(connection)
+    if found is None:
+        raise StoreError(f"{path} is a SQLite database but not of a selfplay run: check the path")
+    if found > SCHEMA_REVISION:
+        raise StoreError(f"{path} has schema {found}, newer than this code's {SCHEMA_REVISION}: update the code")
+    return found
+
+
+def _back_up(engine: Engine, path: Path, found: str) -> Path:
+    backup = path.with_name(f"{path.name}.before-{SCHEMA_REVISION}-was-{found or 'none'}")
+    if backup.exists():
+        raise StoreError(f"the backup {backup} is there already: move it away, then migrate again")
+    raw = engine.raw_connection()
+    try:  # VACUUM cannot run inside a transaction, so it goes round the engine's BEGIN
+        raw.cursor().execute("VACUUM INTO ?", (str(backup),))
+    finally:
+        raw.close()
+    with open(backup, "rb") as file:
+        os.fsync(file.fileno())
+    fsync_folder(path.parent)
+    return backup

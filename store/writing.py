@@ -1,0 +1,277 @@
+"""Records into rows. Each function works inside the caller's transaction; what can be refused is refused before it.
+
+Left out: the transactions themselves and the head's movements as people see them (store.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from store.encoding import clean_text, encode_metrics, finite, pack_ids, pack_logprobs
+from store.errors import StoreError
+from store.reading import head_row
+from store.records import Attempt, CheckpointRow, Completion, Evaluation, PassRate, Problem, Proposal, StepCommit, Wave
+from store.schema import (
+    attempts,
+    checkpoints,
+    completions,
+    evaluations,
+    pass_rates,
+    problems,
+    proposals,
+    runs,
+    steps,
+    turns,
+    waves,
+)
+
+Row = Mapping[str, Any]
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts `rows`; nothing for none (SQLAlchemy would insert a row of defaults)."""
+    if rows:
+        connection.execute(insert(table), list(rows))
+
+
+def problem_row(problem: Problem, admitted_step_id: int, ordinal: int) -> dict[str, Any]:
+    """The row of a problem admitted by a step, `ordinal`-th of its step."""
+    return {
+        "problem_id": problem.problem_id,
+        "domain": problem.domain,
+        "text": clean_text(problem.text),
+        "canonical": clean_text(problem.canonical),
+        "family": problem.family,
+        "level": problem.level,
+        "answer": clean_text(problem.answer),
+        "answer_source": problem.answer_source,
+        "origin": problem.origin.value,
+        "parent_id": problem.parent_id,
+        "admitted_step_id": admitted_step_id,
+        "ordinal": ordinal,
+    }
+
+
+def proposal_row(proposal: Proposal, step_id: int, ordinal: int) -> dict[str, Any]:
+    """The row of a proposal. StoreError for a reward that is not finite."""
+    return {
+        "step_id": step_id,
+        "target": proposal.target,
+        "proposal_index": proposal.index,
+        "ordinal": ordinal,
+        "parent_id": proposal.parent_id,
+        "text": clean_text(proposal.text),
+        "fate": proposal.fate.value,
+        "problem_id": proposal.problem_id,
+        "reward": _reward(proposal.reward, f"the reward of proposal {proposal.index} of target {proposal.target}"),
+    }
+
+
+def attempt_row(attempt: Attempt, step_id: int) -> dict[str, Any]:
+    """The row of an attempt, without its turns."""
+    return {
+        "step_id": step_id,
+        "problem_id": attempt.problem_id,
+        "attempt": attempt.attempt,
+        "first_version": attempt.first_version,
+        "last_version": attempt.last_version,
+    }
+
+
+def turn_rows(attempt: Attempt, step_id: int) -> list[dict[str, Any]]:
+    """The rows of an attempt's turns. StoreError for a reward that is not finite."""
+    return [
+        {
+            "step_id": step_id,
+            "problem_id": attempt.problem_id,
+            "attempt": attempt.attempt,
+            "turn": index,
+            "text": clean_text(turn.text),
+            "answer": None if turn.answer is None else clean_text(turn.answer),
+            "outcome": turn.outcome.value,
+            "finish": turn.finish.value,
+            "num_tokens": turn.num_tokens,
+            "reward": _reward(turn.reward, f"the reward of turn {index} of an attempt at {attempt.problem_id}"),
+        }
+        for index, turn in enumerate(attempt.turns)
+    ]
+
+
+def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int) -> dict[str, Any]:
+    """The row of a pass rate."""
+    return {
+        "step_id": step_id,
+        "problem_id": pass_rate.problem_id,
+        "ordinal": ordinal,
+        "policy_version": pass_rate.policy_version,
+        "attempts": pass_rate.attempts,
+        "successes": pass_rate.successes,
+        "kept": pass_rate.kept,
+        "broken": pass_rate.broken,
+        "fixed": pass_rate.fixed,
+        "missed": pass_rate.missed,
+    }
+
+
+def completion_row(completion: Completion, wave_id: int, position: int) -> dict[str, Any]:
+    """The row of a completion. StoreError if ids and log-probabilities do not match or cannot be kept."""
+    if len(completion.ids) != len(completion.logprobs):
+        raise StoreError(
+            f"completion {position} has {len(completion.ids)} ids but {len(completion.logprobs)} log-probabilities"
+        )
+    return {
+        "wave_id": wave_id,
+        "position": position,
+        "ids": pack_ids(completion.ids),
+        "logprobs": pack_logprobs(completion.logprobs),
+        "num_tokens": len(completion.ids),
+        "text": clean_text(completion.text),
+        "finish": completion.finish.value,
+        "first_version": completion.first_version,
+        "last_version": completion.last_version,
+    }
+
+
+def insert_wave(connection: Connection, wave: Wave, parent_step_id: int) -> None:
+    """One wave, DONE, under the head it was sampled from. StoreError if its key is pending already."""
+    pending = select(waves.c.wave_id).where(
+        waves.c.parent_step_id == parent_step_id, waves.c.wave_key == wave.key, waves.c.state == "DONE"
+    )
+    if connection.execute(pending).first() is not None:
+        raise StoreError(f"wave {wave.key!r} of step {wave.step} is stored already: use pending_waves({wave.step})")
+    row = {"parent_step_id": parent_step_id, "step": wave.step, "wave_key": wave.key, "state": "DONE"}
+    wave_id = _new_id(connection, waves, row)
+    insert_rows(connection, completions, [completion_row(item, wave_id, i) for i, item in enumerate(wave.completions)])
+
+
+def insert_root(connection: Connection, weights_digest: str) -> int:
+    """The row of step 0, the base model; returns its id."""
+    row = {
+        "step": 0,
+        "status": "LIVE",
+        "policy_version": 0,
+        "metrics": "{}",
+        "weights_digest": weights_digest,
+        "seconds": 0.0,
+    }
+    return _new_id(connection, steps, row)
+
+
+def insert_step(connection: Connection, commit: StepCommit, parent_step_id: int) -> int:
+    """The step's own row; returns its id."""
+    row = {
+        "step": commit.step,
+        "parent_step_id": parent_step_id,
+        "status": "LIVE",
+        "policy_version": commit.policy_version,
+        "metrics": encode_metrics(commit.metrics),
+        "weights_digest": commit.weights_digest,
+        "journal_file": commit.journal_file,
+        "journal_sha256": commit.journal_sha256,
+        "seconds": finite(commit.seconds, "the step's seconds"),
+    }
+    return _new_id(connection, steps, row)
+
+
+def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> None:
+    """What was played in the step: problems, proposals, attempts, turns, pass rates, each in the commit's order."""
+    admit(connection, commit.problems, step_id)
+    rates = [pass_rate_row(item, step_id, i) for i, item in enumerate(commit.pass_rates)]
+    insert_rows(connection, proposals, [proposal_row(item, step_id, i) for i, item in enumerate(commit.proposals)])
+    insert_rows(connection, attempts, [attempt_row(item, step_id) for item in commit.attempts])
+    insert_rows(connection, turns, [row for item in commit.attempts for row in turn_rows(item, step_id)])
+    insert_rows(connection, pass_rates, rates)
+
+
+def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:
+    """Inserts problems. One that an abandoned step admitted is taken over whole; one that is known is a StoreError."""
+    for ordinal, problem in enumerate(admitted):
+        row = problem_row(problem, step_id, ordinal)
+        found = connection.execute(
+            select(steps.c.status, steps.c.step)
+            .join(problems, problems.c.admitted_step_id == steps.c.step_id)
+            .where(problems.c.problem_id == problem.problem_id)
+        ).first()
+        if found is None:
+            connection.execute(insert(problems), row)
+        elif found.status == "ABANDONED":
+            # The live branch's words win: order, parent and text may differ from those of the branch left behind.
+            connection.execute(update(problems).where(problems.c.problem_id == problem.problem_id).values(row))
+        else:
+            raise StoreError(f"problem {problem.problem_id} was admitted at step {found.step} already")
+
+
+def consume_waves(connection: Connection, parent_step_id: int, step_id: int) -> None:
+    """Marks the pending waves of a head as used by `step_id` and drops their ids and log-probabilities; text stays."""
+    pending = select(waves.c.wave_id).where(waves.c.parent_step_id == parent_step_id, waves.c.state == "DONE")
+    connection.execute(update(completions).where(completions.c.wave_id.in_(pending)).values(ids=None, logprobs=None))
+    connection.execute(
+        update(waves)
+        .where(waves.c.parent_step_id == parent_step_id, waves.c.state == "DONE")
+        .values(state="CONSUMED", consumed_step_id=step_id)
+    )
+
+
+def move_head(connection: Connection, step_id: int) -> None:
+    """The run's head becomes `step_id`."""
+    connection.execute(update(runs).values(head_step_id=step_id))
+
+
+def abandon_after(connection: Connection, step: int) -> None:
+    """Every LIVE step after `step` becomes ABANDONED, and so do the pending waves sampled from one of them."""
+    later = select(steps.c.step_id).where(steps.c.status == "LIVE", steps.c.step > step)
+    lost = select(waves.c.wave_id).where(waves.c.parent_step_id.in_(later), waves.c.state == "DONE")
+    connection.execute(update(completions).where(completions.c.wave_id.in_(lost)).values(ids=None, logprobs=None))
+    connection.execute(
+        update(waves).where(waves.c.parent_step_id.in_(later), waves.c.state == "DONE").values(state="ABANDONED")
+    )
+    connection.execute(update(steps).where(steps.c.status == "LIVE", steps.c.step > step).values(status="ABANDONED"))
+
+
+def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
+    """One evaluation of a LIVE step; a row of the same step, set and kind goes."""
+    step_id = _live_step_id(connection, evaluation.step)
+    table = evaluations
+    connection.execute(
+        delete(table).where(
+            table.c.step_id == step_id, table.c.set_name == evaluation.set_name, table.c.kind == evaluation.kind
+        )
+    )
+    row = {
+        "step_id": step_id,
+        "set_name": evaluation.set_name,
+        "kind": evaluation.kind,
+        "metrics": encode_metrics(evaluation.metrics),
+    }
+    insert_rows(connection, table, [row])
+
+
+def replace_checkpoint(connection: Connection, checkpoint: CheckpointRow) -> None:
+    """One checkpoint of a LIVE step; rows of the same step or folder go, since their files were replaced."""
+    if _live_step_id(connection, checkpoint.step) != checkpoint.step_id:
+        raise StoreError(f"the checkpoint is of step {checkpoint.step} in a branch that was left behind")
+    table = checkpoints
+    connection.execute(delete(table).where((table.c.step_id == checkpoint.step_id) | (table.c.path == checkpoint.path)))
+    row = {
+        "step_id": checkpoint.step_id,
+        "path": checkpoint.path,
+        "manifest_sha256": checkpoint.manifest_sha256,
+        "weights_digest": checkpoint.weights_digest,
+    }
+    insert_rows(connection, table, [row])
+
+
+def _live_step_id(connection: Connection, step: int) -> int:
+    found = connection.execute(select(steps.c.step_id).where(steps.c.status == "LIVE", steps.c.step == step)).scalar()
+    if found is None:
+        raise StoreError(f"the run has no step {step}: its head is at step {head_row(connection).step}")
+    return int(found)
+
+
+def _new_id(connection: Connection, table: Table, row: Row) -> int:
+    return int(connection.execute(insert(table).values(row).returning(*table.primary_key)).scalar_one())
+
+
+def _reward(reward: float | None, what: str) -> float | None:
+    return None if reward is None else finite(reward, what)

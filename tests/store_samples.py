@@ -1,0 +1,83 @@
+"""Small records for the store's tests, with every field set to something that another field is not."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from store.records import (
+    Attempt,
+    Completion,
+    Fate,
+    Finish,
+    Origin,
+    Outcome,
+    PassRate,
+    Problem,
+    Proposal,
+    StepCommit,
+    Turn,
+    Wave,
+)
+from store.store import Store
+
+SEED = Problem("p-seed", "arithmetic", "1 + 2", "+1 +2", "d+d", 1, "3", "seed", Origin.SEED)
+
+
+def new_problem(step: int, **changes: Any) -> Problem:
+    """The problem that step `step` of the sample run admits."""
+    text = f"{step} + 40"
+    made = Problem(
+        f"p-{step}", "arithmetic", text, f"+{text}", "d+dd", 2, str(step + 40), "executed", Origin.CHALLENGER, "p-seed"
+    )
+    return replace(made, **changes)
+
+
+def step_commit(step: int, **changes: Any) -> StepCommit:
+    """What step `step` of the sample run commits: one new problem, two proposals, two attempts, two pass rates."""
+    made = new_problem(step)
+    right = Turn(" 41\n", "41", Outcome.CORRECT, Finish.STOP, 3, 0.1 + step)
+    cut = Turn(" 4", None, Outcome.TRUNCATED, Finish.LENGTH, 2, -0.25)
+    unjudged = Turn(" ?", None, Outcome.UNJUDGED, Finish.STOP, 1, None)
+    commit = StepCommit(
+        step=step,
+        policy_version=step,
+        problems=(made,),
+        proposals=(
+            Proposal("p-seed", 1, 0, made.text, Fate.ACCEPTED, made.problem_id, 0.75),
+            Proposal("p-seed", 0, 1, "1 + + 2", Fate.INVALID, None, None),
+        ),
+        attempts=(
+            Attempt(made.problem_id, 0, (cut, right), step - 1, step),
+            Attempt("p-seed", 1, (unjudged,), step - 1, step - 1),
+        ),
+        pass_rates=(
+            PassRate(made.problem_id, step - 1, 8, 5, 4, 1, 2, 1),
+            PassRate("p-seed", step - 1, 7, 7),
+        ),
+        metrics={"reward/mean": 0.1 * step, "time/rollout": 2.5},
+        weights_digest=f"weights-{step}",
+        journal_file=f"step_{step:06d}.safetensors",
+        journal_sha256=f"sha-{step}",
+        seconds=1.5,
+    )
+    return replace(commit, **changes)
+
+
+def wave(step: int, key: str = "solver/0", text: str = " 41\n") -> Wave:
+    """Two completions, the second one empty of tokens."""
+    first = Completion((7, 0, 2**31 - 1), (-0.1, -1e-300, -12.345678901234567), text, Finish.STOP, step - 1, step)
+    return Wave(step, key, (first, Completion((), (), "", Finish.LENGTH, step - 1, step - 1)))
+
+
+def create(path: Path, **changes: Any) -> Store:
+    """A new run with one seed problem."""
+    given: dict[str, Any] = {
+        "name": "sample",
+        "seed": 2**40,
+        "config_yaml": "seed: 1\n",
+        "config_digest": "config-digest",
+        "code_digest": "code-digest",
+        "seeds": (SEED,),
+        "weights_digest": "weights-0",
+    }
+    return Store.create(path, **(given | changes))

@@ -1,0 +1,152 @@
+"""The proof of the tree: log-probabilities, loss and gradient equal those of the plain, flattened batch in fp32."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from roles.requests import SamplingParams
+from roles.tree import ROOT, Tree
+from selfplay.engine.flat_engine import FlatEngine
+from selfplay.engine.protocol import Draw
+from selfplay.engine.torch_engine import TorchEngine
+from selfplay.models import load_model
+from selfplay.policy import Policy
+from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.train.loss import LossSettings, policy_loss
+from selfplay.train.packing import cut
+from selfplay.train.passes import pack_hidden, prepare
+from random_trees import WEIGHTS, random_step, sequences
+
+MODELS = ("tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-gemma")
+LOSS = LossSettings(anchor="sampler")  # so that clipping and both signs matter
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def policy(request: pytest.FixtureRequest) -> Policy:
+    loaded = load_model(request.param, "float32")
+    return Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
+
+
+def flat_truth(policy: Policy, rows: list[Any]) -> tuple[torch.Tensor, list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Loss, log-probabilities per sample and gradients by the book: one sequence at a time, full logits, no tree."""
+    model = policy.model
+    model.zero_grad()
+    said: dict[str, int] = {}
+    for _, _, sample in rows:
+        said[sample.label] = said.get(sample.label, 0) + sample.num_tokens
+    total, per_sample = torch.zeros(()), []
+    for ids, sampler, sample in rows:
+        logits = model(input_ids=torch.tensor([ids])).logits[0].float()
+        n = sample.num_tokens
+        logprobs = logits.log_softmax(-1)[-n - 1 : -1].gather(1, torch.tensor(ids[-n:])[:, None])[:, 0]
+        per_sample.append(logprobs.detach())
+        ratio = (logprobs - torch.tensor(sampler, dtype=torch.float32)).exp()
+        clipped = ratio.clamp(1 - LOSS.clip_low, 1 + LOSS.clip_high)
+        gain = torch.minimum(ratio * sample.advantage, clipped * sample.advantage).sum()
+        total = total - WEIGHTS[sample.label] / said[sample.label] * gain
+    total.backward()
+    grads = {name: p.grad.clone() for name, p in policy.trainable if p.grad is not None}
+    model.zero_grad()
+    return total.detach(), per_sample, grads
+
+
+def packed(policy: Policy, batch: TrainBatch, budget: int, mode: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """The same by packs: loss, log-probability of every trained token, gradients."""
+    policy.model.zero_grad()
+    total, logprobs = torch.zeros(()), torch.full((len(batch.targets),), float("nan"))
+    for pack in cut(batch, budget):
+        with pack_hidden(policy, batch, prepare(batch, pack, mode, 64)) as hidden:
+            targets = torch.from_numpy(batch.ids[batch.targets[pack.targets]])
+            now = policy.head.logprobs(hidden, targets, 1.0, 7)
+            columns = [
+                torch.from_numpy(c[pack.targets]).float()
+                for c in (batch.sampler_logprobs, batch.positive, batch.negative)
+            ]
+            loss, _ = policy_loss(now, *columns, LOSS)
+            loss.backward()
+        assert torch.isnan(logprobs[pack.targets]).all(), "a trained token is charged in exactly one pack"
+        logprobs[pack.targets] = now.detach()
+        total = total + loss.detach()
+    grads = {name: p.grad.clone() for name, p in policy.trainable if p.grad is not None}
+    policy.model.zero_grad()
+    return total, logprobs, grads
+
+
+def assert_same_gradient(ours: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == truth.keys()
+    a = torch.cat([ours[k].flatten() for k in truth]).double()
+    b = torch.cat([truth[k].flatten() for k in truth]).double()
+    assert (a @ b) / (a.norm() * b.norm()) >= 0.9999
+    assert abs(a.norm() / b.norm() - 1) <= 1e-4
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000), budget=st.sampled_from([6, 17, 40, 4096]), merge=st.booleans())
+def test_tree_equals_flat_batch(policy: Policy, seed: int, budget: int, merge: bool) -> None:
+    tree, samples = random_step(seed, vocabulary=200, merge=merge)
+    batch = build_batch(tree, samples, WEIGHTS)
+    if not len(batch.targets):
+        return
+    rows = sequences(tree, samples)
+    if merge:  # a merged token has one sampler log-probability: the first speaker's
+        assert len(batch.targets) <= sum(s.num_tokens for s in samples)
+    loss, _, grads = flat_truth(policy, rows)
+    for mode in ("tree", "flat"):
+        ours, logprobs, our_grads = packed(policy, batch, budget, mode)
+        assert not torch.isnan(logprobs).any()
+        assert abs(ours - loss) <= 1e-4 * max(1.0, abs(loss))
+        assert_same_gradient(our_grads, grads)
+
+
+def test_logprobs_agree_with_the_whole_model(policy: Policy) -> None:
+    tree, samples = random_step(5, vocabulary=200)
+    samples = [type(s)(s.label, s.node, s.num_tokens, 1.0) for s in samples]
+    batch = build_batch(tree, samples, WEIGHTS)
+    _, truth, _ = flat_truth(policy, sequences(tree, samples))
+    _, ours, _ = packed(policy, batch, 4096, "tree")
+    # batch rows are in order of node id, as are the needed nodes
+    row_of = {node: i for i, node in enumerate(sorted({n for s in samples for n in tree.tail(s.node, s.num_tokens)}))}
+    for sample, expected in zip(samples, truth, strict=True):
+        rows = [row_of[n] for n in tree.tail(sample.node, sample.num_tokens)]
+        assert torch.allclose(ours[rows], expected, atol=1e-4)
+
+
+def test_the_probe_at_start_finds_the_tree_sound(policy: Policy) -> None:
+    parity = policy.check_paths()
+    assert parity.holds, parity.reason
+
+
+def test_the_probe_catches_a_wrong_mask(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selfplay.paths import Bucket
+
+    honest = Bucket.visible
+    monkeypatch.setattr(Bucket, "visible", lambda self, window: honest(self, window).fill_(True))
+    assert not policy.check_paths().holds
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.0, 0.7])
+def test_tree_sampler_says_what_the_padded_sampler_says(policy: Policy, temperature: float) -> None:
+    params = SamplingParams(temperature, 6, ("\n",))
+    said = []
+    for engine in (TorchEngine(policy, seed=3), FlatEngine(policy, seed=3)):
+        tree = Tree()
+        prompts = [tree.extend(ROOT, policy.tokenizer.encode(text)) for text in ("12 + 7 =", "12 + 9 =", "x")]
+        groups = engine.sample(tree, [Draw(n, 5, params, ("solver", i), "solver/0") for i, n in enumerate(prompts)])
+        again = [tree.extend(s.node, policy.tokenizer.encode("again:")) for s in groups[0]]
+        second = engine.sample(tree, [Draw(n, 2, params, ("again", i), "solver/1") for i, n in enumerate(again)])
+        said.append([s.completion for group in (*groups, *second) for s in group])
+    for one, two in zip(*said, strict=True):
+        assert one.ids == two.ids
+        assert one.finish == two.finish
+        assert torch.allclose(torch.tensor(one.logprobs), torch.tensor(two.logprobs), atol=1e-4)
+
+
+def test_the_tree_computes_less_than_the_flat_batch(policy: Policy) -> None:
+    engine, tree = TorchEngine(policy, seed=0), Tree()
+    prompt = tree.extend(ROOT, list(range(30)))
+    engine.sample(tree, [Draw(prompt, 8, SamplingParams(1.0, 4, ()), ("a",), "solver/0")])
+    assert engine.tokens.flat == sum([8 * 34])
+    assert engine.tokens.computed <= 30 + 8 * 3
