@@ -4,7 +4,7 @@ A role yields `Sample`s and knows neither engine nor tokenizer. A wave is everyt
 for at one time. It is committed as soon as it ends and is atomic: a wave found in the store is not drawn again.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ class Rollout:
     tree: Tree
     engine: Engine
     encode: Callable[[str], Sequence[int]]  # text of a prompt -> ids, without special tokens
-    commit: Callable[[Wave], None]
+    commit: Callable[[Wave], Wave]  # returns what was stored: text that cannot be stored as it is comes back cleaned
     stored: Mapping[str, Wave]
 
     def run(self, phase: str, roles: Iterable[Role[Result]]) -> list[Result]:
@@ -56,12 +56,9 @@ class Rollout:
         script = None if stored is None else stored.completions
         results = self.engine.sample(self.tree, draws, script)
         if stored is None:
-            self.commit(Wave(self.step, key, _completions(results)))
-        return results
-
-
-def _completions(results: Sequence[Sequence[Sampled]]) -> tuple[Completion, ...]:
-    return tuple(sampled.completion for group in results for sampled in group)
+            stored = self.commit(Wave(self.step, key, tuple(s.completion for group in results for s in group)))
+        said: Iterator[Completion] = iter(stored.completions)
+        return [[Sampled(sampled.node, next(said)) for sampled in group] for group in results]
 
 
 class _Conversation:

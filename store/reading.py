@@ -151,7 +151,7 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
     joined = joined.outerjoin(turns, _all([turns.c[key] == attempts.c[key] for key in keys]))
     kept = (turns.c[name] for name in ("turn", "text", "answer", "outcome", "finish", "num_tokens", "reward"))
     query = (
-        select(steps.c.step, *(attempts.c[key] for key in attempts.c.keys()), *kept)
+        select(steps.c.step, *attempts.c, *kept)
         .select_from(joined)
         .where(_LIVE, attempts.c.problem_id == problem_id)
         .order_by(steps.c.step, attempts.c.attempt, turns.c.turn)
@@ -175,7 +175,7 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
     """Live evaluations in order of step, set and kind."""
     query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(_LIVE)
     found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
-    return [Evaluation(row.step, row.set_name, row.kind, decode_metrics(row.metrics)) for row in found]
+    return [Evaluation(row.step, row.set_name, row.kind, decode_metrics(row.metrics), row.outcomes) for row in found]
 
 
 def checkpoint_records(connection: Connection) -> list[CheckpointRow]:

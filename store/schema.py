@@ -257,6 +257,7 @@ evaluations = _table(
     _required("set_name", Text),
     _required("kind", Text),
     _required("metrics", Text),
+    _required("outcomes", Text),
     PrimaryKeyConstraint("step_id", "set_name", "kind"),
     _one_of("kind", EVALUATION_KINDS),
 )

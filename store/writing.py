@@ -243,6 +243,7 @@ def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
         "set_name": evaluation.set_name,
         "kind": evaluation.kind,
         "metrics": encode_metrics(evaluation.metrics),
+        "outcomes": evaluation.outcomes,
     }
     insert_rows(connection, table, [row])
 

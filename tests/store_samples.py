@@ -64,9 +64,9 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
 
 
 def wave(step: int, key: str = "solver/0", text: str = " 41\n") -> Wave:
-    """Two completions, the second one empty of tokens."""
-    first = Completion((7, 0, 2**31 - 1), (-0.1, -1e-300, -12.345678901234567), text, Finish.STOP, step - 1, step)
-    return Wave(step, key, (first, Completion((), (), "", Finish.LENGTH, step - 1, step - 1)))
+    """Two completions, the first one empty of tokens."""
+    full = Completion((7, 0, 2**31 - 1), (-0.1, -1e-300, -12.345678901234567), text, Finish.STOP, step - 1, step)
+    return Wave(step, key, (Completion((), (), "", Finish.LENGTH, step - 1, step - 1), full))
 
 
 def create(path: Path, **changes: Any) -> Store:

@@ -62,7 +62,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, damage: str) -> None:
     else:
         blob[-1] ^= 1
         (tmp_path / name).write_bytes(bytes({"flip": blob, "cut": blob[:-5], "empty": bytearray()}[damage]))
-    with pytest.raises(JournalError, match="step_000003.safetensors"):
+    with pytest.raises(JournalError, match=r"step_000003\.safetensors"):
         read_journal(tmp_path, name, sha256)
 
 

@@ -122,7 +122,7 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
 )
 def test_the_database_itself_refuses_what_breaks_a_rule(tmp_path: Path, statement: str) -> None:
     with create(tmp_path / "selfplay.db") as store, store._engine.connect() as connection:
-        with pytest.raises(Exception, match="constraint failed|cannot store"):
+        with pytest.raises(Exception, match=r"constraint failed|cannot store"):
             connection.exec_driver_sql(statement)
 
 

@@ -69,7 +69,7 @@ def test_a_closed_run_can_be_looked_at(path: Path) -> None:
 
 
 def test_a_locked_database_says_who_may_hold_it(store: Store, path: Path) -> None:
-    with store._writing(), pytest.raises(StoreError, match="locked by another process.*database is locked") as caught:
+    with store._writing(), pytest.raises(StoreError, match=r"locked by another process.*database is locked") as caught:
         Store.open(path, busy_seconds=0.05)
     assert "\n" not in str(caught.value)
 

@@ -55,7 +55,8 @@ class ArithmeticDomain:
     recheck_instruction = "Compute it once more, carefully, and answer with the number only."
     challenger_instruction = (
         "Write one arithmetic problem that is a little harder than the given one. Use non-negative integers of up to "
-        "three digits with +, - and *, without parentheses and with no negative result. Answer with the expression only."
+        "three digits with +, - and *, without parentheses and with no negative result. Answer with "
+        "the expression only."
     )
 
     def __init__(

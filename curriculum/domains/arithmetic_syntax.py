@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
-# Every character has one way to match, so the time is linear in the text; [0-9], because \d takes other scripts' digits.
+# Every character has one way to match, so the time is linear in the text; \d would take other scripts' digits.
 _EXPRESSION = re.compile(rf" *{_NUMBER}(?: *[+\-*] *{_NUMBER})* *")
 _TOKEN = re.compile(r"[0-9]+|[+\-*]")
 
@@ -58,8 +58,7 @@ def without_neutral(expression: Expression) -> str:
 def family_of(expression: Expression) -> str:
     """The shape, with a d for each digit; terms with more factors and digits come first: 5 + 47 is "dd+d"."""
     shapes = [
-        (sign, tuple(sorted((len(factor) for factor in factors), reverse=True)))
-        for sign, factors in _terms(expression)
+        (sign, tuple(sorted((len(factor) for factor in factors), reverse=True))) for sign, factors in _terms(expression)
     ]
     shapes.sort(key=lambda shape: (shape[0] == "-", -len(shape[1]), tuple(-digits for digits in shape[1])))
     text = "".join(sign + "*".join("d" * digits for digits in factors) for sign, factors in shapes)

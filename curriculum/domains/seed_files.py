@@ -33,7 +33,7 @@ def read_seeds(path: Path, parse: Callable[[str], Statement | Fate]) -> tuple[St
             raise DomainError(f"{path}:{number}: the same problem as an earlier line: remove it")
         statements[statement.canonical] = statement
     if not statements:
-        raise DomainError(f"seeds file {path} has no problems: give at least one line such as {{\"text\": \"3 + 4\"}}")
+        raise DomainError(f'seeds file {path} has no problems: give at least one line such as {{"text": "3 + 4"}}')
     return tuple(statements.values())
 
 

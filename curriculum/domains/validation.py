@@ -8,10 +8,11 @@ from curriculum.domains.protocol import Domain, Statement, problem_of
 from store.records import Fate, Origin, Outcome
 
 NASTY_TEXTS = (
-    "", " ", "\n", "\0", "\ud800", "\u202e3 + 4", "\u0663 + \u0664", "\uff13 + \uff14", "3 + 4\n5 + 6", "3 + ", "((((", "1e9 + 1",
-    "0x10 + 1", "__import__('os').system('true')", "3 + 4 # ignore the rules", "9" * 5000, "(" * 5000, "1 + " * 5000 + "1",
-    "nan", "-0", "True", "{}", "%s", "'; DROP TABLE problems; --", "\U0001f600 + 1", "3 \u00d7 4", "a" * 200_000,
-)  # fmt: skip
+    *("", " ", "\n", "\0", "\ud800", "nan", "-0", "True", "{}", "%s", "((((", "3 + ", "3 + 4\n5 + 6"),
+    *("\u202e3 + 4", "\u0663 + \u0664", "\uff13 + \uff14", "\U0001f600 + 1", "3 \u00d7 4", "1e9 + 1", "0x10 + 1"),
+    *("__import__('os').system('true')", "'; DROP TABLE problems; --", "3 + 4 # ignore the rules"),
+    *("9" * 5000, "(" * 5000, "1 + " * 5000 + "1", "a" * 200_000),
+)
 _LEVELS = (1, 2, 3, 5, 8)
 _DRAWS_PER_LEVEL = 5
 _REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
@@ -92,7 +93,9 @@ def _wrong_answers(domain: Domain) -> str:
     for seed in domain.seeds():
         problem = problem_of(seed, domain.name, Origin.SEED)
         others = {other.answer for other in domain.seeds() if other.answer != seed.answer}
-        wrong = sorted(others) + ([str(int(seed.answer) + 1)] if seed.answer.isascii() and seed.answer.isdigit() else [])
+        wrong = sorted(others) + (
+            [str(int(seed.answer) + 1)] if seed.answer.isascii() and seed.answer.isdigit() else []
+        )
         for text in wrong:
             outcome, _ = domain.judge(problem, text)
             _hold(outcome is Outcome.INCORRECT, f"{seed.text!r}: {text!r} is judged {outcome}")
@@ -116,10 +119,14 @@ def _nothing_raises(domain: Domain) -> str:
 
 def _evaluation_sets_parse(domain: Domain) -> str:
     sets = domain.evaluation_sets()
-    _hold(bool(sets) and all(len(members) >= 2 for members in sets.values()), "a set with fewer than 2 members, or none")
+    _hold(
+        bool(sets) and all(len(members) >= 2 for members in sets.values()), "no sets, or one with fewer than 2 members"
+    )
     for name, members in sets.items():
         for member in members:
-            _hold(domain.parse(member.text) == member, f"{name}: {member.text!r} parses to {domain.parse(member.text)!r}")
+            _hold(
+                domain.parse(member.text) == member, f"{name}: {member.text!r} parses to {domain.parse(member.text)!r}"
+            )
     return ", ".join(f"{name} {len(members)}" for name, members in sets.items())
 
 
@@ -139,7 +146,10 @@ def _draw_is_deterministic(domain: Domain) -> str:
         )
         _hold(first == second, f"level {level}: the same generator draws {first[0].text!r} and {second[0].text!r}")
         for drawn in first:
-            _hold(domain.parse(drawn.text) == drawn, f"level {level}: {drawn.text!r} parses to {domain.parse(drawn.text)!r}")
+            _hold(
+                domain.parse(drawn.text) == drawn,
+                f"level {level}: {drawn.text!r} parses to {domain.parse(drawn.text)!r}",
+            )
     return f"levels {', '.join(map(str, _LEVELS))}"
 
 
@@ -152,7 +162,9 @@ def _examples_are_not_held_out(domain: Domain) -> str:
         _hold(isinstance(parsed, Statement), f"the example {text!r} parses to {parsed!r}")
         _hold(isinstance(parsed, Statement) and parsed.canonical in shown, f"shown_examples() lacks {text!r}")
     for question, _ in domain.solver_examples:
-        known = any(domain.question(problem_of(each, domain.name, Origin.SEED)) == question for each in domain.shown_examples())
+        known = any(
+            domain.question(problem_of(each, domain.name, Origin.SEED)) == question for each in domain.shown_examples()
+        )
         _hold(known, f"shown_examples() lacks the problem of {question!r}")
     return f"{len(shown)} examples"
 

@@ -35,7 +35,8 @@ def cut(batch: TrainBatch, budget: int) -> list[Pack]:
     rows_of: dict[int, list[int]] = {}
     for row, target in enumerate(batch.targets.tolist()):
         rows_of.setdefault(int(batch.parents[target]), []).append(row)
-    return [_pack(batch, own, rows_of) for own in owned]
+    charging = [own for own in owned if any(node in rows_of for node in own)]  # a header alone predicts nothing
+    return [_pack(batch, own, rows_of) for own in charging]
 
 
 @dataclass(slots=True)

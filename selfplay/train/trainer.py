@@ -66,6 +66,7 @@ class Trainer:
         self._served = policy.trainable
         self.masters = {name: p.detach().float().clone() for name, p in self._served}
         self._grads = {name: torch.zeros_like(master) for name, master in self.masters.items()}
+        self._summed: set[str] = set()  # names whose gradient holds something of this step
         self._optimizer = torch.optim.AdamW(
             list(self.masters.values()), lr=settings.learning_rate, betas=settings.betas,
             weight_decay=settings.weight_decay, fused=True,
@@ -78,8 +79,7 @@ class Trainer:
         Raises NonFiniteError with nothing changed.
         """
         totals = _Totals()
-        for grad in self._grads.values():
-            grad.zero_()
+        self._summed.clear()
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
         for plan in packs:
@@ -150,11 +150,17 @@ class Trainer:
             loss.backward()
         for name, parameter in self._served:
             if parameter.grad is not None:
-                self._grads[name].add_(parameter.grad)
+                if name in self._summed:
+                    self._grads[name].add_(parameter.grad)
+                else:
+                    self._grads[name].copy_(parameter.grad)
+                    self._summed.add(name)
                 parameter.grad = None
 
     def _apply(self, loss: float) -> float:
         """Clip, check, step, serve. Returns the gradient's norm before clipping."""
+        for name in self._grads.keys() - self._summed:
+            self._grads[name].zero_()
         norm = torch.nn.utils.get_total_norm(list(self._grads.values()))
         if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
             raise NonFiniteError(f"loss {loss} and gradient norm {norm.item()} at policy version {self._policy.version}")

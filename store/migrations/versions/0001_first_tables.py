@@ -94,6 +94,7 @@ def _outcomes() -> None:
         sa.Column("set_name", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("metrics", sa.Text, nullable=False),
+        sa.Column("outcomes", sa.Text, nullable=False),
         sa.CheckConstraint("kind IN ('full', 'interim')", name=op.f("ck_evaluations_kind")),
         sa.ForeignKeyConstraint(["step_id"], ["steps.step_id"], name=op.f("fk_evaluations_step_id_steps")),
         sa.PrimaryKeyConstraint("step_id", "set_name", "kind", name=op.f("pk_evaluations")),

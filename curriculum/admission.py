@@ -1,0 +1,124 @@
+"""Which of the challenger's proposals become problems: valid, new, not held out, and likely to be worth attempting.
+
+A strict gate here is what keeps self-play from collapsing (reliability.md 3), so every rejection has a name and is
+counted. Left out: similarity of texts; the canonical form and the caps per family stand in for it.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from curriculum.difficulty import Tracker
+from curriculum.domains.protocol import Domain, Statement, problem_id_of
+from curriculum.holdout import HeldOut
+from curriculum.settings import CurriculumSettings
+from store.records import Fate, Finish, Problem
+
+_SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A valid and new proposal: of which target, which of its group, and the problem it would be."""
+
+    target: int
+    index: int
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Every candidate is in one of the two. `accepted` is in the order of choice, the best first."""
+
+    accepted: tuple[Candidate, ...]
+    surplus: tuple[Candidate, ...]
+
+
+def triage(
+    parent: Problem,
+    text: str,
+    finish: Finish,
+    domain: Domain,
+    known: Callable[[str], bool],
+    held_out: HeldOut,
+    seen_this_step: set[str],
+) -> tuple[Fate, Statement | None]:
+    """The first thing wrong with a proposal, in this order: TRUNCATED or UNPARSED, INVALID or TOO_LARGE, TRIVIAL_EDIT,
+    HELD_OUT, DUPLICATE. ACCEPTED means valid and new: `admit` then decides between ACCEPTED and SURPLUS.
+
+    `text` has its stop string cut. `known` says whether a problem_id is in the store; `seen_this_step` holds the ids
+    of this step's valid proposals, and the id of an ACCEPTED one is added to it. The statement comes with every fate
+    that was decided after parsing, so that a DUPLICATE can be recorded with its problem's id.
+    """
+    if finish is Finish.LENGTH:
+        return Fate.TRUNCATED, None
+    statement = domain.parse(text)
+    if isinstance(statement, Fate):
+        return statement, None
+    if domain.is_trivial_edit(parent, statement):
+        return Fate.TRIVIAL_EDIT, statement
+    if held_out.contains(statement.canonical):
+        return Fate.HELD_OUT, statement
+    problem_id = problem_id_of(domain.name, statement.canonical)
+    if problem_id in seen_this_step or known(problem_id):
+        return Fate.DUPLICATE, statement
+    seen_this_step.add(problem_id)
+    return Fate.ACCEPTED, statement
+
+
+def admit(
+    candidates: Sequence[Candidate],
+    num_wanted: int,
+    tracker: Tracker,
+    settings: CurriculumSettings,
+    rng: random.Random,
+) -> Admission:
+    """At most `num_wanted` candidates: some of hardly seen families, to learn about them, then the most learnable.
+
+    Learnability is the prediction for the family and level. Those predicted under `min_learnability` are taken by the
+    exploring part only: an empty place is better filled by a replay than by a group that is all right or all wrong.
+    No family gets more than `max_family_share` of the places, unless places would stay empty.
+    """
+    order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
+    rng.shuffle(order)  # ties, and which member of a family is taken, are a matter of chance
+    predicted = {id(each): _predicted_learnability(each, tracker) for each in order}
+    ranked = sorted(order, key=lambda candidate: -predicted[id(candidate)])
+    worth_it = [candidate for candidate in ranked if predicted[id(candidate)] >= settings.min_learnability]
+    cap = max(1, math.ceil(num_wanted * settings.max_family_share))
+    num_exploring = min(num_wanted, math.ceil(num_wanted * settings.exploration_share))
+
+    accepted: list[Candidate] = []
+    taken: Counter[str] = Counter()
+    _take(accepted, taken, _hardly_seen(ranked, tracker), num_exploring, cap=1)
+    _take(accepted, taken, worth_it, num_wanted, cap)
+    _take(accepted, taken, worth_it, num_wanted, cap=num_wanted)
+    chosen = {id(candidate) for candidate in accepted}
+    surplus = sorted((each for each in order if id(each) not in chosen), key=lambda each: (each.target, each.index))
+    return Admission(tuple(accepted), tuple(surplus))
+
+
+def fate_counts(fates: Iterable[Fate]) -> Mapping[Fate, int]:
+    """How many proposals met each fate; every fate is a key."""
+    counted = Counter(fates)
+    return {fate: counted[fate] for fate in Fate}
+
+
+def _take(accepted: list[Candidate], taken: Counter[str], ranked: Sequence[Candidate], limit: int, cap: int) -> None:
+    """Appends from the front of `ranked` until `accepted` has `limit`, at most `cap` of a family."""
+    chosen = {id(candidate) for candidate in accepted}
+    for candidate in ranked:
+        if len(accepted) >= limit:
+            return
+        if id(candidate) not in chosen and taken[candidate.problem.family] < cap:
+            accepted.append(candidate)
+            taken[candidate.problem.family] += 1
+
+
+def _hardly_seen(ranked: Sequence[Candidate], tracker: Tracker) -> list[Candidate]:
+    return [each for each in ranked if tracker.family_attempts(each.problem.family) < _SEEN_ATTEMPTS]
+
+
+def _predicted_learnability(candidate: Candidate, tracker: Tracker) -> float:
+    return tracker.predicted_learnability(candidate.problem.family, candidate.problem.level)

@@ -1,0 +1,252 @@
+"""The curriculum's memory: how hard each problem is now, folded over the stored history.
+
+Tracker is a pure fold: rebuilding it from `Store.history()` gives the same numbers, bit for bit, as having kept it.
+Nothing here is stored, no clock or generator is read, and reading changes nothing.
+Left out: per-problem difficulty models (item response theory); families carry what is shared between problems.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from curriculum.families import Families, FamilySummary
+from curriculum.pool import Pool
+from curriculum.posterior import Forgotten, beta_mean, learnability
+from curriculum.settings import CurriculumSettings
+from curriculum.states import FALLEN_RATE, MASTERED_MEAN, Evidence, next_state
+from store.records import Origin, PassRate, Problem, ProblemState, StepHistory
+
+_PROBLEM_STRENGTH = 2.0  # the prior is as strong as Beta(1, 1), its mean is the family's rate
+_SECOND_LOOK_STRENGTH = 4.0
+_BANKED_ATTEMPTS = 8  # a single success in a group at least this large is banked (algorithms.md 9, min-success rule)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known of one problem."""
+
+    problem: Problem
+    admitted_step: int
+    state: ProblemState = ProblemState.NEW
+    counts: Forgotten = field(default_factory=Forgotten)
+    after_right: Forgotten = field(default_factory=Forgotten)  # second looks: hits kept, misses broken
+    after_wrong: Forgotten = field(default_factory=Forgotten)  # hits fixed, misses missed
+    attempts: int = 0
+    successes: int = 0
+    observations: int = 0
+    failures_in_row: int = 0
+    mastered_streak: int = 0
+    last_step: int | None = None
+    banked_step: int | None = None
+    retried: bool = False
+
+
+class Tracker:
+    """What is known after the steps observed so far. An unknown problem_id raises KeyError everywhere."""
+
+    def __init__(self, settings: CurriculumSettings) -> None:
+        self.step = 0  # the last observed step
+        self.version = 0  # the policy version it made: the one that rates are given for
+        self._forgetting = settings.forgetting
+        self._memories: dict[str, _Memory] = {}
+        self._families = Families(settings.forgetting)
+        self._pools = {state: Pool() for state in ProblemState}
+        self._seeds = Pool()
+        self._banked = Pool()
+        self._second_looks = {True: Forgotten(), False: Forgotten()}  # by whether the first try was right
+        self._signals = {True: Forgotten(), False: Forgotten()}  # groups with a signal, by whether the problem was new
+
+    def observe(self, history: StepHistory) -> None:
+        """Folds one step in. Steps come in order, each once: ValueError otherwise, for numbers would be wrong.
+
+        The order of problems and pass rates inside a step does not matter: floats are summed in the order of ids.
+        """
+        if history.step < self.step or (history.step == self.step and self._memories):
+            raise ValueError(f"step {history.step} was observed after step {self.step}")
+        new = {problem.problem_id for problem in history.problems}
+        for problem in sorted(history.problems, key=lambda problem: problem.problem_id):
+            self._admit(problem, history.step)
+        for rate in sorted(history.pass_rates, key=lambda rate: (rate.problem_id, rate.policy_version)):
+            if rate.attempts:
+                self._observe_rate(rate, history.step, rate.problem_id in new)
+        self.step, self.version = history.step, history.policy_version
+
+    def rate(self, problem_id: str) -> float:
+        """Posterior mean of the first-try pass rate under the current policy, in (0, 1); its family's when untried."""
+        memory = self._memories[problem_id]
+        prior = self.predicted_rate(memory.problem.family, memory.problem.level)
+        return beta_mean(*memory.counts.at(self.version, self._forgetting), prior, _PROBLEM_STRENGTH)
+
+    def learnability(self, problem_id: str) -> float:
+        """4 p (1 - p) of the posterior mean."""
+        return learnability(self.rate(problem_id))
+
+    def predicted_rate(self, family: str, level: int) -> float:
+        """What an unseen problem's pass rate may be: of its family, else its level, else of lower levels, else 1/2."""
+        return self._families.rate(family, level, self.version)
+
+    def predicted_learnability(self, family: str, level: int) -> float:
+        return learnability(self.predicted_rate(family, level))
+
+    def second_look_rate(self, problem_id: str, was_right: bool) -> float:
+        """Estimate of P(second look right | problem, first try right or wrong), in (0, 1), shrunk to all problems'.
+
+        A problem not admitted yet has the estimate of all problems: this alone does not raise KeyError.
+        """
+        everywhere = beta_mean(*self._second_looks[was_right].at(self.version, self._forgetting))
+        memory = self._memories.get(problem_id)
+        if memory is None:
+            return everywhere
+        own = memory.after_right if was_right else memory.after_wrong
+        return beta_mean(*own.at(self.version, self._forgetting), everywhere, _SECOND_LOOK_STRENGTH)
+
+    def knows(self, problem_id: str) -> bool:
+        return problem_id in self._memories
+
+    def problem(self, problem_id: str) -> Problem:
+        return self._memories[problem_id].problem
+
+    def state(self, problem_id: str) -> ProblemState:
+        return self._memories[problem_id].state
+
+    def totals(self, problem_id: str) -> tuple[int, int]:
+        """(attempts, successes) of all first tries ever judged."""
+        memory = self._memories[problem_id]
+        return memory.attempts, memory.successes
+
+    def admitted_step(self, problem_id: str) -> int:
+        return self._memories[problem_id].admitted_step
+
+    def last_step(self, problem_id: str) -> int | None:
+        """The last step that attempted it; None when untried."""
+        return self._memories[problem_id].last_step
+
+    def staleness(self, problem_id: str) -> int:
+        """Steps since it was attempted, or since it was admitted when untried."""
+        memory = self._memories[problem_id]
+        return self.step - (memory.admitted_step if memory.last_step is None else memory.last_step)
+
+    def banked_step(self, problem_id: str) -> int | None:
+        """The step that banked it: a single success in a group of 8 or more, to be tried again with more attempts."""
+        return self._memories[problem_id].banked_step
+
+    def was_retried(self, problem_id: str) -> bool:
+        """Whether its latest group came out of the bank: such a group is trained on even with a single success."""
+        return self._memories[problem_id].retried
+
+    def members(self, state: ProblemState) -> Pool:
+        """The problems in a state. To be read only."""
+        return self._pools[state]
+
+    @property
+    def seeds(self) -> Pool:
+        return self._seeds
+
+    @property
+    def banked(self) -> Pool:
+        return self._banked
+
+    def num_problems(self) -> int:
+        return len(self._memories)
+
+    def problem_ids(self) -> Iterable[str]:
+        """All, in the order of admission."""
+        return self._memories.keys()
+
+    def families(self) -> tuple[FamilySummary, ...]:
+        """All families, in the order of their first problem."""
+        return tuple(self.family(name) for name in self._families.names())
+
+    def family(self, family: str) -> FamilySummary:
+        return self._families.summary(family, self.step, self.version)
+
+    def family_members(self, family: str) -> Pool:
+        return self._families.members(family)
+
+    def forgetting_risk(self, family: str) -> float:
+        """In [0, 1]: from the drop below the family's best rate, and from how long it has not been tried."""
+        return self.family(family).risk
+
+    def child_value(self, family: str) -> tuple[float, float]:
+        """(mean learnability of what was escalated from this family, how many of those count)."""
+        return self._families.child_value(family, self.version)
+
+    def family_attempts(self, family: str) -> float:
+        """Forgotten attempts of a family; 0 for an unseen one."""
+        return self._families.attempts(family, self.version)
+
+    def signal_rate(self, of_new: bool) -> float:
+        """Recent share of groups with a signal (some right, some wrong), among new problems or among replays."""
+        return beta_mean(*self._signals[of_new].at(self.version, self._forgetting))
+
+    def frontier(self) -> int:
+        """Highest level whose posterior mean is >= 0.5 with >= 16 attempts under the last 20 versions; 0 if none."""
+        return self._families.frontier(self.version)
+
+    def state_counts(self) -> Mapping[ProblemState, int]:
+        return {state: len(pool) for state, pool in self._pools.items()}
+
+    def _admit(self, problem: Problem, step: int) -> None:
+        if problem.problem_id in self._memories:
+            raise ValueError(f"problem {problem.problem_id} was admitted twice")
+        self._memories[problem.problem_id] = _Memory(problem, step)
+        self._families.enrol(problem.family, problem.level, problem.problem_id)
+        self._pools[ProblemState.NEW].add(problem.problem_id)
+        if problem.origin is Origin.SEED:
+            self._seeds.add(problem.problem_id)
+
+    def _observe_rate(self, rate: PassRate, step: int, is_new: bool) -> None:
+        memory = self._memories[rate.problem_id]
+        failures = rate.attempts - rate.successes
+        version, forgetting = rate.policy_version, self._forgetting
+        memory.attempts += rate.attempts
+        memory.successes += rate.successes
+        memory.observations += 1
+        memory.last_step = step
+        memory.failures_in_row = 0 if rate.successes else memory.failures_in_row + rate.attempts
+        memory.counts.add(rate.successes, failures, version, forgetting)
+        for looks in (memory.after_right, self._second_looks[True]):
+            looks.add(rate.kept, rate.broken, version, forgetting)
+        for looks in (memory.after_wrong, self._second_looks[False]):
+            looks.add(rate.fixed, rate.missed, version, forgetting)
+        has_signal = 0 < rate.successes < rate.attempts
+        self._signals[is_new].add(has_signal, not has_signal, version, forgetting)
+        problem = memory.problem
+        self._families.observe(problem.family, problem.level, step, version, rate.attempts, rate.successes)
+        parent = self._memories.get(problem.parent_id) if is_new and problem.parent_id else None
+        if parent is not None:
+            value = learnability(rate.successes / rate.attempts)
+            self._families.observe_child(parent.problem.family, value, version)
+        self._bank(memory, rate, step)
+        self._move(memory, rate)
+
+    def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:
+        """Into the bank with a single success; out of it with the next group, which is never banked again itself."""
+        was_banked = memory.banked_step is not None
+        memory.retried = was_banked
+        if not was_banked and rate.successes == 1 and rate.attempts >= _BANKED_ATTEMPTS:
+            memory.banked_step = step
+            self._banked.add(rate.problem_id)
+        else:
+            memory.banked_step = None
+            self._banked.discard(rate.problem_id)
+
+    def _move(self, memory: _Memory, rate: PassRate) -> None:
+        family, level, version = memory.problem.family, memory.problem.level, rate.policy_version
+        newest = rate.successes / rate.attempts
+        prior = self._families.rate(family, level, version)
+        mean = beta_mean(*memory.counts.at(version, self._forgetting), prior, _PROBLEM_STRENGTH)
+        is_high = mean > MASTERED_MEAN and newest >= FALLEN_RATE
+        memory.mastered_streak = memory.mastered_streak + 1 if is_high else 0
+        evidence = Evidence(
+            attempts=memory.attempts,
+            observations=memory.observations,
+            failures_in_row=memory.failures_in_row,
+            mastered_streak=memory.mastered_streak,
+            newest_rate=newest,
+            family_mastered=self._families.is_mastered(family, version),
+        )
+        state = next_state(memory.state, evidence)
+        if state is not memory.state:
+            self._pools[memory.state].discard(memory.problem.problem_id)
+            self._pools[state].add(memory.problem.problem_id)
+            memory.state = state

@@ -1,0 +1,51 @@
+"""The state machine of a problem: NEW, ACTIVE, MASTERED, TOO_HARD, RETIRED. Pure; moved by one observation at a time.
+
+NEW       under 8 attempts in all
+ACTIVE    in the solvable band, or on its way there or back
+MASTERED  posterior mean above 0.9 at two observations in a row; ACTIVE again when a replay falls under 0.8
+TOO_HARD  the last 16 attempts or more all failed; ACTIVE again when it is solved once
+RETIRED   MASTERED, observed at least 4 times, and its family is mastered too. It is drawn only for rehearsal, and
+          comes back: to ACTIVE when a replay falls under 0.8, to MASTERED when its family no longer is
+"""
+
+from dataclasses import dataclass
+
+from store.records import ProblemState
+
+NEW_ATTEMPTS = 8
+TOO_HARD_ATTEMPTS = 16
+MASTERED_MEAN = 0.9
+MASTERED_STREAK = 2
+FALLEN_RATE = 0.8
+RETIRED_OBSERVATIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a problem right after an observation."""
+
+    attempts: int  # in all
+    observations: int  # groups measured, in all
+    failures_in_row: int  # attempts since the last success
+    mastered_streak: int  # observations in a row after which the mean was above MASTERED_MEAN, none under FALLEN_RATE
+    newest_rate: float  # successes / attempts of this observation
+    family_mastered: bool
+
+
+def next_state(state: ProblemState, evidence: Evidence) -> ProblemState:
+    """The state after the observation. A NEW problem that leaves follows the rules of an ACTIVE one."""
+    if evidence.attempts < NEW_ATTEMPTS:
+        return ProblemState.NEW
+    if evidence.failures_in_row >= TOO_HARD_ATTEMPTS:
+        return ProblemState.TOO_HARD
+    match state:
+        case ProblemState.TOO_HARD:
+            return ProblemState.TOO_HARD if evidence.failures_in_row else ProblemState.ACTIVE
+        case ProblemState.MASTERED | ProblemState.RETIRED:
+            if evidence.newest_rate < FALLEN_RATE:
+                return ProblemState.ACTIVE
+        case _:
+            if evidence.mastered_streak < MASTERED_STREAK:
+                return ProblemState.ACTIVE
+    retired = evidence.family_mastered and evidence.observations >= RETIRED_OBSERVATIONS
+    return ProblemState.RETIRED if retired else ProblemState.MASTERED

@@ -1,0 +1,65 @@
+"""From rewards to advantages: group baselines without division by the deviation, apart by role, turn and group.
+
+Dividing by a group's standard deviation pays a rare lucky success sqrt(G) times over (algorithms.md 9); these only
+subtract a mean. A later turn's baseline conditions on how the first one went: with a plain group mean, an answer
+kept right beside one mended would be punished.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from roles.rewards import correction_reward
+
+AdvantageRule = Literal["centred", "rloo"]
+SecondLookRate = Callable[[bool], float]  # P(second look right | first right or wrong), a running estimate
+
+
+def group_advantages(rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
+    """r - mean ("centred", Dr.GRPO, arXiv 2503.20783) or r - mean of the others ("rloo"); zeros for a group of one."""
+    n = len(rewards)
+    if n < 2:
+        return [0.0] * n
+    mean = sum(rewards) / n
+    scale = n / (n - 1) if rule == "rloo" else 1.0
+    return [scale * (r - mean) if r != mean else 0.0 for r in rewards]
+
+
+def has_signal(advantages: Sequence[float]) -> bool:
+    """Whether a group pushes at all."""
+    return any(advantage != 0.0 for advantage in advantages)
+
+
+def second_look_rewards(pairs: Sequence[tuple[float, float]], alpha: float) -> list[float]:
+    """What the later turn of each (before, after) is paid: `correction_reward`."""
+    return [correction_reward(before, after, alpha) for before, after in pairs]
+
+
+def second_look_advantages(
+    pairs: Sequence[tuple[float, float]], alpha: float, rule: AdvantageRule, rate: SecondLookRate
+) -> list[float]:
+    """Advantages of later turns, in strata of equal first reward.
+
+    Attempts of one problem that began alike (right, or wrong) are compared with each other only. One that is alone
+    in its stratum is compared with what the problem's running estimate `rate` expects:
+    rate * (reward if right) + (1 - rate) * (reward if wrong).
+    """
+    paid = second_look_rewards(pairs, alpha)
+    advantages = [0.0] * len(pairs)
+    for before in sorted({first for first, _ in pairs}):
+        members = [i for i, (first, _) in enumerate(pairs) if first == before]
+        if len(members) == 1:
+            p = rate(before > 0.5)
+            expected = p * correction_reward(before, 1.0, alpha) + (1 - p) * correction_reward(before, 0.0, alpha)
+            advantages[members[0]] = paid[members[0]] - expected
+            continue
+        for i, advantage in zip(members, group_advantages([paid[i] for i in members], rule), strict=True):
+            advantages[i] = advantage
+    return advantages
+
+
+def is_banked(rewards: Sequence[float], min_successes: int, is_retry: bool) -> bool:
+    """Whether a group has too few successes to learn from now: a lone lucky one may be a shortcut (algorithms.md 9).
+
+    Such a problem is tried again later with more attempts (`is_retry`), and then counts whatever it shows.
+    """
+    return not is_retry and 0 < sum(r > 0.5 for r in rewards) < min_successes

@@ -1,0 +1,150 @@
+"""The judge: verdicts on every turn, values on every node, rewards for every turn.
+
+Verdicts are the domain's, exact and executed. What a completion cut by length earns is a setting; a turn that nobody
+could judge takes its whole attempt out of groups, pass rates and rewards. Control rewards ("random", "format")
+replace what the loss is paid with, never what is counted: pass rates are always by truth.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from roles.prompts import PromptStyle
+from roles.requests import Sampled
+from roles.solver import SolvedGroup
+from roles.tree import ROOT
+from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
+
+RewardRule = Literal["truth", "random", "format"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTurn:
+    """One turn with its verdict. `reward` in [0, 1], before any bonus; None when unjudged."""
+
+    sampled: Sampled
+    outcome: Outcome
+    answer: str | None
+    reward: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAttempt:
+    """All turns of one attempt, by its index in the group."""
+
+    index: int
+    turns: tuple[JudgedTurn, ...]
+
+    @property
+    def is_judged(self) -> bool:
+        return all(turn.reward is not None for turn in self.turns)
+
+    def rewards(self) -> tuple[float, ...]:
+        """Per turn; only for judged attempts."""
+        return tuple(turn.reward for turn in self.turns if turn.reward is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedGroup:
+    """All attempts at one problem."""
+
+    problem: Problem
+    attempts: tuple[JudgedAttempt, ...]
+
+    @property
+    def judged(self) -> list[JudgedAttempt]:
+        return [attempt for attempt in self.attempts if attempt.is_judged]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """`truncated`: "zero" pays nothing, "unjudged" leaves the attempt out. `seed` keys the random control."""
+
+    reward: RewardRule = "truth"
+    truncated: Literal["zero", "unjudged"] = "zero"
+    seed: int = 0
+
+
+def judge_group(group: SolvedGroup, style: PromptStyle, settings: JudgeSettings, step: int) -> JudgedGroup:
+    """A verdict and a reward for every turn of every attempt."""
+    attempts = []
+    for index, said in enumerate(group.attempts):
+        turns = []
+        for turn, sampled in enumerate(said):
+            outcome, answer = verdict(group.problem, sampled, style)
+            key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
+            turns.append(JudgedTurn(sampled, outcome, answer, _reward(outcome, settings, key)))
+        attempts.append(JudgedAttempt(index, tuple(turns)))
+    return JudgedGroup(group.problem, tuple(attempts))
+
+
+def verdict(problem: Problem, sampled: Sampled, style: PromptStyle) -> tuple[Outcome, str | None]:
+    """TRUNCATED when the length limit cut it, else what the domain says of its text."""
+    if sampled.completion.finish is Finish.LENGTH:
+        return Outcome.TRUNCATED, None
+    return style.domain.judge(problem, style.strip_stop(sampled.completion.text))
+
+
+def _reward(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None:
+    if outcome is Outcome.UNJUDGED or (outcome is Outcome.TRUNCATED and settings.truncated == "unjudged"):
+        return None
+    match settings.reward:
+        case "truth":
+            return float(outcome is Outcome.CORRECT)
+        case "format":
+            return float(outcome in (Outcome.CORRECT, Outcome.INCORRECT))
+        case "random":
+            return float(hashlib.sha256(key.encode()).digest()[0] & 1)
+
+
+def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
+    """What the group says of its problem, by truth; None when nothing was judged."""
+    right = [[turn.outcome is Outcome.CORRECT for turn in attempt.turns] for attempt in group.judged]
+    if not right:
+        return None
+    pairs = [(turns[0], turns[1]) for turns in right if len(turns) > 1]
+    return PassRate(
+        problem_id=group.problem.problem_id,
+        policy_version=policy_version,
+        attempts=len(right),
+        successes=sum(turns[0] for turns in right),
+        kept=sum(a and b for a, b in pairs),
+        broken=sum(a and not b for a, b in pairs),
+        fixed=sum(b and not a for a, b in pairs),
+        missed=sum(not a and not b for a, b in pairs),
+    )
+
+
+def attempt_record(group: JudgedGroup, attempt: JudgedAttempt, paid: Sequence[float | None]) -> Attempt:
+    """For the store; `paid` is what the loss saw for each turn, bonus included."""
+    completions = [turn.sampled.completion for turn in attempt.turns]
+    return Attempt(
+        problem_id=group.problem.problem_id,
+        attempt=attempt.index,
+        turns=tuple(
+            Turn(c.text, turn.answer, turn.outcome, c.finish, len(c.ids), reward)
+            for turn, c, reward in zip(attempt.turns, completions, paid, strict=True)
+        ),
+        first_version=min(c.first_version for c in completions),
+        last_version=max(c.last_version for c in completions),
+    )
+
+
+def node_values(parents: Sequence[int], leaf_rewards: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """V(n): the mean reward of the samples that end at or below node n, for every node above a leaf, ROOT included.
+
+    Samples that ended alike count each. Along any path the differences telescope:
+    sum of V(n) - V(parent) = V(leaf) - V(ROOT). Source: VinePPO, TreeRL (algorithms.md 5.2).
+    """
+    sums: dict[int, float] = {}
+    counts: dict[int, int] = {}
+    for leaf, rewards in leaf_rewards.items():
+        node = leaf
+        while True:
+            sums[node] = sums.get(node, 0.0) + sum(rewards)
+            counts[node] = counts.get(node, 0) + len(rewards)
+            if node == ROOT:
+                break
+            node = parents[node]
+    return {node: sums[node] / counts[node] for node in sums if counts[node]}

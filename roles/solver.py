@@ -1,0 +1,59 @@
+"""The solver: a group of first tries at a problem, then a second look of each at itself."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from roles.prompts import PromptStyle
+from roles.requests import Sample, Sampled, SamplingParams
+from store.records import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class SolverSettings:
+    """group_size >= 1 attempts of `turns` >= 1 turns each. `role` enters the random key: training is not evaluation."""
+
+    group_size: int
+    turns: int
+    params: SamplingParams
+    role: str = "solver"
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedGroup:
+    """What was said about one problem: attempts[i][k] is turn k of attempt i."""
+
+    problem: Problem
+    attempts: tuple[tuple[Sampled, ...], ...]
+
+
+def turn_label(turn: int) -> str:
+    """The label of a turn's tokens: losses and baselines are kept apart by it."""
+    return f"solver/{turn}"
+
+
+def attempt(
+    problem: Problem, style: PromptStyle, settings: SolverSettings, step: int, group_size: int | None = None
+) -> Generator[Sample | list[Sample], list[Sampled] | list[list[Sampled]], SolvedGroup]:
+    """Yields what it wants sampled, is sent the completions, returns the group.
+
+    Every later turn is sampled once for each attempt, from that attempt's own node: attempts that said the same
+    share everything up to there.
+    """
+    size = group_size or settings.group_size
+    key = (settings.role, step, problem.problem_id)
+    firsts = yield Sample(None, style.solver(problem), size, settings.params, (*key, 0), turn_label(0))
+    attempts: list[tuple[Sampled, ...]] = [(first,) for first in firsts]  # type: ignore[misc]
+    for turn in range(1, settings.turns):
+        looks = yield [
+            Sample(
+                said[-1].node,
+                style.recheck(problem, said[-1].completion.text),
+                1,
+                settings.params,
+                (*key, turn, index),
+                turn_label(turn),
+            )
+            for index, said in enumerate(attempts)
+        ]
+        attempts = [(*said, look[0]) for said, look in zip(attempts, looks, strict=True)]  # type: ignore[index]
+    return SolvedGroup(problem, tuple(attempts))

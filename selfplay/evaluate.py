@@ -1,0 +1,133 @@
+"""Held-out evaluation: the same roles, prompts, engine and ids as training, greedy, on problems never trained.
+
+`full` (before and after) takes every problem through all turns and samples pass@k on the first `pass_size` of each
+set; `interim` takes the first try of at most `interim_size`. A set's order is fixed by a keyed hash, so its first
+members are a fair sample and the same ones every time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from curriculum.domains.protocol import Domain
+from roles.judge import JudgedGroup, judge_group
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
+from roles.solver import SolverSettings, attempt
+from roles.tree import Tree
+from selfplay.engine.protocol import Engine
+from selfplay.rollout import Rollout
+from selfplay.statistics import mean_interval, pass_at_k, wilson
+from store.records import Evaluation, Outcome, Problem
+
+PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """Everything an evaluation needs. `encode` turns prompt text into ids, without special tokens."""
+
+    engine: Engine
+    encode: Callable[[str], Sequence[int]]
+    domain: Domain
+    style: PromptStyle
+    sets: Mapping[str, Sequence[Problem]]
+    turns: int
+    max_tokens: int
+    interim_size: int
+    pass_k: int
+    pass_size: int
+
+    def full(self, step: int, set_name: str) -> Evaluation:
+        """All turns, greedy, on the whole set, and pass@k on its first problems."""
+        problems = self.sets[set_name]
+        metrics, outcomes = self._greedy(problems, self.turns, step)
+        metrics |= self._sampled(problems[: self.pass_size], step)
+        return Evaluation(step, set_name, "full", metrics, outcomes)
+
+    def interim(self, step: int, set_name: str) -> Evaluation:
+        """The first try only, greedy, on at most `interim_size` problems."""
+        metrics, outcomes = self._greedy(self.sets[set_name][: self.interim_size], 1, step)
+        return Evaluation(step, set_name, "interim", metrics, outcomes)
+
+    def _greedy(self, problems: Sequence[Problem], turns: int, step: int) -> tuple[dict[str, float], str]:
+        groups = self._attempts(problems, turns, group_size=1, temperature=0.0, step=step)
+        pairs = [
+            (_is_right(group, 0), _is_right(group, -1), _answers_differ(group), _is_parsed(group)) for group in groups
+        ]
+        return turn_metrics(pairs, turns), "".join(str(2 * first + last) for first, last, _, _ in pairs)
+
+    def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
+        groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=1.0, step=step)
+        correct = [sum(a.turns[0].outcome is Outcome.CORRECT for a in group.attempts) for group in groups]
+        estimates = [pass_at_k(self.pass_k, c, self.pass_k) for c in correct]
+        mean, low, high = mean_interval(estimates)
+        name = f"pass_at_{self.pass_k}"
+        rate = sum(correct) / max(1, self.pass_k * len(correct))
+        return {name: mean, f"{name}_low": max(0.0, low), f"{name}_high": min(1.0, high), "pass_at_1": rate}
+
+    def _attempts(
+        self, problems: Sequence[Problem], turns: int, group_size: int, temperature: float, step: int
+    ) -> list[JudgedGroup]:
+        settings = SolverSettings(
+            group_size=group_size,
+            turns=turns,
+            params=SamplingParams(temperature, self.max_tokens, self.style.stop),
+            role="evaluation",
+        )
+        judged = []
+        for start in range(0, len(problems), PROBLEMS_PER_TREE):
+            part = problems[start : start + PROBLEMS_PER_TREE]
+            rollout = Rollout(step, Tree(), self.engine, self.encode, commit=lambda wave: wave, stored={})
+            solved = rollout.run("evaluation", (attempt(p, self.domain, self.style, settings, step) for p in part))
+            judged += [judge_group(group, self.domain, self.style) for group in solved]
+        return judged
+
+
+def turn_metrics(pairs: Sequence[tuple[bool, bool, bool, bool]], turns: int) -> dict[str, float]:
+    """From (first right, last right, answers differ, first parsed) per problem to rates with 95% intervals.
+
+    delta = acc_t2 - acc_t1 = i2c - c2i, all as shares of all problems (SCoRe, arXiv 2409.12917).
+    """
+    n = len(pairs)
+    first = sum(a for a, _, _, _ in pairs)
+    low, high = wilson(first, n)
+    share = 1.0 / max(n, 1)
+    metrics = {"n": float(n), "acc_t1": first * share, "acc_t1_low": low, "acc_t1_high": high}
+    metrics["parsed"] = sum(parsed for _, _, _, parsed in pairs) * share
+    if turns < 2:
+        return metrics
+    last = sum(b for _, b, _, _ in pairs)
+    low, high = wilson(last, n)
+    delta, delta_low, delta_high = mean_interval([float(b) - float(a) for a, b, _, _ in pairs])
+    return metrics | {
+        "acc_t2": last * share,
+        "acc_t2_low": low,
+        "acc_t2_high": high,
+        "delta": delta,
+        "delta_low": delta_low,
+        "delta_high": delta_high,
+        "i2c": sum(b and not a for a, b, _, _ in pairs) * share,
+        "c2i": sum(a and not b for a, b, _, _ in pairs) * share,
+        "change_rate": sum(changed for _, _, changed, _ in pairs) * share,
+    }
+
+
+def paired_change(before: str, after: str, turn: int) -> tuple[float, float, float]:
+    """(mean, low, high) of the change in accuracy at `turn` (0 or 1), problem by problem, from two `outcomes`."""
+    bit = 2 if turn == 0 else 1
+    return mean_interval(
+        [float(bool(int(b) & bit)) - float(bool(int(a) & bit)) for a, b in zip(before, after, strict=True)]
+    )
+
+
+def _is_right(group: JudgedGroup, turn: int) -> bool:
+    return group.attempts[0].turns[turn].outcome is Outcome.CORRECT
+
+
+def _is_parsed(group: JudgedGroup) -> bool:
+    return group.attempts[0].turns[0].answer is not None
+
+
+def _answers_differ(group: JudgedGroup) -> bool:
+    turns = group.attempts[0].turns
+    return turns[0].answer != turns[-1].answer

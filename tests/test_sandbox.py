@@ -1,0 +1,92 @@
+"""The sandbox: integers only, limits hold, nothing of the host is in reach, and a fork cannot share its worker."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from curriculum.sandbox import SandboxFailure, evaluate_expression, evaluate_expressions
+
+
+@pytest.mark.parametrize(("source", "value"), [("3 + 4 * 5", 23), ("2 - 9", -7), ("999 * 999", 998001), ("0", 0)])
+def test_integers_come_back(source: str, value: int) -> None:
+    assert evaluate_expression(source) == value
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("1 +", "Syntax"),
+        ("1.5", "float"),
+        ("True", "bool"),
+        ("'3'", "str"),
+        ("x = 1", "NoneType"),
+        ("1 // 0", "ZeroDivision"),
+        ("10 ** 10 ** 10", "Memory"),
+        ("2 ** 300", "bits"),
+        ("'a' * 10 ** 9", "Memory"),
+        ("def f(n): return f(n + 1)\nf(0)", "Recursion"),
+        ("open('/etc/passwd').read()", "Permission"),
+        ("import os\nos.environ['PATH']", "KeyError"),
+        ("\ud800", "surrogate"),
+        ("1\0", "Syntax"),
+        ("1 + " * 200 + "1", "801 characters"),
+    ],
+)
+def test_anything_else_is_a_failure_with_a_reason(source: str, reason: str) -> None:
+    result = evaluate_expression(source)
+    assert isinstance(result, SandboxFailure)
+    assert reason in result.reason
+    assert "\n" not in result.reason
+
+
+def test_an_endless_loop_is_stopped_and_the_sandbox_goes_on() -> None:
+    result = evaluate_expression("while True: pass")
+    assert isinstance(result, SandboxFailure) and "time limit" in result.reason
+    assert evaluate_expression("20 + 22") == 42
+
+
+def test_runs_share_nothing() -> None:
+    assert isinstance(evaluate_expression("secret = 5"), SandboxFailure)
+    assert isinstance(evaluate_expression("secret"), SandboxFailure)
+
+
+def test_a_batch_is_the_same_as_one_by_one() -> None:
+    sources = [f"{a} * 7 - {a}" for a in range(600)]
+    assert evaluate_expressions(sources) == [6 * a for a in range(600)]
+
+
+def test_a_hostile_source_cannot_shift_its_neighbours_in_a_batch() -> None:
+    results = evaluate_expressions(["1 + 1", "2, 3", "] + [9", "4 + 4"])
+    assert results[0] == 2 and results[3] == 8
+    assert isinstance(results[1], SandboxFailure) and isinstance(results[2], SandboxFailure)
+
+
+def _forked(prelude: str) -> str:
+    """What a child prints that is forked after `prelude` and then evaluates 1 + 1, and after it the parent's value."""
+    program = f"""
+import os
+from curriculum.sandbox import evaluate_expression
+{prelude}
+child = os.fork()
+if child == 0:
+    try:
+        print("child", evaluate_expression("1 + 1"), flush=True)
+    except Exception as error:
+        print("child", type(error).__name__, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print("parent", evaluate_expression("2 + 2"), flush=True)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    return " ".join(result.stdout.split())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_before_the_first_use_has_a_sandbox_of_its_own() -> None:
+    assert _forked("") == "child 2 parent 4"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_after_it_is_refused_and_the_parent_unharmed() -> None:
+    assert _forked("evaluate_expression('5 + 5')") == "child SandboxForkError parent 4"
