@@ -94,9 +94,10 @@ class Scheduler:
                     replays.append(Replay(self._tracker.problem(problem_id), multiplier))
 
         take(self._due_from_bank(step, math.ceil(count * _BANK_SHARE)), multiplier=2)
-        take(self._rehearsals(rng, count, used))
+        banked = set(self._tracker.banked)  # what is not due yet waits for its larger group
+        take(self._rehearsals(rng, count, used | banked))
         take(self._worth_reprobing(rng, step, used))
-        take(self._practice(rng, count - len(replays), used))
+        take(self._practice(rng, count - len(replays), used | banked))
         take(self._last_resort(rng, count - len(replays), used))
         return replays
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from curriculum.domains.protocol import Domain
-from store.records import Problem
+from store.records import Completion, Finish, Problem
 
 Messages = Sequence[tuple[str, str]]  # (role, content): "system", "user" or "assistant"
 Render = Callable[[Messages], str]  # a chat template, ending where the assistant is to speak
@@ -16,13 +16,14 @@ Render = Callable[[Messages], str]  # a chat template, ending where the assistan
 
 @dataclass(frozen=True, slots=True)
 class PromptStyle:
-    """`render` None is few-shot text. `stop` ends a completion; `continuation` is chat's text from the end of an
-    assistant turn to the next one, with `{content}` for what the user says in between."""
+    """`render` None is few-shot text. `stop` ends a completion. For chat, `end_of_turn` closes an assistant turn and
+    `next_turn` makes the text from there to the assistant's next turn out of what the user says in between."""
 
     domain: Domain
     stop: tuple[str, ...] = ("\n",)
     render: Render | None = None
-    continuation: str = ""
+    end_of_turn: str = ""
+    next_turn: Callable[[str], str] | None = None
 
     def solver(self, problem: Problem) -> str:
         """Ask for a first try."""
@@ -32,11 +33,12 @@ class PromptStyle:
         shown = "".join(f"{q} {a}\n" for q, a in self.domain.solver_examples)
         return f"{shown}{question}"
 
-    def recheck(self, problem: Problem, previous: str) -> str:
-        """Ask for one more look, after `previous` (the completion's text, its stop included)."""
-        if self.render is not None:
-            return self.continuation.format(content=self.domain.recheck_instruction)
-        newline = "" if previous.endswith("\n") else "\n"
+    def recheck(self, problem: Problem, previous: Completion) -> str:
+        """Ask for one more look, right after the completion `previous`, whose stop token is part of it."""
+        if self.next_turn is not None:
+            closing = "" if previous.finish is Finish.STOP else self.end_of_turn
+            return closing + self.next_turn(self.domain.recheck_instruction)
+        newline = "" if previous.text.endswith("\n") else "\n"
         return f"{newline}Recheck: {self.domain.question(problem)}"
 
     def challenger(self, parent: Problem) -> str:

@@ -47,7 +47,7 @@ def attempt(
         looks = yield [
             Sample(
                 said[-1].node,
-                style.recheck(problem, said[-1].completion.text),
+                style.recheck(problem, said[-1].completion),
                 1,
                 settings.params,
                 (*key, turn, index),

@@ -8,8 +8,7 @@ members are a fair sample and the same ones every time.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.protocol import Domain
-from roles.judge import JudgedGroup, judge_group
+from roles.judge import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings, attempt
@@ -28,7 +27,6 @@ class Evaluator:
 
     engine: Engine
     encode: Callable[[str], Sequence[int]]
-    domain: Domain
     style: PromptStyle
     sets: Mapping[str, Sequence[Problem]]
     turns: int
@@ -78,8 +76,8 @@ class Evaluator:
         for start in range(0, len(problems), PROBLEMS_PER_TREE):
             part = problems[start : start + PROBLEMS_PER_TREE]
             rollout = Rollout(step, Tree(), self.engine, self.encode, commit=lambda wave: wave, stored={})
-            solved = rollout.run("evaluation", (attempt(p, self.domain, self.style, settings, step) for p in part))
-            judged += [judge_group(group, self.domain, self.style) for group in solved]
+            solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in part))
+            judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]
         return judged
 
 

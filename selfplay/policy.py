@@ -45,6 +45,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.device = device
         self.version = 0
+        self.adapter: Any = None  # the peft model around `model`, when adapters are trained
         self.head = Head(model)
         self._decoder: Any = model.base_model
         self._flat_implementation: str = model.config._attn_implementation
@@ -58,10 +59,15 @@ class Policy:
         """Named parameters that require a gradient, tied ones once, in the module's own order."""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
-    def tree_hidden(self, current: Pass, ids: Tensor, positions: Tensor) -> Tensor:
-        """[N, d] final hidden states of N packed tokens. The caller holds `attending(current)` over the backward."""
+    @contextmanager
+    def on_paths(self, current: Pass) -> Iterator[None]:
+        """Run the model, and a backward pass that may recompute it, with the attention of `current`."""
         with self._implementation(attention.NAME), attending(current):
-            return self._decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False)[0][0]
+            yield
+
+    def tree_hidden(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """[N, d] final hidden states of N packed tokens; inside `on_paths`."""
+        return self._decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False)[0][0]
 
     def flat_hidden(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """[B, L, d] final hidden states of right-padded rows: the model's own attention, nothing of ours."""
@@ -86,7 +92,16 @@ class Policy:
         ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
         positions = torch.from_numpy(depths[nodes]).to(self.device)
         where = torch.from_numpy(nodes).to(self.device)
-        return self.tree_hidden(Pass(plan, memory, where), ids, positions)
+        with self.on_paths(Pass(plan, memory, where)):
+            return self.tree_hidden(ids, positions)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass. transformers does so in training mode only: dropout is zeroed."""
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.model.train()
 
     @torch.no_grad()
     def check_paths(self) -> Parity:

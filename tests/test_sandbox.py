@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from curriculum.sandbox import SandboxFailure, evaluate_expression, evaluate_expressions
 
 
@@ -27,7 +28,7 @@ def test_integers_come_back(source: str, value: int) -> None:
         ("'a' * 10 ** 9", "Memory"),
         ("def f(n): return f(n + 1)\nf(0)", "Recursion"),
         ("open('/etc/passwd').read()", "Permission"),
-        ("import os\nos.environ['PATH']", "KeyError"),
+        ("import os\nos.environ['PATH']", "not supported"),
         ("\ud800", "surrogate"),
         ("1\0", "Syntax"),
         ("1 + " * 200 + "1", "801 characters"),
@@ -60,6 +61,7 @@ def test_a_hostile_source_cannot_shift_its_neighbours_in_a_batch() -> None:
     results = evaluate_expressions(["1 + 1", "2, 3", "] + [9", "4 + 4"])
     assert results[0] == 2 and results[3] == 8
     assert isinstance(results[1], SandboxFailure) and isinstance(results[2], SandboxFailure)
+    assert all(isinstance(each, SandboxFailure) for each in evaluate_expressions(["1, 2", "*[]"]))  # the count is right
 
 
 def _forked(prelude: str) -> str:

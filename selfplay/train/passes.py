@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfplay.attention import Pass, attending
+from selfplay.attention import Pass
 from selfplay.paths import path_matrix, plan_paths
 from selfplay.policy import Policy
 from selfplay.train.batch import TrainBatch
@@ -71,8 +71,8 @@ def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[T
     parents, depths = _local(batch, plan.pack)
     current = Pass(plan_paths(parents, depths, np.arange(len(parents)), device))
     ids = torch.from_numpy(batch.ids[plan.pack.tokens]).to(device)
-    with attending(current):
-        hidden = policy.tree_hidden(current, ids, torch.from_numpy(depths).to(device))
+    with policy.on_paths(current):
+        hidden = policy.tree_hidden(ids, torch.from_numpy(depths).to(device))
         yield hidden.index_select(0, torch.from_numpy(plan.pack.sources).to(device))
 
 

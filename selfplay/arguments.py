@@ -1,0 +1,65 @@
+"""The command line of `python -m selfplay.loop`: a file, overrides, --resume, --help. No torch is loaded here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfplay import config as configuration
+from selfplay.config import DEFAULT_FILE, Config, ConfigError
+
+USAGE = """\
+Self-play: a language model poses problems to itself, solves them, and gets better.
+
+  python -m selfplay.loop                            the default job (configs/default.yaml), about 5 minutes
+  python -m selfplay.loop configs/tiny.yaml          the whole loop on a tiny random model, under a minute
+  python -m selfplay.loop FILE.yaml key=value ...    your own configuration, with changes
+  python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or the named one
+  python -m selfplay.loop --keys                     every configuration key with its default
+
+On resume the stored configuration is used; only run.steps, evaluate.*, logging.* and resume.* may change.
+Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
+
+Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 70 NaN or infinite loss, 71 no memory,
+74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What to run: a checked configuration, and whether its run exists."""
+
+    config: Config
+    is_resume: bool
+
+
+def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
+    """None when the answer was printed (--help, --keys). Raises ConfigError or Refused."""
+    if "--help" in argv or "-h" in argv:
+        print(USAGE, end="")
+        return None
+    if "--keys" in argv:
+        print(configuration.to_yaml(Config()), end="")
+        return None
+    if "--resume" in argv:
+        return _resume([a for a in argv if a != "--resume"])
+    if unknown := [a for a in argv if a.startswith("-")]:
+        raise ConfigError(f"{unknown[0]} is not an option; see python -m selfplay.loop --help")
+    files = [a for a in argv if a.endswith((".yaml", ".yml")) and "=" not in a]
+    if len(files) > 1:
+        raise ConfigError(f"one configuration file at a time, not {', '.join(files)}")
+    file = Path(files[0]) if files else directory / DEFAULT_FILE
+    if not files and not file.is_file():
+        raise ConfigError(f"{DEFAULT_FILE} is not here: run from the project's folder, or name a file")
+    return Arguments(configuration.load(file, [a for a in argv if a not in files]), is_resume=False)
+
+
+def _resume(rest: Sequence[str]) -> Arguments:
+    from selfplay.opening import resumable, stored_config  # loads torch: a resume needs it anyway
+
+    names = [a for a in rest if "=" not in a]
+    if len(names) > 1 or any(n.endswith((".yaml", ".yml")) or n.startswith("-") for n in names):
+        raise ConfigError("--resume takes the name of one run, and key=value; the stored configuration is used")
+    where = [a.removeprefix("run.dir=") for a in rest if a.startswith("run.dir=")]
+    overrides = [a for a in rest if "=" in a and not a.startswith("run.dir=")]
+    folder = resumable(Path(where[-1] if where else Config().run.dir), names[0] if names else None)
+    return Arguments(stored_config(folder, overrides), is_resume=True)

@@ -1,0 +1,243 @@
+"""Configuration in, working parts out. The configuration stops here: what is built takes plain values."""
+
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from curriculum.difficulty import Tracker
+from curriculum.domains.loading import load_domain
+from curriculum.domains.protocol import Domain
+from curriculum.holdout import HeldOut
+from curriculum.scheduler import Scheduler
+from curriculum.settings import CurriculumSettings
+from roles.challenger import LABEL as CHALLENGER_LABEL
+from roles.judge import JudgeSettings
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
+from roles.solver import SolverSettings, turn_label
+from selfplay.config import Config
+from selfplay.engine.flat_engine import FlatEngine
+from selfplay.engine.protocol import Engine
+from selfplay.engine.torch_engine import TorchEngine
+from selfplay.evaluate import Evaluator
+from selfplay.exits import USAGE, Refused
+from selfplay.learning import LearningSettings
+from selfplay.models import LoadedModel, load_model
+from selfplay.policy import Parity, Policy
+from selfplay.posing import Poser
+from selfplay.train.batch import TrainBatch
+from selfplay.train.loss import LossSettings
+from selfplay.train.passes import PackPass, pack_hidden
+from selfplay.train.trainer import Trainer, TrainerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a run works with, apart from its store."""
+
+    config: Config
+    domain: Domain
+    held_out: HeldOut
+    style: PromptStyle
+    policy: Policy
+    parity: Parity
+    engine: Engine
+    challenger_engine: Engine  # the start weights' own, for the frozen control; else the engine
+    trainer: Trainer
+    tracker: Tracker
+    poser: Poser
+    evaluator: Evaluator
+    solver: SolverSettings
+    proposal_params: SamplingParams
+    judge: JudgeSettings
+    learning: LearningSettings
+    weights: Mapping[str, float]  # label -> weight in the loss
+
+    def encode(self, text: str) -> list[int]:
+        """Prompt text to ids, without special tokens of the tokenizer's own."""
+        return self.policy.tokenizer.encode(text, add_special_tokens=False)
+
+
+def build(config: Config, say: Callable[[str], None]) -> Parts:
+    """Load the model, check how it can run, and put the parts together. Raises ModelError, DomainError, Refused."""
+    torch.set_num_threads(config.run.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    domain = load_domain(config.domain, config.domain_options)
+    held_out = HeldOut(domain, config.evaluate.holdout_key)
+    device = _device(config.run.device)
+    loaded = load_model(config.model.name, config.model.dtype, say)
+    policy = _policy(config, loaded, device)
+    parity = policy.check_paths() if config.train.pass_mode != "flat" else Parity(False, 0.0, "train.pass_mode=flat")
+    if not parity.holds:
+        say(f"runs as a padded batch, not on the token tree: {parity.reason}")
+    style = _style(config, domain, policy.tokenizer)
+    engine = _engine(policy, config.seed, parity)
+    needs_start = config.train.kl_coef > 0 or config.challenger.source == "frozen"
+    start = Policy(load_model(config.model.name, config.model.dtype).model, policy.tokenizer, device) if needs_start else None
+    settings = _curriculum_settings(config)
+    tracker = Tracker(settings)
+    poser = Poser(domain, held_out, tracker, Scheduler(tracker, settings, config.seed), settings, config.seed)
+    trainer_settings = _trainer_settings(config, parity)
+    reference = _reference(start, trainer_settings) if start is not None and config.train.kl_coef > 0 else None
+    params = SamplingParams(config.solver.temperature, config.solver.max_tokens, style.stop)
+    is_frozen = config.challenger.source == "frozen" and start is not None
+    parts = Parts(
+        config=config,
+        domain=domain,
+        held_out=held_out,
+        style=style,
+        policy=policy,
+        parity=parity,
+        engine=engine,
+        challenger_engine=_engine(start, config.seed, parity) if is_frozen and start is not None else engine,
+        trainer=Trainer(policy, trainer_settings, reference),
+        tracker=tracker,
+        poser=poser,
+        evaluator=_evaluator(config, engine, policy, style, held_out),
+        solver=SolverSettings(config.solver.group_size, config.solver.turns, params),
+        proposal_params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
+        judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),  # type: ignore[arg-type]
+        learning=_learning(config),
+        weights=_weights(config),
+    )
+    return parts
+
+
+def fingerprint(config: Config) -> str:
+    """What a run's arithmetic depends on: equal fingerprints must give equal bits on a CPU."""
+    device = _device(config.run.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return (
+        f"torch {torch.__version__}, {device.type} {name}, {platform.machine()}, {torch.get_num_threads()} threads, "
+        f"bf16 matmul {torch.ops.mkldnn._is_mkldnn_bf16_supported()}"
+    )
+
+
+def code_digest() -> str:
+    """sha256 over our own Python sources: says whether two incarnations ran the same code."""
+    root = Path(__file__).resolve().parent.parent
+    total = hashlib.sha256()
+    for package in ("selfplay", "roles", "curriculum", "store"):
+        for path in sorted((root / package).rglob("*.py")):
+            total.update(str(path.relative_to(root)).encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Refused("run.device=cuda: no CUDA device is usable here; use run.device=cpu", USAGE)
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy:
+    lora = config.policy.lora
+    model, adapter = loaded.model, None
+    if lora.r > 0:
+        from peft import LoraConfig, get_peft_model  # a second to import, and only adapters need it
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # the adapters' first weights
+            adapter = get_peft_model(
+                model, LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules))
+            )
+    policy = Policy(model, loaded.tokenizer, device)
+    policy.adapter = adapter
+    if config.train.gradient_checkpointing:
+        policy.enable_gradient_checkpointing()
+    return policy
+
+
+def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:
+    return TorchEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
+
+
+def _style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
+    if config.prompts.style == "few_shot":
+        return PromptStyle(domain)
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise Refused(f"prompts.style=chat: {config.model.name} has no chat template; use prompts.style=few_shot", USAGE)
+
+    def render(messages: Any) -> str:
+        return tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in messages],
+            tokenize=False, add_generation_prompt=True, enable_thinking=config.prompts.thinking,
+        )  # fmt: skip
+
+    end = tokenizer.eos_token
+
+    def next_turn(content: str) -> str:
+        # what the template puts between an assistant's answer and its next one, the end-of-turn token left out:
+        # that one was sampled, and is trained
+        whole = render((("user", "U"), ("assistant", "A\0A"), ("user", content)))
+        return whole.split("A\0A", 1)[1].removeprefix(end)
+
+    return PromptStyle(domain, stop=(end,), render=render, end_of_turn=end, next_turn=next_turn)
+
+
+def _curriculum_settings(config: Config) -> CurriculumSettings:
+    given = {field.name: getattr(config.curriculum, field.name) for field in fields(config.curriculum)}
+    return CurriculumSettings(**given)
+
+
+def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
+    t = config.train
+    return TrainerSettings(
+        learning_rate=t.learning_rate,
+        weight_decay=t.weight_decay,
+        betas=(t.betas[0], t.betas[1]),
+        warmup_steps=t.warmup_steps,
+        grad_clip=t.grad_clip,
+        pack_tokens=t.pack_tokens,
+        logprob_chunk=t.logprob_chunk,
+        temperature=config.solver.temperature,
+        mode=t.pass_mode if parity.holds else "flat",  # type: ignore[arg-type]
+        loss=LossSettings(t.clip_low, t.clip_high, t.anchor, t.importance_cap, t.kl_coef),  # type: ignore[arg-type]
+    )
+
+
+def _reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch, PackPass], torch.Tensor]:
+    @torch.no_grad()
+    def logprobs(batch: TrainBatch, plan: PackPass) -> torch.Tensor:
+        targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(start.device)
+        with pack_hidden(start, batch, plan) as hidden:
+            return start.head.logprobs(hidden, targets, settings.temperature, settings.logprob_chunk)
+
+    return logprobs
+
+
+def _evaluator(config: Config, engine: Engine, policy: Policy, style: PromptStyle, held_out: HeldOut) -> Evaluator:
+    e = config.evaluate
+    return Evaluator(
+        engine=engine,
+        encode=lambda text: policy.tokenizer.encode(text, add_special_tokens=False),
+        style=style,
+        sets=held_out.sets,
+        turns=config.solver.turns,
+        max_tokens=config.solver.max_tokens,
+        interim_size=e.interim_size,
+        pass_k=e.pass_k,
+        pass_size=e.pass_size,
+    )
+
+
+def _learning(config: Config) -> LearningSettings:
+    return LearningSettings(
+        advantage=config.train.advantage,  # type: ignore[arg-type]
+        correction_bonus=config.judge.correction_bonus,
+        min_successes=config.judge.min_successes,
+        challenger_reward=config.challenger.reward,  # type: ignore[arg-type]
+        invalid_reward=config.challenger.invalid_reward,
+    )
+
+
+def _weights(config: Config) -> dict[str, float]:
+    w = config.train.weights
+    trains_challenger = config.challenger.source == "self"
+    weights = {CHALLENGER_LABEL: w.challenger if trains_challenger else 0.0, turn_label(0): w.solver_first}
+    return weights | {turn_label(turn): w.solver_second for turn in range(1, config.solver.turns)}

@@ -1,0 +1,114 @@
+"""A step as the store remembers it: records and metrics, made from what the loop gathered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curriculum.admission import fate_counts
+from roles.judge import attempt_record, pass_rate
+from selfplay.build import Parts
+from selfplay.learning import SolverLesson, share
+from store.records import Fate, Origin, Outcome, PassRate, Proposal, StepCommit, StepHistory
+
+if TYPE_CHECKING:
+    from selfplay.session import Step
+
+
+def step_commit(
+    step: Step, update_metrics: dict[str, float], parts: Parts, journal: tuple[str, str], seconds: float
+) -> StepCommit:
+    """Everything the step adds to the store."""
+    assert step.posed is not None
+    version = parts.policy.version
+    rates = tuple(r for r in (pass_rate(lesson.group, version - 1) for lesson in step.lessons) if r is not None)
+    return StepCommit(
+        step=step.number,
+        policy_version=version,
+        problems=step.posed.new,
+        proposals=_proposals(step),
+        attempts=tuple(
+            attempt_record(lesson.group, attempt, paid)
+            for lesson in step.lessons
+            for attempt, paid in zip(lesson.group.attempts, lesson.paid, strict=True)
+        ),
+        pass_rates=rates,
+        metrics=update_metrics | step_metrics(step, rates),
+        weights_digest=parts.trainer.digest(),
+        journal_file=journal[0],
+        journal_sha256=journal[1],
+        seconds=seconds,
+    )
+
+
+def history(commit: StepCommit) -> StepHistory:
+    """The part of a commit that the curriculum folds over."""
+    return StepHistory(commit.step, commit.policy_version, commit.problems, commit.proposals, commit.pass_rates)
+
+
+def step_metrics(step: Step, rates: tuple[PassRate, ...]) -> dict[str, float]:
+    """The step's own figures; docs/metrics.md says how to read each."""
+    assert step.posed is not None
+    kept = [lesson for lesson in step.lessons if lesson.is_kept]
+    found = {
+        "curriculum/problems": float(len(step.lessons)),
+        "curriculum/new": float(len(step.posed.new)),
+        "curriculum/signal_share": share([lesson.is_kept for lesson in step.lessons]),
+        "curriculum/mixed_share": share([lesson.is_mixed for lesson in step.lessons]),
+        "curriculum/trained": float(len(kept)),
+        "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
+        "curriculum/level_mean": _mean([float(lesson.group.problem.level) for lesson in step.lessons]),
+    }
+    return found | _solver_metrics(step.lessons, rates) | _challenger_metrics(step)
+
+
+def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) -> dict[str, float]:
+    turns = [turn for lesson in lessons for attempt in lesson.group.attempts for turn in attempt.turns]
+    firsts = [attempt.turns[0] for lesson in lessons for attempt in lesson.group.attempts]
+    changed = [a.turns[0].answer != a.turns[-1].answer for lesson in lessons for a in lesson.group.attempts]
+    tried = sum(rate.attempts for rate in rates)
+    wrong, right = sum(r.fixed + r.missed for r in rates), sum(r.kept + r.broken for r in rates)
+    paid = [value for lesson in lessons for values in lesson.paid for value in values if value is not None]
+    return {
+        "reward/mean": _mean(paid),
+        "solver/pass_rate": sum(rate.successes for rate in rates) / max(1, tried),
+        "solver/fixed_share": sum(rate.fixed for rate in rates) / max(1, wrong),
+        "solver/broken_share": sum(rate.broken for rate in rates) / max(1, right),
+        "solver/change_rate": share(changed),
+        "solver/parsed": share([turn.answer is not None for turn in firsts]),
+        "completions/mean_length": _mean([float(len(turn.sampled.completion.ids)) for turn in turns]),
+        "completions/clipped_ratio": share([turn.outcome is Outcome.TRUNCATED for turn in turns]),
+        "judge/unjudged": float(sum(turn.outcome is Outcome.UNJUDGED for turn in turns)),
+    }
+
+
+def _challenger_metrics(step: Step) -> dict[str, float]:
+    assert step.posed is not None
+    fates = fate_counts([fate for fate, _ in step.posed.fates.values()])
+    paid = [reward for reward in step.rewards.values() if reward is not None]
+    found = {f"challenger/{fate.value.lower()}": float(count) for fate, count in fates.items()}
+    return found | {
+        "challenger/proposals": float(len(step.posed.fates)),
+        "challenger/valid_new": float(fates[Fate.ACCEPTED] + fates[Fate.SURPLUS]),
+        "challenger/reward": _mean(paid),
+    }
+
+
+def _proposals(step: Step) -> tuple[Proposal, ...]:
+    assert step.posed is not None
+    return tuple(
+        Proposal(
+            parent_id=group.parent.problem_id,
+            target=group.target,
+            index=index,
+            text=said.completion.text,
+            fate=step.posed.fates[group.target, index][0],
+            problem_id=step.posed.fates[group.target, index][1],
+            reward=step.rewards[group.target, index],
+        )
+        for group in step.proposed
+        for index, said in enumerate(group.proposals)
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,64 @@
+"""Exit codes, and the one place where a known failure becomes one clear line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+OK = 0
+USAGE = 2  # configuration or arguments
+DATA = 65  # the run's data is damaged, or replay disagrees with it
+NO_MODEL = 66  # the model cannot be loaded
+SOFTWARE = 70  # NaN or infinite loss or gradient
+NO_MEMORY = 71  # memory ran out
+DISK = 74  # no room on the disk
+BUSY = 75  # another process works on the run
+INTERRUPTED = 130  # Ctrl-C; 143 for SIGTERM
+TERMINATED = 143
+
+
+class Refused(Exception):
+    """The run cannot start or go on: a line for the user, and the process's exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn expected failures into one line on stderr and an exit code. Anything else keeps its traceback."""
+    try:
+        yield
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _code_of(error: Exception) -> int | None:
+    # imported here, so that a typo in the configuration is answered before torch is loaded
+    from curriculum.domains.seed_files import DomainError
+    from selfplay.config import ConfigError
+    from store.errors import DiskFull, StoreError
+
+    if isinstance(error, Refused):
+        return error.code
+    if isinstance(error, ConfigError | DomainError):
+        return USAGE
+    if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno == 28):
+        return DISK
+    if isinstance(error, StoreError):
+        return DATA
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower():
+        return NO_MEMORY
+    if "torch" not in sys.modules:
+        return None
+    from selfplay.checkpoint import CheckpointError
+    from selfplay.models import ModelError
+    from selfplay.train.trainer import NonFiniteError
+
+    codes = {ModelError: NO_MODEL, CheckpointError: DATA, NonFiniteError: SOFTWARE}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

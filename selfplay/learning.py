@@ -1,0 +1,129 @@
+"""From verdicts to what is learned: rewards, advantages, trained samples. Pure; no torch.
+
+Which groups push, and by how much, is decided here and nowhere else:
+- a solver group all right or all wrong has no gradient; one with too few successes is banked (curriculum tries it
+  again with more attempts) and not trained on now;
+- second turns are compared within strata of equal first turns;
+- a challenger is paid by the measured pass rate of what it posed; unmeasured proposals are in no group.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from roles import challenger
+from roles.advantages import (
+    AdvantageRule,
+    group_advantages,
+    has_signal,
+    is_banked,
+    second_look_advantages,
+    second_look_rewards,
+)
+from roles.challenger import ProposedGroup
+from roles.judge import JudgedGroup
+from roles.rewards import ChallengerRule, challenger_reward
+from roles.solver import turn_label
+from selfplay.train.batch import TrainSample
+from store.records import Fate, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSettings:
+    """See the configuration's judge.*, challenger.* and train.* keys of the same names."""
+
+    advantage: AdvantageRule
+    correction_bonus: float
+    min_successes: int
+    challenger_reward: ChallengerRule
+    invalid_reward: float
+
+
+@dataclass(frozen=True, slots=True)
+class SolverLesson:
+    """What one group teaches. `paid[i][k]`: what turn k of attempt i was paid (None if unjudged)."""
+
+    group: JudgedGroup
+    paid: tuple[tuple[float | None, ...], ...]
+    samples: tuple[TrainSample, ...]
+    is_mixed: bool  # first tries right and wrong both occurred
+    is_kept: bool  # its first tries are trained on
+
+
+def solver_lesson(
+    group: JudgedGroup,
+    is_retry: bool,
+    rate: Callable[[str, bool], float],
+    settings: LearningSettings,
+) -> SolverLesson:
+    """Advantages of every turn. `rate`: P(second look right | problem, first right), a running estimate."""
+    judged = group.judged
+    rewards = [attempt.rewards() for attempt in judged]
+    firsts = [r[0] for r in rewards]
+    banked = is_banked(firsts, settings.min_successes, is_retry)
+    samples: list[TrainSample] = []
+    is_kept = False
+    paid = {attempt.index: list(r) for attempt, r in zip(judged, rewards, strict=True)}
+    for turn in range(max((len(r) for r in rewards), default=0)):
+        if turn == 0:
+            advantages = group_advantages(firsts, settings.advantage)
+        else:
+            pairs = [(r[turn - 1], r[turn]) for r in rewards]
+            for attempt, value in zip(judged, second_look_rewards(pairs, settings.correction_bonus), strict=True):
+                paid[attempt.index][turn] = value
+            advantages = second_look_advantages(
+                pairs, settings.correction_bonus, settings.advantage, lambda r: rate(group.problem.problem_id, r)
+            )
+        if banked or not has_signal(advantages):
+            continue
+        is_kept |= turn == 0
+        for attempt, advantage in zip(judged, advantages, strict=True):
+            said = attempt.turns[turn].sampled
+            samples.append(TrainSample(turn_label(turn), said.node, len(said.completion.ids), advantage))
+    nothing = tuple(None for _ in group.attempts[0].turns) if group.attempts else ()
+    return SolverLesson(
+        group=group,
+        paid=tuple(tuple(paid[a.index]) if a.index in paid else nothing for a in group.attempts),
+        samples=tuple(samples),
+        is_mixed=len(set(firsts)) > 1,
+        is_kept=is_kept,
+    )
+
+
+def measured_rate(group: JudgedGroup) -> float | None:
+    """First-try pass rate by truth; None when nothing was judged."""
+    right = [attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.judged]
+    return sum(right) / len(right) if right else None
+
+
+def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) -> float | None:
+    """ACCEPTED is paid by its pass rate (None if nobody could judge it), SURPLUS is unmeasured, a rejection is paid
+    `invalid_reward`."""
+    match fate:
+        case Fate.ACCEPTED:
+            return None if rate is None else challenger_reward(settings.challenger_reward, rate)
+        case Fate.SURPLUS:
+            return None
+        case _:
+            return settings.invalid_reward
+
+
+def challenger_samples(
+    groups: Sequence[ProposedGroup], rewards: Mapping[tuple[int, int], float | None], rule: AdvantageRule
+) -> list[TrainSample]:
+    """Advantages of proposals, each target a group of its own; rewards by (target, index)."""
+    samples: list[TrainSample] = []
+    for group in groups:
+        paid = [(said, rewards[group.target, i]) for i, said in enumerate(group.proposals)]
+        measured = [(said, reward) for said, reward in paid if reward is not None]
+        advantages = group_advantages([reward for _, reward in measured], rule)
+        if has_signal(advantages):
+            samples += [
+                TrainSample(challenger.LABEL, said.node, len(said.completion.ids), advantage)
+                for (said, _), advantage in zip(measured, advantages, strict=True)
+            ]
+    return samples
+
+
+def share(flags: Collection[bool]) -> float:
+    """Share of True; 0 for nothing."""
+    return sum(flags) / len(flags) if flags else 0.0

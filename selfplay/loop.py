@@ -1,0 +1,44 @@
+"""Self-play: a model poses problems to itself, attempts them, looks again, and learns from what came of it.
+
+    python -m selfplay.loop [CONFIG.yaml] [key=value ...]
+    python -m selfplay.loop --resume [NAME] [key=value ...]
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from selfplay import exits
+from selfplay.arguments import Arguments, parse
+
+
+def run(arguments: Arguments) -> int:
+    """The algorithm. Returns the process's exit code."""
+    from selfplay.opening import open_run
+    from selfplay.progress import Progress
+
+    with open_run(arguments.config, arguments.is_resume, Progress(arguments.config)) as run:
+        run.evaluate()  # the start model, on problems that will never be trained on
+        for step in run.steps():
+            run.propose(step)  # the challenger makes known problems harder
+            run.pose(step)  # what is valid, new and promising is admitted; replays fill the step
+            judged = run.solve(step)  # attempts, second looks, verdicts
+            batch = run.learn(step, judged)  # rewards and advantages, summed over the tree
+            update, journal = run.update(step, batch)  # one optimizer step for challenger and solver
+            run.commit(step, update, journal)  # one transaction
+            run.evaluate()
+            run.checkpoint()
+        return run.progress.closing(run)
+
+
+def main(argv: Sequence[str] | None = None) -> Any:
+    with exits.clear_errors():
+        arguments = parse(sys.argv[1:] if argv is None else argv, Path.cwd())
+        if arguments is None:
+            return exits.OK
+        return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Open a run: a new folder, or an old one brought back to where it stopped."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from curriculum.difficulty import Tracker
+from selfplay import config as configuration
+from selfplay import metrics
+from selfplay.build import Parts, build, code_digest, fingerprint
+from selfplay.checkpoint import Checkpoints
+from selfplay.config import Config
+from selfplay.exits import USAGE, Refused
+from selfplay.memory import keep_freed_memory
+from selfplay.progress import Progress
+from selfplay.recovery import DATABASE, JOURNAL_FOLDER, lock, recover
+from selfplay.session import Run, seed_problems, stopping_on_signals
+from store.store import Store
+
+
+@contextmanager
+def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Run]:
+    """A run ready for its next step, owned by this process until the end of the block."""
+    folder = Path(config.run.dir) / config.run.name
+    if not is_resume:
+        refuse_used(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder):
+        if not is_resume:
+            refuse_used(folder)  # another process may have been faster
+        (folder / JOURNAL_FOLDER).mkdir(exist_ok=True)
+        keep_freed_memory()
+        progress.note(f"run {folder}")
+        parts = build(config, progress.note)
+        checkpoints = Checkpoints(folder, config.run.keep_checkpoints)
+        store = Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts)
+        with store:
+            if is_resume:
+                _bring_back(store, folder, parts, checkpoints, progress.note)
+            else:
+                store.add_incarnation(fingerprint(config), "started")
+            (folder / "config.yaml").write_text(configuration.to_yaml(config))
+            _fold(store, parts.tracker)
+            metrics.rebuild(folder / "metrics.jsonl", store.steps(), store.evaluations())
+            parts.engine.load(parts.policy.version)
+            run = Run(parts, store, folder, checkpoints, progress)
+            with stopping_on_signals(run), progress.running(run):
+                yield run
+
+
+def resumable(directory: Path, name: str | None) -> Path:
+    """The folder of the run to resume: the named one, or the one that was worked on last."""
+    if name is not None:
+        folder = directory / name
+        if not (folder / DATABASE).is_file():
+            raise Refused(f"there is no run {name} in {directory}/", USAGE)
+        return folder
+    runs = [path.parent for path in directory.glob(f"*/{DATABASE}")]
+    if not runs:
+        raise Refused(f"there is no run in {directory}/ to resume", USAGE)
+    return max(runs, key=lambda run: max(p.stat().st_mtime_ns for p in run.glob(f"{DATABASE}*")))
+
+
+def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
+    """The run's own configuration, with what may change on resume changed."""
+    with Store.open_readonly(folder / DATABASE) as store:
+        config = configuration.resumed(store.run().config_yaml, overrides)
+    config.run.dir, config.run.name = str(folder.parent), folder.name  # a folder may have been moved
+    return config
+
+
+def refuse_used(folder: Path) -> None:
+    """A name is used once: what would overwrite a run is refused, with the command to type instead."""
+    if (folder / DATABASE).exists():
+        raise Refused(
+            f"{folder} exists. To go on with it: python -m selfplay.loop --resume {folder.name}"
+            + ("" if str(folder.parent) == "runs" else f" run.dir={folder.parent}")
+            + ". For another run, give it a name: run.name=...",
+            USAGE,
+        )
+
+
+def _create(folder: Path, config: Config, parts: Parts) -> Store:
+    return Store.create(
+        folder / DATABASE,
+        name=config.run.name,
+        seed=config.seed,
+        config_yaml=configuration.to_yaml(config),
+        config_digest=configuration.digest(config),
+        code_digest=code_digest(),
+        seeds=seed_problems(parts),
+        weights_digest=parts.trainer.digest(),
+    )
+
+
+def _bring_back(
+    store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Callable[[str], None]
+) -> None:
+    config = parts.config
+    now = fingerprint(config)
+    past = store.incarnations()
+    is_same = bool(past) and past[-1].fingerprint == now
+    if not is_same:
+        say(f"the environment has changed since this run last worked: now {now}")
+    recover(store, folder, parts.trainer, checkpoints, config.resume.mode, is_same, say)
+    store.add_incarnation(now, f"resumed ({config.resume.mode})")
+    if configuration.digest(config) != store.run().config_digest:
+        store.update_config(configuration.to_yaml(config), configuration.digest(config))
+    say(f"resumed after step {store.head().step}")
+
+
+def _fold(store: Store, tracker: Tracker) -> None:
+    for step in store.history():
+        tracker.observe(step)
+

@@ -1,0 +1,89 @@
+"""What a step poses: the challenger's proposals, triaged and admitted, and replays that fill the step."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curriculum.admission import Candidate, admit, triage
+from curriculum.difficulty import Tracker
+from curriculum.domains.protocol import Domain, problem_id_of, problem_of
+from curriculum.holdout import HeldOut
+from curriculum.scheduler import Replay, Scheduler
+from curriculum.settings import CurriculumSettings
+from roles.challenger import ProposedGroup
+from roles.prompts import PromptStyle
+from store.records import Fate, Origin, Problem
+
+PROCEDURAL_LEVELS = range(1, 9)
+DRAWS = 200  # tries to find new problems for the procedural control
+
+
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """The problems of a step: `new` ones first, then `replays`; and what became of every proposal."""
+
+    new: tuple[Problem, ...]
+    replays: tuple[Replay, ...]
+    fates: dict[tuple[int, int], tuple[Fate, str | None]]  # (target, index) -> fate, problem_id where there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Poser:
+    """Admission and scheduling for one run."""
+
+    domain: Domain
+    held_out: HeldOut
+    tracker: Tracker
+    scheduler: Scheduler
+    settings: CurriculumSettings
+    seed: int
+
+    def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
+        """Triage proposals, admit the most promising, fill up with replays to exactly `num_problems`."""
+        fates: dict[tuple[int, int], tuple[Fate, str | None]] = {}
+        candidates = []
+        seen: set[str] = set()
+        for group in groups:
+            for index, said in enumerate(group.proposals):
+                fate, statement = triage(
+                    group.parent, style.strip_stop(said.completion.text), said.completion.finish,
+                    self.domain, self.tracker.knows, self.held_out, seen,
+                )  # fmt: skip
+                key = (group.target, index)
+                fates[key] = fate, None
+                if statement is not None and fate is Fate.DUPLICATE:
+                    fates[key] = fate, problem_id_of(self.domain.name, statement.canonical)
+                if statement is not None and fate is Fate.ACCEPTED:
+                    problem = problem_of(statement, self.domain.name, Origin.CHALLENGER, group.parent.problem_id)
+                    candidates.append(Candidate(group.target, index, problem))
+        num_new = self.scheduler.num_new(step, num_problems)
+        admission = admit(candidates, num_new, self.tracker, self.settings, self._random(step, "admission"))
+        for candidate in admission.accepted:
+            fates[candidate.target, candidate.index] = Fate.ACCEPTED, candidate.problem.problem_id
+        for candidate in admission.surplus:
+            fates[candidate.target, candidate.index] = Fate.SURPLUS, None
+        return self._filled(step, tuple(c.problem for c in admission.accepted), num_problems, fates)
+
+    def pose_procedurally(self, step: int, num_problems: int) -> Posed:
+        """The control: the domain's own sampler, levels drawn uniformly, in the challenger's place."""
+        rng = self._random(step, "procedural")
+        new: dict[str, Problem] = {}
+        num_new = self.scheduler.num_new(step, num_problems)
+        for _ in range(DRAWS):
+            if len(new) == num_new:
+                break
+            statement = self.domain.draw(rng, rng.choice(PROCEDURAL_LEVELS))
+            problem = problem_of(statement, self.domain.name, Origin.PROCEDURAL)
+            if not self.held_out.contains(statement.canonical) and not self.tracker.knows(problem.problem_id):
+                new[problem.problem_id] = problem
+        return self._filled(step, tuple(new.values()), num_problems, {})
+
+    def _filled(
+        self, step: int, new: tuple[Problem, ...], num_problems: int, fates: dict[tuple[int, int], tuple[Fate, str | None]]
+    ) -> Posed:
+        exclude = {problem.problem_id for problem in new}
+        replays = self.scheduler.replays(step, num_problems - len(new), exclude)
+        return Posed(new, tuple(replays), fates)
+
+    def _random(self, step: int, purpose: str) -> random.Random:
+        return random.Random(f"{self.seed}/posing/{step}/{purpose}")

@@ -1,0 +1,156 @@
+"""What a run says while it works: a live line on a terminal, plain lines elsewhere, a table at the end.
+
+Everything shown is also in the store; this only looks. Model text is escaped, never interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from curriculum.difficulty import Tracker
+from selfplay.config import Config
+from selfplay.exits import INTERRUPTED, OK, TERMINATED
+from store.records import Evaluation, StepRow
+
+if TYPE_CHECKING:
+    from selfplay.session import Run, Step
+
+
+class Progress:
+    """Talks to whoever started the run."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._interim: list[Evaluation] = []
+
+    def note(self, line: str) -> None:
+        """One line, above the live one if there is one."""
+        self._console.print(escape(line), markup=False)
+
+    @contextmanager
+    def running(self, run: Run) -> Iterator[None]:
+        """Show a bar for the length of the run, on a terminal."""
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Bar(*columns, console=self._console, transient=True) as bar:
+            self._bar = bar
+            total = self._config.run.steps
+            self._task = bar.add_task("step", total=total, completed=run.store.head().step)
+            yield
+        self._bar = None
+
+    def step_begins(self, number: int) -> None:
+        """Nothing on a plain stream."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=f"step {number}")
+
+    def step_done(self, row: StepRow, step: Step, tracker: Tracker) -> None:
+        """One line a step; a transcript now and then."""
+        m = row.metrics
+        self._console.print(
+            f"step {row.step:>3}/{self._config.run.steps}  pass {m['solver/pass_rate']:.2f}  "
+            f"signal {m['curriculum/signal_share']:.2f}  fixed {m['solver/fixed_share']:.2f}  "
+            f"new {m['curriculum/new']:.0f}  valid {m['challenger/valid_new']:.0f}/{m['challenger/proposals']:.0f}  "
+            f"reward {m['reward/mean']:+.2f}/{m['challenger/reward']:.2f}  frontier {tracker.frontier()}  "
+            f"{row.seconds:.1f}s",
+            markup=False,
+        )
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=row.step)
+        every = self._config.logging.transcript_every
+        if every and row.step % every == 0:
+            self._transcript(step)
+
+    def evaluating(self, step: int, kind: str, names: Sequence[str]) -> Iterator[str]:
+        """Yields the names, saying what is going on."""
+        self._interim = []
+        if names and kind == "full":
+            self.note(f"evaluating step {step} on held-out problems: {', '.join(names)} ...")
+        yield from names
+        if self._interim and kind == "interim":
+            shown = "  ".join(f"{e.set_name} {e.metrics['acc_t1']:.2f}" for e in self._interim)
+            self.note(f"          held out, first try: {shown}")
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Remembered until the others of its step are there."""
+        self._interim.append(evaluation)
+
+    def closing(self, run: Run) -> int:
+        """Write summary.json, show the table, say where things are. Returns the exit code."""
+        from selfplay.memory import peak_bytes
+        from selfplay.summary import summarise
+
+        summary = summarise(run.store, peak_bytes())
+        path = run.folder / "summary.json"
+        path.write_text(json.dumps(summary, indent=1))
+        where = f" run.dir={run.folder.parent}" if str(run.folder.parent) != "runs" else ""
+        if run.is_stopping and run.store.head().step < self._config.run.steps:
+            self.note(f"stopped after step {run.store.head().step}; to go on: "
+                      f"python -m selfplay.loop --resume {run.folder.name}{where}")  # fmt: skip
+            return INTERRUPTED if run.signal_number == 2 else TERMINATED
+        self._console.print(_table(summary))
+        checkpoints = run.store.checkpoints()
+        self.note(
+            f"{summary['steps']} steps, {summary['seconds']:.0f} s, {summary['peak_memory_bytes'] / 1e9:.1f} GB; "
+            f"tokens through the model {summary['tokens']['computed']:,}, a flat batch's {summary['tokens']['flat']:,}"
+        )
+        self.note(f"summary  {path}")
+        if checkpoints:
+            self.note(f"weights  {run.folder / checkpoints[0].path / 'policy'}")
+        self.note(f"look     python -m selfplay.inspect status {run.folder}")
+        return OK
+
+    def _transcript(self, step: Step) -> None:
+        """The first problem of the step whose second look changed something, else the first: as it was said."""
+        groups = [lesson.group for lesson in step.lessons]
+        pick = next(
+            (
+                (g, a)
+                for g in groups
+                for a in g.attempts
+                if len(a.turns) > 1 and a.turns[0].answer != a.turns[-1].answer
+            ),
+            (groups[0], groups[0].attempts[0]),
+        )
+        group, attempt = pick
+        said = " | then: ".join(
+            f"{turn.sampled.completion.text.strip()!r} {turn.outcome.value}" for turn in attempt.turns
+        )
+        origin = group.problem.origin.value.lower()
+        self.note(f"          {origin} posed: {group.problem.text!r}  solver: {said}")
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    """Before and after, every held-out set."""
+    table = Table(title="held-out problems, greedy, before -> after", title_justify="left")
+    for column in ("set", "first try", "second look", "fixed", "broken", "changed", "change of first try [95%]"):
+        table.add_column(column, justify="left" if column == "set" else "right")
+    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
+    for name, new in after.items():
+        old = before.get(name, {})
+
+        def pair(key: str, old: dict[str, float] = old, new: dict[str, float] = new) -> str:
+            return f"{old[key]:.2f} -> {new[key]:.2f}" if key in old and key in new else "-"
+
+        mean, low, high = summary["change"].get(name, {}).get("acc_t1", (0.0, 0.0, 0.0))
+        keys = ("acc_t1", "acc_t2", "i2c", "c2i", "change_rate")
+        table.add_row(name, *(pair(key) for key in keys), f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+    return table
+

@@ -1,0 +1,106 @@
+"""Open a run: create it, or find out where it stopped and bring the weights there (reliability.md 1.3).
+
+Recovery sweeps up unfinished files, loads the newest checkpoint that verifies, and replays the updates after it from
+the journal, comparing the weights' digest after each step with the one the store recorded. `rewind` instead moves
+the run's head back to the checkpoint and lets later steps be done anew; they stay in the store, abandoned.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from selfplay.checkpoint import CheckpointError, Checkpoints
+from selfplay.exits import BUSY, DATA, Refused
+from selfplay.train.batch import TrainBatch
+from selfplay.train.trainer import Trainer
+from store.journal import read_journal
+from store.records import StepRow
+from store.store import Store
+
+JOURNAL_FOLDER = "journal"
+DATABASE = "selfplay.db"
+
+
+def lock(folder: Path) -> IO[str]:
+    """Own the run folder for as long as this process lives; a second owner is refused with exit code 75."""
+    file = (folder / "LOCK").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise Refused(f"{folder} is in use by {owner}; wait for it, or stop it first", BUSY) from error
+    file.seek(0)
+    file.truncate()
+    file.write(f"process {os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def recover(
+    store: Store,
+    folder: Path,
+    trainer: Trainer,
+    checkpoints: Checkpoints,
+    mode: str,
+    is_same_environment: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Bring the trainer's weights to the store's head. Raises Refused (exit code 65) when that cannot be done."""
+    checkpoints.sweep(store)
+    base = store.step(0)
+    if trainer.digest() != base.weights_digest:
+        _disagree("the start model is not the one this run began with", is_same_environment, say)
+    start = _load_newest(store, trainer, checkpoints, say)
+    if mode == "rewind" and start.step < store.head().step:
+        abandoned = store.head().step
+        store.rewind(start.step)
+        say(f"rewound to step {start.step}; steps {start.step + 1} to {abandoned} are abandoned and stay readable")
+        return
+    steps = [row for row in store.steps() if row.step > start.step]
+    if steps:
+        say(f"replaying steps {steps[0].step} to {steps[-1].step} from the journal ...")
+    for row in steps:
+        _replay(folder, row, trainer, is_same_environment, say)
+
+
+def _load_newest(
+    store: Store, trainer: Trainer, checkpoints: Checkpoints, say: Callable[[str], None]
+) -> StepRow:
+    """The step whose weights were loaded: the newest good checkpoint's, or 0 for the base model."""
+    if not store.checkpoints():
+        return store.step(0)
+    try:
+        row, damaged = checkpoints.newest(store)
+    except CheckpointError as error:
+        journals = [step for step in store.steps() if step.step > 0]
+        if all(step.journal_file is not None for step in journals):
+            say(f"no checkpoint can be used ({error}); starting over from the base model and the journal")
+            return store.step(0)
+        raise Refused(f"no checkpoint can be used and the early journal is pruned: {error}", DATA) from error
+    for problem in damaged:
+        say(f"passed over a checkpoint: {problem}")
+    step = store.step(row.step)
+    checkpoints.load(row, trainer, step.policy_version)
+    return step
+
+
+def _replay(
+    folder: Path, row: StepRow, trainer: Trainer, is_same_environment: bool, say: Callable[[str], None]
+) -> None:
+    if row.journal_file is None or row.journal_sha256 is None:
+        raise Refused(f"step {row.step} has no journal to replay; try resume.mode=rewind", DATA)
+    journal = read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256)
+    trainer.step(TrainBatch.from_arrays(journal.arrays))
+    if trainer.digest() != row.weights_digest:
+        _disagree(f"replaying step {row.step} gave other weights than it did first", is_same_environment, say)
+
+
+def _disagree(what: str, is_same_environment: bool, say: Callable[[str], None]) -> None:
+    """Other bits on another machine are expected and said; on the same machine something is damaged."""
+    if is_same_environment:
+        raise Refused(f"{what}, in the same environment: the run's files are damaged, or the code has changed", DATA)
+    say(f"note: {what}; the environment has changed, so the run goes on as a new incarnation")

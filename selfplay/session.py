@@ -1,0 +1,227 @@
+"""One run, open: its parts, its store, its folder. Every method is one stage of the loop with its effects."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curriculum.domains.protocol import problem_of
+from roles.challenger import ProposedGroup, propose
+from roles.judge import JudgedGroup, judge_group
+from roles.solver import attempt
+from roles.tree import Tree
+from selfplay import commits, metrics
+from selfplay.build import Parts
+from selfplay.checkpoint import Checkpoints
+from selfplay.engine.protocol import Engine
+from selfplay.learning import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
+from selfplay.posing import Posed
+from selfplay.progress import Progress
+from selfplay.recovery import JOURNAL_FOLDER
+from selfplay.rollout import Rollout
+from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.train.trainer import Update
+from store.errors import DiskFull
+from store.faults import reach
+from store.journal import StepJournal, write_journal
+from store.records import Evaluation, Origin, Problem, Wave
+from store.store import Store
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step gathers on its way to the commit."""
+
+    number: int
+    tree: Tree
+    stored: dict[str, Wave]  # waves that a killed process had committed
+    started: float
+    computed: int  # the engines' token counts when it began
+    flat: int
+    proposed: list[ProposedGroup] = field(default_factory=list)
+    posed: Posed | None = None
+    lessons: list[SolverLesson] = field(default_factory=list)
+    rewards: dict[tuple[int, int], float | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """Stages of the loop. Made by selfplay/opening.py; the loop itself is selfplay/loop.py."""
+
+    parts: Parts
+    store: Store
+    folder: Path
+    checkpoints: Checkpoints
+    progress: Progress
+    is_stopping: bool = False  # set by a signal: the run ends after the step
+    signal_number: int = 0
+
+    def steps(self) -> Iterator[Step]:
+        """The steps that are left. Between steps nothing is unfinished, so a stop here loses nothing."""
+        while (number := self.store.head().step + 1) <= self.parts.config.run.steps and not self.is_stopping:
+            engines = self._engines()
+            self.progress.step_begins(number)
+            yield Step(
+                number=number,
+                tree=Tree(merge=self.parts.config.train.merge),
+                stored=self.store.pending_waves(number),
+                started=time.monotonic(),
+                computed=sum(engine.tokens.computed for engine in engines),
+                flat=sum(engine.tokens.flat for engine in engines),
+            )
+
+    def propose(self, step: Step) -> None:
+        """Ask the challenger to make some parents harder."""
+        settings = self.parts.config.challenger
+        if settings.source == "procedural":
+            return
+        parents = self.parts.poser.scheduler.targets(step.number, settings.targets)
+        rollout = self._rollout(step, self.parts.challenger_engine)
+        step.proposed = rollout.run(
+            "challenger",
+            (
+                propose(p, i, self.parts.style, settings.proposals, self.parts.proposal_params, step.number)
+                for i, p in enumerate(parents)
+            ),
+        )
+
+    def pose(self, step: Step) -> None:
+        """Admit what is valid, new and promising; fill the step with replays."""
+        num_problems = self.parts.config.solver.problems
+        if self.parts.config.challenger.source == "procedural":
+            step.posed = self.parts.poser.pose_procedurally(step.number, num_problems)
+        else:
+            step.posed = self.parts.poser.pose(step.number, step.proposed, self.parts.style, num_problems)
+
+    def solve(self, step: Step) -> list[JudgedGroup]:
+        """Attempts at every problem, each with its second look, and a verdict on every turn."""
+        assert step.posed is not None
+        base = self.parts.solver.group_size
+        asked: list[tuple[Problem, int]] = [(problem, base) for problem in step.posed.new]
+        asked += [(replay.problem, base * replay.group_multiplier) for replay in step.posed.replays]
+        solved = self._rollout(step, self.parts.engine).run(
+            "solver", (attempt(p, self.parts.style, self.parts.solver, step.number, size) for p, size in asked)
+        )
+        reach("loop.rolled_out")
+        return [judge_group(group, self.parts.style, self.parts.judge, step.number) for group in solved]
+
+    def learn(self, step: Step, judged: Sequence[JudgedGroup]) -> TrainBatch:
+        """Rewards and advantages for every turn and every proposal, summed over the tree."""
+        assert step.posed is not None
+        tracker, settings = self.parts.tracker, self.parts.learning
+        retried = {replay.problem.problem_id for replay in step.posed.replays if replay.group_multiplier > 1}
+
+        def rate(problem_id: str, was_right: bool) -> float:
+            return tracker.second_look_rate(problem_id, was_right) if tracker.knows(problem_id) else 0.5
+
+        step.lessons = [solver_lesson(g, g.problem.problem_id in retried, rate, settings) for g in judged]
+        rates = {group.problem.problem_id: measured_rate(group) for group in judged}
+        step.rewards = {
+            key: proposal_reward(fate, rates.get(problem_id) if problem_id else None, settings)
+            for key, (fate, problem_id) in step.posed.fates.items()
+        }
+        samples = [sample for lesson in step.lessons for sample in lesson.samples]
+        samples += challenger_samples(step.proposed, step.rewards, settings.advantage)
+        return build_batch(step.tree, samples, self.parts.weights)
+
+    def update(self, step: Step, batch: TrainBatch) -> tuple[Update, tuple[str, str]]:
+        """The journal first, then the update in memory. Returns the journal's (file, sha256) too."""
+        journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, batch.arrays()))
+        update = self.parts.trainer.step(batch)
+        for engine in {id(e): e for e in self._engines()}.values():
+            engine.load(engine_version(engine, self.parts))
+        reach("loop.updated")
+        return update, journal
+
+    def commit(self, step: Step, update: Update, journal: tuple[str, str]) -> None:
+        """Everything the step said and learned, in one transaction; then the curriculum sees it."""
+        engines = self._engines()
+        tokens = {
+            "tokens/computed": sum(e.tokens.computed for e in engines) - step.computed + update.tokens_computed,
+            "tokens/flat": sum(e.tokens.flat for e in engines) - step.flat + update.tokens_flat,
+        }
+        commit = commits.step_commit(
+            step, update.metrics | {k: float(v) for k, v in tokens.items()}, self.parts, journal,
+            seconds=time.monotonic() - step.started,
+        )  # fmt: skip
+        row = self.store.commit_step(commit)
+        reach("loop.committed")
+        self.parts.tracker.observe(commits.history(commit))
+        metrics.append(self.folder / "metrics.jsonl", metrics.step_line(row))
+        self.progress.step_done(row, step, self.parts.tracker)
+
+    def evaluate(self) -> None:
+        """The evaluations that are due at the head and not yet stored: full at the ends, interim in between."""
+        head, config = self.store.head().step, self.parts.config
+        kind = "full" if head in (0, config.run.steps) else "interim"
+        if kind == "interim" and head % config.evaluate.every:
+            return
+        done = {(e.set_name, e.kind) for e in self.store.evaluations() if e.step == head}
+        due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
+        for name in self.progress.evaluating(head, kind, due):
+            started = time.monotonic()
+            evaluator = self.parts.evaluator
+            found = evaluator.full(head, name) if kind == "full" else evaluator.interim(head, name)
+            timed = dict(found.metrics) | {"seconds": round(time.monotonic() - started, 3)}
+            evaluation = Evaluation(found.step, name, kind, timed, found.outcomes)
+            self.store.commit_evaluation(evaluation)
+            metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
+            self.progress.evaluated(evaluation)
+
+    def checkpoint(self) -> None:
+        """When one is due. A full disk costs the checkpoint, not the run: the journal still has everything."""
+        head, config = self.store.head(), self.parts.config.run
+        is_due = head.step % config.checkpoint_every == 0 or head.step == config.steps
+        if head.step == 0 or not is_due or any(row.step == head.step for row in self.store.checkpoints()):
+            return
+        try:
+            self.checkpoints.save(self.store, head, self.parts.trainer, self.parts.policy)
+        except DiskFull as error:
+            self.progress.note(f"no checkpoint at step {head.step}: {error}")
+            return
+        self._prune()
+
+    def _prune(self) -> None:
+        """Drop journals behind the oldest kept checkpoint: rows first, then files."""
+        oldest = min(row.step for row in self.store.checkpoints())
+        for name in self.store.prune_journal(oldest):
+            (self.folder / JOURNAL_FOLDER / name).unlink(missing_ok=True)
+            reach("prune.files")
+        self.store.checkpoint_wal()
+
+    def _rollout(self, step: Step, engine: Engine) -> Rollout:
+        return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored)
+
+    def _engines(self) -> list[Engine]:
+        engines = {id(e): e for e in (self.parts.engine, self.parts.challenger_engine)}
+        return list(engines.values())
+
+
+def engine_version(engine: Engine, parts: Parts) -> int:
+    """The policy version an engine is to serve: the frozen control's stays at the start."""
+    return parts.policy.version if engine is parts.engine else 0
+
+
+def seed_problems(parts: Parts) -> list[Problem]:
+    """The domain's seeds as problems of step 0."""
+    return [problem_of(s, parts.domain.name, Origin.SEED) for s in parts.domain.seeds()]
+
+
+@contextmanager
+def stopping_on_signals(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after the step; a second one ends it at once."""
+
+    def stop(number: int, _: Any) -> None:
+        if run.is_stopping:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        run.is_stopping, run.signal_number = True, number
+        run.progress.note("stopping after this step; once more to stop at once (nothing committed is lost either way)")
+
+    with ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.signal(number, stop))
+        yield

@@ -1,0 +1,282 @@
+"""The curriculum's memory: forgetting, posteriors by hand, the state machine, the bank, families, exact rebuilding."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from curriculum_simulation import Simulation
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curriculum.difficulty import Tracker
+from curriculum.pool import Pool
+from curriculum.posterior import Forgotten, beta_mean, learnability
+from curriculum.settings import CurriculumSettings
+from curriculum.states import Evidence, next_state
+from store.records import Origin, PassRate, Problem, ProblemState, StepHistory
+
+NEW, ACTIVE, MASTERED = ProblemState.NEW, ProblemState.ACTIVE, ProblemState.MASTERED
+TOO_HARD, RETIRED = ProblemState.TOO_HARD, ProblemState.RETIRED
+
+
+def problem(name: str, family: str = "d+d", level: int = 1, parent_id: str | None = None) -> Problem:
+    origin = Origin.CHALLENGER if parent_id else Origin.SEED
+    return Problem(name, "arithmetic", name, name, family, level, "0", "executed", origin, parent_id)
+
+
+def tracker_of(problems: Sequence[Problem], forgetting: float = 1.0) -> Tracker:
+    tracker = Tracker(CurriculumSettings(forgetting=forgetting))
+    tracker.observe(StepHistory(0, 0, tuple(problems), (), ()))
+    return tracker
+
+
+def measure(tracker: Tracker, *rates: tuple[str, int, int], problems: Sequence[Problem] = ()) -> None:
+    """One step: (problem_id, attempts, successes) for each."""
+    step = tracker.step + 1
+    measured = tuple(PassRate(name, step - 1, attempts, successes) for name, attempts, successes in rates)
+    tracker.observe(StepHistory(step, step, tuple(problems), (), measured))
+
+
+def test_beta_mean_and_learnability_by_hand() -> None:
+    assert beta_mean(3, 1) == pytest.approx(4 / 6)
+    assert beta_mean(0, 0, prior_mean=0.8) == pytest.approx(0.8)
+    assert beta_mean(4, 0, prior_mean=0.5, prior_strength=4) == pytest.approx(0.75)
+    assert [learnability(rate) for rate in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.75, 1.0, 0.0]
+
+
+def test_forgotten_counts_by_hand() -> None:
+    counts = Forgotten()
+    counts.add(8, 0, version=0, forgetting=0.5)
+    counts.add(1, 3, version=2, forgetting=0.5)  # 8/4 + 1
+    assert counts.at(2, 0.5) == (3.0, 3.0)
+    assert counts.at(3, 0.5) == (1.5, 1.5)
+    counts.add(4, 0, version=1, forgetting=0.5)  # came late: worth 4/2
+    assert counts.at(2, 0.5) == (5.0, 3.0)
+
+
+def test_an_untried_problem_has_even_odds() -> None:
+    tracker = tracker_of([problem("a")])
+    assert tracker.rate("a") == 0.5 and tracker.learnability("a") == 1.0
+    assert tracker.state("a") is NEW and tracker.last_step("a") is None
+
+
+def test_a_rate_is_shrunk_to_its_familys_by_hand() -> None:
+    tracker = tracker_of([problem("a"), problem("b")])
+    measure(tracker, ("a", 8, 6))
+    level = (1 + 6) / (2 + 8)
+    family = (4 * level + 6) / (4 + 8)
+    assert tracker.predicted_rate("d+d", 1) == pytest.approx(family)
+    assert tracker.rate("a") == pytest.approx((2 * family + 6) / (2 + 8))
+    assert tracker.rate("b") == pytest.approx(family)
+
+
+def test_old_observations_are_forgotten_by_policy_version() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "dd*dd", 9)], forgetting=0.5)
+    measure(tracker, ("a", 8, 0))
+    before = tracker.rate("a")
+    for _ in range(10):
+        measure(tracker, ("b", 8, 4))
+    assert before < 0.15 and tracker.rate("a") > 0.45
+
+
+def test_raw_totals_are_integers_that_never_fade() -> None:
+    tracker = tracker_of([problem("a")], forgetting=0.5)
+    measure(tracker, ("a", 8, 3))
+    measure(tracker, ("a", 16, 4))
+    assert tracker.totals("a") == (24, 7)
+    assert tracker.last_step("a") == 2 and tracker.staleness("a") == 0
+
+
+def test_a_step_without_judged_attempts_changes_nothing() -> None:
+    tracker = tracker_of([problem("a")])
+    measure(tracker, ("a", 0, 0))
+    assert tracker.state("a") is NEW and tracker.last_step("a") is None
+
+
+def evidence(**changes: float) -> Evidence:
+    usual = {"attempts": 24, "observations": 3, "failures_in_row": 0, "mastered_streak": 0, "newest_rate": 0.5}
+    return Evidence(**{**usual, "family_mastered": False, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "expected"),
+    [
+        (NEW, {"attempts": 7}, NEW),
+        (NEW, {"attempts": 8}, ACTIVE),
+        (NEW, {"attempts": 16, "failures_in_row": 16}, TOO_HARD),
+        (ACTIVE, {"failures_in_row": 15}, ACTIVE),
+        (ACTIVE, {"failures_in_row": 16}, TOO_HARD),
+        (TOO_HARD, {"failures_in_row": 24}, TOO_HARD),
+        (TOO_HARD, {"failures_in_row": 0, "newest_rate": 0.125}, ACTIVE),
+        (ACTIVE, {"mastered_streak": 1, "newest_rate": 1.0}, ACTIVE),
+        (ACTIVE, {"mastered_streak": 2, "newest_rate": 1.0}, MASTERED),
+        (ACTIVE, {"mastered_streak": 2, "newest_rate": 1.0, "family_mastered": True}, MASTERED),
+        (ACTIVE, {"mastered_streak": 2, "newest_rate": 1.0, "family_mastered": True, "observations": 4}, RETIRED),
+        (MASTERED, {"newest_rate": 0.8}, MASTERED),
+        (MASTERED, {"newest_rate": 0.75}, ACTIVE),
+        (MASTERED, {"newest_rate": 1.0, "family_mastered": True, "observations": 4}, RETIRED),
+        (MASTERED, {"newest_rate": 1.0, "observations": 9}, MASTERED),
+        (RETIRED, {"newest_rate": 1.0, "family_mastered": True, "observations": 9}, RETIRED),
+        (RETIRED, {"newest_rate": 1.0, "observations": 9}, MASTERED),
+        (RETIRED, {"newest_rate": 0.5, "family_mastered": True, "observations": 9}, ACTIVE),
+        (MASTERED, {"newest_rate": 0.0, "failures_in_row": 16}, TOO_HARD),
+    ],
+)
+def test_the_state_machine(state: ProblemState, changes: dict[str, float], expected: ProblemState) -> None:
+    assert next_state(state, evidence(**changes)) is expected
+
+
+def test_a_problem_is_mastered_retired_and_comes_back() -> None:
+    tracker = tracker_of([problem("a")])
+    seen = []
+    for successes in (8, 8, 8, 8, 5):
+        measure(tracker, ("a", 8, successes))
+        seen.append(tracker.state("a"))
+        assert tracker.state_counts()[seen[-1]] == 1 and "a" in tracker.members(seen[-1])
+    assert seen == [ACTIVE, MASTERED, MASTERED, RETIRED, ACTIVE]
+
+
+def test_mastery_takes_two_high_observations_in_a_row() -> None:
+    tracker = tracker_of([problem("a")], forgetting=0.3)
+    seen = []
+    for successes in (32, 32, 16, 32, 32, 32):
+        measure(tracker, ("a", 32, successes))
+        seen.append(tracker.state("a"))
+    assert seen == [ACTIVE, MASTERED, ACTIVE, ACTIVE, ACTIVE, MASTERED]
+
+
+def test_a_problem_never_solved_is_too_hard_until_solved() -> None:
+    tracker = tracker_of([problem("a")])
+    measure(tracker, ("a", 8, 0))
+    assert tracker.state("a") is ACTIVE
+    measure(tracker, ("a", 8, 0))
+    assert tracker.state("a") is TOO_HARD
+    measure(tracker, ("a", 8, 1))
+    assert tracker.state("a") is ACTIVE
+
+
+def test_a_single_success_is_banked_once() -> None:
+    tracker = tracker_of([problem("a"), problem("b"), problem("c")])
+    measure(tracker, ("a", 8, 1), ("b", 8, 2), ("c", 4, 1))
+    assert list(tracker.banked) == ["a"] and tracker.banked_step("a") == 1
+    assert not tracker.was_retried("a")
+    measure(tracker, ("a", 16, 1))
+    assert list(tracker.banked) == [] and tracker.was_retried("a")
+    measure(tracker, ("a", 8, 3))
+    assert not tracker.was_retried("a")
+
+
+def test_second_look_rates_by_hand() -> None:
+    tracker = tracker_of([problem("a"), problem("b")])
+    rates = (PassRate("a", 0, 8, 4, kept=3, broken=1, fixed=2, missed=2), PassRate("b", 0, 8, 0, fixed=0, missed=8))
+    tracker.observe(StepHistory(1, 1, (), (), rates))
+    after_right, after_wrong = (1 + 3) / (2 + 4), (1 + 2) / (2 + 12)
+    assert tracker.second_look_rate("unknown", True) == pytest.approx(after_right)
+    assert tracker.second_look_rate("unknown", False) == pytest.approx(after_wrong)
+    assert tracker.second_look_rate("a", True) == pytest.approx((4 * after_right + 3) / (4 + 4))
+    assert tracker.second_look_rate("b", False) == pytest.approx((4 * after_wrong + 0) / (4 + 8))
+
+
+def test_an_unseen_family_is_predicted_from_its_level_then_from_below() -> None:
+    tracker = tracker_of([problem("a", "d+d", 1), problem("b", "dd+d", 2)])
+    assert tracker.predicted_rate("d*d", 2) == 0.5
+    measure(tracker, ("a", 8, 8), ("b", 8, 4))
+    assert tracker.predicted_rate("d*d", 2) == pytest.approx((1 + 4 + 8 / 2) / (2 + 8 + 8 / 2))
+    near, far = tracker.predicted_rate("dd+dd", 4), tracker.predicted_rate("dd*dd", 7)
+    assert far < near <= 0.5
+
+
+def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
+    tracker = tracker_of([problem("a", level=1), problem("b", "dd+dd", 3), problem("c", "dd*d", 4)])
+    assert tracker.frontier() == 0
+    measure(tracker, ("a", 16, 16), ("b", 8, 8), ("c", 16, 7))
+    assert tracker.frontier() == 1  # level 3 has 8 attempts only, level 4 a mean of 8/18
+    measure(tracker, ("b", 8, 1))
+    assert tracker.frontier() == 3  # (1 + 9) / (2 + 16)
+    for _ in range(20):
+        measure(tracker, ("a", 8, 8))
+    assert tracker.frontier() == 1  # level 3 was last tried over 20 versions ago
+
+
+def test_a_family_that_drops_or_goes_stale_is_at_risk() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "d*d", 2), problem("c", "dd*dd", 7)], forgetting=0.9)
+    for _ in range(4):
+        measure(tracker, ("a", 8, 8), ("b", 8, 8), ("c", 8, 1))
+    fresh = tracker.forgetting_risk("d*d")
+    assert tracker.family("d*d").mastered and fresh < 0.1
+    for _ in range(4):
+        measure(tracker, ("a", 8, 8), ("c", 8, 1))
+    stale = tracker.forgetting_risk("d*d")
+    assert stale > fresh + 0.05 and tracker.forgetting_risk("d+d") < stale
+    measure(tracker, ("b", 8, 2))
+    assert tracker.forgetting_risk("d*d") > stale and not tracker.family("d*d").mastered
+    assert tracker.forgetting_risk("dd*dd") == 0.0  # what was never known cannot be forgotten
+
+
+def test_what_escalation_paid_is_credited_to_the_parents_family() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "d*d", 2)])
+    children = [problem("x", "dd+d", 2, parent_id="a"), problem("y", "dd*d", 4, parent_id="b")]
+    measure(tracker, ("x", 8, 4), ("y", 8, 0), problems=children)
+    assert tracker.child_value("d+d") == pytest.approx((2 / 3, 1.0))  # Beta(1, 1) and one child of learnability 1
+    assert tracker.child_value("d*d") == pytest.approx((1 / 3, 1.0))
+    measure(tracker, ("x", 8, 0))
+    assert tracker.child_value("d+d")[1] == 1.0  # a replay of the child is no news of the parent
+
+
+def test_signal_shares_of_new_problems_and_replays_are_kept_apart() -> None:
+    tracker = tracker_of([problem("a")])
+    measure(tracker, ("a", 8, 8), ("x", 8, 4), problems=[problem("x", parent_id="a")])
+    assert tracker.signal_rate(of_new=True) == pytest.approx(2 / 3)
+    assert tracker.signal_rate(of_new=False) == pytest.approx(1 / 3)
+
+
+def test_steps_must_come_in_order_and_once() -> None:
+    tracker = tracker_of([problem("a")])
+    measure(tracker, ("a", 8, 8))
+    with pytest.raises(ValueError, match="step 1 was observed after step 1"):
+        tracker.observe(StepHistory(1, 1, (), (), ()))
+    with pytest.raises(ValueError, match="admitted twice"):
+        measure(tracker, problems=[problem("a")])
+
+
+def snapshot(tracker: Tracker) -> list[object]:
+    """Every number that a decision may read, exactly."""
+    rows: list[object] = [tracker.step, tracker.version, tracker.frontier(), tracker.families()]
+    rows += [tracker.signal_rate(True), tracker.signal_rate(False)]
+    rows += [list(tracker.members(state)) for state in ProblemState]
+    for name in tracker.problem_ids():
+        looks = tracker.second_look_rate(name, True), tracker.second_look_rate(name, False)
+        rows.append((name, tracker.rate(name), tracker.totals(name), tracker.state(name), looks))
+    return rows
+
+
+def test_rebuilding_from_history_is_bit_identical_to_keeping_it() -> None:
+    simulation = Simulation(seed=3)
+    simulation.run(25)
+    rebuilt = Tracker(simulation.settings)
+    for step in simulation.history:
+        rng = random.Random(step.step)  # a store may return the rows of a step in any order
+        problems, rates = list(step.problems), list(step.pass_rates)
+        rng.shuffle(problems)
+        rng.shuffle(rates)
+        rebuilt.observe(StepHistory(step.step, step.policy_version, tuple(problems), (), tuple(rates)))
+    assert snapshot(rebuilt) == snapshot(simulation.tracker)
+
+
+def test_reading_leaves_no_trace() -> None:
+    read, unread = Simulation(seed=4), Simulation(seed=4)
+    snapshots: list[object] = []
+    read.run(10, watch=lambda simulation: snapshots.append(snapshot(simulation.tracker)))
+    unread.run(10)
+    assert snapshot(read.tracker) == snapshot(unread.tracker)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("abcdefgh"))))
+def test_a_pool_is_an_ordered_set(changes: list[tuple[bool, str]]) -> None:
+    pool, expected = Pool(), set[str]()
+    for is_added, item in changes:
+        (pool.add if is_added else pool.discard)(item)
+        (expected.add if is_added else expected.discard)(item)
+        assert len(pool) == len(expected) and set(pool) == expected == {each for each in "abcdefgh" if each in pool}
+    drawn = pool.sample(random.Random(0), 3)
+    assert len(drawn) == len(set(drawn)) == min(3, len(expected)) and set(drawn) <= expected
