@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from selfplay.models import quiet
 from selfplay.policy import Policy
 from selfplay.train.trainer import Trainer
 from store.errors import DiskFull
@@ -126,7 +127,8 @@ def verify(folder: Path, row: CheckpointRow) -> None:
 def _save_policy(policy: Policy, folder: Path) -> None:
     """The served weights as transformers or peft would save them: the run's product."""
     exported = getattr(policy, "adapter", None) or policy.model
-    exported.save_pretrained(folder)
+    with quiet():
+        exported.save_pretrained(folder)
     if hasattr(policy.tokenizer, "save_pretrained"):
         policy.tokenizer.save_pretrained(folder)
 

@@ -32,7 +32,7 @@ def step_commit(
             for attempt, paid in zip(lesson.group.attempts, lesson.paid, strict=True)
         ),
         pass_rates=rates,
-        metrics=update_metrics | step_metrics(step, rates),
+        metrics=update_metrics | step_metrics(step, rates) | {f"seconds/{k}": v for k, v in step.seconds.items()},
         weights_digest=parts.trainer.digest(),
         journal_file=journal[0],
         journal_sha256=journal[1],

@@ -7,11 +7,14 @@ Left out: downloads of our own; a model that is not local is transformers' busin
 
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +54,7 @@ def load_model(name: str, dtype: str, say: Say = lambda line: None) -> LoadedMod
 
 
 def _from_folder(path: str, dtype: str, name: str) -> LoadedModel:
-    with _quiet():
+    with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
             model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
@@ -100,7 +103,7 @@ def _find_gguf() -> Path:
 
 def _convert(gguf: Path, folder: Path) -> None:
     """4-bit blocks to fp32 values, exactly: masters start from what the file says."""
-    with _quiet():
+    with nullcontext() if sys.stderr.isatty() else quiet():
         try:
             loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
@@ -143,15 +146,15 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
             raise
 
 
-class _quiet:
-    """transformers' progress bars and advice off, for the length of a load."""
-
-    def __enter__(self) -> None:
-        self._verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers_logging.set_verbosity(self._verbosity)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' progress bars and advice off: they belong to a terminal, and to slow work."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
 

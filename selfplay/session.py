@@ -45,6 +45,14 @@ class Step:
     posed: Posed | None = None
     lessons: list[SolverLesson] = field(default_factory=list)
     rewards: dict[tuple[int, int], float | None] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall time
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the block's wall time to `stage`."""
+        before = time.monotonic()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - before
 
 
 @dataclass(slots=True)
@@ -79,14 +87,10 @@ class Run:
         if settings.source == "procedural":
             return
         parents = self.parts.poser.scheduler.targets(step.number, settings.targets)
-        rollout = self._rollout(step, self.parts.challenger_engine)
-        step.proposed = rollout.run(
-            "challenger",
-            (
-                propose(p, i, self.parts.style, settings.proposals, self.parts.proposal_params, step.number)
-                for i, p in enumerate(parents)
-            ),
-        )
+        style, params = self.parts.style, self.parts.proposal_params
+        roles = (propose(p, i, style, settings.proposals, params, step.number) for i, p in enumerate(parents))
+        with step.timed("propose"):
+            step.proposed = self._rollout(step, self.parts.challenger_engine).run("challenger", roles)
 
     def pose(self, step: Step) -> None:
         """Admit what is valid, new and promising; fill the step with replays."""
@@ -102,9 +106,9 @@ class Run:
         base = self.parts.solver.group_size
         asked: list[tuple[Problem, int]] = [(problem, base) for problem in step.posed.new]
         asked += [(replay.problem, base * replay.group_multiplier) for replay in step.posed.replays]
-        solved = self._rollout(step, self.parts.engine).run(
-            "solver", (attempt(p, self.parts.style, self.parts.solver, step.number, size) for p, size in asked)
-        )
+        roles = (attempt(p, self.parts.style, self.parts.solver, step.number, size) for p, size in asked)
+        with step.timed("solve"):
+            solved = self._rollout(step, self.parts.engine).run("solver", roles)
         reach("loop.rolled_out")
         return [judge_group(group, self.parts.style, self.parts.judge, step.number) for group in solved]
 
@@ -130,7 +134,8 @@ class Run:
     def update(self, step: Step, batch: TrainBatch) -> tuple[Update, tuple[str, str]]:
         """The journal first, then the update in memory. Returns the journal's (file, sha256) too."""
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, batch.arrays()))
-        update = self.parts.trainer.step(batch)
+        with step.timed("update"):
+            update = self.parts.trainer.step(batch)
         for engine in {id(e): e for e in self._engines()}.values():
             engine.load(engine_version(engine, self.parts))
         reach("loop.updated")
