@@ -17,11 +17,11 @@ SecondLookRate = Callable[[bool], float]  # P(second look right | first right or
 def group_advantages(rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
     """r - mean ("centred", Dr.GRPO, arXiv 2503.20783) or r - mean of the others ("rloo"); zeros for a group of one."""
     n = len(rewards)
-    if n < 2:
+    if n < 2 or min(rewards) == max(rewards):  # exactly zero: the rounded mean of eight times -0.1 is not -0.1
         return [0.0] * n
     mean = sum(rewards) / n
     scale = n / (n - 1) if rule == "rloo" else 1.0
-    return [scale * (r - mean) if r != mean else 0.0 for r in rewards]
+    return [scale * (r - mean) for r in rewards]
 
 
 def has_signal(advantages: Sequence[float]) -> bool:

@@ -9,7 +9,7 @@ NodeId = int  # a node of the token tree (roles/tree.py): its path from the root
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """temperature >= 0 (0 is greedy); at most max_tokens tokens; any token whose text contains a stop string ends it."""
+    """temperature >= 0 (0 is greedy); at most max_tokens tokens; a token whose text contains a stop string ends it."""
 
     temperature: float
     max_tokens: int

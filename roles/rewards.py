@@ -6,7 +6,7 @@ ChallengerRule = Literal["learnability", "azr", "r_zero"]
 
 
 def learnability(pass_rate: float) -> float:
-    """4p(1-p) in [0, 1]: 1 at p = 1/2, 0 where everything or nothing is solved. Source: SFL/LILO (algorithms.md 11.5)."""
+    """4p(1-p) in [0, 1]: 1 at p = 1/2, 0 where all or nothing is solved. Source: SFL/LILO (algorithms.md 11.5)."""
     return 4.0 * pass_rate * (1.0 - pass_rate)
 
 

@@ -102,7 +102,7 @@ def depth_first(parents: Sequence[int]) -> tuple[list[int], list[int], list[int]
     exactly when tin[k] <= tin[q] < tout[k].
     """
     children: list[list[int]] = [[] for _ in parents]
-    roots = []
+    roots: list[int] = []
     for node, parent in enumerate(parents):
         (roots if parent == ROOT else children[parent]).append(node)
     order: list[int] = []

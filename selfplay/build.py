@@ -78,7 +78,11 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     style = _style(config, domain, policy.tokenizer)
     engine = _engine(policy, config.seed, parity)
     needs_start = config.train.kl_coef > 0 or config.challenger.source == "frozen"
-    start = Policy(load_model(config.model.name, config.model.dtype).model, policy.tokenizer, device) if needs_start else None
+    start = (
+        Policy(load_model(config.model.name, config.model.dtype).model, policy.tokenizer, device)
+        if needs_start
+        else None
+    )
     settings = _curriculum_settings(config)
     tracker = Tracker(settings)
     poser = Poser(domain, held_out, tracker, Scheduler(tracker, settings, config.seed), settings, config.seed)
@@ -161,7 +165,9 @@ def _style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
     if config.prompts.style == "few_shot":
         return PromptStyle(domain)
     if getattr(tokenizer, "chat_template", None) is None:
-        raise Refused(f"prompts.style=chat: {config.model.name} has no chat template; use prompts.style=few_shot", USAGE)
+        raise Refused(
+            f"prompts.style=chat: {config.model.name} has no chat template; use prompts.style=few_shot", USAGE
+        )
 
     def render(messages: Any) -> str:
         return tokenizer.apply_chat_template(

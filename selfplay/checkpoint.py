@@ -19,13 +19,13 @@ from torch import Tensor
 
 from selfplay.models import quiet
 from selfplay.policy import Policy
-from selfplay.train.trainer import Trainer
+from selfplay.train.trainer import Trainer, tensor_bytes
 from store.errors import DiskFull
 from store.faults import reach
 from store.records import CheckpointRow, StepRow
 from store.store import Store
 
-STATE_FILE = "trainer.safetensors"
+STATE_FILE = "trainer-{}.safetensors"  # one for the masters and one for each of Adam's moments
 MANIFEST = "manifest.json"
 
 
@@ -41,14 +41,15 @@ class Checkpoints:
     keep: int
 
     def save(self, store: Store, head: StepRow, trainer: Trainer, policy: Policy) -> CheckpointRow:
-        """Write, sync, rename, commit the row, then drop the oldest. Raises DiskFull before writing if room is short."""
+        """Write, sync, rename, commit the row, then drop the oldest. Raises DiskFull, nothing written, if room is short."""
         state = trainer.state()
         self._check_room(state, policy)
         name = f"step_{head.step:06d}"
         temporary = self._folder / f".tmp-{name}-{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        save_file(state, temporary / STATE_FILE)
+        for part, tensors in _parts(state).items():
+            save_file(tensors, temporary / STATE_FILE.format(part))
         _save_policy(policy, temporary / "policy")
         reach("checkpoint.files")
         digest = _write_manifest(temporary, head)
@@ -65,7 +66,7 @@ class Checkpoints:
 
     def newest(self, store: Store) -> tuple[CheckpointRow, list[str]]:
         """The newest checkpoint that verifies, and what was wrong with newer ones. Raises CheckpointError if none."""
-        problems = []
+        problems: list[str] = []
         for row in store.checkpoints():
             try:
                 verify(self.run_folder / row.path, row)
@@ -76,7 +77,10 @@ class Checkpoints:
 
     def load(self, row: CheckpointRow, trainer: Trainer, version: int) -> None:
         """Load a verified checkpoint and check that its weights have the digest that their step recorded."""
-        trainer.load_state(load_file(self.run_folder / row.path / STATE_FILE), version)
+        state: dict[str, Tensor] = {}
+        for path in sorted((self.run_folder / row.path).glob(STATE_FILE.format("*"))):
+            state |= load_file(path)
+        trainer.load_state(state, version)
         if (digest := trainer.digest()) != row.weights_digest:
             raise CheckpointError(f"{row.path}: weights digest {digest}, the store says {row.weights_digest}")
 
@@ -122,6 +126,15 @@ def verify(folder: Path, row: CheckpointRow) -> None:
             raise CheckpointError(f"{row.path}/{name} is missing")
         if path.stat().st_size != facts["size"] or _sha256(path) != facts["sha256"]:
             raise CheckpointError(f"{row.path}/{name} is damaged: size or sha256 differs from the manifest")
+
+
+def _parts(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Grouped by kind: safetensors copies what it writes, so writing all at once would double the state."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        kind = name.rsplit("/", 1)[0].replace("/", "-")
+        parts.setdefault(kind, {})[name] = tensor
+    return parts
 
 
 def _save_policy(policy: Policy, folder: Path) -> None:
@@ -176,7 +189,5 @@ def weights_sha256(tensors: Iterator[tuple[str, Tensor]]) -> str:
     total = hashlib.sha256()
     for name, tensor in tensors:
         total.update(name.encode())
-        total.update(memoryview(tensor.detach().cpu().contiguous().numpy()).cast("B"))
+        total.update(tensor_bytes(tensor))
     return total.hexdigest()
-
-

@@ -228,7 +228,7 @@ def _rules(c: Config) -> list[tuple[str, str, bool]]:
 
     cur, t = c.curriculum, c.train
     return [
-        ("run.name", "1 to 64 of A-Z a-z 0-9 . _ -", bool(RUN_NAME.fullmatch(c.run.name)) and c.run.name.strip(".") != ""),
+        ("run.name", "1 to 64 of A-Z a-z 0-9 . _ -", _is_run_name(c.run.name)),
         at_least("run.steps", c.run.steps, 1),
         at_least("run.checkpoint_every", c.run.checkpoint_every, 1),
         at_least("run.keep_checkpoints", c.run.keep_checkpoints, 1),
@@ -290,6 +290,10 @@ def _rules(c: Config) -> list[tuple[str, str, bool]]:
         one_of("resume.mode", c.resume.mode, "replay", "rewind"),
         at_least("logging.transcript_every", c.logging.transcript_every, 0),
     ]  # fmt: skip
+
+
+def _is_run_name(name: str) -> bool:
+    return bool(RUN_NAME.fullmatch(name)) and name.strip(".") != ""
 
 
 def _read(file: Path) -> Any:

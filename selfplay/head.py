@@ -117,10 +117,10 @@ def _cap_slope(capped: Tensor, softcap: float) -> Tensor:
 @contextmanager
 def _mixed_products() -> Iterator[None]:
     """fp32 products whose inputs are rounded to bf16 (they were bf16 to begin with) and whose sums are fp32."""
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set up at run time
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
     try:
         yield
     finally:
-        torch.backends.mkldnn.matmul.fp32_precision = before
-
+        products.fp32_precision = before

@@ -93,9 +93,7 @@ def _create(folder: Path, config: Config, parts: Parts) -> Store:
     )
 
 
-def _bring_back(
-    store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Callable[[str], None]
-) -> None:
+def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Callable[[str], None]) -> None:
     config = parts.config
     now = fingerprint(config)
     past = store.incarnations()
@@ -112,4 +110,3 @@ def _bring_back(
 def _fold(store: Store, tracker: Tracker) -> None:
     for step in store.history():
         tracker.observe(step)
-

@@ -117,13 +117,13 @@ class Policy:
             row[: len(path)] = torch.tensor([tree.tokens[n] for n in path])
         lengths = torch.tensor([len(path) for path in paths], device=self.device)
         flat = self.flat_hidden(ids.to(self.device), lengths)
-        error = max(
+        apart = max(
             ((hidden[path] - row[: len(path)]).float().norm() / row[: len(path)].float().norm()).item()
             for path, row in zip(paths, flat, strict=True)
         )
         tolerance = PARITY_TOLERANCE.get(self.dtype, 5e-2)
-        holds = error <= tolerance  # False for NaN
-        return Parity(holds, error, f"relative error {error:.1e}, {'within' if holds else 'above'} {tolerance:.0e}")
+        holds = apart <= tolerance  # False for NaN
+        return Parity(holds, apart, f"relative error {apart:.1e}, {'within' if holds else 'above'} {tolerance:.0e}")
 
     @contextmanager
     def _implementation(self, name: str) -> Iterator[None]:

@@ -79,7 +79,11 @@ class Poser:
         return self._filled(step, tuple(new.values()), num_problems, {})
 
     def _filled(
-        self, step: int, new: tuple[Problem, ...], num_problems: int, fates: dict[tuple[int, int], tuple[Fate, str | None]]
+        self,
+        step: int,
+        new: tuple[Problem, ...],
+        num_problems: int,
+        fates: dict[tuple[int, int], tuple[Fate, str | None]],
     ) -> Posed:
         exclude = {problem.problem_id for problem in new}
         replays = self.scheduler.replays(step, num_problems - len(new), exclude)

@@ -153,4 +153,3 @@ def _table(summary: dict[str, Any]) -> Table:
         keys = ("acc_t1", "acc_t2", "i2c", "c2i", "change_rate")
         table.add_row(name, *(pair(key) for key in keys), f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
     return table
-

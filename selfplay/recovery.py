@@ -67,9 +67,7 @@ def recover(
         _replay(folder, row, trainer, is_same_environment, say)
 
 
-def _load_newest(
-    store: Store, trainer: Trainer, checkpoints: Checkpoints, say: Callable[[str], None]
-) -> StepRow:
+def _load_newest(store: Store, trainer: Trainer, checkpoints: Checkpoints, say: Callable[[str], None]) -> StepRow:
     """The step whose weights were loaded: the newest good checkpoint's, or 0 for the base model."""
     if not store.checkpoints():
         return store.step(0)

@@ -57,7 +57,9 @@ def _changes(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) 
     for name in after:
         if name in before and len(before[name].outcomes) == len(after[name].outcomes):
             changes[name] = {
-                f"acc_t{turn + 1}": [round(x, 4) for x in paired_change(before[name].outcomes, after[name].outcomes, turn)]
+                f"acc_t{turn + 1}": [
+                    round(x, 4) for x in paired_change(before[name].outcomes, after[name].outcomes, turn)
+                ]
                 for turn in (0, 1)
             }
     return changes

@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GemmaConfig, GPT2Config, LlamaConfig, Qwen3Config
-from transformers import GemmaForCausalLM, GPT2LMHeadModel, LlamaForCausalLM, Qwen3ForCausalLM
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 NUM_BYTES = 256
 EOS_ID = NUM_BYTES
 VOCABULARY = NUM_BYTES + 1
 
-_SHARED = {
+_SHARED: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 64,
     "intermediate_size": 128,

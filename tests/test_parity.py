@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_trees import WEIGHTS, random_step, sequences
 
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
@@ -18,7 +19,6 @@ from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.loss import LossSettings, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import pack_hidden, prepare
-from random_trees import WEIGHTS, random_step, sequences
 
 MODELS = ("tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-gemma")
 LOSS = LossSettings(anchor="sampler")  # so that clipping and both signs matter

@@ -81,14 +81,15 @@ def _assign(batch: TrainBatch, roots: Sequence[_Run], budget: int) -> list[list[
     packs: list[list[int]] = [[]]
     present: set[int] = set()  # owned by the current pack, or repeated in it
     stack = list(reversed(roots))
+    nothing: list[_Run] = []
     while stack:
         run = stack.pop()
         above = _missing_ancestors(batch, run.tokens[0], present)
         depth = int(batch.depths[run.tokens[0]])
         if len(present) + len(above) + run.size <= budget:
-            units, rest = _tokens_below(run), []
+            units, rest = _tokens_below(run), nothing
         elif depth + run.size <= budget and present:  # fits a pack of its own
-            units, rest = _tokens_below(run), []
+            units, rest = _tokens_below(run), nothing
             packs.append([])
             present, above = set(), _missing_ancestors(batch, run.tokens[0], set())
         else:

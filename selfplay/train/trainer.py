@@ -7,7 +7,7 @@ same machine gives the same bits.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import xxhash
@@ -126,7 +126,7 @@ class Trainer:
         total = xxhash.xxh3_128()
         for name, master in self.masters.items():
             total.update(name.encode())
-            total.update(xxhash.xxh3_128_digest(memoryview(master.detach().cpu().contiguous().numpy()).cast("B")))
+            total.update(xxhash.xxh3_128_digest(tensor_bytes(master)))
         return total.hexdigest()
 
     def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> None:
@@ -163,7 +163,9 @@ class Trainer:
             self._grads[name].zero_()
         norm = torch.nn.utils.get_total_norm(list(self._grads.values()))
         if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
-            raise NonFiniteError(f"loss {loss} and gradient norm {norm.item()} at policy version {self._policy.version}")
+            raise NonFiniteError(
+                f"loss {loss} and gradient norm {norm.item()} at policy version {self._policy.version}"
+            )
         scale = torch.clamp(self._settings.grad_clip / (norm + 1e-6), max=1.0)
         for name, master in self.masters.items():
             master.grad = self._grads[name].mul_(scale)
@@ -183,6 +185,12 @@ class Trainer:
         for name, parameter in self._served:
             parameter.copy_(self.masters[name])
         self._policy.head.refresh()
+
+
+def tensor_bytes(tensor: Tensor) -> memoryview:
+    """A tensor's values as bytes, without a copy where it lies in memory already."""
+    array: Any = tensor.detach().cpu().contiguous().numpy()
+    return memoryview(array).cast("B")
 
 
 @dataclass(slots=True)
