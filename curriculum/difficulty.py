@@ -12,12 +12,11 @@ from curriculum.families import Families, FamilySummary
 from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_mean, learnability
 from curriculum.settings import CurriculumSettings
-from curriculum.states import FALLEN_RATE, MASTERED_MEAN, Evidence, next_state
-from store.records import Origin, PassRate, Problem, ProblemState, StepHistory
+from curriculum.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
+from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
 _PROBLEM_STRENGTH = 2.0  # the prior is as strong as Beta(1, 1), its mean is the family's rate
 _SECOND_LOOK_STRENGTH = 4.0
-_BANKED_ATTEMPTS = 8  # a single success in a group at least this large is banked (algorithms.md 9, min-success rule)
 
 
 @dataclass(slots=True)
@@ -46,9 +45,11 @@ class Tracker:
     def __init__(self, settings: CurriculumSettings) -> None:
         self.step = 0  # the last observed step
         self.version = 0  # the policy version it made: the one that rates are given for
-        self._forgetting = settings.forgetting
+        self._forgetting = settings.forgetting  # of what is known of one problem
+        self._fast = settings.family_forgetting  # of what is known of families and of the run as a whole
+        self._min_successes = settings.min_successes
         self._memories: dict[str, _Memory] = {}
-        self._families = Families(settings.forgetting)
+        self._families = Families(settings.family_forgetting)
         self._pools = {state: Pool() for state in ProblemState}
         self._seeds = Pool()
         self._banked = Pool()
@@ -68,6 +69,8 @@ class Tracker:
         for rate in sorted(history.pass_rates, key=lambda rate: (rate.problem_id, rate.policy_version)):
             if rate.attempts:
                 self._observe_rate(rate, history.step, rate.problem_id in new)
+        for proposal in history.proposals:
+            self._observe_rejection(proposal, history.policy_version)
         self.step, self.version = history.step, history.policy_version
 
     def rate(self, problem_id: str) -> float:
@@ -92,7 +95,7 @@ class Tracker:
 
         A problem not admitted yet has the estimate of all problems: this alone does not raise KeyError.
         """
-        everywhere = beta_mean(*self._second_looks[was_right].at(self.version, self._forgetting))
+        everywhere = beta_mean(*self._second_looks[was_right].at(self.version, self._fast))
         memory = self._memories.get(problem_id)
         if memory is None:
             return everywhere
@@ -176,7 +179,7 @@ class Tracker:
 
     def signal_rate(self, of_new: bool) -> float:
         """Recent share of groups with a signal (some right, some wrong), among new problems or among replays."""
-        return beta_mean(*self._signals[of_new].at(self.version, self._forgetting))
+        return beta_mean(*self._signals[of_new].at(self.version, self._fast))
 
     def frontier(self) -> int:
         """Highest level whose posterior mean is >= 0.5 with >= 16 attempts under the last 20 versions; 0 if none."""
@@ -204,12 +207,12 @@ class Tracker:
         memory.last_step = step
         memory.failures_in_row = 0 if rate.successes else memory.failures_in_row + rate.attempts
         memory.counts.add(rate.successes, failures, version, forgetting)
-        for looks in (memory.after_right, self._second_looks[True]):
-            looks.add(rate.kept, rate.broken, version, forgetting)
-        for looks in (memory.after_wrong, self._second_looks[False]):
-            looks.add(rate.fixed, rate.missed, version, forgetting)
+        memory.after_right.add(rate.kept, rate.broken, version, forgetting)
+        memory.after_wrong.add(rate.fixed, rate.missed, version, forgetting)
+        self._second_looks[True].add(rate.kept, rate.broken, version, self._fast)
+        self._second_looks[False].add(rate.fixed, rate.missed, version, self._fast)
         has_signal = 0 < rate.successes < rate.attempts
-        self._signals[is_new].add(has_signal, not has_signal, version, forgetting)
+        self._signals[is_new].add(has_signal, not has_signal, version, self._fast)
         problem = memory.problem
         self._families.observe(problem.family, problem.level, step, version, rate.attempts, rate.successes)
         parent = self._memories.get(problem.parent_id) if is_new and problem.parent_id else None
@@ -219,11 +222,17 @@ class Tracker:
         self._bank(memory, rate, step)
         self._move(memory, rate)
 
+    def _observe_rejection(self, proposal: Proposal, version: int) -> None:
+        """A parent whose children are rejected is as little worth escalating as one whose children teach nothing."""
+        parent = self._memories.get(proposal.parent_id)
+        if parent is not None and proposal.fate not in (Fate.ACCEPTED, Fate.SURPLUS):
+            self._families.observe_child(parent.problem.family, 0.0, version)
+
     def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:
-        """Into the bank with a single success; out of it with the next group, which is never banked again itself."""
+        """Into the bank with too few successes; out of it with the next group, which is never banked again itself."""
         was_banked = memory.banked_step is not None
         memory.retried = was_banked
-        if not was_banked and rate.successes == 1 and rate.attempts >= _BANKED_ATTEMPTS:
+        if is_banked(rate.successes, self._min_successes, was_banked):
             memory.banked_step = step
             self._banked.add(rate.problem_id)
         else:

@@ -17,6 +17,7 @@ from curriculum.families import KNOWN_RATE, FamilySummary
 from curriculum.settings import CurriculumSettings
 from store.records import Problem, ProblemState
 
+SHARPNESS = 2  # a group of 8 is mixed almost surely at p = 1/2 and half the time at p = 0.9: prefer the middle
 _FAMILY_MEMBERS = 64  # of one family looked at per draw
 _BANK_SHARE = 0.125  # of a step's replays
 _REPROBE_RATE = 0.25  # a family at this rate deserves another look at what was too hard in it
@@ -187,7 +188,7 @@ class Scheduler:
 
     def _mixed_weights(self, problem_ids: Sequence[str]) -> list[float]:
         rho = self._settings.staleness_weight
-        learnable = shares([self._tracker.learnability(problem_id) for problem_id in problem_ids])
+        learnable = shares([self._tracker.learnability(problem_id) ** SHARPNESS for problem_id in problem_ids])
         stale = shares([float(self._tracker.staleness(problem_id)) for problem_id in problem_ids])
         return [(1.0 - rho) * a + rho * b for a, b in zip(learnable, stale, strict=True)]
 

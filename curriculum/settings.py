@@ -7,18 +7,20 @@ from dataclasses import dataclass, fields
 class CurriculumSettings:
     """ValueError, naming the field, for an impossible value."""
 
-    forgetting: float = 0.9  # what a past observation is still worth, per policy version
+    forgetting: float = 0.97  # what a past observation of a problem is still worth, per policy version
+    family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner: it has many problems
     band_low: float = 0.1  # replays are drawn from problems whose first-try pass rate is at least this
     band_high: float = 0.9  # and at most this
     parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
     min_new_share: float = 0.25  # at least this share of a step's problems is the challenger's new ones, if it has them
-    max_new_share: float = 0.7  # and at most this
+    max_new_share: float = 0.5  # and at most this
     min_learnability: float = 0.25  # a new problem predicted below this 4p(1-p) is taken only to explore
     exploration_share: float = 0.15  # share of the new problems that may come from families hardly seen yet
     max_family_share: float = 0.34  # no family gives more than this share of a step's parents or new problems
-    mastered_share: float = 0.2  # usual share of a step for families once mastered; moves from half to 1.5 times this
-    staleness_weight: float = 0.3  # rho: weight of staleness beside learnability when replays are drawn
-    bank_delay: int = 4  # steps before a group with a single success is tried again, with twice the attempts
+    mastered_share: float = 0.15  # usual share of a step for families once mastered; moves from half to 1.5 times this
+    staleness_weight: float = 0.15  # rho: weight of staleness beside learnability when replays are drawn
+    min_successes: int = 2  # a group with fewer, but some, is banked: not trained on, tried again later
+    bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts
     reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
     max_candidates: int = 1024  # problems looked at per draw: bounds a step's work whatever the size of the store
 
@@ -30,6 +32,7 @@ class CurriculumSettings:
             else:
                 _require(isinstance(value, int | float) and 0 <= value <= 1, field.name, value, "a number from 0 to 1")
         _require(0 < self.forgetting <= 1, "forgetting", self.forgetting, "above 0 and at most 1")
+        _require(0 < self.family_forgetting <= 1, "family_forgetting", self.family_forgetting, "above 0 and at most 1")
         _require(self.band_low < self.band_high, "band_low", self.band_low, "below band_high")
         _require(self.min_new_share <= self.max_new_share, "min_new_share", self.min_new_share, "at most max_new_share")
         _require(self.max_family_share > 0, "max_family_share", self.max_family_share, "above 0")

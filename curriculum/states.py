@@ -49,3 +49,12 @@ def next_state(state: ProblemState, evidence: Evidence) -> ProblemState:
                 return ProblemState.ACTIVE
     retired = evidence.family_mastered and evidence.observations >= RETIRED_OBSERVATIONS
     return ProblemState.RETIRED if retired else ProblemState.MASTERED
+
+
+def is_banked(successes: int, min_successes: int, is_retry: bool) -> bool:
+    """Whether a group has too few successes to learn from now: a lone lucky one may be a shortcut (algorithms.md 9).
+
+    Its problem is tried again later with more attempts (`is_retry`), and then counts whatever it shows. Curriculum
+    and trainer both ask here, so what is not trained on is always in the bank.
+    """
+    return not is_retry and 0 < successes < min_successes

@@ -55,11 +55,3 @@ def second_look_advantages(
         for i, advantage in zip(members, group_advantages([paid[i] for i in members], rule), strict=True):
             advantages[i] = advantage
     return advantages
-
-
-def is_banked(rewards: Sequence[float], min_successes: int, is_retry: bool) -> bool:
-    """Whether a group has too few successes to learn from now: a lone lucky one may be a shortcut (algorithms.md 9).
-
-    Such a problem is tried again later with more attempts (`is_retry`), and then counts whatever it shows.
-    """
-    return not is_retry and 0 < sum(r > 0.5 for r in rewards) < min_successes

@@ -75,7 +75,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     parity = policy.check_paths() if config.train.pass_mode != "flat" else Parity(False, 0.0, "train.pass_mode=flat")
     if not parity.holds:
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
-    style = _style(config, domain, policy.tokenizer)
+    style = prompt_style(config, domain, policy.tokenizer)
     engine = _engine(policy, config.seed, parity)
     needs_start = config.train.kl_coef > 0 or config.challenger.source == "frozen"
     start = (
@@ -161,7 +161,8 @@ def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:
     return TorchEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
 
 
-def _style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
+def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
+    """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused without one."""
     if config.prompts.style == "few_shot":
         return PromptStyle(domain)
     if getattr(tokenizer, "chat_template", None) is None:
@@ -236,7 +237,6 @@ def _learning(config: Config) -> LearningSettings:
     return LearningSettings(
         advantage=config.train.advantage,  # type: ignore[arg-type]
         correction_bonus=config.judge.correction_bonus,
-        min_successes=config.judge.min_successes,
         challenger_reward=config.challenger.reward,  # type: ignore[arg-type]
         invalid_reward=config.challenger.invalid_reward,
     )

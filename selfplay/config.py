@@ -8,6 +8,7 @@ behind it takes plain values. Left out: interpolation, which could copy secrets 
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rapidfuzz import process
 
-RUN_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+from selfplay.config_rules import rules
+
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
+FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
 DEFAULT_FILE = Path("configs/default.yaml")
 
 
@@ -89,18 +92,19 @@ class JudgeConfig:
     reward: str = "truth"  # truth; or a control: random, format
     truncated: str = "zero"  # what a completion cut by length earns: zero, or unjudged
     correction_bonus: float = 1.0  # alpha: the second turn is paid r2 + alpha (r2 - r1)
-    min_successes: int = 2  # a group with fewer (but some) is banked and tried again later with more attempts
 
 
 @dataclass
 class CurriculumConfig:
-    forgetting: float = 0.9  # what a past observation is still worth, per policy version
+    forgetting: float = 0.97  # what a past observation of a problem is still worth, per policy version
+    family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner
     band_low: float = 0.1  # replays are drawn from problems solved at least this often
     band_high: float = 0.9  # and at most this often
     min_new_share: float = 0.25  # at least this share of a step is new problems, if there are any
-    max_new_share: float = 0.7  # and at most this
-    mastered_share: float = 0.2  # usual share of a step for families once mastered, moved by their risk
-    staleness_weight: float = 0.3  # weight of staleness beside learnability when replays are drawn
+    max_new_share: float = 0.5  # and at most this
+    min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
+    mastered_share: float = 0.15  # usual share of a step for families once mastered, moved by their risk
+    staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
 
 
 @dataclass
@@ -112,7 +116,7 @@ class WeightsConfig:
 
 @dataclass
 class TrainConfig:
-    learning_rate: float = 1e-5  # AdamW
+    learning_rate: float = 2e-5  # AdamW
     weight_decay: float = 0.0  # AdamW
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # AdamW
     warmup_steps: int = 0  # linear warm-up of the learning rate
@@ -124,8 +128,8 @@ class TrainConfig:
     kl_coef: float = 0.0  # weight of the KL to the start policy
     advantage: str = "centred"  # centred (Dr.GRPO) or rloo
     weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
-    pack_tokens: int = 1024  # tokens per forward and backward pass; does not change the update
-    logprob_chunk: int = 128  # rows of logits made at a time; does not change the update
+    pack_tokens: int = 1536  # tokens per forward and backward pass; does not change the update
+    logprob_chunk: int = 64  # rows of logits made at a time; does not change the update
     gradient_checkpointing: bool = False  # recompute activations: less memory, more time
     pass_mode: str = "auto"  # tree, flat, or auto: whichever is cheaper for each pack
     merge: bool = True  # identical samples of a group become one
@@ -177,21 +181,28 @@ def load(file: Path | None, overrides: Sequence[str]) -> Config:
     layers.append(_dotlist(overrides))
     config = _merge(layers)
     if not config.run.name:
-        config.run.name = f"{file.stem if file else 'run'}-seed{config.seed}"
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem if file else "run").strip("-.")[:40]
+        config.run.name = f"{stem or 'run'}-seed{config.seed}"
     check(config)
     return config
 
 
 def resumed(stored_yaml: str, overrides: Sequence[str]) -> Config:
-    """The stored configuration with `overrides`, of which only those that cannot change the past are allowed."""
-    for override in overrides:
-        key = override.split("=", 1)[0]
-        if not any(key == allowed or key.startswith(allowed) for allowed in CHANGEABLE_ON_RESUME):
+    """The stored configuration with `overrides`, of which only those that cannot change the past are allowed.
+
+    Values are compared, not spellings: saying again what is stored is no change. Raises ConfigError.
+    """
+    stored = _merge([OmegaConf.structured(Config), _parsed("the stored configuration", stored_yaml)])
+    config = _merge([OmegaConf.structured(stored), _dotlist(overrides)])
+    before, after = OmegaConf.structured(stored), OmegaConf.structured(config)
+    for key in keys():
+        may_change = key.startswith(CHANGEABLE_ON_RESUME) and key not in FIXED_ON_RESUME
+        if not may_change and OmegaConf.select(before, key) != OmegaConf.select(after, key):
             raise ConfigError(
                 f"{key} cannot change on resume: the stored configuration is used. Only "
-                f"{', '.join(c.rstrip('.') for c in CHANGEABLE_ON_RESUME)} may; start a new run for anything else"
+                f"{', '.join(c + '*' * c.endswith('.') for c in CHANGEABLE_ON_RESUME)} may "
+                f"(and not {', '.join(FIXED_ON_RESUME)}); start a new run for anything else"
             )
-    config = _merge([OmegaConf.structured(Config), OmegaConf.create(stored_yaml), _dotlist(overrides)])
     check(config)
     return config
 
@@ -208,92 +219,14 @@ def digest(config: Config) -> str:
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first impossible value."""
-    for key, wanted, holds in _rules(config):
+    whole = OmegaConf.structured(config)
+    for key in keys():
+        value = OmegaConf.select(whole, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key} is {value!r}: it must be a finite number")
+    for key, wanted, holds in rules(config):
         if not holds:
-            raise ConfigError(f"{key} is {OmegaConf.select(OmegaConf.structured(config), key)!r}: it must be {wanted}")
-
-
-def _rules(c: Config) -> list[tuple[str, str, bool]]:
-    def one_of(key: str, value: str, *choices: str) -> tuple[str, str, bool]:
-        return key, f"one of {', '.join(choices)}", value in choices
-
-    def positive(key: str, value: float) -> tuple[str, str, bool]:
-        return key, "above 0", value > 0
-
-    def at_least(key: str, value: float, low: float) -> tuple[str, str, bool]:
-        return key, f"at least {low}", value >= low
-
-    def share(key: str, value: float) -> tuple[str, str, bool]:
-        return key, "from 0 to 1", 0 <= value <= 1
-
-    cur, t = c.curriculum, c.train
-    return [
-        ("run.name", "1 to 64 of A-Z a-z 0-9 . _ -", _is_run_name(c.run.name)),
-        at_least("run.steps", c.run.steps, 1),
-        at_least("run.checkpoint_every", c.run.checkpoint_every, 1),
-        at_least("run.keep_checkpoints", c.run.keep_checkpoints, 1),
-        at_least("run.threads", c.run.threads, 1),
-        one_of("run.device", c.run.device, "auto", "cpu", "cuda"),
-        ("model.name", "a model's name", bool(c.model.name)),
-        one_of("model.dtype", c.model.dtype, "bfloat16", "float32"),
-        at_least("policy.lora.r", c.policy.lora.r, 0),
-        positive("policy.lora.alpha", c.policy.lora.alpha),
-        one_of("prompts.style", c.prompts.style, "few_shot", "chat"),
-        one_of("challenger.source", c.challenger.source, "self", "frozen", "procedural"),
-        at_least("challenger.targets", c.challenger.targets, 1),
-        at_least("challenger.proposals", c.challenger.proposals, 2),
-        at_least("challenger.max_tokens", c.challenger.max_tokens, 1),
-        positive("challenger.temperature", c.challenger.temperature),
-        one_of("challenger.reward", c.challenger.reward, "learnability", "azr", "r_zero"),
-        ("challenger.invalid_reward", "from -1 to 0", -1 <= c.challenger.invalid_reward <= 0),
-        at_least("solver.problems", c.solver.problems, 1),
-        at_least("solver.group_size", c.solver.group_size, 2),
-        ("solver.turns", "from 1 to 8", 1 <= c.solver.turns <= 8),
-        at_least("solver.max_tokens", c.solver.max_tokens, 1),
-        positive("solver.temperature", c.solver.temperature),
-        ("solver.temperature", "equal to challenger.temperature, since both are trained in one update",
-         c.solver.temperature == c.challenger.temperature),
-        one_of("judge.reward", c.judge.reward, "truth", "random", "format"),
-        one_of("judge.truncated", c.judge.truncated, "zero", "unjudged"),
-        at_least("judge.correction_bonus", c.judge.correction_bonus, 0),
-        at_least("judge.min_successes", c.judge.min_successes, 1),
-        ("curriculum.forgetting", "above 0 and at most 1", 0 < cur.forgetting <= 1),
-        share("curriculum.band_low", cur.band_low),
-        share("curriculum.band_high", cur.band_high),
-        ("curriculum.band_low", "below curriculum.band_high", cur.band_low < cur.band_high),
-        share("curriculum.min_new_share", cur.min_new_share),
-        share("curriculum.max_new_share", cur.max_new_share),
-        ("curriculum.min_new_share", "at most curriculum.max_new_share", cur.min_new_share <= cur.max_new_share),
-        ("curriculum.mastered_share", "from 0 to 0.5", 0 <= cur.mastered_share <= 0.5),
-        share("curriculum.staleness_weight", cur.staleness_weight),
-        positive("train.learning_rate", t.learning_rate),
-        at_least("train.weight_decay", t.weight_decay, 0),
-        ("train.betas", "two numbers from 0 to below 1", len(t.betas) == 2 and all(0 <= b < 1 for b in t.betas)),
-        at_least("train.warmup_steps", t.warmup_steps, 0),
-        positive("train.grad_clip", t.grad_clip),
-        ("train.clip_low", "above 0 and below 1", 0 < t.clip_low < 1),
-        positive("train.clip_high", t.clip_high),
-        one_of("train.anchor", t.anchor, "policy", "sampler"),
-        at_least("train.importance_cap", t.importance_cap, 1),
-        at_least("train.kl_coef", t.kl_coef, 0),
-        one_of("train.advantage", t.advantage, "centred", "rloo"),
-        at_least("train.weights.challenger", t.weights.challenger, 0),
-        at_least("train.weights.solver_first", t.weights.solver_first, 0),
-        at_least("train.weights.solver_second", t.weights.solver_second, 0),
-        at_least("train.pack_tokens", t.pack_tokens, 1),
-        at_least("train.logprob_chunk", t.logprob_chunk, 1),
-        one_of("train.pass_mode", t.pass_mode, "auto", "tree", "flat"),
-        at_least("evaluate.every", c.evaluate.every, 1),
-        at_least("evaluate.interim_size", c.evaluate.interim_size, 1),
-        at_least("evaluate.pass_k", c.evaluate.pass_k, 1),
-        at_least("evaluate.pass_size", c.evaluate.pass_size, 1),
-        one_of("resume.mode", c.resume.mode, "replay", "rewind"),
-        at_least("logging.transcript_every", c.logging.transcript_every, 0),
-    ]  # fmt: skip
-
-
-def _is_run_name(name: str) -> bool:
-    return bool(RUN_NAME.fullmatch(name)) and name.strip(".") != ""
+            raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
 
 
 def _read(file: Path) -> Any:
@@ -301,45 +234,65 @@ def _read(file: Path) -> Any:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read ({error})") from error
+    return _parsed(str(file), text)
+
+
+def _parsed(source: str, text: str) -> Any:
     try:
         loaded = OmegaConf.create(text)
     except Exception as error:  # the YAML reader's own errors share no base class
-        raise ConfigError(f"{file}: not YAML ({_first_line(error)})") from error
+        raise ConfigError(f"{source}: not YAML ({_first_line(error)})") from error
     if not OmegaConf.is_dict(loaded):
-        raise ConfigError(f"{file}: must hold keys and values")
+        raise ConfigError(f"{source}: must hold keys and values")
     return loaded
 
 
 def _dotlist(overrides: Sequence[str]) -> Any:
+    """Overrides as one layer. Values of text keys are taken as typed: YAML would read 12e4567 as a number."""
+    defaults = OmegaConf.structured(Config)
+    texts = {key for key in keys() if isinstance(OmegaConf.select(defaults, key), str)}
+    layer = OmegaConf.create({})
     for override in overrides:
-        if "=" not in override:
+        key, equals, value = override.partition("=")
+        if not equals:
             raise ConfigError(f"{override!r} is neither a YAML file nor key=value")
-    try:
-        return OmegaConf.from_dotlist(list(overrides))
-    except Exception as error:
-        raise ConfigError(f"{' '.join(overrides)}: {_first_line(error)}") from error
+        try:
+            if key in texts:
+                OmegaConf.update(layer, key, value)
+            else:
+                layer.merge_with_dotlist([override])
+        except Exception as error:
+            raise ConfigError(f"{override}: {_first_line(error)}") from error
+    return layer
 
 
 def _merge(layers: Sequence[Any]) -> Config:
+    known = OmegaConf.to_container(OmegaConf.structured(Config))
     for layer in layers[1:]:
-        if "${" in OmegaConf.to_yaml(layer):
-            raise ConfigError("interpolation (${...}) is not allowed: write the value itself")
+        _check_keys(OmegaConf.to_container(layer), known, "")
     try:
         config = OmegaConf.to_object(OmegaConf.merge(*layers))
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(f"{error.full_key or error.key}: {_first_line(error)}") from error
     assert isinstance(config, Config)
     return config
 
 
-def _explain(error: OmegaConfBaseException) -> str:
-    key = error.full_key or error.key or ""
-    known = keys()
-    if str(key) not in known and not any(k.startswith(f"{key}.") for k in known):
-        best = process.extractOne(str(key), known)
-        hint = f"; did you mean {best[0]}?" if best else ""
-        return f"{key} is not a configuration key{hint}"
-    return f"{key}: {_first_line(error)}"
+def _check_keys(layer: Any, known: Any, prefix: str) -> None:
+    """Every key of `layer` is one of `known`, sections are sections, and values are values."""
+    for name, value in layer.items():
+        key = f"{prefix}{name}"
+        if name not in known:
+            best = process.extractOne(key, keys())
+            raise ConfigError(f"{key!r} is not a configuration key; did you mean {best[0]}?")
+        if isinstance(known[name], dict) and known[name]:
+            if not isinstance(value, dict):
+                raise ConfigError(f"{key} is a section: set a key in it, such as {key}.{next(iter(known[name]))}")
+            _check_keys(value, known[name], f"{key}.")
+        elif "${" in str(value):
+            raise ConfigError(f"{key}: interpolation (${{...}}) is not allowed: write the value itself")
+        elif value == "???":  # OmegaConf's "no value yet" would leave the default in place without a word
+            raise ConfigError(f"{key}: ??? is not a value")
 
 
 def _first_line(error: Exception) -> str:

@@ -56,6 +56,14 @@ class Head:
         with _mixed_products():
             return left @ right
 
+    def add_product(self, total: Tensor, left: Tensor, right: Tensor) -> None:
+        """total += left @ right, likewise, without a third matrix of the total's size."""
+        if self.weight.dtype == torch.float32:
+            total.addmm_(left, right)
+            return
+        with _mixed_products():
+            total.addmm_(left, right)
+
     def wide(self) -> Tensor:
         """[V, d] the weight in fp32, kept until `refresh`."""
         weight = self.weight.detach()
@@ -105,7 +113,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
                 change *= slope
             grad_hidden[part] = head.product(change, head.wide()).to(hidden.dtype)
             if grad_weight is not None:
-                grad_weight += head.product(change.T, hidden[part].float())
+                head.add_product(grad_weight, change.T, hidden[part].float())
         return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), None, None, None, None
 
 

@@ -1,8 +1,8 @@
 """From verdicts to what is learned: rewards, advantages, trained samples. Pure; no torch.
 
 Which groups push, and by how much, is decided here and nowhere else:
-- a solver group all right or all wrong has no gradient; one with too few successes is banked (curriculum tries it
-  again with more attempts) and not trained on now;
+- first tries all right or all wrong have no gradient; those with too few successes are banked (curriculum tries
+  the problem again with more attempts) and not trained on now;
 - second turns are compared within strata of equal first turns;
 - a challenger is paid by the measured pass rate of what it posed; unmeasured proposals are in no group.
 """
@@ -15,7 +15,6 @@ from roles.advantages import (
     AdvantageRule,
     group_advantages,
     has_signal,
-    is_banked,
     second_look_advantages,
     second_look_rewards,
 )
@@ -33,7 +32,6 @@ class LearningSettings:
 
     advantage: AdvantageRule
     correction_bonus: float
-    min_successes: int
     challenger_reward: ChallengerRule
     invalid_reward: float
 
@@ -46,22 +44,23 @@ class SolverLesson:
     paid: tuple[tuple[float | None, ...], ...]
     samples: tuple[TrainSample, ...]
     is_mixed: bool  # first tries right and wrong both occurred
-    is_kept: bool  # its first tries are trained on
+    is_kept: bool  # something of it is trained on
 
 
 def solver_lesson(
     group: JudgedGroup,
-    is_retry: bool,
+    banked: bool,
     rate: Callable[[str, bool], float],
     settings: LearningSettings,
 ) -> SolverLesson:
-    """Advantages of every turn. `rate`: P(second look right | problem, first right), a running estimate."""
+    """Advantages of every turn. `rate`: P(second look right | problem, first right), a running estimate.
+
+    `banked`: its first tries have too few successes to learn from; later turns have baselines of their own.
+    """
     judged = group.judged
     rewards = [attempt.rewards() for attempt in judged]
     firsts = [r[0] for r in rewards]
-    banked = is_banked(firsts, settings.min_successes, is_retry)
     samples: list[TrainSample] = []
-    is_kept = False
     paid = {attempt.index: list(r) for attempt, r in zip(judged, rewards, strict=True)}
     for turn in range(max((len(r) for r in rewards), default=0)):
         if turn == 0:
@@ -73,9 +72,8 @@ def solver_lesson(
             advantages = second_look_advantages(
                 pairs, settings.correction_bonus, settings.advantage, lambda r: rate(group.problem.problem_id, r)
             )
-        if banked or not has_signal(advantages):
+        if (banked and turn == 0) or not has_signal(advantages):
             continue
-        is_kept |= turn == 0
         for attempt, advantage in zip(judged, advantages, strict=True):
             said = attempt.turns[turn].sampled
             samples.append(TrainSample(turn_label(turn), said.node, len(said.completion.ids), advantage))
@@ -85,7 +83,7 @@ def solver_lesson(
         paid=tuple(tuple(paid[a.index]) if a.index in paid else nothing for a in group.attempts),
         samples=tuple(samples),
         is_mixed=len(set(firsts)) > 1,
-        is_kept=is_kept,
+        is_kept=bool(samples),
     )
 
 

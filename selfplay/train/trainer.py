@@ -7,6 +7,7 @@ same machine gives the same bits.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -67,6 +68,8 @@ class Trainer:
         self.masters = {name: p.detach().float().clone() for name, p in self._served}
         self._grads = {name: torch.zeros_like(master) for name, master in self.masters.items()}
         self._summed: set[str] = set()  # names whose gradient holds something of this step
+        for name, parameter in self._served:
+            parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
         self._optimizer = torch.optim.AdamW(
             list(self.masters.values()), lr=settings.learning_rate, betas=settings.betas,
             weight_decay=settings.weight_decay, fused=True,
@@ -148,14 +151,17 @@ class Trainer:
                 totals.kl += kl.item()
                 loss = loss + settings.loss.kl_coef * kl
             loss.backward()
-        for name, parameter in self._served:
-            if parameter.grad is not None:
-                if name in self._summed:
-                    self._grads[name].add_(parameter.grad)
-                else:
-                    self._grads[name].copy_(parameter.grad)
-                    self._summed.add(name)
-                parameter.grad = None
+
+    def _collect(self, name: str, parameter: Tensor) -> None:
+        """Add one parameter's gradient to its fp32 sum as soon as it is there, and let go of it."""
+        if parameter.grad is None:
+            return
+        if name in self._summed:
+            self._grads[name].add_(parameter.grad)
+        else:
+            self._grads[name].copy_(parameter.grad)
+            self._summed.add(name)
+        parameter.grad = None
 
     def _apply(self, loss: float) -> float:
         """Clip, check, step, serve. Returns the gradient's norm before clipping."""

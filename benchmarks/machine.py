@@ -1,0 +1,60 @@
+"""What the machine can do at most: matrix products in bf16 and fp32, and reading memory. Measured, not looked up."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+SIDE = 2048
+NUM_FLOATS = 1 << 26  # 256 MiB: larger than any cache
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Operations and bytes in a second."""
+
+    bf16_flops: float
+    fp32_flops: float
+    read_bytes: float
+
+
+class Machine:
+    """Probed again and again while the benchmark runs, so that load from elsewhere meets limits and sides alike."""
+
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._wide = torch.randn(SIDE, SIDE)
+        self._narrow = self._wide.bfloat16()
+        self._long = torch.ones(NUM_FLOATS)
+        self._seen: list[Limits] = []
+        self._probe()  # the first time is slower
+
+    def probe(self) -> None:
+        self._seen.append(self._probe())
+
+    def limits(self) -> Limits:
+        """Medians over the probes."""
+        return Limits(
+            median(s.bf16_flops for s in self._seen),
+            median(s.fp32_flops for s in self._seen),
+            median(s.read_bytes for s in self._seen),
+        )
+
+    def _probe(self) -> Limits:
+        flops = 2.0 * SIDE**3
+        return Limits(
+            flops / _best(lambda: self._narrow @ self._narrow),
+            flops / _best(lambda: self._wide @ self._wide),
+            4.0 * NUM_FLOATS / _best(lambda: self._long.sum()),
+        )
+
+
+def _best(work: Callable[[], object], times: int = 3) -> float:
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,277 @@
+"""One GRPO step: ours on the token tree, ours flat, and TRL's GRPOTrainer, side by side in one run.
+
+Each side is one long-lived process; their steps take turns (A B C A B C), so that whatever else the machine does
+meets all alike. Before that TRL is given the best of a small grid, one axis at a time. All three are given the same
+weights, prompt ids, group size, completion length and rewards, and the run stops if they were not.
+
+    uv run --group bench python benchmarks/step.py --workload shared-header
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Annotated, Any, Self
+
+import typer
+from child import Spec, StepReport
+from machine import Limits, Machine
+from rich.console import Console
+from rich.table import Table
+from workloads import WORKLOADS, Workload
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = {"trl": "trl_side.py", "tree": "our_side.py", "flat": "our_side.py"}
+SIDES = ("trl", "tree", "flat")
+console = Console(stderr=True)
+
+
+class Child:
+    """One side's process and the pipe to it."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / SCRIPTS[spec.side]), json.dumps(asdict(spec))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(spec.threads), "HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
+        self.weights: str = self._read()["weights"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def step(self) -> StepReport:
+        assert self._process.stdin is not None
+        self._process.stdin.write("step\n")
+        self._process.stdin.flush()
+        return StepReport(**self._read())
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            tail = "".join(self._errors.readlines()[-30:])
+            raise SystemExit(f"the {self.spec.side} process ended:\n{tail}")
+        return json.loads(line)
+
+
+def tune(start: Spec, workload: Workload, timed: int) -> tuple[Spec, list[dict[str, Any]]]:
+    """TRL's best: axis by axis, each value timed in a process of its own against the best so far."""
+    micro_batches = [m for m in (8, 16, 32, 64, 128) if m <= workload.num_samples and m != start.micro_batch]
+    axes: dict[str, Sequence[Any]] = {
+        "precision": ("fp32", "autocast"),
+        "attention": ("eager",),
+        "micro_batch": micro_batches,
+        "keep_memory": (False,),
+    }
+    tried: list[dict[str, Any]] = []
+
+    def timing(spec: Spec) -> float:
+        with Child(replace(spec, steps=1 + timed)) as child:
+            child.step()
+            cpu = min(child.step().cpu for _ in range(timed))
+        names = ("precision", "attention", "micro_batch", "keep_memory")
+        tried.append({name: getattr(spec, name) for name in names} | {"cpu": cpu})
+        console.print(f"TRL grid: {tried[-1]}", highlight=False)
+        return cpu
+
+    best, best_time = start, timing(start)
+    for axis, values in axes.items():
+        for value in values:
+            candidate = replace(best, **{axis: value})
+            seconds = timing(candidate)
+            if seconds < best_time:
+                best, best_time = candidate, seconds
+    return best, tried
+
+
+def flat_packs(start: Spec, timed: int) -> Spec:
+    """Our flat side's best pack size: rows that run at once differ more from size to size than on the tree."""
+    found: dict[int, float] = {}
+    for pack_tokens in (128, 256, 1024):
+        with Child(replace(start, pack_tokens=pack_tokens, steps=1 + timed)) as child:
+            child.step()
+            found[pack_tokens] = min(child.step().cpu for _ in range(timed))
+    console.print(f"our flat side, CPU seconds by pack_tokens: {found}", highlight=False)
+    return replace(start, pack_tokens=min(found, key=lambda size: found[size]))
+
+
+@contextmanager
+def children(specs: dict[str, Spec]) -> Iterator[dict[str, Child]]:
+    with ExitStack() as stack:
+        started = {side: stack.enter_context(Child(spec)) for side, spec in specs.items()}
+        weights = {side: child.weights for side, child in started.items()}
+        if len(set(weights.values())) > 1:
+            raise SystemExit(f"the sides do not hold the same weights: {weights}")
+        yield started
+
+
+def measure(specs: dict[str, Spec], machine: Machine, warmup: int, repeats: int) -> dict[str, list[StepReport]]:
+    """Steps in turns. The first `warmup` rounds are not counted."""
+    reports: dict[str, list[StepReport]] = {side: [] for side in specs}
+    with children(specs) as running:
+        for number in range(warmup + repeats):
+            machine.probe()
+            round_ = {side: child.step() for side, child in running.items()}
+            if len({(report.prompts, report.samples) for report in round_.values()}) > 1:
+                raise SystemExit(f"the sides were not given the same prompts: {round_}")
+            if number >= warmup:
+                for side, report in round_.items():
+                    reports[side].append(report)
+            walls = ", ".join(f"{side} {report.wall:.2f} s" for side, report in round_.items())
+            console.print(f"round {number + 1} of {warmup + repeats}: {walls}", highlight=False)
+    return reports
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Of paired steps: the median, and the quartiles as its spread."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, above: Sequence[float], below: Sequence[float]) -> "Ratio":
+        ratios = [a / b for a, b in zip(above, below, strict=True)]
+        if len(ratios) < 2:
+            return cls(ratios[0], ratios[0], ratios[0])
+        low, _, high = quantiles(ratios, n=4, method="inclusive")
+        return cls(median(ratios), low, high)
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f}x ({self.low:.1f} to {self.high:.1f})"
+
+
+def summary(
+    workload: Workload, specs: dict[str, Spec], reports: dict[str, list[StepReport]], limits: Limits
+) -> dict[str, Any]:
+    """Everything that was measured, as plain values."""
+
+    def ratio(above: str, below: str, what: str) -> Ratio:
+        return Ratio.of([getattr(r, what) for r in reports[above]], [getattr(r, what) for r in reports[below]])
+
+    wall, cpu = ratio("trl", "tree", "wall"), ratio("trl", "tree", "cpu")
+    return {
+        "workload": workload.name,
+        "threads": specs["tree"].threads,
+        "rounds": len(reports["tree"]),
+        "ratio_wall_median": wall.median,
+        "ratio_wall_spread": [wall.low, wall.high],
+        "ratio_cpu_median": cpu.median,
+        "ratio_cpu_spread": [cpu.low, cpu.high],
+        "expected": workload.expected,
+        "ratio_cpu_trl_over_flat": asdict(ratio("trl", "flat", "cpu")),
+        "ratio_cpu_flat_over_tree": asdict(ratio("flat", "tree", "cpu")),
+        "ratio_wall_trl_over_flat": asdict(ratio("trl", "flat", "wall")),
+        "ratio_wall_flat_over_tree": asdict(ratio("flat", "tree", "wall")),
+        "limits": asdict(limits),
+        "specs": {side: asdict(spec) for side, spec in specs.items()},
+        "sides": {side: _side(specs[side], reports[side], workload, limits) for side in specs},
+    }
+
+
+def _side(spec: Spec, reports: list[StepReport], workload: Workload, limits: Limits) -> dict[str, float]:
+    """Medians, and shares of the machine's limits. Weights are read once for each sampled token at least."""
+    values = {name: median(getattr(r, name) for r in reports) for name in (
+        "wall", "cpu", "sampling", "training", "tokens_sampling", "tokens_training",
+    )}  # fmt: skip
+    peak_flops = limits.fp32_flops if spec.precision == "fp32" else limits.bf16_flops
+    weights = reports[0].weight_bytes * workload.new_tokens
+    return values | {
+        "samples_per_second": median(r.samples / r.wall for r in reports),
+        "peak_gib": max(r.peak_bytes for r in reports) / 2**30,
+        "sampling_share_of_products": median(r.flops_sampling / r.sampling for r in reports) / peak_flops,
+        "sampling_share_of_memory": median(weights / r.sampling for r in reports) / limits.read_bytes,
+        "training_share_of_products": median(r.flops_training / r.training for r in reports) / peak_flops,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """The tables."""
+    names = {"trl": "TRL", "tree": "ours, tree", "flat": "ours, flat"}
+    table = Table(title=f"{result['workload']}: one step, medians of {result['rounds']} rounds")
+    for column in ("", *names.values()):
+        table.add_column(column, justify="left" if not column else "right")
+    rows = {
+        "wall seconds": ("wall", "{:.2f}"),
+        "CPU seconds": ("cpu", "{:.2f}"),
+        "samples per second": ("samples_per_second", "{:.2f}"),
+        "sampling, wall seconds": ("sampling", "{:.2f}"),
+        "training, wall seconds": ("training", "{:.2f}"),
+        "tokens run in sampling": ("tokens_sampling", "{:.0f}"),
+        "tokens run in training": ("tokens_training", "{:.0f}"),
+        "peak memory, GiB": ("peak_gib", "{:.2f}"),
+        "sampling: share of the matrix limit": ("sampling_share_of_products", "{:.0%}"),
+        "sampling: share of the memory limit": ("sampling_share_of_memory", "{:.0%}"),
+        "training: share of the matrix limit": ("training_share_of_products", "{:.0%}"),
+    }
+    for name, (key, form) in rows.items():
+        table.add_row(name, *(form.format(result["sides"][side][key]) for side in names))
+    limits = result["limits"]
+    console.print(table)
+    for what in ("wall", "cpu"):
+        low, high = result[f"ratio_{what}_spread"]
+        whole = Ratio(result[f"ratio_{what}_median"], low, high)
+        rest, tree = (Ratio(**result[f"ratio_{what}_{pair}"]) for pair in ("trl_over_flat", "flat_over_tree"))
+        console.print(f"TRL over ours, {what}: {whole}; TRL over our flat path {rest}, flat over tree {tree}")
+    console.print(
+        f"machine: {limits['bf16_flops'] / 1e9:.0f} GFLOP/s bf16, {limits['fp32_flops'] / 1e9:.0f} fp32, "
+        f"{limits['read_bytes'] / 1e9:.1f} GB/s read; expected at least {result['expected']:g}x"
+    )
+    chosen = result["specs"]["trl"]
+    console.print(f"TRL ran {', '.join(f'{k}={chosen[k]}' for k in ('precision', 'attention', 'micro_batch'))}")
+
+
+def main(
+    workload: Annotated[str, typer.Option(help=" or ".join(WORKLOADS))] = "shared-header",
+    repeats: Annotated[int, typer.Option(help="rounds that count")] = 7,
+    warmup: Annotated[int, typer.Option(help="rounds before that")] = 2,
+    threads: Annotated[int, typer.Option(help="torch threads of every process")] = 2,
+    quick: Annotated[bool, typer.Option(help="two rounds, and a grid of nothing but --trl")] = False,
+    trl: Annotated[str, typer.Option(help="skip the grid: precision,attention,micro_batch")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object to standard output")] = False,
+) -> None:
+    """Measure one GRPO step of ours against TRL's."""
+    if workload not in WORKLOADS:
+        raise typer.BadParameter(f"no workload {workload}; there are {', '.join(WORKLOADS)}")
+    work = WORKLOADS[workload]
+    if quick:
+        repeats, warmup, trl = 2, 1, trl or "bf16,sdpa,32"
+    specs = {side: Spec(side, workload, warmup + repeats, threads) for side in SIDES}
+    tried: list[dict[str, Any]] = []
+    if trl:
+        precision, attention, micro_batch = trl.split(",")
+        specs["trl"] = replace(specs["trl"], precision=precision, attention=attention, micro_batch=int(micro_batch))
+    else:
+        best, tried = tune(specs["trl"], work, timed=1)
+        specs["trl"] = replace(best, steps=warmup + repeats)
+        specs["flat"] = replace(flat_packs(specs["flat"], timed=1), steps=warmup + repeats)
+    machine = Machine(threads)
+    reports = measure(specs, machine, warmup, repeats)
+    result = summary(work, specs, reports, machine.limits()) | {"trl_grid": tried}
+    show(result)
+    if as_json:
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,110 @@
+"""The shape of the code: file sizes, the one arrow of imports, no torch below selfplay, nothing that runs data."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import curriculum
+import roles
+import selfplay
+import store
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {package.__name__: package for package in (selfplay, roles, curriculum, store)}
+SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+OURS = SOURCES + sorted(path for name in ("tests", "benchmarks", "scripts") for path in (ROOT / name).rglob("*.py"))
+MAX_LINES = 400
+PICKLES = {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle", "joblib"}
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The first name of everything that is imported, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    """Called names: `eval`, `torch.load`, but of a method on a value only what can be read off the source."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def unsafe(source: str) -> list[str]:
+    """What in a source could run data as code."""
+    tree = ast.parse(source)
+    found = [name for name in imported(tree) if name in PICKLES]
+    forbidden = {"eval", "exec", "compile", "__import__", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"}
+    return found + [name for name in calls(tree) if name in forbidden]
+
+
+@pytest.mark.parametrize("path", OURS, ids=label)
+def test_no_file_is_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=label)
+def test_no_data_is_run_as_code(path: Path) -> None:
+    assert unsafe(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval('1')",
+        "exec(x)",
+        "import pickle",
+        "from dill import loads",
+        "torch.load(f)",
+        "yaml.load(f)",
+        "os.system(x)",
+    ],
+)
+def test_the_check_itself_finds(line: str) -> None:
+    assert unsafe(f"import torch, yaml, os\ndef f(x):\n    {line}\n")
+
+
+def test_the_check_itself_lets_a_model_be_put_to_eval() -> None:
+    assert unsafe("model.eval()\nre.compile('a')\n") == []
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if not path.is_relative_to(ROOT / "selfplay")], ids=label)
+def test_no_torch_below_selfplay(path: Path) -> None:
+    found = set(imported(ast.parse(path.read_text())))
+    assert not found & {"torch", "transformers", "peft", "selfplay", "omegaconf"}
+
+
+def test_roles_curriculum_and_store_run_without_torch() -> None:
+    names = [f"{label(p)[:-3].replace('/', '.')}" for p in SOURCES if p.name != "__init__.py"]
+    modules = [n for n in names if not n.startswith(("selfplay.", "store.migrations"))]
+    assert len(modules) > 30
+    code = f"import sys, {', '.join(modules)}; sys.exit(bool({{'torch', 'transformers'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_import_contracts_hold() -> None:
+    code = "import sys; from importlinter.application.use_cases import lint_imports;"
+    code += "import importlinter.cli; sys.exit(not lint_imports(cache_dir=None))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "2 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_code_under_test_is_this_checkouts(name: str) -> None:
+    assert Path(str(PACKAGES[name].__file__)).resolve().parent == ROOT / name
+
+
+def test_the_loop_fits_on_a_screen() -> None:
+    assert len((ROOT / "selfplay" / "loop.py").read_text().splitlines()) <= 60

@@ -1,0 +1,265 @@
+"""The configuration: strict, documented, and free of anything that could run or leak."""
+
+import ast
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from curriculum.settings import CurriculumSettings
+from selfplay import config as configuration
+from selfplay.config import Config, ConfigError, digest, keys, load, resumed, to_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def refusal(*overrides: str) -> str:
+    """The one line that `overrides` are refused with."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def fields_in_source() -> list[tuple[str, str]]:
+    """(class.field, source line) of every key, as it stands in config.py."""
+    text = Path(configuration.__file__).read_text()
+    lines = text.splitlines()
+    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    return [
+        (f"{node.name}.{item.target.id}", lines[item.lineno - 1])
+        for node in classes
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    ]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_shipped_file_loads(file: Path) -> None:
+    assert load(file, []).run.name == f"{file.stem}-seed0"
+
+
+def test_the_shipped_files_are_there() -> None:
+    assert {"default.yaml", "tiny.yaml"} <= {file.name for file in SHIPPED}
+
+
+def test_every_key_has_a_comment() -> None:
+    found = fields_in_source()
+    assert len(found) >= len(keys())
+    assert [name for name, line in found if len(line.partition("  # ")[2].strip()) < 5] == []
+
+
+def test_curriculum_keys_and_defaults_agree_with_its_settings() -> None:
+    ours, theirs = Config().curriculum, CurriculumSettings()
+    assert {f.name for f in fields(ours)} <= {f.name for f in fields(theirs)}
+    assert {f.name: getattr(ours, f.name) for f in fields(ours)} == {
+        f.name: getattr(theirs, f.name) for f in fields(ours)
+    }
+
+
+def test_torch_is_not_imported() -> None:
+    code = "import sys, selfplay.config; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_arguments_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("run: {steps: 7, threads: 1}\nseed: 3\n")
+    config = load(file, ["run.steps=9", "train.learning_rate=2e-5"])
+    assert (config.run.steps, config.run.threads, config.seed) == (9, 1, 3)
+    assert config.train.learning_rate == 2e-5
+    assert config.solver.group_size == Config().solver.group_size
+    assert config.run.name == "mine-seed3"
+
+
+def test_a_file_with_odd_letters_gives_a_usable_run_name(tmp_path: Path) -> None:
+    file = tmp_path / "my config (2).yaml"
+    file.write_text("seed: 1")
+    assert load(file, []).run.name == "my-config-2-seed1"
+
+
+@pytest.mark.parametrize("name", ["007", "0730", "12e4567", "true", "null", "2024-01-01", "a.b_c-d"])
+def test_a_run_name_is_taken_as_typed(name: str) -> None:
+    assert load(None, [f"run.name={name}"]).run.name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a/b", "..", ".", "../x", "x" * 65, "-x", "a.yaml", "a.yml", "a=b", "é", "a\n"]
+)
+def test_a_name_that_is_no_folder_or_cannot_be_resumed_is_refused(name: str) -> None:
+    assert refusal(f"run.name={name}").startswith("run.name is ")
+
+
+@pytest.mark.parametrize(
+    ("override", "named", "nearest"),
+    [
+        ("train.learning_rat=1", "train.learning_rat", "train.learning_rate"),
+        ("solver.group_sise=4", "solver.group_sise", "solver.group_size"),
+        ("trian.kl_coef=1", "trian", "train.kl_coef"),
+        ("group_size=4", "group_size", "solver.group_size"),
+        ("policy.lora.rank=4", "policy.lora.rank", "policy.lora.r"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(override: str, named: str, nearest: str) -> None:
+    line = refusal(override)
+    assert line.startswith(f"'{named}' is not a configuration key")
+    if named != "trian":
+        assert line.endswith(f"did you mean {nearest}?")
+
+
+def test_an_unknown_key_in_a_file_is_refused_too(tmp_path: Path) -> None:
+    file = tmp_path / "typo.yaml"
+    file.write_text("train:\n  learning_rte: 1.0e-5\n")
+    with pytest.raises(ConfigError, match=r"^'train.learning_rte' .* train.learning_rate\?$"):
+        load(file, [])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["run.steps=1.5", "run.steps=true", "run.steps=many", "run.steps=null", "run.steps=???", "train.learning_rate=fast",
+     "train.betas=3", "train.betas=[a,b]", "train.merge=perhaps", "domain_options=3", "train.weights=3",
+     "run=5", "seed="],
+)  # fmt: skip
+def test_a_wrong_type_names_the_key(override: str) -> None:
+    assert refusal(override).startswith(override.split("=")[0])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["train.learning_rate=-1e-5", "train.learning_rate=0", "train.learning_rate=nan", "train.learning_rate=inf",
+     "solver.group_size=1", "solver.turns=0", "solver.problems=0", "challenger.proposals=1", "challenger.source=mirror",
+     "challenger.invalid_reward=0.5", "judge.reward=luck", "judge.truncated=maybe", "judge.correction_bonus=-1",
+     "train.betas=[0.9]", "train.betas=[0.9,1.0]", "train.clip_low=1", "train.importance_cap=0.5", "train.grad_clip=0",
+     "train.pass_mode=forest", "train.advantage=z", "train.anchor=none", "curriculum.forgetting=0",
+     "curriculum.forgetting=1.1", "curriculum.band_low=0.95", "curriculum.min_new_share=0.9", "model.dtype=int8",
+     "model.name=", "run.device=tpu", "run.steps=0", "run.threads=0", "run.dir=", "seed=-1", "policy.lora.r=-1",
+     "evaluate.every=0", "prompts.style=haiku", "resume.mode=guess", "logging.transcript_every=-1"],
+)  # fmt: skip
+def test_an_impossible_value_names_the_key(override: str) -> None:
+    assert refusal(override).startswith(f"{override.split('=')[0]} is ")
+
+
+def test_trained_roles_must_share_a_temperature() -> None:
+    assert "challenger.temperature" in refusal("solver.temperature=0.7")
+    assert load(None, ["solver.temperature=0.7", "challenger.temperature=0.7"]).solver.temperature == 0.7
+
+
+@pytest.mark.parametrize("value", ["${oc.env:CANARY}", "x${seed}", "${oc.env:NOT_SET,here}", "${"])
+@pytest.mark.parametrize("key", ["run.name", "run.steps", "domain_options.path", "model.name"])
+def test_interpolation_is_refused(key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", "secret-value")
+    line = refusal(f"{key}={value}")
+    assert line.startswith(key.split(".path")[0])
+    assert "secret-value" not in line
+
+
+def test_interpolation_hidden_in_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "sly.yaml"
+    file.write_text('domain_options: {a: {b: ["\\x24{oc.env:HOME}"]}}')
+    with pytest.raises(ConfigError, match="interpolation"):
+        load(file, [])
+
+
+def test_a_file_runs_no_code(tmp_path: Path) -> None:
+    trace, file = tmp_path / "trace", tmp_path / "bad.yaml"
+    file.write_text(f"run:\n  name: !!python/object/apply:os.system ['touch {trace}']\n")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load(file, [])
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"run: [", b"- a\n- b\n", b"\xff\xfe\x00", b"just words", b"a: 1\na: 2\n", b"1: 2\n", b"run:\n"]
+)
+def test_a_file_that_is_no_configuration_is_one_line(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(file, [])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load(tmp_path / "nowhere.yaml", [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    key=st.sampled_from(keys()) | st.text(max_size=12),
+    value=st.text(max_size=12) | st.sampled_from(["[", "{a: b}", "1e999", "-0", "~", "!!python/none", "${x}", "&a *a"]),
+)
+def test_any_argument_gives_a_configuration_or_a_config_error(key: str, value: str) -> None:
+    with suppress(ConfigError):
+        assert isinstance(load(None, [f"{key}={value}"]), Config)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    rate=st.floats(1e-9, 1e3),
+    name=st.from_regex(r"[a-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True),
+    seed=st.integers(0, 9**9),
+)
+def test_a_saved_configuration_reads_back_the_same(rate: float, name: str, seed: int) -> None:
+    config = load(None, [f"train.learning_rate={rate!r}", f"run.name={name}", f"seed={seed}", "domain_options.a=[1,x]"])
+    assert config.train.learning_rate == rate
+    assert resumed(to_yaml(config), []) == config
+    assert digest(resumed(to_yaml(config), [])) == digest(config)
+
+
+def test_the_digest_sees_every_key() -> None:
+    base = digest(Config())
+    changed: dict[str, Any] = {key: None for key in keys()}
+    for key in keys():
+        node = OmegaConf.structured(Config)
+        value = OmegaConf.select(node, key)
+        if isinstance(value, bool):
+            OmegaConf.update(node, key, not value)
+        elif isinstance(value, int | float):
+            OmegaConf.update(node, key, value + 1)
+        elif isinstance(value, str):
+            OmegaConf.update(node, key, f"{value}x")
+        else:
+            OmegaConf.update(node, key, {"a": 1} if OmegaConf.is_dict(value) else [*value, *value])
+        changed[key] = digest(OmegaConf.to_object(node))  # type: ignore[arg-type]
+    assert base not in changed.values()
+    assert len(set(changed.values())) == len(keys())
+
+
+def test_on_resume_only_the_future_may_change() -> None:
+    stored = to_yaml(load(None, ["run.name=a", "seed=5", "run.steps=10"]))
+    config = resumed(stored, ["run.steps=20", "evaluate.every=5", "logging.transcript_every=0", "resume.mode=rewind"])
+    assert (config.run.steps, config.evaluate.every, config.resume.mode, config.seed) == (20, 5, "rewind", 5)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=6", "run.name=b", "run.threads=1", "train.learning_rate=1e-4", "train[learning_rate]=1e-4", "domain=other",
+     "domain_options.x=1", "evaluate.holdout_key=other", "evaluate[holdout_key]=other", "model.name=tiny-llama"],
+)  # fmt: skip
+def test_on_resume_what_made_the_past_may_not_change(override: str) -> None:
+    stored = to_yaml(load(None, ["run.name=a", "seed=5"]))
+    key = override.split("=")[0].replace("[", ".").replace("]", "").replace("domain_options.x", "domain_options")
+    with pytest.raises(ConfigError, match=rf"^{key} cannot change on resume"):
+        resumed(stored, [override])
+
+
+def test_on_resume_a_typo_and_an_impossible_value_are_refused_as_ever() -> None:
+    stored = to_yaml(load(None, ["run.name=a"]))
+    with pytest.raises(ConfigError, match=r"run\.step.*did you mean run\.steps"):
+        resumed(stored, ["run.step=20"])
+    with pytest.raises(ConfigError, match=r"^run\.steps is 0"):
+        resumed(stored, ["run.steps=0"])
+
+
+def test_a_damaged_stored_configuration_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^the stored configuration: not YAML"):
+        resumed("run: [", [])

@@ -1,0 +1,131 @@
+"""Evaluation: the figures by hand, and the evaluator with an engine that answers from a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_roles import DOMAIN, completion, problem
+
+from roles.prompts import PromptStyle
+from roles.requests import Sampled
+from roles.tree import Tree
+from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.evaluate import Evaluator, paired_change, turn_metrics
+from selfplay.statistics import mean_interval, wilson
+from store.records import Completion
+
+FLAGS = st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans())
+
+
+def test_turn_metrics_by_hand() -> None:
+    pairs = [  # first right, last right, answers differ, first parsed
+        (True, True, False, True),
+        (True, False, True, True),
+        (False, True, True, True),
+        (False, True, True, False),
+        (False, False, True, True),
+    ]
+    found = turn_metrics(pairs, turns=2)
+    assert {k: v for k, v in found.items() if not k.endswith(("_low", "_high"))} == pytest.approx(
+        {"n": 5, "acc_t1": 0.4, "acc_t2": 0.6, "delta": 0.2, "i2c": 0.4, "c2i": 0.2, "change_rate": 0.8, "parsed": 0.8}
+    )
+    assert (found["acc_t1_low"], found["acc_t1_high"]) == wilson(2, 5)
+    assert (found["acc_t2_low"], found["acc_t2_high"]) == wilson(3, 5)
+    assert (found["delta"], found["delta_low"], found["delta_high"]) == mean_interval([0.0, -1.0, 1.0, 1.0, 0.0])
+
+
+def test_one_turn_says_nothing_of_a_second() -> None:
+    found = turn_metrics([(True, True, False, True)], turns=1)
+    assert set(found) == {"n", "acc_t1", "acc_t1_low", "acc_t1_high", "parsed"}
+
+
+@given(st.lists(FLAGS, min_size=1, max_size=40))
+def test_delta_is_what_was_mended_less_what_was_broken(pairs: list[tuple[bool, bool, bool, bool]]) -> None:
+    found = turn_metrics(pairs, turns=2)
+    assert found["delta"] == pytest.approx(found["i2c"] - found["c2i"], abs=1e-12)
+    assert found["delta"] == pytest.approx(found["acc_t2"] - found["acc_t1"], abs=1e-12)
+    assert found["delta_low"] <= found["delta"] <= found["delta_high"]
+
+
+def test_paired_change_by_hand() -> None:
+    # 0: both wrong, 1: second right, 2: first right, 3: both right
+    before, after = "01230", "23031"
+    assert paired_change(before, after, turn=0) == mean_interval([1.0, 1.0, -1.0, 0.0, 0.0])
+    assert paired_change(before, after, turn=1) == mean_interval([0.0, 0.0, 0.0, 0.0, 1.0])
+
+
+def test_only_the_same_problems_are_paired() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        paired_change("012", "01", turn=0)
+
+
+@dataclass(slots=True)
+class TableEngine:
+    """Answers by question: (first tries, second look), the first tries taken in turn by the samples of a draw."""
+
+    answers: dict[str, tuple[Sequence[str], str]]
+    tokens: TokenCount = field(default_factory=TokenCount)
+    asked: list[Draw] = field(default_factory=list)
+
+    def load(self, version: int) -> None:
+        """One version for ever."""
+
+    def sample(
+        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+    ) -> list[list[Sampled]]:
+        assert script is None
+        self.asked += draws
+        return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
+
+    def _say(self, tree: Tree, draw: Draw, index: int) -> Sampled:
+        heard = "".join(chr(tree.tokens[n]) for n in tree.path(draw.node))
+        question = heard.rsplit("\n", 1)[-1]
+        firsts, look = self.answers[question.removeprefix("Recheck: ")]
+        text = look if question.startswith("Recheck") else firsts[index % len(firsts)]
+        said = completion(text)
+        return Sampled(tree.sampled(draw.node, said.ids, said.logprobs, draw.label), said)
+
+
+PROBLEMS = [problem(text) for text in ("1 + 1", "2 + 2", "3 + 3", "4 + 4")]
+ANSWERS = {
+    "1 + 1 =": ([" 2\n"], " 2\n"),
+    "2 + 2 =": ([" 5\n"], " 4\n"),
+    "3 + 3 =": ([" 6\n", " 7\n"], " 5\n"),
+    "4 + 4 =": ([" eh\n"], " eh\n"),
+}
+
+
+def evaluator(engine: TableEngine, **changes: int) -> Evaluator:
+    given = {"turns": 2, "max_tokens": 8, "interim_size": 2, "pass_k": 4, "pass_size": 3} | changes
+    encode = lambda text: [ord(c) for c in text]  # noqa: E731
+    return Evaluator(engine=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given)
+
+
+def test_a_full_evaluation_by_hand() -> None:
+    engine = TableEngine(ANSWERS)
+    found = evaluator(engine).full(7, "sums")
+    assert (found.step, found.set_name, found.kind, found.outcomes) == (7, "sums", "full", "3120")
+    m = found.metrics
+    assert (m["acc_t1"], m["acc_t2"], m["i2c"], m["c2i"], m["parsed"]) == (0.5, 0.5, 0.25, 0.25, 0.75)
+    assert m["change_rate"] == 0.5
+    assert m["pass_at_4"] == pytest.approx(2 / 3)  # of the first three: the third is right in half of its samples
+    assert m["pass_at_1"] == pytest.approx((4 + 0 + 2) / 12)
+    greedy = [draw for draw in engine.asked if draw.params.temperature == 0.0]
+    assert [draw.n for draw in greedy] == [1] * 8
+    assert [(d.n, d.params.temperature) for d in engine.asked if d not in greedy] == [(4, 1.0)] * 3
+
+
+def test_an_interim_evaluation_is_short() -> None:
+    engine = TableEngine(ANSWERS)
+    found = evaluator(engine).interim(3, "sums")
+    assert (found.kind, found.outcomes, len(engine.asked)) == ("interim", "30", 2)
+    assert found.metrics["acc_t1"] == 0.5
+    assert "acc_t2" not in found.metrics
+
+
+def test_evaluation_draws_from_streams_of_its_own() -> None:
+    engine = TableEngine(ANSWERS)
+    evaluator(engine).full(7, "sums")
+    assert {draw.key[0] for draw in engine.asked} == {"evaluation"}

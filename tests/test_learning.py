@@ -1,0 +1,190 @@
+"""From verdicts to trained samples: which groups push, what they are paid, and that the stop token is trained."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
+
+from roles.challenger import ProposedGroup, propose
+from roles.judge import JudgedGroup, JudgeSettings, judge_group
+from roles.prompts import PromptStyle
+from roles.requests import Sampled
+from roles.solver import SolvedGroup, SolverSettings, attempt
+from selfplay.learning import (
+    LearningSettings,
+    SolverLesson,
+    challenger_samples,
+    measured_rate,
+    proposal_reward,
+    share,
+    solver_lesson,
+)
+from selfplay.train.batch import TrainSample, build_batch
+from store.records import Fate, Problem
+
+STYLE = PromptStyle(DOMAIN)
+PROBLEM = problem("23 + 45")
+SETTINGS = LearningSettings(
+    advantage="centred", correction_bonus=10.0, challenger_reward="learnability", invalid_reward=-0.5
+)
+RIGHT, WRONG = " 68\n", " 67\n"
+
+
+def judged(attempts: Sequence[Sequence[str]], of: Problem = PROBLEM, truncated: str = "zero") -> JudgedGroup:
+    """Attempts by their texts; turn k of attempt i ends at node 10 i + k."""
+    said = tuple(
+        tuple(Sampled(10 * i + k, completion(text)) for k, text in enumerate(turns)) for i, turns in enumerate(attempts)
+    )
+    settings = JudgeSettings(truncated=truncated)  # type: ignore[arg-type]
+    return judge_group(SolvedGroup(of, said), STYLE, settings, step=1)
+
+
+def lesson(
+    group: JudgedGroup, banked: bool = False, estimate: float = 0.5, settings: LearningSettings = SETTINGS
+) -> SolverLesson:
+    return solver_lesson(group, banked, lambda problem_id, was_right: estimate, settings)
+
+
+def pushes(found: Sequence[TrainSample], label: str) -> dict[int, float]:
+    """node -> advantage of one label's samples."""
+    return {sample.node: sample.advantage for sample in found if sample.label == label}
+
+
+def test_first_tries_are_compared_with_their_group() -> None:
+    found = lesson(judged([[RIGHT], [WRONG], [WRONG], [RIGHT]]))
+    assert pushes(found.samples, "solver/0") == {0: 0.5, 10: -0.5, 20: -0.5, 30: 0.5}
+    assert found.paid == ((1.0,), (0.0,), (0.0,), (1.0,))
+    assert (found.is_mixed, found.is_kept) == (True, True)
+
+
+@pytest.mark.parametrize("text", [RIGHT, WRONG])
+def test_a_group_that_all_went_alike_pushes_nothing(text: str) -> None:
+    found = lesson(judged([[text]] * 8))
+    assert found.samples == ()
+    assert (found.is_mixed, found.is_kept) == (False, False)
+
+
+def test_first_tries_of_a_banked_group_are_not_trained_and_its_second_looks_are() -> None:
+    group = judged([[RIGHT, RIGHT], [WRONG, RIGHT], [WRONG, WRONG], [WRONG, WRONG]])
+    found = lesson(group, banked=True)
+    assert pushes(found.samples, "solver/0") == {}
+    assert pushes(found.samples, "solver/1") != {}
+    assert found.is_mixed
+    assert pushes(lesson(group, banked=False).samples, "solver/0") != {}
+
+
+def test_a_banked_group_of_first_tries_alone_is_not_kept() -> None:
+    found = lesson(judged([[RIGHT]] + [[WRONG]] * 7), banked=True)
+    assert (found.samples, found.is_mixed, found.is_kept) == ((), True, False)
+
+
+def test_seven_kept_right_beside_one_mended() -> None:
+    """One mean for all would give the seven -1.25 each for being right twice."""
+    found = lesson(judged([[RIGHT, RIGHT]] * 7 + [[WRONG, RIGHT]]), estimate=0.25)
+    looks = pushes(found.samples, "solver/1")
+    assert [looks[10 * i + 1] for i in range(7)] == [0.0] * 7
+    assert looks[71] == pytest.approx(11.0 - 0.25 * 11.0)  # its reward less what the running estimate expects
+    assert found.paid == ((1.0, 1.0),) * 7 + ((0.0, 11.0),)
+    firsts = pushes(found.samples, "solver/0")
+    assert firsts == {10 * i: 0.125 for i in range(7)} | {70: -0.875}
+
+
+def test_the_estimate_is_asked_for_this_problem_and_this_first_try() -> None:
+    asked = []
+
+    def rate(problem_id: str, was_right: bool) -> float:
+        asked.append((problem_id, was_right))
+        return 0.5
+
+    solver_lesson(judged([[RIGHT, RIGHT]] * 3 + [[WRONG, WRONG]]), False, rate, SETTINGS)
+    assert asked == [(PROBLEM.problem_id, False)]
+
+
+def test_the_bonus_is_for_the_second_turns_tokens_only() -> None:
+    attempts = [[WRONG, RIGHT], [WRONG, WRONG], [RIGHT, RIGHT], [RIGHT, WRONG]]
+    found = lesson(judged(attempts))
+    assert pushes(found.samples, "solver/0") == {0: -0.5, 10: -0.5, 20: 0.5, 30: 0.5}
+    assert pushes(found.samples, "solver/1") == {1: 5.5, 11: -5.5, 21: 5.5, 31: -5.5}
+    assert found.paid == ((0.0, 11.0), (0.0, 0.0), (1.0, 1.0), (1.0, -10.0))
+
+
+def test_what_nobody_could_judge_is_in_no_group_and_unpaid() -> None:
+    group = judged([["what\n", "5\n"], ["what\n", "hm\n"]], of=unjudgeable())
+    found = lesson(group)
+    assert found.paid == ((None, None), (0.0, 0.0))
+    assert {sample.node for sample in found.samples} <= {10, 11}
+    assert measured_rate(group) == 0.0
+    assert measured_rate(judged([["5\n"]], of=unjudgeable())) is None
+
+
+def test_an_attempt_cut_by_length_can_be_left_out() -> None:
+    attempts = [[RIGHT], [WRONG], [" 6"]]
+    left_out = lesson(judged(attempts, truncated="unjudged"))
+    assert pushes(left_out.samples, "solver/0") == {0: 0.5, 10: -0.5}
+    assert left_out.paid == ((1.0,), (0.0,), (None,))
+    counted = lesson(judged(attempts, truncated="zero"))
+    assert pushes(counted.samples, "solver/0") == pytest.approx({0: 2 / 3, 10: -1 / 3, 20: -1 / 3})
+
+
+def test_the_stop_token_is_trained() -> None:
+    engine = ScriptedEngine({"solver/0": [RIGHT, WRONG], "solver/1": [RIGHT, WRONG]})
+    solved = engine.drive(attempt(PROBLEM, STYLE, SolverSettings(2, 2, PARAMS), 1))
+    group = judge_group(solved, STYLE, JudgeSettings(), 1)
+    batch = build_batch(engine.tree, lesson(group).samples, {"solver/0": 1.0, "solver/1": 1.0})
+    trained = "".join(chr(c) for c in batch.ids[batch.targets])
+    assert trained.count("\n") == 4  # one stop for every turn
+    assert sorted(trained) == sorted(" 68\n7\n" + " 68\n" + " 67\n")  # only what was said: no prompt, no question
+    stops = batch.targets[batch.ids[batch.targets] == ord("\n")]
+    assert np.all(np.isin(stops, batch.targets))
+
+
+@pytest.mark.parametrize(
+    ("fate", "rate", "expected"),
+    [
+        (Fate.ACCEPTED, 0.25, 0.75),
+        (Fate.ACCEPTED, 0.0, 0.0),
+        (Fate.ACCEPTED, 1.0, 0.0),
+        (Fate.ACCEPTED, None, None),
+        (Fate.SURPLUS, None, None),
+        (Fate.UNPARSED, None, -0.5),
+        (Fate.HELD_OUT, None, -0.5),
+        (Fate.DUPLICATE, 0.5, -0.5),  # of a problem in the same step: its rate is another's merit
+        (Fate.TRIVIAL_EDIT, None, -0.5),
+    ],
+)
+def test_what_a_proposal_is_paid(fate: Fate, rate: float | None, expected: float | None) -> None:
+    assert proposal_reward(fate, rate, SETTINGS) == expected
+
+
+def proposed(target: int, texts: Sequence[str]) -> ProposedGroup:
+    engine = ScriptedEngine({"challenger": texts})
+    made = engine.drive(propose(PROBLEM, target, STYLE, len(texts), PARAMS, 1))
+    assert isinstance(made, ProposedGroup)
+    return made
+
+
+def test_each_target_is_a_group_with_its_own_baseline() -> None:
+    groups = [proposed(0, [" 1 + 2\n", " 3 + 4\n"]), proposed(1, [" 5 + 6\n", " 7 + 8\n"])]
+    rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 0.75, (1, 1): 0.75}
+    found = challenger_samples(groups, rewards, "centred")
+    nodes = [said.node for said in groups[0].proposals]
+    assert [(s.label, s.node, s.num_tokens, s.advantage) for s in found] == [
+        ("challenger", nodes[0], 7, 0.5),
+        ("challenger", nodes[1], 7, -0.5),
+    ]
+
+
+def test_an_unmeasured_proposal_is_in_no_group() -> None:
+    group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
+    found = challenger_samples([group], {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}, "centred")
+    assert [(s.node, s.advantage) for s in found] == [
+        (group.proposals[0].node, 0.25),
+        (group.proposals[2].node, -0.25),
+    ]
+    assert challenger_samples([group], {(0, 0): 1.0, (0, 1): None, (0, 2): None}, "rloo") == []
+
+
+def test_a_share() -> None:
+    assert share([True, False, False, True]) == 0.5
+    assert share([]) == 0.0
