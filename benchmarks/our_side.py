@@ -77,7 +77,8 @@ def one_step(
     return report(
         meter, tokens_sampling=computed, tokens_training=update.tokens_computed, samples=len(samples),
         flops_sampling=cost.sampling(computed, rows),
-        flops_training=cost.training(update.tokens_computed, len(batch.targets)), weight_bytes=cost.weight_bytes, prompts=ids_digest(prompts),
+        flops_training=cost.training(update.tokens_computed, len(batch.targets)),
+        weight_bytes=cost.weight_bytes, prompts=ids_digest(prompts),
     )  # fmt: skip
 
 

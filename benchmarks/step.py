@@ -37,7 +37,7 @@ class Child:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, it lives as long as the child
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / SCRIPTS[spec.side]), json.dumps(asdict(spec))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,

@@ -63,7 +63,8 @@ class OneStepAtATime(TrainerCallback):
             report(
                 trainer.meter, tokens_sampling=sampled, tokens_training=trained, samples=len(trainer.seen),
                 flops_sampling=self._cost.sampling(sampled, rows),
-                flops_training=self._cost.training(trained, rows), weight_bytes=self._cost.weight_bytes, prompts=ids_digest(prompts),
+                flops_training=self._cost.training(trained, rows),
+                weight_bytes=self._cost.weight_bytes, prompts=ids_digest(prompts),
             )
         )  # fmt: skip
 
@@ -77,7 +78,8 @@ def config(spec: Spec, workload: Workload, vocabulary: int, folder: str) -> GRPO
         per_device_train_batch_size=spec.micro_batch,
         gradient_accumulation_steps=workload.num_samples // spec.micro_batch,
         num_generations=workload.group_size, max_completion_length=workload.new_tokens,
-        temperature=1.0, top_k=0, top_p=1.0, beta=0.0, num_iterations=1, learning_rate=1e-5, lr_scheduler_type="constant",
+        temperature=1.0, top_k=0, top_p=1.0, beta=0.0, num_iterations=1, learning_rate=1e-5,
+        lr_scheduler_type="constant",
         generation_kwargs={"eos_token_id": [vocabulary]},  # no token ends a completion
     )  # fmt: skip
 

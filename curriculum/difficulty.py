@@ -45,6 +45,7 @@ class Tracker:
     def __init__(self, settings: CurriculumSettings) -> None:
         self.step = 0  # the last observed step
         self.version = 0  # the policy version it made: the one that rates are given for
+        self.settings = settings
         self._forgetting = settings.forgetting  # of what is known of one problem
         self._fast = settings.family_forgetting  # of what is known of families and of the run as a whole
         self._min_successes = settings.min_successes

@@ -199,6 +199,8 @@ def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         weight_decay=t.weight_decay,
         betas=(t.betas[0], t.betas[1]),
         warmup_steps=t.warmup_steps,
+        decay_steps=t.decay_steps,
+        decay_floor=t.decay_floor,
         grad_clip=t.grad_clip,
         pack_tokens=t.pack_tokens,
         logprob_chunk=t.logprob_chunk,

@@ -41,7 +41,7 @@ class Checkpoints:
     keep: int
 
     def save(self, store: Store, head: StepRow, trainer: Trainer, policy: Policy) -> CheckpointRow:
-        """Write, sync, rename, commit the row, then drop the oldest. Raises DiskFull, nothing written, if room is short."""
+        """Write, sync, rename, commit the row, drop the oldest. Raises DiskFull, nothing written, if room is short."""
         state = trainer.state()
         self._check_room(state, policy)
         name = f"step_{head.step:06d}"

@@ -74,6 +74,8 @@ def rules(c: Config) -> list[tuple[str, str, bool]]:
         at_least("train.weight_decay", t.weight_decay, 0),
         ("train.betas", "two numbers from 0 to below 1", len(t.betas) == 2 and all(0 <= b < 1 for b in t.betas)),
         at_least("train.warmup_steps", t.warmup_steps, 0),
+        at_least("train.decay_steps", t.decay_steps, 0),
+        share("train.decay_floor", t.decay_floor),
         positive("train.grad_clip", t.grad_clip),
         ("train.clip_low", "above 0 and below 1", 0 < t.clip_low < 1),
         positive("train.clip_high", t.clip_high),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
-    """clip_low, clip_high in (0, 1); importance_cap C >= 1; kl_coef >= 0 weights k3, an estimate of KL(theta || ref)."""
+    """clip_low, clip_high in (0, 1); importance_cap C >= 1; kl_coef >= 0 weights k3, an estimate of the KL to ref."""
 
     clip_low: float = 0.2
     clip_high: float = 0.28

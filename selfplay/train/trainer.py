@@ -27,12 +27,15 @@ class NonFiniteError(ArithmeticError):
 
 @dataclass(frozen=True, slots=True)
 class TrainerSettings:
-    """learning_rate > 0 after `warmup_steps` of linear warm-up; grad_clip > 0 bounds the gradient's L2 norm."""
+    """learning_rate > 0 after `warmup_steps` of linear warm-up, falling linearly towards 0 at `decay_steps` (0: never)
+    but not below `decay_floor` of itself; grad_clip > 0 bounds the gradient's L2 norm."""
 
     learning_rate: float = 1e-5
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = 0
+    decay_steps: int = 0
+    decay_floor: float = 0.1
     grad_clip: float = 1.0
     pack_tokens: int = 1024
     logprob_chunk: int = 128
@@ -183,8 +186,11 @@ class Trainer:
         return norm.item()
 
     def _learning_rate(self) -> float:
-        warmup = self._settings.warmup_steps
-        return self._settings.learning_rate * (min(1.0, (self._policy.version + 1) / warmup) if warmup else 1.0)
+        """Of the update about to be made: a function of the version alone, so a replay takes the same steps."""
+        s, number = self._settings, self._policy.version + 1
+        rise = min(1.0, number / s.warmup_steps) if s.warmup_steps else 1.0
+        fall = max(s.decay_floor, 1.0 - number / s.decay_steps) if s.decay_steps else 1.0
+        return s.learning_rate * rise * fall
 
     @torch.no_grad()
     def _serve(self) -> None:

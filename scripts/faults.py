@@ -1,0 +1,296 @@
+"""Deliberate faults: each is put into a copy of the code, and the test that guards against it must turn red.
+
+    python scripts/faults.py             all of docs/faults.md, about two minutes
+    python scripts/faults.py NAME ...    some of it
+
+A fault is one replaced piece of source. The copy is made anew in a temporary folder; the working tree is not touched.
+Exit code 1 when a guard stays green, or is red without the fault.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("selfplay", "roles", "curriculum", "store", "tests", "configs", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`old` stands exactly once in `file`; with `new` in its place `guard` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    guard: str
+
+
+FAULTS = (
+    Fault(
+        "wrong mask",
+        "selfplay/paths.py",
+        "seen = keys <= own\n",
+        "seen = keys <= own + 1\n",
+        "tests/test_parity.py::test_tree_equals_flat_batch",
+    ),
+    Fault(
+        "wrong positions",
+        "selfplay/train/passes.py",
+        "hidden = policy.tree_hidden(ids, torch.from_numpy(depths).to(device))",
+        "hidden = policy.tree_hidden(ids, torch.arange(len(ids), device=device))",
+        "tests/test_trainer.py::test_tree_and_flat_passes_make_the_same_update",
+    ),
+    Fault(
+        "plain group mean on turn two",
+        "roles/advantages.py",
+        "members = [i for i, (first, _) in enumerate(pairs) if first == before]",
+        "members = list(range(len(pairs)))",
+        "tests/test_learning.py::test_seven_kept_right_beside_one_mended",
+    ),
+    Fault(
+        "division by the deviation",
+        "roles/advantages.py",
+        "return [scale * (r - mean) for r in rewards]",
+        "return [scale * (r - mean) / (sum((x - mean) ** 2 for x in rewards) / n) ** 0.5 for r in rewards]",
+        "tests/test_advantages.py::test_a_lone_success_is_not_amplified",
+    ),
+    Fault(
+        "bonus on the first turn",
+        "selfplay/learning.py",
+        "paid[attempt.index][turn] = value",
+        "paid[attempt.index][0] = value",
+        "tests/test_learning.py::test_the_bonus_is_for_the_second_turns_tokens_only",
+    ),
+    Fault(
+        "banked group trained on",
+        "selfplay/learning.py",
+        "if (banked and turn == 0) or not has_signal(advantages):",
+        "if not has_signal(advantages):",
+        "tests/test_learning.py::test_first_tries_of_a_banked_group_are_not_trained_and_its_second_looks_are",
+    ),
+    Fault(
+        "stop token dropped from training",
+        "selfplay/train/batch.py",
+        "for node in tree.tail(sample.node, sample.num_tokens):",
+        "for node in tree.tail(sample.node, sample.num_tokens)[:-1]:",
+        "tests/test_learning.py::test_the_stop_token_is_trained",
+    ),
+    Fault(
+        "stop matched by a single token only",
+        "selfplay/engine/sampling.py",
+        "if any(s in text for s in stop)}",
+        "if text in stop}",
+        "tests/test_engine.py::test_any_token_that_holds_the_stop_ends_a_completion_and_belongs_to_it",
+    ),
+    Fault(
+        "advantages merged over their signs",
+        "selfplay/train/batch.py",
+        "side = positive if sample.advantage > 0 else negative",
+        "side = positive",
+        "tests/test_packing.py::test_advantages_are_summed_by_sign_and_scaled_by_all_said_tokens",
+    ),
+    Fault(
+        "tokens counted per pack",
+        "selfplay/train/trainer.py",
+        "loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)",
+        "loss, facts = policy_loss(logprobs, sampler, positive / len(rows), negative / len(rows), settings.loss)",
+        "tests/test_trainer.py::test_how_the_batch_is_cut_does_not_change_the_update",
+    ),
+    Fault(
+        "last pack instead of the sum",
+        "selfplay/train/trainer.py",
+        "self._grads[name].add_(parameter.grad)",
+        "self._grads[name].copy_(parameter.grad)",
+        "tests/test_trainer.py::test_how_the_batch_is_cut_does_not_change_the_update",
+    ),
+    Fault(
+        "sign of the loss",
+        "selfplay/train/loss.py",
+        "return -(weight * gain).sum(), facts",
+        "return (weight * gain).sum(), facts",
+        "tests/test_trainer.py::test_rewarded_tokens_become_likelier_and_punished_ones_less",
+    ),
+    Fault(
+        "NaN trained on",
+        "selfplay/train/trainer.py",
+        "if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):",
+        "if False:",
+        "tests/test_trainer.py::test_a_number_that_is_none_stops_the_update_and_leaves_the_weights",
+    ),
+    Fault(
+        "Adam's moments lost on resume",
+        "selfplay/train/trainer.py",
+        "self._optimizer.state[master] = state",
+        "pass",
+        "tests/test_trainer.py::test_a_run_goes_on_bit_for_bit_from_its_saved_state",
+    ),
+    Fault(
+        "digest blind to order",
+        "selfplay/train/trainer.py",
+        "total.update(xxhash.xxh3_128_digest(tensor_bytes(master)))",
+        "total.update(str(master.double().sum().item()).encode())",
+        "tests/test_trainer.py::test_the_digest_sees_order_and_value",
+    ),
+    Fault(
+        "KL to the start switched off",
+        "selfplay/train/trainer.py",
+        "loss = loss + settings.loss.kl_coef * kl",
+        "loss = loss + 0 * kl",
+        "tests/test_trainer.py::test_the_kl_term_holds_the_policy_near_its_start",
+    ),
+    Fault(
+        "replay off",
+        "selfplay/recovery.py",
+        "trainer.step(TrainBatch.from_arrays(journal.arrays))",
+        "journal.arrays.items()",
+        "tests/test_recovery.py::test_replay_brings_the_weights_to_the_head_bit_for_bit",
+    ),
+    Fault(
+        "replay unchecked",
+        "selfplay/recovery.py",
+        'if trainer.digest() != row.weights_digest:\n        _disagree(f"replaying',
+        'if False:\n        _disagree(f"replaying',
+        "tests/test_recovery.py::test_other_bits_in_the_same_environment_are_an_error",
+    ),
+    Fault(
+        "sampler key without the version",
+        "selfplay/engine/sampling.py",
+        "repr((seed, *key, version))",
+        "repr((seed, *key))",
+        "tests/test_engine.py::test_another_policy_version_draws_anew",
+    ),
+    Fault(
+        "one stream for a whole group",
+        "selfplay/engine/sampling.py",
+        "randoms=uniforms(seed, (*draw.key, i), version, draw.params.max_tokens)",
+        "randoms=uniforms(seed, draw.key, version, draw.params.max_tokens)",
+        "tests/test_engine.py::test_a_key_says_the_same_whatever_else_is_drawn",
+    ),
+    Fault(
+        "old keys and values kept",
+        "selfplay/engine/torch_engine.py",
+        "        self._forget(None)\n",
+        "        pass\n",
+        "tests/test_engine.py::test_new_weights_forget_old_keys_and_values",
+    ),
+    Fault(
+        "held-out leak",
+        "curriculum/admission.py",
+        "if held_out.contains(statement.canonical):",
+        "if False:",
+        "tests/test_admission.py::test_no_admitted_problem_is_held_out",
+    ),
+    Fault(
+        "unjudged counted as zero",
+        "roles/judge.py",
+        'if outcome is Outcome.UNJUDGED or (outcome is Outcome.TRUNCATED and settings.truncated == "unjudged"):',
+        "if False:",
+        "tests/test_judge.py::test_one_unjudged_turn_takes_its_attempt_out_of_everything",
+    ),
+    Fault(
+        "control rewards counted as truth",
+        "roles/judge.py",
+        "right = [[turn.outcome is Outcome.CORRECT for turn in attempt.turns] for attempt in group.judged]",
+        "right = [[turn.reward == 1.0 for turn in attempt.turns] for attempt in group.judged]",
+        "tests/test_judge.py::test_control_rewards_do_not_change_what_is_counted",
+    ),
+    Fault(
+        "challenger paid for the unsolved",
+        "roles/rewards.py",
+        "return 1.0 - pass_rate if pass_rate > 0.0 else 0.0",
+        "return 1.0 - pass_rate",
+        "tests/test_rewards.py::test_no_rule_leaves_its_range_or_pays_for_the_unsolved",
+    ),
+    Fault(
+        "one baseline for all targets",
+        "selfplay/learning.py",
+        "advantages = group_advantages([reward for _, reward in measured], rule)",
+        "advantages = [reward - 0.5 for _, reward in measured]",
+        "tests/test_learning.py::test_each_target_is_a_group_with_its_own_baseline",
+    ),
+    Fault(
+        "second look told the verdict",
+        "roles/prompts.py",
+        'return f"{newline}Recheck: {self.domain.question(problem)}"',
+        'return f"{newline}{problem.answer not in previous.text} Recheck: {self.domain.question(problem)}"',
+        "tests/test_prompts.py::test_the_second_look_does_not_say_whether_the_first_was_right",
+    ),
+    Fault(
+        "evaluation shares training's streams",
+        "selfplay/evaluate.py",
+        'role="evaluation",',
+        'role="solver",',
+        "tests/test_evaluate.py::test_evaluation_draws_from_streams_of_its_own",
+    ),
+)
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the code and its tests, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="selfplay-faults-") as folder:
+        for name in COPIED:
+            source, target = ROOT / name, Path(folder) / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        yield Path(folder)
+
+
+def faulty(fault: Fault, source: str) -> str:
+    """`source` with the fault in it. ValueError when its place is not there exactly once."""
+    if source.count(fault.old) != 1:
+        raise ValueError(f"{fault.name}: {fault.old!r} stands {source.count(fault.old)} times in {fault.file}")
+    return source.replace(fault.old, fault.new)
+
+
+def passes(folder: Path, guards: Sequence[str]) -> bool:
+    """Run tests in the copy. RuntimeError when pytest neither passed nor failed: that would prove nothing."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", *guards]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 0
+
+
+def turns_red(folder: Path, fault: Fault) -> bool:
+    """Whether the guard fails with the fault; the copy is whole again afterwards."""
+    path = folder / fault.file
+    honest = path.read_text()
+    path.write_text(faulty(fault, honest))
+    try:
+        return not passes(folder, [fault.guard])
+    finally:
+        path.write_text(honest)
+
+
+def main(names: Sequence[str]) -> int:
+    unknown = set(names) - {fault.name for fault in FAULTS}
+    if unknown:
+        print(f"no such fault: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    chosen = [fault for fault in FAULTS if not names or fault.name in names]
+    with copied() as folder:
+        if not passes(folder, sorted({fault.guard for fault in chosen})):
+            print("a guard is red without any fault", file=sys.stderr)
+            return 1
+        missed = 0
+        for fault in chosen:
+            is_red = turns_red(folder, fault)
+            missed += not is_red
+            print(f"{'red' if is_red else 'STILL GREEN':12} {fault.name:38} {fault.guard}", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} faults turn their test red")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

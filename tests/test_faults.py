@@ -1,0 +1,57 @@
+"""The list of deliberate faults stays true: every fault still fits its place, every guard exists, the page names all.
+
+That each guard really turns red takes minutes: `pytest -m slow tests/test_faults.py`, or `python scripts/faults.py`.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def script() -> ModuleType:
+    """scripts/faults.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("faults", ROOT / "scripts" / "faults.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["faults"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+FAULTS = script()
+
+
+@pytest.mark.parametrize("fault", FAULTS.FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_fits_and_its_guard_is_there(fault: "FAULTS.Fault") -> None:  # type: ignore[name-defined]
+    source = (ROOT / fault.file).read_text()
+    spoilt = FAULTS.faulty(fault, source)
+    assert spoilt != source
+    compile(spoilt, fault.file, "exec")  # red must mean wrong, not unreadable
+    file, _, name = fault.guard.partition("::")
+    assert f"\ndef {name}(" in (ROOT / file).read_text()
+
+
+def test_a_fault_whose_place_has_gone_is_said() -> None:
+    with pytest.raises(ValueError, match="stands 0 times"):
+        FAULTS.faulty(FAULTS.FAULTS[0], "nothing here")
+
+
+def test_the_page_lists_every_fault_with_its_guard() -> None:
+    rows = re.findall(
+        r"^\| ([^|`]+?) \| [^|]+ \| `([^`]+)` \|$", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE
+    )
+    listed = {name: guard for name, guard in rows}
+    assert listed == {f.name: f.guard.replace("tests/", "").replace(".py", "") for f in FAULTS.FAULTS}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_fault_turns_its_guard_red() -> None:
+    assert FAULTS.main([]) == 0
