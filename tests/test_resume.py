@@ -1,0 +1,249 @@
+"""A run killed at any moment and resumed ends as if it had never stopped: same weights, same rows, bit for bit."""
+
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fork_server import ROOT, Ended, Server
+
+from selfplay.exits import BUSY, DATA, INTERRUPTED, TERMINATED, USAGE
+from store.faults import POINTS
+from store.store import Store
+
+SMALL = (
+    "configs/tiny.yaml", "run.name=x", "run.threads=1", "domain=small_domain:SmallDomain",
+    "challenger.source=procedural", "solver.problems=3", "run.steps=6", "run.checkpoint_every=2", "run.keep_checkpoints=1", "evaluate.every=3",
+    "evaluate.pass_size=2", "evaluate.pass_k=2", "logging.transcript_every=0", "curriculum.min_successes=1",
+)  # fmt: skip
+NOT_REACHED = {"rewind.inserted", "rewind.committed", "create.built", "create.renamed"}  # by a resumed run
+RANDOM_KILLS = int(os.environ.get("SELFPLAY_KILLS", "12"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run left: a digest of its rows, and of its weights after every step."""
+
+    tables: str
+    weights: tuple[str, ...]
+
+
+def result(directory: Path) -> Result:
+    with Store.open(directory / "x" / "selfplay.db") as store:
+        rows = store.steps()
+        assert [row.step for row in rows] == list(range(len(rows))), "no step lost, none twice"
+        return Result(store.table_digest(), tuple(row.weights_digest for row in rows))
+
+
+def start(server: Server, directory: Path, *more: str, **options: object) -> Ended:
+    return server.run([*SMALL, f"run.dir={directory}", *more], **options)  # type: ignore[arg-type]
+
+
+def resume(server: Server, directory: Path, *more: str, **options: object) -> Ended:
+    return server.run(["--resume", "x", f"run.dir={directory}", *more], **options)  # type: ignore[arg-type]
+
+
+def committed(output: str) -> int:
+    """The last step that the process said it had committed; 0 if none."""
+    return max((int(n) for n in re.findall(r"^step +(\d+)/", output, re.MULTILINE)), default=0)
+
+
+def head(directory: Path) -> int:
+    with Store.open_readonly(directory / "x" / "selfplay.db") as store:
+        return store.head().step
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    directory = tmp_path_factory.mktemp("uninterrupted")
+    ended = start(server, directory)
+    assert ended.code == 0, ended.output
+    found = result(directory)
+    assert len(set(found.weights)) == len(found.weights), (
+        "every step changed the weights: the comparison means something"
+    )
+    return found
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(
+    server: Server, uninterrupted: Result, tmp_path: Path
+) -> None:
+    for name, seed in (("again", 0), ("other", 1)):
+        assert start(server, tmp_path / name, f"seed={seed}").code == 0
+    assert result(tmp_path / "again") == uninterrupted
+    assert result(tmp_path / "other").tables != uninterrupted.tables
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_killed_at_every_named_point(server: Server, uninterrupted: Result, tmp_path: Path, n: int) -> None:
+    """A chain: the run is killed at one point after another, each time by a process that resumed the last corpse."""
+    ended = start(server, tmp_path, environment={"SELFPLAY_KILL_AT": f"loop.rolled_out:{n}"})
+    assert ended.code == -signal.SIGKILL
+    done, reached = committed(ended.output), {"loop.rolled_out"}
+    for point in POINTS:
+        ended = resume(server, tmp_path, environment={"SELFPLAY_KILL_AT": f"{point}:{n}"})
+        assert ended.code in (0, -signal.SIGKILL), (point, ended.output)
+        assert head(tmp_path) >= max(done, committed(ended.output)), (
+            f"{point}: a step that was said to be committed is lost"
+        )
+        done = head(tmp_path)
+        if ended.code == 0:  # it ended before it came there: begin again, so that later points are reached
+            assert result(tmp_path) == uninterrupted, point
+            _clear(tmp_path)
+            start(server, tmp_path, environment={"SELFPLAY_KILL_AT": f"{point}:{n}"})
+            done = 0
+        reached.add(point)
+    ended = resume(server, tmp_path)
+    assert ended.code == 0, ended.output
+    assert result(tmp_path) == uninterrupted
+    assert reached >= set(POINTS) - NOT_REACHED
+
+
+def _clear(directory: Path) -> None:
+    subprocess.run(["rm", "-rf", str(directory / "x")], check=True)
+
+
+def test_killed_while_it_is_created(server: Server, uninterrupted: Result, tmp_path: Path) -> None:
+    for point in ("create.built", "create.renamed"):
+        ended = start(server, tmp_path / point, environment={"SELFPLAY_KILL_AT": f"{point}:1"})
+        assert ended.code == -signal.SIGKILL
+        exists = (tmp_path / point / "x" / "selfplay.db").exists()
+        ended = resume(server, tmp_path / point) if exists else start(server, tmp_path / point)
+        assert ended.code == 0, ended.output
+        assert result(tmp_path / point) == uninterrupted
+
+
+def test_killed_at_random_times(server: Server, uninterrupted: Result, tmp_path: Path) -> None:
+    rng = random.Random(2026)
+    kills = runs = 0
+    while kills < RANDOM_KILLS:
+        directory = tmp_path / str(runs)
+        ended = start(server, directory, signal_after=(signal.SIGKILL, rng.uniform(0.5, 2.5)))
+        kills += ended.code == -signal.SIGKILL
+        while ended.code == -signal.SIGKILL:
+            said = committed(ended.output)
+            if not (directory / "x" / "selfplay.db").exists():
+                assert said == 0
+                ended = start(server, directory)
+                continue
+            assert head(directory) >= said
+            ended = resume(server, directory, signal_after=(signal.SIGKILL, rng.uniform(0.5, 2.5)))
+            kills += ended.code == -signal.SIGKILL
+        assert ended.code == 0, ended.output
+        assert result(directory) == uninterrupted
+        _clear(directory)
+        runs += 1
+
+
+def test_without_replay_the_comparison_fails(server: Server, uninterrupted: Result, tmp_path: Path) -> None:
+    """The negative control: if this passed, the tests above would prove nothing."""
+    start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:3"})
+    resume(server, tmp_path, fault="no replay")
+    assert result(tmp_path).weights != uninterrupted.weights
+
+
+def test_killed_through_the_real_command(uninterrupted: Result, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "selfplay.loop"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+    arguments: Sequence[str] = [*SMALL, f"run.dir={tmp_path}"]
+    for point in ("wave.committed:5", "step.committed:1", "checkpoint.renamed:1"):
+        ended = subprocess.run(
+            [*command, *arguments], cwd=ROOT, env=environment | {"SELFPLAY_KILL_AT": point}, capture_output=True
+        )
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        arguments = ["--resume", "x", f"run.dir={tmp_path}"]
+    ended = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    assert result(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
+def test_a_signal_stops_after_the_step(
+    server: Server, uninterrupted: Result, tmp_path: Path, number: int, code: int
+) -> None:
+    ended = start(server, tmp_path, "run.steps=500", "evaluate.every=1000", signal_after=(number, 2.5))
+    assert ended.code == code, ended.output
+    assert "--resume x" in ended.output
+    assert head(tmp_path) == committed(ended.output) < 500
+
+
+def test_a_finished_run_goes_on_with_more_steps(server: Server, tmp_path: Path) -> None:
+    assert start(server, tmp_path, "run.steps=3").code == 0
+    ended = resume(server, tmp_path, "run.steps=5")
+    assert ended.code == 0, ended.output
+    assert head(tmp_path) == 5
+    assert "1/5" not in ended.output, "what was done is not done again"
+
+
+def test_a_damaged_checkpoint_is_passed_over(server: Server, uninterrupted: Result, tmp_path: Path) -> None:
+    start(server, tmp_path, "run.keep_checkpoints=2", environment={"SELFPLAY_KILL_AT": "loop.committed:5"})
+    newest = sorted((tmp_path / "x" / "checkpoints").glob("step_*"))[-1] / "trainer-master.safetensors"
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    ended = resume(server, tmp_path)
+    assert ended.code == 0, ended.output
+    assert "passed over a checkpoint" in ended.output
+    assert result(tmp_path).weights == uninterrupted.weights
+
+
+def test_rewind_leaves_later_steps_readable_and_plays_them_again(
+    server: Server, uninterrupted: Result, tmp_path: Path
+) -> None:
+    start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:5"})
+    ended = resume(server, tmp_path, "resume.mode=rewind")
+    assert ended.code == 0, ended.output
+    assert "rewound to step 4" in ended.output
+    assert result(tmp_path).weights == uninterrupted.weights
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        assert len(store.steps(include_abandoned=True)) == len(store.steps()) + 1
+
+
+def test_other_weights_than_recorded_stop_the_run_on_the_same_machine_only(server: Server, tmp_path: Path) -> None:
+    start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:3"})
+    with sqlite3.connect(tmp_path / "x" / "selfplay.db") as database:
+        database.execute("UPDATE steps SET weights_digest = 'other' WHERE step = 3")
+    database.close()
+    ended = resume(server, tmp_path)
+    assert ended.code == DATA
+    assert "replaying step 3" in ended.output
+    ended = resume(server, tmp_path, fault="another machine")
+    assert ended.code == 0, ended.output
+    assert "new incarnation" in ended.output
+
+
+def test_refusals_name_what_to_do(server: Server, tmp_path: Path) -> None:
+    assert start(server, tmp_path, "run.steps=1").code == 0
+    again = start(server, tmp_path)
+    assert again.code == USAGE
+    assert f"--resume x run.dir={tmp_path}" in again.output
+    other = resume(server, tmp_path, "train.learning_rate=1")
+    assert other.code == USAGE
+    assert "train.learning_rate" in other.output
+    missing = server.run(["--resume", "nothing", f"run.dir={tmp_path}"])
+    assert missing.code == USAGE
+    assert "nothing" in missing.output
+
+
+def test_a_second_process_on_a_run_is_refused(server: Server, tmp_path: Path) -> None:
+    assert start(server, tmp_path, "run.steps=1").code == 0
+    from selfplay.recovery import lock
+
+    with lock(tmp_path / "x"):
+        ended = resume(server, tmp_path)
+    assert ended.code == BUSY
+    assert "in use" in ended.output
