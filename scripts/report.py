@@ -10,6 +10,19 @@ from pathlib import Path
 from typing import Any
 
 
+COLUMNS = (
+    "run",
+    "add2 fixed / broken / changed",
+    "worst change of a first try [95%]",
+    "signal by thirds",
+    "valid and new, first to last third",
+    "challenger's share of trained, last third",
+    "steps",
+    "seconds",
+    "memory",
+)
+
+
 def main(folders: list[str]) -> None:
     summaries = [json.loads((Path(folder) / "summary.json").read_text()) for folder in folders]
     sets = list(summaries[0]["evaluation"]["before"])
@@ -18,9 +31,8 @@ def main(folders: list[str]) -> None:
     for summary in summaries:
         print(f"| {summary['run']} | " + " | ".join(_change(summary, name) for name in sets) + " |")
     print()
-    print("| run | add2 fixed / broken / changed | worst change of a first try [95%] | signal by thirds "
-          "| valid and new, first to last third | challenger's share of trained | steps | seconds | memory |")  # fmt: skip
-    print("|---" * 9 + "|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     for summary in summaries:
         print(_curriculum(summary))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curriculum.admission import fate_counts
-from roles.judge import attempt_record, pass_rate
+from roles.judge import attempt_record, node_values, pass_rate
+from roles.solver import turn_label
 from selfplay.build import Parts
 from selfplay.learning import SolverLesson, share
 from store.records import Fate, Origin, Outcome, PassRate, Proposal, StepCommit, StepHistory
@@ -58,7 +59,7 @@ def step_metrics(step: Step, rates: tuple[PassRate, ...]) -> dict[str, float]:
         "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
         "curriculum/level_mean": _mean([float(lesson.group.problem.level) for lesson in step.lessons]),
     }
-    return found | _solver_metrics(step.lessons, rates) | _challenger_metrics(step)
+    return found | _solver_metrics(step.lessons, rates) | _challenger_metrics(step) | _tree_metrics(step)
 
 
 def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) -> dict[str, float]:
@@ -79,6 +80,18 @@ def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) ->
         "completions/clipped_ratio": share([turn.outcome is Outcome.TRUNCATED for turn in turns]),
         "judge/unjudged": float(sum(turn.outcome is Outcome.UNJUDGED for turn in turns)),
     }
+
+
+def _tree_metrics(step: Step) -> dict[str, float]:
+    """Size of the tree, and how much one token of a first try decides: mean |V(node) - V(parent)|."""
+    leaves: dict[int, list[float]] = {}
+    for lesson in step.lessons:
+        for attempt in lesson.group.judged:
+            leaves.setdefault(attempt.turns[0].sampled.node, []).append(attempt.rewards()[0])
+    parents, labels = step.tree.parents, step.tree.labels
+    values = node_values(parents, leaves)
+    gaps = [abs(values[n] - values[parents[n]]) for n in values if n >= 0 and labels[n] == turn_label(0)]
+    return {"tree/nodes": float(len(step.tree)), "tree/value_gap": _mean(gaps)}
 
 
 def _challenger_metrics(step: Step) -> dict[str, float]:

@@ -44,10 +44,14 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     if as_json:
         return _json(found)
     states = "  ".join(f"{k} {v}" for k, v in found["states"].items())
-    console.print(f"{found['name']}: step {found['step']}, frontier {found['frontier']}, checkpoints {found['checkpoints']}")
+    console.print(
+        f"{found['name']}: step {found['step']}, frontier {found['frontier']}, checkpoints {found['checkpoints']}"
+    )
     console.print(f"{found['problems']} problems: {states}")
     console.print("last 10 steps: " + "  ".join(f"{k} {v}" for k, v in found["recent"].items()))
-    _print_table([{"set": name} | row for name, row in found["evaluations"].items()], "held-out sets, newest evaluation")
+    _print_table(
+        [{"set": name} | row for name, row in found["evaluations"].items()], "held-out sets, newest evaluation"
+    )
     _print_table(found["families"], "families")
     _print_table(found["incarnations"], "processes that worked on it")
 
@@ -82,7 +86,9 @@ def show(
     if as_json:
         return _json(found)
     _print_table([found["problem"]], "problem")
-    console.print("escalated from: ", Text(_plain(" <- ".join(reversed(found["ancestors"])) or "nothing: it is a seed")))
+    console.print(
+        "escalated from: ", Text(_plain(" <- ".join(reversed(found["ancestors"])) or "nothing: it is a seed"))
+    )
     console.print("children: ", Text(_plain(", ".join(found["children"]) or "none")))
     rows = [
         {"step": attempt["step"], "attempt": attempt["attempt"]}
@@ -151,7 +157,9 @@ def digest(
 def plot(
     run: RunArgument,
     directory: Directory = RUNS,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: plot.png in the run's folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Default: plot.png in the run's folder.")
+    ] = None,
 ) -> None:
     """A picture: held-out accuracy with intervals, signal shares, difficulty."""
     from selfplay.plot import draw  # matplotlib takes a second, and only this command needs it

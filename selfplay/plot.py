@@ -6,15 +6,23 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
-from curriculum.difficulty import Tracker  # noqa: E402
-from selfplay.looking import tracker_of  # noqa: E402
-from store.records import Evaluation, StepRow  # noqa: E402
-from store.store import Store  # noqa: E402
+from curriculum.difficulty import Tracker
+from selfplay.looking import tracker_of
+from store.records import Evaluation, StepRow
+from store.store import Store
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")  # Okabe and Ito: colour-blind safe
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#555555",
+)  # Okabe and Ito: colour-blind safe
 
 
 def draw(store: Store, path: Path) -> None:
@@ -42,7 +50,11 @@ def _accuracy(axis: Axes, evaluations: Sequence[Evaluation]) -> None:
         x = [e.step for e in rows]
         axis.plot(x, [e.metrics["acc_t1"] for e in rows], color=colour, marker="o", markersize=4, label=name)
         axis.fill_between(
-            x, [e.metrics["acc_t1_low"] for e in rows], [e.metrics["acc_t1_high"] for e in rows], color=colour, alpha=0.13
+            x,
+            [e.metrics["acc_t1_low"] for e in rows],
+            [e.metrics["acc_t1_high"] for e in rows],
+            color=colour,
+            alpha=0.13,
         )
         looked = [e for e in rows if "acc_t2" in e.metrics]
         axis.scatter([e.step for e in looked], [e.metrics["acc_t2"] for e in looked], color=colour, marker="D", s=34,

@@ -19,10 +19,21 @@ from store.faults import POINTS
 from store.store import Store
 
 SMALL = (
-    "configs/tiny.yaml", "run.name=x", "run.threads=1", "domain=small_domain:SmallDomain",
-    "challenger.source=procedural", "solver.problems=3", "run.steps=6", "run.checkpoint_every=2", "run.keep_checkpoints=1", "evaluate.every=3",
-    "evaluate.pass_size=2", "evaluate.pass_k=2", "logging.transcript_every=0", "curriculum.min_successes=1",
-)  # fmt: skip
+    "configs/tiny.yaml",
+    "run.name=x",
+    "run.threads=1",
+    "run.steps=6",
+    "run.checkpoint_every=2",
+    "run.keep_checkpoints=1",
+    "domain=small_domain:SmallDomain",
+    "challenger.source=procedural",
+    "solver.problems=3",
+    "curriculum.min_successes=1",
+    "evaluate.every=3",
+    "evaluate.pass_size=2",
+    "evaluate.pass_k=2",
+    "logging.transcript_every=0",
+)
 NOT_REACHED = {"rewind.inserted", "rewind.committed", "create.built", "create.renamed"}  # by a resumed run
 RANDOM_KILLS = int(os.environ.get("SELFPLAY_KILLS", "12"))
 
