@@ -1,102 +1,132 @@
-"""Look at a run: `python -m selfplay.inspect --help`. Read-only, quick, safe beside a run that is at work."""
+"""Look at a run: where it stands, its problems, what was said. Only looks, also while the run is at work."""
 
-import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from selfplay import looking
-from selfplay.exits import clear_errors
-from selfplay.looking import DATABASE, NotFound, ProblemFilter
+from selfplay.exits import DATA, Refused, clear_errors
+from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort
+from selfplay.terminal import say, say_json, say_table
+from store.records import Fate, Origin, ProblemState
 from store.store import Store
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # a pipe has no width of its own
+app = typer.Typer(
+    name="python -m selfplay.inspect", help=__doc__, no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
 
-RunArgument = Annotated[str, typer.Argument(help="A run's name in --dir, or its folder.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in --dir, or its folder.")]
 Directory = Annotated[Path, typer.Option("--dir", help="Where run folders are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
 RUNS = Path("runs")
+STEP_COLUMNS = {
+    "solver/pass_rate": "pass", "curriculum/signal_share": "signal", "curriculum/mixed_share": "mixed",
+    "solver/fixed_share": "fixed", "solver/broken_share": "broken", "curriculum/level_mean": "level",
+    "challenger/reward": "paid", "loss/policy": "loss", "grad_norm": "grad", "entropy": "entropy",
+    "tokens/computed": "tokens", "tokens/flat": "flat",
+}  # fmt: skip
 
 
 @app.command()
 def runs(directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """Every run: how far it is, and what its newest evaluation said."""
+    """Every run: how far it is, when it last wrote, and held-out accuracy (first try) at its first and newest step."""
+    if not directory.is_dir():
+        raise NotFound(f"there is no folder {directory}/: give the folder of runs with --dir")
     found = looking.runs(directory)
     if as_json:
-        return _json(found)
-    rows = [row | {"acc_t1": "  ".join(f"{k} {v:.2f}" for k, v in row["acc_t1"].items())} for row in found]
-    _print_table(rows, f"runs in {directory}/")
+        return say_json(found)
+    rows = []
+    for row in found:
+        accuracy = {name: f"{a['first']:.2f} -> {a['newest']:.2f}" for name, a in row.get("evaluations", {}).items()}
+        step = f"{row['head_step']}/{row['steps']}" if "head_step" in row else None
+        shown = {"name": row["name"], "step": step, "seconds": row.get("seconds"), "last wrote": row["last_activity"]}
+        rows.append(shown | accuracy | ({"error": row["error"]} if "error" in row else {}))
+    return say_table(rows, f"{len(rows)} runs in {directory}/")
 
 
 @app.command()
 def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """Where a run stands: problems by state, families, held-out accuracy, checkpoints."""
+    """Where a run stands: step, frontier, problems by state, families, held-out accuracy, checkpoints, processes."""
     with _opened(run, directory) as store:
         found = looking.status(store)
     if as_json:
-        return _json(found)
-    states = "  ".join(f"{k} {v}" for k, v in found["states"].items())
-    console.print(
-        f"{found['name']}: step {found['step']}, frontier {found['frontier']}, checkpoints {found['checkpoints']}"
-    )
-    console.print(f"{found['problems']} problems: {states}")
-    console.print("last 10 steps: " + "  ".join(f"{k} {v}" for k, v in found["recent"].items()))
-    _print_table(
-        [{"set": name} | row for name, row in found["evaluations"].items()], "held-out sets, newest evaluation"
-    )
-    _print_table(found["families"], "families")
-    _print_table(found["incarnations"], "processes that worked on it")
+        return say_json(found)
+    abandoned = f", {found['abandoned_steps']} abandoned" if found["abandoned_steps"] else ""
+    checkpoints = ", ".join(str(row["step"]) for row in found["checkpoints"]) or "none"
+    say(f"{found['name']}, seed {found['seed']}: step {found['head_step']} of {found['steps']}{abandoned}")
+    say(f"frontier: level {found['frontier']}    checkpoints: {checkpoints}")
+    say(f"problems: {found['problems']}, " + ", ".join(f"{count} {name}" for name, count in found["states"].items()))
+    signal = [row["curriculum/signal_share"] for row in found["recent"]]
+    say("signal share of the last steps: " + (" ".join("-" if s is None else f"{s:.2f}" for s in signal) or "none yet"))
+    say("")
+    say_table([_evaluation_row(row) for row in found["evaluations"]], "held out, newest evaluation [95%]")
+    say_table(found["families"], "families (rate: first tries; risk: of being forgotten)")
+    return say_table(found["incarnations"], "processes that worked on it")
+
+
+def _evaluation_row(row: dict[str, Any]) -> dict[str, Any]:
+    def interval(name: str) -> str | None:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        return None if row[name] is None else f"{row[name]:.2f} [{low:.2f}, {high:.2f}]"
+
+    shown = {"set": row["set"], "step": row["step"], "kind": row["kind"], "at first": row["first_acc_t1"]}
+    shown |= {"first try": interval("acc_t1"), "second look": interval("acc_t2")}
+    return shown | {"fixed": row["i2c"], "broken": row["c2i"], "parsed": row["parsed"], "pass@8": row["pass_at_8"]}
 
 
 @app.command()
 def problems(
     run: RunArgument,
     directory: Directory = RUNS,
-    sort: Annotated[str, typer.Option(help="difficulty, attempts, step or level.")] = "difficulty",
-    state: Annotated[str | None, typer.Option(help="NEW, ACTIVE, MASTERED, TOO_HARD or RETIRED.")] = None,
-    family: Annotated[str | None, typer.Option(help="The domain's class, e.g. dd+dd.")] = None,
-    origin: Annotated[str | None, typer.Option(help="SEED, CHALLENGER or PROCEDURAL.")] = None,
+    sort: Annotated[
+        Sort, typer.Option(case_sensitive=False, help="Hardest, most tried, newest or highest first.")
+    ] = Sort.DIFFICULTY,
+    state: Annotated[ProblemState | None, typer.Option(case_sensitive=False, help="Only these.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only this class of the domain, e.g. dd+dd.")] = None,
+    origin: Annotated[Origin | None, typer.Option(case_sensitive=False, help="Only these.")] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The curriculum's problems with their states and pass rates."""
+    """The curriculum's problems, with their state and the posterior mean of their first-try pass rate."""
     with _opened(run, directory) as store:
         found = looking.problems(store, ProblemFilter(state, family, origin, sort, limit))
-    return _json(found) if as_json else _print_table(found, f"{len(found)} problems")
+    if as_json:
+        return say_json(found)
+    return say_table(found["problems"], f"{len(found['problems'])} of {found['matching']} problems, by {sort}")
 
 
 @app.command()
 def show(
     run: RunArgument,
-    problem: Annotated[str, typer.Argument(help="A problem's id, or a unique beginning of it.")],
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem's id, or a unique beginning of it.")],
     directory: Directory = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """One problem: where it came from, and every attempt at it, turn by turn."""
+    """One problem: where it came from, what came from it, and every attempt at it, turn by turn."""
     with _opened(run, directory) as store:
         found = looking.show(store, problem)
     if as_json:
-        return _json(found)
-    _print_table([found["problem"]], "problem")
-    console.print(
-        "escalated from: ", Text(_plain(" <- ".join(reversed(found["ancestors"])) or "nothing: it is a seed"))
-    )
-    console.print("children: ", Text(_plain(", ".join(found["children"]) or "none")))
+        return say_json(found)
+    own, attempts = found["problem"], found["attempts"]
+    say(f"{own['text']} = {own['answer']}    {own['problem_id']}")
+    say(f"{own['family']}, level {own['level']}, {own['origin']}, answer {own['answer_source']}; now {own['state']}")
+    say(f"pass rate {own['pass_rate']:.2f}, {own['successes']} of {own['attempts']} first tries right")
+    say(f"admitted in step {own['admitted_step']}, last tried in step {own['last_step']}")
+    say("from:     " + (" <- ".join(each["text"] for each in found["ancestors"]) or "nobody, it is a root"))
+    say("children: " + (", ".join(each["text"] for each in found["children"]) or "none"))
+    say("")
     rows = [
-        {"step": attempt["step"], "attempt": attempt["attempt"]}
-        | {f"turn {i}": f"{turn['text'].strip()}  {turn['outcome']}" for i, turn in enumerate(attempt["turns"])}
-        | {"paid": ", ".join("-" if t["reward"] is None else f"{t['reward']:g}" for t in attempt["turns"])}
-        for attempt in found["attempts"]
+        {"step": attempt["step"], "attempt": attempt["attempt"], "turn": turn, "said": said["text"].strip()}
+        | {"answer": said["answer"], "verdict": said["outcome"], "reward": said["reward"], "tokens": said["num_tokens"]}
+        for attempt in attempts
+        for turn, said in enumerate(attempt["turns"])
     ]
-    _print_table(rows, f"{len(rows)} attempts")
+    return say_table(rows, f"{len(attempts)} attempts")
 
 
 @app.command()
@@ -104,19 +134,23 @@ def proposals(
     run: RunArgument,
     directory: Directory = RUNS,
     step: Annotated[int | None, typer.Option(help="Only this step's.")] = None,
-    fate: Annotated[str | None, typer.Option(help="Only those that met this fate, e.g. DUPLICATE.")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 30,
+    fate: Annotated[Fate | None, typer.Option(case_sensitive=False, help="Only those that met this fate.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest that many.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """What the challenger proposed, and what became of it."""
     with _opened(run, directory) as store:
         found = looking.proposals(store, step, fate, limit)
     if as_json:
-        return _json(found)
-    console.print("  ".join(f"{name} {count}" for name, count in sorted(found["fates"].items())) or "no proposals")
-    columns = ("step", "target", "text", "fate", "reward")
-    rows = [{c: row[c] for c in columns} | {"text": row["text"].strip()} for row in found["proposals"]]
-    _print_table(rows, "newest proposals")
+        return say_json(found)
+    counts = ", ".join(f"{count} {name}" for name, count in found["fates"].items())
+    say(f"{found['total']} proposals" + (f": {counts}" if counts else ""))
+    rows = [
+        {"step": row["step"], "target": row["target"], "easy": row["parent"], "harder": row["text"].strip()}
+        | {"fate": row["fate"], "reward": row["reward"]}
+        for row in found["proposals"]
+    ]
+    return say_table(rows, "the newest")
 
 
 @app.command()
@@ -125,9 +159,13 @@ def steps(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False
     with _opened(run, directory) as store:
         found = looking.steps(store)
     if as_json:
-        return _json(found)
-    short = [{k.rsplit("/", 1)[-1]: v for k, v in row.items() if not k.startswith("tokens")} for row in found]
-    _print_table(short, f"{len(found)} steps")
+        return say_json(found)
+    rows = []
+    for row in found:
+        valid = f"{row.get('challenger/valid_new', 0):.0f}/{row.get('challenger/proposals', 0):.0f}"
+        shown = {"step": row["step"], "s": row["seconds"]} | {v: row.get(k) for k, v in STEP_COLUMNS.items()}
+        rows.append(shown | {"valid+new": valid, "": "" if row["status"] == "LIVE" else row["status"].lower()})
+    return say_table(rows, f"{len(found)} steps")
 
 
 @app.command()
@@ -137,20 +175,33 @@ def digest(
     tables: Annotated[bool, typer.Option("--tables", help="Also one digest over all rows.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Digests of the weights after every step, and sha256 of the newest checkpoint's masters: to compare runs."""
+    """Digests of the weights after every step, and sha256 of the newest checkpoint's masters: to compare two runs."""
     folder = looking.run_folder(run, directory)
-    with _opened(run, directory) as store:
+    with Store.open_readonly(folder / DATABASE) as store:
         found = looking.digests(store, tables)
-        checkpoints = store.checkpoints()
-    if checkpoints:
-        found["checkpoint"] = {"step": checkpoints[0].step, "sha256": _masters_sha256(folder / checkpoints[0].path)}
+        newest = next(iter(store.checkpoints()), None)
+    if newest is not None:
+        found["checkpoint"] = {"step": newest.step, "sha256": _masters_sha256(folder / newest.path)}
     if as_json:
-        return _json(found)
-    for step, value in found["weights"].items():
-        console.print(f"step {step:>4}  {value}")
-    for name in ("checkpoint", "tables"):
-        if name in found:
-            console.print(f"{name}  {found[name]}")
+        return say_json(found)
+    for row in found["weights"]:
+        say(f"step {row['step']:>4}  xxh3 {row['weights_digest']}")
+    if newest is not None:
+        say(f"checkpoint of step {newest.step}  sha256 {found['checkpoint']['sha256']}")
+    if tables:
+        say(f"tables  sha256 {found['tables']}")
+    return None
+
+
+def _masters_sha256(folder: Path) -> str:
+    from safetensors.torch import load_file  # loads torch, which takes seconds: only here
+
+    from selfplay.checkpoint import STATE_FILE, weights_sha256
+
+    path = folder / STATE_FILE.format("master")
+    if not path.is_file():
+        raise Refused(f"{path} is missing: the checkpoint is of another version, or was deleted just now", DATA)
+    return weights_sha256(iter(sorted(load_file(path).items())))
 
 
 @app.command()
@@ -161,38 +212,43 @@ def plot(
         Path | None, typer.Option("-o", "--output", help="Default: plot.png in the run's folder.")
     ] = None,
 ) -> None:
-    """A picture: held-out accuracy with intervals, signal shares, difficulty."""
+    """A picture (PNG): held-out accuracy with 95% intervals, what kept the learning going, frontier over steps."""
     from selfplay.plot import draw  # matplotlib takes a second, and only this command needs it
 
-    path = output or looking.run_folder(run, directory) / "plot.png"
-    with _opened(run, directory) as store:
+    folder = looking.run_folder(run, directory)
+    path = output or folder / "plot.png"
+    if not path.parent.is_dir():
+        raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
+    with Store.open_readonly(folder / DATABASE) as store:
         draw(store, path)
-    console.print(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 @app.command("validate-domain")
 def validate_domain(
-    name: Annotated[str, typer.Argument(help="A domain's name, or my_package.my_module:MyDomain.")],
+    name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help='"arithmetic", or my_package.my_module:MyDomain')],
     as_json: AsJson = False,
 ) -> None:
-    """Check a domain without a model: its seeds, its judge, its canonical forms, its evaluation sets."""
+    """Check a domain without a model: its seeds, its judge, its canonical forms, its evaluation sets. 1 if one fails."""
     from curriculum.domains.loading import load_domain
     from curriculum.domains.validation import validate_domain as validate
 
-    checks = validate(load_domain(name))
-    rows = [{"check": c.name, "passed": c.passed, "detail": c.detail} for c in checks]
-    _json(rows) if as_json else _print_table(rows, f"domain {name}")
-    if not all(c.passed for c in checks):
+    rows = [{"check": c.name, "passed": c.passed, "detail": c.detail} for c in validate(load_domain(name))]
+    if as_json:
+        say_json(rows)
+    else:
+        say_table(rows, f"domain {name}")
+    if not all(row["passed"] for row in rows):
         raise typer.Exit(1)
 
 
 @app.command()
 def migrate(run: RunArgument, directory: Directory = RUNS) -> None:
-    """Bring a run's database to this version's schema, after a backup. Not while the run is at work."""
+    """Bring a run's database to this code's schema, after a backup beside it. Not while the run is at work."""
     from store.upgrade import migrate as upgrade
 
     backup = upgrade(looking.run_folder(run, directory) / DATABASE)
-    console.print("already up to date" if backup is None else f"migrated; the old database is {backup}")
+    say("already up to date" if backup is None else f"migrated; the old database is {backup}")
 
 
 @contextmanager
@@ -201,42 +257,12 @@ def _opened(run: str, directory: Path) -> Iterator[Store]:
         yield store
 
 
-def _masters_sha256(folder: Path) -> str:
-    from safetensors.torch import load_file  # loads torch: only here
-
-    from selfplay.checkpoint import STATE_FILE, weights_sha256
-
-    return weights_sha256(iter(sorted(load_file(folder / STATE_FILE.format("master")).items())))
-
-
-def _json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-
-
-def _print_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Columns are the keys of the rows, in order of first appearance. Text of the model is shown, never interpreted."""
-    table = Table(title=title, title_justify="left")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_plain("" if row.get(c) is None else str(row[c]))) for c in columns))
-    console.print(table)
-
-
-def _plain(text: str) -> str:
-    """Without control characters: a model's text must not drive the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; ends the process with its exit code."""
     with clear_errors():
-        try:
-            app()
-        except NotFound as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+        app(args=arguments)
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal of another encoding
     main()

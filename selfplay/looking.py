@@ -1,10 +1,16 @@
 """What there is to see of a run, read from its store alone: plain dictionaries for people and for --json.
 
-Read-only and free of torch, so that looking is quick and cannot hurt a run that is at work.
+Read-only and free of torch, so that looking is quick and cannot hurt a run that is at work. Where a run stands is
+folded once from its history, so that all figures of an answer are of one moment. Left out: how it is shown
+(selfplay/terminal.py) and pictures (selfplay/plot.py).
 """
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +19,50 @@ from omegaconf import OmegaConf
 from curriculum.difficulty import Tracker
 from curriculum.lineage import Lineage
 from curriculum.settings import CurriculumSettings
-from store.records import Evaluation, Fate, Problem
+from selfplay.exits import USAGE, Refused
+from store.errors import StoreError
+from store.records import Evaluation, Fate, Origin, Problem, ProblemState
 from store.store import Store
 
 DATABASE = "selfplay.db"
-STEP_COLUMNS = (
-    "solver/pass_rate", "curriculum/signal_share", "curriculum/mixed_share", "solver/fixed_share",
-    "solver/broken_share", "challenger/valid_new", "challenger/proposals", "challenger/reward", "curriculum/level_mean",
-    "loss/policy", "grad_norm", "tokens/computed", "tokens/flat",
-)  # fmt: skip
+RECENT_STEPS = 10
+RECENT = ("curriculum/signal_share", "solver/pass_rate", "solver/fixed_share", "solver/broken_share")
+STEP_METRICS = (
+    *("solver/pass_rate", "solver/fixed_share", "solver/broken_share", "curriculum/signal_share"),
+    *("curriculum/mixed_share", "curriculum/level_mean", "curriculum/new", "challenger/valid_new"),
+    *("challenger/proposals", "challenger/reward", "reward/mean", "loss/policy", "grad_norm", "entropy"),
+    *("tokens/computed", "tokens/flat"),
+)
+EVALUATION_METRICS = (
+    *("n", "acc_t1", "acc_t1_low", "acc_t1_high", "acc_t2", "acc_t2_low", "acc_t2_high"),
+    *("i2c", "c2i", "change_rate", "parsed", "pass_at_8"),
+)
 
 
-class NotFound(Exception):
-    """No such run or problem: one line."""
+class NotFound(Refused):
+    """No such run or problem: one line, and the exit code of a wrong argument."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)
+
+
+class Sort(StrEnum):
+    """Orders of problems, each with the one first that a reader looks for."""
+
+    DIFFICULTY = "difficulty"  # hardest first
+    ATTEMPTS = "attempts"  # most tried first
+    STEP = "step"  # newest first
+    LEVEL = "level"  # highest first
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemFilter:
     """Which problems to list, and in which order; None does not filter."""
 
-    state: str | None = None
+    state: ProblemState | None = None
     family: str | None = None
-    origin: str | None = None
-    sort: str = "difficulty"  # difficulty, attempts, step or level
+    origin: Origin | None = None
+    sort: Sort = Sort.DIFFICULTY
     limit: int = 50
 
 
@@ -44,155 +71,206 @@ def run_folder(name: str, directory: Path) -> Path:
     for folder in (Path(name), directory / name):
         if (folder / DATABASE).is_file():
             return folder
-    raise NotFound(f"there is no run {name}: neither a run folder nor a name in {directory}/")
+    raise NotFound(f"there is no run {name!r}: neither a run's folder nor a name in {directory}/")
+
+
+def config_of(store: Store) -> dict[str, Any]:
+    """The run's stored configuration."""
+    stored = OmegaConf.to_container(OmegaConf.create(store.run().config_yaml))
+    return {str(key): value for key, value in stored.items()} if isinstance(stored, dict) else {}
+
+
+def settings_of(store: Store) -> CurriculumSettings:
+    """The run's own curriculum settings. A key of another version of the code is passed over."""
+    known = {field.name for field in fields(CurriculumSettings)}
+    given = config_of(store).get("curriculum") or {}
+    return CurriculumSettings(**{key: value for key, value in given.items() if key in known})
 
 
 def tracker_of(store: Store) -> Tracker:
-    """The run's curriculum, folded over its stored steps with the run's own settings."""
-    stored = OmegaConf.to_container(OmegaConf.create(store.run().config_yaml))
-    given = stored.get("curriculum", {}) if isinstance(stored, dict) else {}
-    known = {field.name for field in fields(CurriculumSettings)}
-    tracker = Tracker(CurriculumSettings(**{k: v for k, v in given.items() if k in known}))
+    """The run's curriculum, folded over its stored steps."""
+    tracker = Tracker(settings_of(store))
     for step in store.history():
         tracker.observe(step)
     return tracker
 
 
 def runs(directory: Path) -> list[dict[str, Any]]:
-    """Every run in `directory`: name, step, last line of what its evaluations said."""
+    """Every run in `directory`, by name. One that cannot be read has its reason in `error`, and hides no other."""
     found = []
     for database in sorted(directory.glob(f"*/{DATABASE}")):
-        with Store.open_readonly(database) as store:
-            steps, evaluations = store.steps(), store.evaluations()
-        last = max((e.step for e in evaluations), default=0)
-        found.append(
-            {
-                "name": database.parent.name,
-                "step": steps[-1].step,
-                "seconds": round(sum(step.seconds for step in steps), 1),
-                "evaluated_at": last,
-                "acc_t1": {e.set_name: round(e.metrics["acc_t1"], 3) for e in evaluations if e.step == last},
-            }
-        )
+        row: dict[str, Any] = {"name": database.parent.name, "last_activity": _last_activity(database.parent)}
+        try:
+            with Store.open_readonly(database) as store:
+                row |= _run_row(store)
+        except StoreError as error:
+            row["error"] = str(error)
+        found.append(row)
     return found
+
+
+def _run_row(store: Store) -> dict[str, Any]:
+    steps, sets = store.steps(), _by_set(store.evaluations())
+    return {
+        "head_step": steps[-1].step,
+        "steps": (config_of(store).get("run") or {}).get("steps"),
+        "seconds": round(sum(step.seconds for step in steps), 1),
+        "evaluated_at": max((rows[-1].step for rows in sets.values()), default=None),
+        "evaluations": {
+            name: {
+                "first": round(rows[0].metrics["acc_t1"], 4),
+                "newest": round(rows[-1].metrics["acc_t1"], 4),
+            }
+            for name, rows in sets.items()
+        },
+    }
+
+
+def _last_activity(folder: Path) -> str:
+    """When the run last wrote something. An empty write-ahead log does not count: looking may have made it."""
+    written = [path.stat() for path in (*folder.glob(f"{DATABASE}*"), *folder.glob("metrics.jsonl")) if path.is_file()]
+    newest = max((each.st_mtime for each in written if each.st_size), default=0.0)
+    return datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
 
 
 def status(store: Store) -> dict[str, Any]:
     """Where a run stands."""
-    tracker, steps, evaluations = tracker_of(store), store.steps(), store.evaluations()
-    recent = [step.metrics for step in steps[-10:] if step.step > 0]
+    tracker, steps, run = tracker_of(store), store.steps(), store.run()
+    recent = [(step.step, step.metrics) for step in steps[-RECENT_STEPS:] if step.step > 0]
+    families = sorted(tracker.families(), key=lambda family: (family.level, family.family))
     return {
-        "name": store.run().name,
-        "seed": store.run().seed,
-        "step": store.head().step,
+        "name": run.name,
+        "seed": run.seed,
+        "head_step": tracker.step,
+        "steps": (config_of(store).get("run") or {}).get("steps"),
         "abandoned_steps": len(store.steps(include_abandoned=True)) - len(steps),
         "frontier": tracker.frontier(),
         "problems": tracker.num_problems(),
         "states": {state.value: count for state, count in tracker.state_counts().items()},
-        "families": [_rounded(asdict(family)) for family in tracker.families()],
-        "recent": {
-            name: round(sum(m.get(name, 0.0) for m in recent) / len(recent), 3) if recent else None
-            for name in ("curriculum/signal_share", "solver/pass_rate", "solver/fixed_share", "solver/broken_share")
-        },
-        "evaluations": _newest(evaluations),
-        "checkpoints": [row.step for row in store.checkpoints()],
+        "recent": [{"step": step} | {name: metrics.get(name) for name in RECENT} for step, metrics in recent],
+        "evaluations": [_evaluation(name, rows) for name, rows in _by_set(store.evaluations()).items()],
+        "families": [_rounded(asdict(family)) for family in families],
+        "checkpoints": [{"step": row.step, "path": row.path} for row in store.checkpoints()],
         "incarnations": [asdict(each) for each in store.incarnations()],
     }
 
 
-def problems(store: Store, wanted: ProblemFilter) -> list[dict[str, Any]]:
-    """Problems with their state and posterior pass rate, filtered and sorted."""
+def _by_set(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
+    """Each set's evaluations, oldest first; of two at one step the full one is the later."""
+    found: dict[str, list[Evaluation]] = {}
+    for each in sorted(evaluations, key=lambda e: (e.set_name, e.step, e.kind == "full")):
+        found.setdefault(each.set_name, []).append(each)
+    return found
+
+
+def _evaluation(name: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
+    """The newest evaluation of a set, beside the first. Nothing of an older one is mixed in."""
+    newest = rows[-1]
+    head = {"set": name, "step": newest.step, "kind": newest.kind, "first_acc_t1": rows[0].metrics["acc_t1"]}
+    return _rounded(head | {key: newest.metrics.get(key) for key in EVALUATION_METRICS})
+
+
+def problems(store: Store, wanted: ProblemFilter) -> dict[str, Any]:
+    """Problems with their state and posterior pass rate: how many match, and the first `limit` of them in order."""
     tracker = tracker_of(store)
-    rows = [problem_row(tracker, problem, step) for problem, step in store.problems()]
-    for name in ("state", "family", "origin"):
-        value = getattr(wanted, name)
-        if value is not None:
-            rows = [row for row in rows if str(row[name]).lower() == value.lower()]
-    keys: Mapping[str, Any] = {
-        "difficulty": lambda row: (row["pass_rate"], row["problem_id"]),
-        "attempts": lambda row: (-row["attempts"], row["problem_id"]),
-        "step": lambda row: (-row["admitted_step"], row["problem_id"]),
-        "level": lambda row: (-row["level"], row["problem_id"]),
+    ids = [problem_id for problem_id in tracker.problem_ids() if _matches(tracker, problem_id, wanted)]
+    order: dict[Sort, Callable[[str], float]] = {
+        Sort.DIFFICULTY: tracker.rate,
+        Sort.ATTEMPTS: lambda problem_id: -tracker.totals(problem_id)[0],
+        Sort.STEP: lambda problem_id: -tracker.admitted_step(problem_id),
+        Sort.LEVEL: lambda problem_id: -tracker.problem(problem_id).level,
     }
-    if wanted.sort not in keys:
-        raise NotFound(f"--sort {wanted.sort}: choose one of {', '.join(keys)}")
-    return sorted(rows, key=keys[wanted.sort])[: wanted.limit]
+    key = order[wanted.sort]
+    chosen = heapq.nsmallest(wanted.limit, ids, key=lambda problem_id: (key(problem_id), problem_id))
+    return {"matching": len(ids), "problems": [_problem_row(tracker, problem_id) for problem_id in chosen]}
 
 
-def problem_row(tracker: Tracker, problem: Problem, admitted_step: int) -> dict[str, Any]:
+def _matches(tracker: Tracker, problem_id: str, wanted: ProblemFilter) -> bool:
+    problem = tracker.problem(problem_id)
+    return (
+        (wanted.state is None or tracker.state(problem_id) is wanted.state)
+        and (wanted.family is None or problem.family == wanted.family)
+        and (wanted.origin is None or problem.origin is wanted.origin)
+    )
+
+
+def _problem_row(tracker: Tracker, problem_id: str) -> dict[str, Any]:
     """One problem as the curriculum sees it."""
-    attempts, successes = tracker.totals(problem.problem_id)
+    problem = tracker.problem(problem_id)
+    attempts, successes = tracker.totals(problem_id)
     return {
-        "problem_id": problem.problem_id,
+        "problem_id": problem_id,
         "text": problem.text,
         "answer": problem.answer,
         "family": problem.family,
         "level": problem.level,
         "origin": problem.origin.value,
-        "state": tracker.state(problem.problem_id).value,
-        "pass_rate": round(tracker.rate(problem.problem_id), 3),
+        "state": tracker.state(problem_id).value,
+        "pass_rate": round(tracker.rate(problem_id), 4),
         "attempts": attempts,
         "successes": successes,
-        "admitted_step": admitted_step,
-        "last_step": tracker.last_step(problem.problem_id),
+        "admitted_step": tracker.admitted_step(problem_id),
+        "last_step": tracker.last_step(problem_id),
     }
 
 
 def show(store: Store, prefix: str) -> dict[str, Any]:
-    """One problem whole: lineage, every attempt with its turns and verdicts."""
-    problem, admitted = store.problem(prefix)
-    lineage = Lineage([each for each, _ in store.problems()])
-    texts = {each.problem_id: each.text for each, _ in store.problems()}
+    """One problem whole: its lineage, and every attempt with its turns, verdicts and rewards."""
+    tracker = tracker_of(store)
+    problem_id = _find(list(tracker.problem_ids()), prefix)
+    lineage = Lineage(tracker.problem(each) for each in tracker.problem_ids())
+    problem = tracker.problem(problem_id)
     return {
-        "problem": problem_row(tracker_of(store), problem, admitted),
-        "ancestors": [texts[i] for i in lineage.ancestors(problem.problem_id)],
-        "children": [texts[i] for i in lineage.children(problem.problem_id)],
-        "attempts": [{"step": step, **asdict(attempt)} for step, attempt in store.attempts(problem.problem_id)],
+        "problem": _problem_row(tracker, problem_id)
+        | {"canonical": problem.canonical, "answer_source": problem.answer_source, "domain": problem.domain},
+        "ancestors": [_relative(tracker, each) for each in lineage.ancestors(problem_id)],
+        "children": [_relative(tracker, each) for each in lineage.children(problem_id)],
+        "descendants": len(lineage.descendants(problem_id)),
+        "attempts": [{"step": step} | asdict(attempt) for step, attempt in store.attempts(problem_id)],
     }
 
 
-def proposals(store: Store, step: int | None, fate: str | None, limit: int) -> dict[str, Any]:
-    """What the challenger said, and how often each fate was met."""
-    chosen = None
-    if fate is not None:
-        try:
-            chosen = Fate(fate.upper())
-        except ValueError:
-            raise NotFound(f"--fate {fate}: choose one of {', '.join(f.value for f in Fate)}") from None
-    counts: dict[str, int] = {}
-    for _, proposal in store.proposals(step=step):
-        counts[proposal.fate.value] = counts.get(proposal.fate.value, 0) + 1
-    rows = store.proposals(step=step, fate=chosen, limit=limit)
-    return {"fates": counts, "proposals": [{"step": at, **asdict(proposal)} for at, proposal in rows]}
+def _find(ids: Sequence[str], prefix: str) -> str:
+    found = [each for each in ids if each == prefix] or sorted(each for each in ids if each.startswith(prefix))
+    if not found:
+        raise NotFound(f"the run has no problem whose id starts with {prefix!r}: `problems RUN` lists them")
+    if len(found) > 1:
+        raise NotFound(f"{len(found)} problem ids start with {prefix!r} ({found[0]}, {found[1]} ...): type more of it")
+    return found[0]
+
+
+def _relative(tracker: Tracker, problem: Problem) -> dict[str, Any]:
+    rate = round(tracker.rate(problem.problem_id), 4)
+    return {"problem_id": problem.problem_id, "text": problem.text, "family": problem.family, "pass_rate": rate}
+
+
+def proposals(store: Store, step: int | None, fate: Fate | None, limit: int) -> dict[str, Any]:
+    """What the challenger said, newest last, and how often each fate was met."""
+    said = store.proposals(step=step)
+    chosen = [(at, proposal) for at, proposal in said if fate is None or proposal.fate is fate][-limit:]
+    parents = {parent: store.problem(parent)[0].text for parent in {proposal.parent_id for _, proposal in chosen}}
+    return {
+        "total": len(said),
+        "fates": dict(Counter(proposal.fate.value for _, proposal in said).most_common()),
+        "proposals": [{"step": at, "parent": parents[each.parent_id]} | asdict(each) for at, each in chosen],
+    }
 
 
 def steps(store: Store) -> list[dict[str, Any]]:
-    """One row a step: its key figures."""
+    """One row a step, abandoned ones too: its key figures, by the names of docs/metrics.md."""
     return [
-        {"step": row.step, "seconds": round(row.seconds, 2), "status": row.status.value}
-        | {name: round(row.metrics[name], 4) for name in STEP_COLUMNS if name in row.metrics}
+        {"step": row.step, "status": row.status.value, "seconds": round(row.seconds, 2)}
+        | {name: round(row.metrics[name], 4) for name in STEP_METRICS if name in row.metrics}
         for row in store.steps(include_abandoned=True)
         if row.step > 0
     ]
 
 
 def digests(store: Store, with_tables: bool) -> dict[str, Any]:
-    """The weights' digest after every step (xxh3), and of all tables if asked."""
-    found: dict[str, Any] = {"weights": {row.step: row.weights_digest for row in store.steps()}}
-    if with_tables:
-        found["tables"] = store.table_digest()
-    return found
-
-
-def _newest(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
-    """Of every set the newest evaluation, and the first to compare with."""
-    found: dict[str, dict[str, Any]] = {}
-    for evaluation in evaluations:
-        row = found.setdefault(evaluation.set_name, {"first": round(evaluation.metrics["acc_t1"], 3)})
-        row |= {"step": evaluation.step, "kind": evaluation.kind}
-        row |= {k: round(v, 3) for k, v in evaluation.metrics.items() if k in ("acc_t1", "acc_t2", "i2c", "c2i")}
-    return found
+    """The weights' digest after every step (xxh3) as the run stored it, and one of all tables if asked."""
+    weights = [{"step": row.step, "weights_digest": row.weights_digest} for row in store.steps()]
+    return {"weights": weights} | ({"tables": store.table_digest()} if with_tables else {})
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}

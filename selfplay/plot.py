@@ -1,107 +1,137 @@
-"""One picture of a run: held-out accuracy with its intervals, and what the curriculum did meanwhile."""
+"""One picture of a run: held-out accuracy with its intervals, and what the curriculum did meanwhile.
 
+Drawn without pyplot, so without a display and without state of the process. Left out: anything to click.
+"""
+
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from curriculum.difficulty import Tracker
-from selfplay.looking import tracker_of
+from selfplay.looking import settings_of
 from store.records import Evaluation, StepRow
 from store.store import Store
 
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#555555",
-)  # Okabe and Ito: colour-blind safe
+BLUE, RED, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # Okabe and Ito: safe for the colour-blind
+SETS_IN_A_ROW = 5
+WANTED_SIGNAL = 0.4  # below this share of groups with a signal, most of the sampling teaches nothing
+SMOOTHED = 5
 
 
 def draw(store: Store, path: Path) -> None:
     """Write a PNG of the run to `path`."""
     steps = [row for row in store.steps() if row.step > 0]
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), dpi=110, layout="constrained")
-    figure.suptitle(f"{store.run().name}: {len(steps)} steps, no labelled data", fontsize=13)
-    _accuracy(axes[0], store.evaluations())
-    _shares(axes[1], steps)
-    _frontier(axes[2], store)
-    for axis in axes:
+    evaluations = store.evaluations()
+    names = sorted({each.set_name for each in evaluations})
+    num_rows = max(1, math.ceil(len(names) / SETS_IN_A_ROW))
+    figure = Figure(figsize=(14, 3.4 * num_rows + 4.2), dpi=110, layout="constrained")
+    title = f"{store.run().name}: {len(steps)} steps of self-play, no labelled data"
+    figure.suptitle(title, fontsize=14, fontweight="bold", parse_math=False)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3.2 * num_rows, 3.6))
+    _accuracies(top, names, evaluations, max((row.step for row in steps), default=1))
+    shares, difficulty = bottom.subplots(1, 2)
+    _shares(shares, steps)
+    _difficulty(difficulty, store, steps)
+    for axis in (shares, difficulty):
+        _dress(axis)
         axis.set_xlabel("step")
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
-    plt.close(figure)
+    figure.savefig(path, format="png")
+
+
+def _accuracies(figure: SubFigure, names: Sequence[str], evaluations: Sequence[Evaluation], last_step: int) -> None:
+    """A small picture for each set, all to one scale."""
+    num_columns = min(max(len(names), 1), SETS_IN_A_ROW)
+    num_rows = max(1, math.ceil(len(names) / SETS_IN_A_ROW))
+    axes = list(figure.subplots(num_rows, num_columns, sharey=True, sharex=True, squeeze=False).flat)
+    for axis, name in zip(axes, names, strict=False):
+        _accuracy(axis, [each for each in evaluations if each.set_name == name])
+        axis.set_title(name, fontsize=11, parse_math=False)
+        axis.set_ylim(-0.02, 1.02)
+        axis.set_xlim(-0.04 * last_step, 1.04 * last_step)
+        _dress(axis)
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    axes[0].set_ylabel("held-out accuracy, greedy")
+    if not names:
+        axes[0].text(0.5, 0.5, "no evaluation yet", ha="center", transform=axes[0].transAxes)
+        return
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=10)
 
 
 def _accuracy(axis: Axes, evaluations: Sequence[Evaluation]) -> None:
-    """First try as a line with its 95% interval, second look as diamonds where it was taken."""
-    axis.set_title("held-out problems, greedy", fontsize=11)
-    for colour, name in zip(COLOURS, sorted({e.set_name for e in evaluations}), strict=False):
-        rows = sorted((e for e in evaluations if e.set_name == name), key=lambda e: (e.step, e.kind != "full"))
-        rows = [e for i, e in enumerate(rows) if i == 0 or e.step != rows[i - 1].step]
-        x = [e.step for e in rows]
-        axis.plot(x, [e.metrics["acc_t1"] for e in rows], color=colour, marker="o", markersize=4, label=name)
-        axis.fill_between(
-            x,
-            [e.metrics["acc_t1_low"] for e in rows],
-            [e.metrics["acc_t1_high"] for e in rows],
-            color=colour,
-            alpha=0.13,
-        )
-        looked = [e for e in rows if "acc_t2" in e.metrics]
-        axis.scatter([e.step for e in looked], [e.metrics["acc_t2"] for e in looked], color=colour, marker="D", s=34,
-                     facecolors="none")  # fmt: skip
-    axis.set_ylim(0, 1.02)
-    axis.set_ylabel("accuracy (line: first try, diamond: second look)")
-    axis.legend(fontsize=8, ncols=3, loc="lower right", framealpha=0.8)
+    """First try as a line with its band, second look as diamonds with bars, where it was taken."""
+    by_step = {each.step: each for each in sorted(evaluations, key=lambda each: (each.step, each.kind == "full"))}
+    rows = list(by_step.values())
+    x = [each.step for each in rows]
+    low, high = ([each.metrics[f"acc_t1_{end}"] for each in rows] for end in ("low", "high"))
+    axis.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95% interval of the first try")
+    axis.plot(x, [each.metrics["acc_t1"] for each in rows], color=BLUE, marker="o", markersize=4, label="first try")
+    looked = [each for each in rows if "acc_t2" in each.metrics]
+    middle = [each.metrics["acc_t2"] for each in looked]
+    reach = [
+        [each.metrics["acc_t2"] - each.metrics["acc_t2_low"] for each in looked],
+        [each.metrics["acc_t2_high"] - each.metrics["acc_t2"] for each in looked],
+    ]
+    axis.errorbar(
+        [each.step for each in looked], middle, [[max(0.0, r) for r in part] for part in reach], color=RED,
+        fmt="D", markersize=6, markerfacecolor="white", capsize=3, label="second look, 95% interval", zorder=3,
+    )  # fmt: skip
 
 
 def _shares(axis: Axes, steps: Sequence[StepRow]) -> None:
-    """What kept the learning going: groups with a signal, valid and new proposals, the solver's pass rate."""
-    axis.set_title("self-play, running mean of 5 steps", fontsize=11)
+    """What kept the learning going, each step's value faint behind the running mean."""
+    axis.set_title(f"self-play (running mean of {SMOOTHED} steps)", fontsize=11)
+    x = [row.step for row in steps]
     lines = (
-        ("groups with a signal", [s.metrics["curriculum/signal_share"] for s in steps]),
-        ("proposals valid and new", [_share(s, "challenger/valid_new", "challenger/proposals") for s in steps]),
-        ("first tries right", [s.metrics["solver/pass_rate"] for s in steps]),
-        ("wrong first tries mended", [s.metrics["solver/fixed_share"] for s in steps]),
+        ("groups with a signal", BLUE, [row.metrics.get("curriculum/signal_share", 0.0) for row in steps]),
+        ("proposals valid and new", RED, [_valid_new(row) for row in steps]),
+        ("first tries right", GREEN, [row.metrics.get("solver/pass_rate", 0.0) for row in steps]),
+        ("wrong first tries mended", PURPLE, [row.metrics.get("solver/fixed_share", 0.0) for row in steps]),
     )
-    for colour, (label, values) in zip(COLOURS, lines, strict=False):
-        axis.plot([s.step for s in steps], _smooth(values), color=colour, label=label)
-    axis.axhline(0.4, color=COLOURS[0], linewidth=0.8, linestyle=":")
+    axis.plot(x, lines[0][2], color=BLUE, alpha=0.3, linewidth=0.9)
+    for label, colour, values in lines:
+        axis.plot(x, _smooth(values), color=colour, linewidth=1.8, label=label)
+    axis.axhline(WANTED_SIGNAL, color=BLUE, linewidth=0.9, linestyle=":", label=f"wanted of signals: {WANTED_SIGNAL}")
     axis.set_ylim(0, 1.02)
-    axis.legend(fontsize=8, loc="upper right", framealpha=0.8)
+    axis.set_ylabel("share")
+    axis.legend(fontsize=8.5, ncols=2, loc="upper right", framealpha=0.85)
 
 
-def _frontier(axis: Axes, store: Store) -> None:
+def _difficulty(axis: Axes, store: Store, steps: Sequence[StepRow]) -> None:
     """Frontier and mean level of what was posed, step by step, from a fresh fold."""
     axis.set_title("difficulty", fontsize=11)
-    tracker = Tracker(tracker_of(store).settings)
-    x, frontier = [], []
+    tracker = Tracker(settings_of(store))
+    frontier: list[tuple[int, int]] = []
     for history in store.history():
         tracker.observe(history)
-        x.append(history.step)
-        frontier.append(tracker.frontier())
-    axis.step(x, frontier, where="post", color=COLOURS[0], label="frontier: highest level solved half the time")
-    steps = [row for row in store.steps() if row.step > 0]
-    axis.plot([s.step for s in steps], _smooth([s.metrics["curriculum/level_mean"] for s in steps]), color=COLOURS[1],
-              label="mean level posed")  # fmt: skip
+        frontier.append((history.step, tracker.frontier()))
+    axis.step(*zip(*frontier, strict=True), where="post", color=BLUE, linewidth=1.8,
+              label="frontier: highest level solved half the time")  # fmt: skip
+    levels = [(row.step, row.metrics["curriculum/level_mean"]) for row in steps if "curriculum/level_mean" in row.metrics]
+    smooth = _smooth([level for _, level in levels])
+    axis.plot([step for step, _ in levels], smooth, color=RED, linewidth=1.8, label="mean level posed")
+    top = max([level for _, level in frontier] + smooth + [1.0])
+    axis.set_ylim(0, top * 1.3)  # room for the legend above the lines
     axis.set_ylabel("level")
-    axis.set_ylim(bottom=0)
-    axis.legend(fontsize=8, loc="lower right", framealpha=0.8)
+    axis.legend(fontsize=8.5, loc="upper left", framealpha=0.85)
 
 
-def _share(row: StepRow, numerator: str, denominator: str) -> float:
-    return row.metrics[numerator] / row.metrics[denominator] if row.metrics[denominator] else 0.0
+def _dress(axis: Axes) -> None:
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
-def _smooth(values: Sequence[float], window: int = 5) -> list[float]:
-    """Mean of the last `window` values."""
-    return [sum(values[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(len(values))]
+def _valid_new(row: StepRow) -> float:
+    said = row.metrics.get("challenger/proposals", 0.0)
+    return row.metrics.get("challenger/valid_new", 0.0) / said if said else 0.0
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Mean of the last SMOOTHED values."""
+    return [sum(values[max(0, i - SMOOTHED + 1) : i + 1]) / min(i + 1, SMOOTHED) for i in range(len(values))]

@@ -1,0 +1,60 @@
+"""Tables and lines for a terminal, where text of a model is shown and never obeyed.
+
+Every string goes out as a rich Text with control, format and unprintable characters spelled out, so that neither rich
+markup nor an escape sequence in it does anything. Left out: the live line of a run (selfplay/progress.py).
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+LONGEST_CELL = 300  # a completion may be huge: --json has it whole
+PIPE_WIDTH = 160  # a pipe has no width of its own
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def plain(text: str) -> str:
+    """Without control characters, bidirectional overrides and the like: each is spelled as its Python escape."""
+    shown = text if len(text) <= LONGEST_CELL else text[:LONGEST_CELL]
+    spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return spelled if shown is text else f"{spelled}... ({len(text)} characters)"
+
+
+def say(line: str) -> None:
+    """One line of text."""
+    console.print(Text(plain(line)), soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """One JSON value on standard output. ASCII only, so that it reaches any pipe whole."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def say_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Columns are the keys of the rows in order of first appearance; columns of numbers are set flush right."""
+    table = Table(title=Text(plain(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for column in columns:
+        values = [row[column] for row in rows if row.get(column) is not None]
+        is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        table.add_column(Text(plain(column)), overflow="fold", justify="right" if is_numeric and values else "left")
+    for row in rows:
+        table.add_row(*(Text(plain(_cell(row.get(column)))) for column in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+    return str(value)

@@ -1,0 +1,134 @@
+"""Starts runs of the loop in processes that can be killed, without paying for `import torch` each time.
+
+A server process imports everything and runs nothing (no tensor operation, no sandbox: neither survives a fork), reads
+one request a line, forks, and lets the child be a run. Use it through `Server`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run's process ended: its exit code (negative: the signal), and what it printed."""
+
+    code: int
+    output: str
+
+
+class Server:
+    """Runs `selfplay.loop` in forked children of one prepared process."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
+        assert self._ask({"hello": True}) == {"ready": True}
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        signal_after: tuple[int, float] | None = None,
+        fault: str = "",
+    ) -> Ended:
+        """One run to its end, or until `signal_after` = (signal, seconds). `fault` is one of `FAULTS`."""
+        found = self._ask(
+            {"argv": list(arguments), "env": dict(environment or {}), "signal_after": signal_after, "fault": fault}
+        )
+        return Ended(found["code"], found["output"])
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+def serve() -> None:
+    """The server's side."""
+    import selfplay.opening
+    import selfplay.progress  # noqa: F401  # imported for the children
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps({"ready": True} if "hello" in request else _forked(request)), flush=True)
+
+
+def _forked(request: dict[str, Any]) -> dict[str, Any]:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _be_a_run(request, writer)
+    os.close(writer)
+    if request["signal_after"] is not None:
+        number, seconds = request["signal_after"]
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            time.sleep(0.002)
+        os.kill(child, number)
+    with os.fdopen(reader, "rb") as file:
+        output = file.read().decode("utf-8", "replace")
+    _, status = os.waitpid(child, 0)
+    return {"code": os.waitstatus_to_exitcode(status), "output": output}
+
+
+def _be_a_run(request: dict[str, Any], writer: int) -> NoReturn:
+    """Never returns: the child's life is one call of main()."""
+    os.dup2(writer, 1)
+    os.dup2(writer, 2)
+    os.environ.update(request["env"])
+    code: object = 70
+    try:
+        FAULTS.get(request["fault"], lambda: None)()
+        from selfplay.loop import main
+
+        code = main(request["argv"])
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def _no_replay() -> None:
+    """After a crash the updates behind the checkpoint are not made again."""
+    from selfplay import recovery
+
+    recovery._replay = lambda folder, row, trainer, same, say: None  # type: ignore[assignment]
+
+
+def _another_machine() -> None:
+    """The environment's fingerprint is not what it was."""
+    from selfplay import opening
+
+    opening.fingerprint = lambda config: "another machine"  # type: ignore[assignment]
+
+
+FAULTS = {"no replay": _no_replay, "another machine": _another_machine}
+
+if __name__ == "__main__":
+    serve()
