@@ -130,7 +130,7 @@ class Tracker:
         return self.step - (memory.admitted_step if memory.last_step is None else memory.last_step)
 
     def banked_step(self, problem_id: str) -> int | None:
-        """The step that banked it: a single success in a group of 8 or more, to be tried again with more attempts."""
+        """The step that banked it: too few successes to learn from, to be tried again with more attempts."""
         return self._memories[problem_id].banked_step
 
     def was_retried(self, problem_id: str) -> bool:
