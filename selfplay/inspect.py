@@ -229,7 +229,7 @@ def validate_domain(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help='"arithmetic", or my_package.my_module:MyDomain')],
     as_json: AsJson = False,
 ) -> None:
-    """Check a domain without a model: its seeds, its judge, its canonical forms, its evaluation sets. 1 if one fails."""
+    """Check a domain without a model: its seeds, its judge, its canonical forms and evaluation sets. 1 if one fails."""
     from curriculum.domains.loading import load_domain
     from curriculum.domains.validation import validate_domain as validate
 

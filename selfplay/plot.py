@@ -6,6 +6,7 @@ Drawn without pyplot, so without a display and without state of the process. Lef
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -31,7 +32,8 @@ def draw(store: Store, path: Path) -> None:
     figure = Figure(figsize=(14, 3.4 * num_rows + 4.2), dpi=110, layout="constrained")
     title = f"{store.run().name}: {len(steps)} steps of self-play, no labelled data"
     figure.suptitle(title, fontsize=14, fontweight="bold", parse_math=False)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3.2 * num_rows, 3.6))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3.2 * num_rows, 3.6))
+    top, bottom = parts
     _accuracies(top, names, evaluations, max((row.step for row in steps), default=1))
     shares, difficulty = bottom.subplots(1, 2)
     _shares(shares, steps)
@@ -112,7 +114,8 @@ def _difficulty(axis: Axes, store: Store, steps: Sequence[StepRow]) -> None:
         frontier.append((history.step, tracker.frontier()))
     axis.step(*zip(*frontier, strict=True), where="post", color=BLUE, linewidth=1.8,
               label="frontier: highest level solved half the time")  # fmt: skip
-    levels = [(row.step, row.metrics["curriculum/level_mean"]) for row in steps if "curriculum/level_mean" in row.metrics]
+    measured = [row for row in steps if "curriculum/level_mean" in row.metrics]
+    levels = [(row.step, row.metrics["curriculum/level_mean"]) for row in measured]
     smooth = _smooth([level for _, level in levels])
     axis.plot([step for step, _ in levels], smooth, color=RED, linewidth=1.8, label="mean level posed")
     top = max([level for _, level in frontier] + smooth + [1.0])

@@ -1,0 +1,108 @@
+"""Looking at a run: every command, as people and as programs read it, without touching it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run, made by the real command."""
+    directory = tmp_path_factory.mktemp("runs")
+    arguments = [
+        "configs/tiny.yaml", "run.name=x", f"run.dir={directory}", "run.steps=3", "run.threads=1", "evaluate.every=2",
+        "domain=few_problems:FewProblems", "evaluate.pass_size=2", "evaluate.pass_k=2",
+    ]  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "selfplay.loop", *arguments], cwd=ROOT, env=ENVIRONMENT,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def inspect(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "selfplay.inspect", *arguments, "--dir", str(runs)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def told(runs: Path, *arguments: str) -> Any:
+    done = inspect(runs, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_runs_and_status_say_where_it_stands(runs: Path) -> None:
+    (found,) = told(runs, "runs")
+    assert (found["name"], found["step"]) == ("x", 3)
+    status = told(runs, "status", "x")
+    assert status["step"] == 3
+    assert status["problems"] == 12 == sum(status["states"].values())
+    assert set(status["evaluations"]) == {"add1", "mul1"}
+    assert "frontier" in inspect(runs, "status", "x").stdout
+
+
+def test_problems_are_filtered_and_sorted(runs: Path) -> None:
+    everything = told(runs, "problems", "x")
+    assert [row["pass_rate"] for row in everything] == sorted(row["pass_rate"] for row in everything)
+    sums = told(runs, "problems", "x", "--family", "d+d", "--limit", "2")
+    assert len(sums) == 2
+    assert {row["family"] for row in sums} == {"d+d"}
+    assert inspect(runs, "problems", "x", "--sort", "beauty").returncode == 2
+
+
+def test_show_tells_every_attempt_of_a_problem(runs: Path) -> None:
+    tried = next(row for row in told(runs, "problems", "x", "--sort", "attempts") if row["attempts"])
+    found = told(runs, "show", "x", tried["problem_id"][:6])
+    assert len(found["attempts"]) == tried["attempts"]
+    assert all(len(attempt["turns"]) == 2 for attempt in found["attempts"])
+    assert inspect(runs, "show", "x", tried["problem_id"]).returncode == 0
+
+
+def test_a_models_bytes_never_reach_the_terminal(runs: Path) -> None:
+    shown = inspect(runs, "proposals", "x").stdout
+    assert shown
+    assert all(c.isprintable() or c == "\n" for c in shown), "the tiny model says random bytes"
+
+
+def test_proposals_are_counted_by_fate(runs: Path) -> None:
+    found = told(runs, "proposals", "x", "--step", "2", "--limit", "3")
+    assert sum(found["fates"].values()) == 8
+    assert {row["step"] for row in found["proposals"]} == {2}
+    assert inspect(runs, "proposals", "x", "--fate", "LUCKY").returncode == 2
+
+
+def test_steps_and_digests(runs: Path) -> None:
+    assert [row["step"] for row in told(runs, "steps", "x")] == [1, 2, 3]
+    found = told(runs, "digest", "x", "--tables")
+    assert len(set(found["weights"].values())) == 4
+    assert len(found["checkpoint"]["sha256"]) == len(found["tables"]) == 64
+
+
+def test_plot_writes_a_picture(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "plot.png"
+    assert inspect(runs, "plot", "x", "-o", str(path)).returncode == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 20_000
+
+
+def test_an_unknown_run_is_one_clear_line(runs: Path) -> None:
+    done = inspect(runs, "status", "nothing")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no run nothing")
+    assert done.stderr.count("\n") == 1
+
+
+def test_validate_domain_names_what_fails() -> None:
+    command = [sys.executable, "-m", "selfplay.inspect", "validate-domain", "few_problems:FewProblems", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(check["passed"] for check in json.loads(done.stdout))
