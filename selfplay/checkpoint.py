@@ -5,11 +5,13 @@ model folder, and a manifest with every file's size and sha256. A folder without
 a row whose folder does not verify is passed over for an older one.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from torch import Tensor
 from selfplay.models import quiet
 from selfplay.policy import Policy
 from selfplay.train.trainer import Trainer, tensor_bytes
-from store.errors import DiskFull
+from store.errors import DiskFull, disk_full
 from store.faults import reach
 from store.records import CheckpointRow, StepRow
 from store.store import Store
@@ -47,19 +49,21 @@ class Checkpoints:
         name = f"step_{head.step:06d}"
         temporary = self._folder / f".tmp-{name}-{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for part, tensors in _parts(state).items():
-            save_file(tensors, temporary / STATE_FILE.format(part))
-        _save_policy(policy, temporary / "policy")
-        reach("checkpoint.files")
-        digest = _write_manifest(temporary, head)
-        reach("checkpoint.manifest")
+        weights_digest = trainer.digest()  # not the head's: a run that came from another machine has bits of its own
+        with _whole_or_nothing(temporary):
+            temporary.mkdir(parents=True)
+            for part, tensors in _parts(state).items():
+                save_file(tensors, temporary / STATE_FILE.format(part))
+            _save_policy(policy, temporary / "policy")
+            reach("checkpoint.files")
+            digest = _write_manifest(temporary, head, weights_digest)
+            reach("checkpoint.manifest")
         final = self._folder / name
         shutil.rmtree(final, ignore_errors=True)  # an orphan of an earlier crash
         temporary.rename(final)
         _sync(self._folder)
         reach("checkpoint.renamed")
-        row = CheckpointRow(head.step_id, head.step, f"checkpoints/{name}", digest, head.weights_digest)
+        row = CheckpointRow(head.step_id, head.step, f"checkpoints/{name}", digest, weights_digest)
         store.commit_checkpoint(row)
         self._drop_old(store)
         return row
@@ -146,7 +150,7 @@ def _save_policy(policy: Policy, folder: Path) -> None:
         policy.tokenizer.save_pretrained(folder)
 
 
-def _write_manifest(folder: Path, head: StepRow) -> str:
+def _write_manifest(folder: Path, head: StepRow, weights_digest: str) -> str:
     """Sync every file, then the manifest that lists them; returns the manifest's sha256."""
     files = {}
     for path in _files(folder):
@@ -155,7 +159,7 @@ def _write_manifest(folder: Path, head: StepRow) -> str:
     manifest = {
         "step": head.step,
         "policy_version": head.policy_version,
-        "weights_digest": head.weights_digest,
+        "weights_digest": weights_digest,
         "torch": torch.__version__,
         "files": files,
     }
@@ -165,6 +169,18 @@ def _write_manifest(folder: Path, head: StepRow) -> str:
     for directory in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
         _sync(directory)
     return hashlib.sha256(text).hexdigest()
+
+
+@contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[None]:
+    """A full disk in the block becomes DiskFull, and what was written is removed: half a checkpoint helps nobody."""
+    try:
+        yield
+    except Exception as error:  # safetensors has an error of its own for a full disk, without a number
+        shutil.rmtree(folder, ignore_errors=True)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            raise disk_full(folder, str(error)) from error
+        raise
 
 
 def _files(folder: Path) -> Sequence[Path]:

@@ -34,8 +34,8 @@ class ConfigError(ValueError):
 class RunConfig:
     name: str = ""  # the run's folder; empty: <config file>-seed<seed>
     dir: str = "runs"  # where run folders are
-    steps: int = 76  # optimizer steps in all; a finished run goes on with --resume and a larger number
-    checkpoint_every: int = 38  # steps between checkpoints; the last step always has one
+    steps: int = 72  # optimizer steps in all; a finished run goes on with --resume and a larger number
+    checkpoint_every: int = 36  # steps between checkpoints; the last step always has one
     keep_checkpoints: int = 2  # newest checkpoints kept; journals older than the oldest of them are pruned
     threads: int = 2  # torch threads; part of what makes a run repeatable bit for bit
     device: str = "auto"  # auto, cpu or cuda
@@ -103,15 +103,15 @@ class CurriculumConfig:
     min_new_share: float = 0.25  # at least this share of a step is new problems, if there are any
     max_new_share: float = 0.5  # and at most this
     min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
-    mastered_share: float = 0.1  # usual share of a step for families once mastered, moved by their risk
+    mastered_share: float = 0.15  # usual share of a step for families once mastered, moved by their risk
     staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
 
 
 @dataclass
 class WeightsConfig:
-    challenger: float = 0.5  # weight of the challenger's part of the loss
+    challenger: float = 1.0  # weight of the challenger's part of the loss
     solver_first: float = 1.0  # ... of the solver's first turn
-    solver_second: float = 0.5  # ... of its later turns
+    solver_second: float = 1.0  # ... of its later turns
 
 
 @dataclass
@@ -120,7 +120,7 @@ class TrainConfig:
     weight_decay: float = 0.0  # AdamW
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # AdamW
     warmup_steps: int = 0  # linear warm-up of the learning rate
-    decay_steps: int = 84  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
+    decay_steps: int = 80  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
     decay_floor: float = 0.1  # ... but not below this share of itself
     grad_clip: float = 1.0  # bound on the gradient's norm
     clip_low: float = 0.2  # ratio clip below 1

@@ -1,8 +1,10 @@
 """From hidden states to log-probabilities, in chunks and in fp32.
 
 A bf16 product would round a logit of 20 by 0.06. Where the machine can multiply bf16 numbers and add in fp32
-(AVX512-BF16, AMX, CUDA) the logits are made that way: bf16's speed, fp32's result, since bf16 inputs lose nothing.
-Backward recomputes each chunk's logits, so memory is one chunk of [chunk, vocabulary].
+(AVX512-BF16, AMX, CUDA) the logits are made that way, since bf16 inputs lose nothing.
+
+Of a chunk's [chunk, vocabulary] logits only their slopes are kept for the backward pass, in the served precision
+(which the backward products round them to anyway); where even these are too large, backward recomputes them.
 """
 
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 DEFAULT_CHUNK = 128
+KEPT_BYTES = 64 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
 
 
 class Head:
@@ -39,7 +42,8 @@ class Head:
         if hidden.device.type == "cuda" and hidden.dtype != torch.float32:
             product = torch.mm(hidden, self.weight.detach().T, out_dtype=torch.float32)
         else:
-            product = self.product(hidden.float(), self.wide().T)
+            with _mixed_products(hidden.dtype):
+                product = hidden.float() @ self._in_fp32().T
         return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
     def logprobs(self, hidden: Tensor, targets: Tensor, temperature: float, chunk: int) -> Tensor:
@@ -47,24 +51,9 @@ class Head:
 
         Differentiable with respect to hidden and, where it is trained, the output weight.
         """
-        return _ChunkedLogprobs.apply(hidden, self.weight, targets, self, temperature, chunk)
+        return _ChunkedLogprobs.apply(hidden, self.weight, targets, self, temperature, chunk, torch.is_grad_enabled())
 
-    def product(self, left: Tensor, right: Tensor) -> Tensor:
-        """left @ right of fp32 tensors whose values came from the served precision, at that precision's speed."""
-        if self.weight.dtype == torch.float32:
-            return left @ right
-        with _mixed_products():
-            return left @ right
-
-    def add_product(self, total: Tensor, left: Tensor, right: Tensor) -> None:
-        """total += left @ right, likewise, without a third matrix of the total's size."""
-        if self.weight.dtype == torch.float32:
-            total.addmm_(left, right)
-            return
-        with _mixed_products():
-            total.addmm_(left, right)
-
-    def wide(self) -> Tensor:
+    def _in_fp32(self) -> Tensor:
         """[V, d] the weight in fp32, kept until `refresh`."""
         weight = self.weight.detach()
         if weight.dtype == torch.float32:
@@ -77,57 +66,66 @@ class Head:
 class _ChunkedLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, temperature: float, chunk: int
-    ) -> Tensor:
-        logprobs, normalisers = [], []
-        for rows, target in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-            logits = head.logits(rows)
-            if temperature != 1.0:
-                logits /= temperature
-            chosen = logits.gather(1, target[:, None])[:, 0]
-            logprob = logits.log_softmax(-1).gather(1, target[:, None])[:, 0]
-            logprobs.append(logprob)
-            normalisers.append(chosen - logprob)
-        ctx.save_for_backward(hidden, weight, targets, torch.cat(normalisers))
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, temperature: float, chunk: int,
+        has_backward: bool,
+    ) -> Tensor:  # fmt: skip
+        keeps = has_backward and hidden.shape[0] * weight.nbytes // weight.shape[1] <= KEPT_BYTES
+        slopes = weight.new_empty(hidden.shape[0], weight.shape[0]) if keeps else None
+        logprobs = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
+        for start in range(0, hidden.shape[0], chunk):
+            part = slice(start, start + chunk)
+            logits = head.logits(hidden[part])
+            every = (logits if temperature == 1.0 else logits / temperature).log_softmax(-1)
+            logprobs[part] = every.gather(1, targets[part, None])[:, 0]
+            if slopes is not None:
+                slopes[part] = _slopes(logits, every, targets[part], head.softcap, temperature)
+        ctx.save_for_backward(hidden, weight, targets, slopes)
         ctx.head, ctx.temperature, ctx.chunk = head, temperature, chunk
-        return torch.cat(logprobs)
+        return logprobs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        hidden, weight, targets, normalisers = ctx.saved_tensors
-        head: Head = ctx.head
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        hidden, weight, targets, slopes = ctx.saved_tensors
+        grad = grad[:, None]
         grad_hidden = torch.empty_like(hidden)
-        for start in range(0, len(hidden), ctx.chunk):
+        if slopes is not None:
+            grad_weight = slopes.T @ (grad * hidden).to(weight.dtype) if ctx.needs_input_grad[1] else None
+            torch.mul(grad, slopes @ weight, out=grad_hidden)
+            return grad_hidden, grad_weight, *[None] * 5
+        summed = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        for start in range(0, hidden.shape[0], ctx.chunk):
             part = slice(start, start + ctx.chunk)
-            change = head.logits(hidden[part])
-            slope = None if head.softcap is None else _cap_slope(change, head.softcap)
-            if ctx.temperature != 1.0:
-                change /= ctx.temperature
-            # d logprob / d logits = onehot - softmax
-            change.sub_(normalisers[part, None]).exp_().mul_(-grad[part, None])
-            change.scatter_add_(1, targets[part, None], grad[part, None])
-            if ctx.temperature != 1.0:
-                change /= ctx.temperature
-            if slope is not None:
-                change *= slope
-            grad_hidden[part] = head.product(change, head.wide()).to(hidden.dtype)
-            if grad_weight is not None:
-                head.add_product(grad_weight, change.T, hidden[part].float())
-        return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), None, None, None, None
+            logits = ctx.head.logits(hidden[part])
+            every = (logits / ctx.temperature).log_softmax(-1)
+            change = _slopes(logits, every, targets[part], ctx.head.softcap, ctx.temperature).to(weight.dtype)
+            grad_hidden[part] = grad[part] * (change @ weight)
+            if summed is not None:
+                summed += change.T @ (grad[part] * hidden[part]).to(weight.dtype)
+        return grad_hidden, None if summed is None else summed.to(weight.dtype), *[None] * 5
 
 
-def _cap_slope(capped: Tensor, softcap: float) -> Tensor:
-    """d capped / d product = 1 - (capped / softcap)^2."""
-    return 1 - (capped / softcap).square()
+def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, softcap: float | None, temperature: float) -> Tensor:
+    """[m, V] d logprob of the target / d product, given capped `logits` and all `logprobs`; the latter are overwritten.
+
+    It is onehot - softmax, over the temperature, times the cap's slope 1 - (capped / softcap)^2. The target's own
+    entry 1 - p is made from its logarithm: rounded p near 1 would leave nothing of it.
+    """
+    own = -torch.expm1(logprobs.gather(1, targets[:, None]))
+    slopes = logprobs.exp_().neg_().scatter_(1, targets[:, None], own)
+    if softcap is not None:
+        slopes *= 1 - (logits / softcap).square()
+    if temperature != 1.0:
+        slopes /= temperature
+    return slopes
 
 
 @contextmanager
-def _mixed_products() -> Iterator[None]:
-    """fp32 products whose inputs are rounded to bf16 (they were bf16 to begin with) and whose sums are fp32."""
+def _mixed_products(served: torch.dtype) -> Iterator[None]:
+    """fp32 products of a bf16 model: inputs are rounded to bf16 (they were bf16 to begin with), sums are fp32."""
     products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set up at run time
     before = products.fp32_precision
-    products.fp32_precision = "bf16"
+    if served != torch.float32:
+        products.fp32_precision = "bf16"
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from curriculum.difficulty import Tracker
@@ -44,6 +45,8 @@ def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Ru
             metrics.rebuild(folder / "metrics.jsonl", store.steps(), store.evaluations())
             parts.engine.load(parts.policy.version)
             run = Run(parts, store, folder, checkpoints, progress)
+            if is_resume:
+                run.checkpoint()  # one that was due when the run was killed: no later step may come to make it
             with stopping_on_signals(run), progress.running(run):
                 yield run
 
@@ -97,13 +100,15 @@ def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoin
     config = parts.config
     now = fingerprint(config)
     past = store.incarnations()
-    is_same = bool(past) and past[-1].fingerprint == now
-    if not is_same:
+    if not past or past[-1].fingerprint != now:
         say(f"the environment has changed since this run last worked: now {now}")
-    recover(store, folder, parts.trainer, checkpoints, config.resume.mode, is_same, say)
+    recover(store, folder, parts.trainer, checkpoints, config.resume.mode, now, say)
     store.add_incarnation(now, f"resumed ({config.resume.mode})")
-    if configuration.digest(config) != store.run().config_digest:
-        store.update_config(configuration.to_yaml(config), configuration.digest(config))
+    stored = store.run()
+    # the mode is for this once: a rewind asked for today must not undo steps after the next crash
+    kept = replace(config, resume=configuration.resumed(stored.config_yaml, ()).resume)
+    if configuration.digest(kept) != stored.config_digest:
+        store.update_config(configuration.to_yaml(kept), configuration.digest(kept))
     say(f"resumed after step {store.head().step}")
 
 

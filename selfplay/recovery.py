@@ -3,11 +3,15 @@
 Recovery sweeps up unfinished files, loads the newest checkpoint that verifies, and replays the updates after it from
 the journal, comparing the weights' digest after each step with the one the store recorded. `rewind` instead moves
 the run's head back to the checkpoint and lets later steps be done anew; they stay in the store, abandoned.
+
+Other bits than recorded mean damage, unless the step was made in another environment (as its incarnation noted), or
+an earlier one was: from there on the weights are legitimately others, and a note is all there is to say.
 """
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +20,7 @@ from selfplay.exits import BUSY, DATA, Refused
 from selfplay.train.batch import TrainBatch
 from selfplay.train.trainer import Trainer
 from store.journal import read_journal
-from store.records import StepRow
+from store.records import Incarnation, StepRow
 from store.store import Store
 
 JOURNAL_FOLDER = "journal"
@@ -46,14 +50,19 @@ def recover(
     trainer: Trainer,
     checkpoints: Checkpoints,
     mode: str,
-    is_same_environment: bool,
+    fingerprint: str,
     say: Callable[[str], None],
 ) -> None:
-    """Bring the trainer's weights to the store's head. Raises Refused (exit code 65) when that cannot be done."""
+    """Bring the trainer's weights to the store's head. Raises Refused (exit code 65) when that cannot be done.
+
+    `fingerprint` is this environment's; the store's incarnations tell in which one each step was made.
+    """
     checkpoints.sweep(store)
+    _sweep_journals(store, folder)
+    comparison = _Comparison(store.incarnations(), fingerprint, say)
     base = store.step(0)
     if trainer.digest() != base.weights_digest:
-        _disagree("the start model is not the one this run began with", is_same_environment, say)
+        comparison.disagrees(0, "the start model is not the one this run began with")
     start = _load_newest(store, trainer, checkpoints, say)
     if mode == "rewind" and start.step < store.head().step:
         abandoned = store.head().step
@@ -64,7 +73,15 @@ def recover(
     if steps:
         say(f"replaying steps {steps[0].step} to {steps[-1].step} from the journal ...")
     for row in steps:
-        _replay(folder, row, trainer, is_same_environment, say)
+        _replay(folder, row, trainer, comparison)
+
+
+def _sweep_journals(store: Store, folder: Path) -> None:
+    """Remove journals that no step names: a kill cut their pruning, or the commit that would have named them."""
+    named = {row.journal_file for row in store.steps(include_abandoned=True)}
+    for path in (folder / JOURNAL_FOLDER).iterdir():
+        if path.name not in named:
+            path.unlink()
 
 
 def _load_newest(store: Store, trainer: Trainer, checkpoints: Checkpoints, say: Callable[[str], None]) -> StepRow:
@@ -86,19 +103,34 @@ def _load_newest(store: Store, trainer: Trainer, checkpoints: Checkpoints, say: 
     return step
 
 
-def _replay(
-    folder: Path, row: StepRow, trainer: Trainer, is_same_environment: bool, say: Callable[[str], None]
-) -> None:
+def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparison") -> None:
     if row.journal_file is None or row.journal_sha256 is None:
         raise Refused(f"step {row.step} has no journal to replay; try resume.mode=rewind", DATA)
     journal = read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256)
     trainer.step(TrainBatch.from_arrays(journal.arrays))
     if trainer.digest() != row.weights_digest:
-        _disagree(f"replaying step {row.step} gave other weights than it did first", is_same_environment, say)
+        comparison.disagrees(row.step, f"replaying step {row.step} gave other weights than it did first")
 
 
-def _disagree(what: str, is_same_environment: bool, say: Callable[[str], None]) -> None:
-    """Other bits on another machine are expected and said; on the same machine something is damaged."""
-    if is_same_environment:
-        raise Refused(f"{what}, in the same environment: the run's files are damaged, or the code has changed", DATA)
-    say(f"note: {what}; the environment has changed, so the run goes on as a new incarnation")
+@dataclass(slots=True)
+class _Comparison:
+    """Judges digests that differ: other bits on another machine are expected, on the same one they mean damage."""
+
+    incarnations: Sequence[Incarnation]
+    fingerprint: str
+    say: Callable[[str], None]
+    have_parted: bool = False  # the weights are legitimately not those of the store
+
+    def disagrees(self, step: int, what: str) -> None:
+        """Raises Refused, or says it, if `step` was made in another environment or follows one that was."""
+        if self._was_made_here(step) and not self.have_parted:
+            raise Refused(
+                f"{what}, in the same environment: the run's files are damaged, or the code has changed", DATA
+            )
+        self.have_parted = True
+        self.say(f"note: {what}; the environment has changed, so the run goes on as a new incarnation")
+
+    def _was_made_here(self, step: int) -> bool:
+        """A live step is the work of the last incarnation that began before it; step 0 of the first."""
+        makers = [i for i in self.incarnations if i.head_step < step] or self.incarnations[:1]
+        return bool(makers) and makers[-1].fingerprint == self.fingerprint

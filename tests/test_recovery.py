@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from random_trees import WEIGHTS, random_step
+from safetensors import SafetensorError
 from store_samples import create, step_commit
 
+from selfplay import checkpoint
 from selfplay.checkpoint import Checkpoints
 from selfplay.exits import DATA, Refused
 from selfplay.models import load_model
@@ -16,11 +18,12 @@ from selfplay.policy import Policy
 from selfplay.recovery import JOURNAL_FOLDER, recover
 from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.trainer import Trainer, TrainerSettings, Update
-from store.errors import JournalError
+from store.errors import DiskFull, JournalError
 from store.journal import StepJournal, write_journal
 from store.store import Store
 
 STEPS = 4
+HERE, ELSEWHERE = "this machine", "another machine"
 
 
 def fresh() -> tuple[Policy, Trainer]:
@@ -38,10 +41,10 @@ class Killed:
     checkpoints: Checkpoints
     digests: list[str]
 
-    def resume(self, mode: str = "replay", is_same_environment: bool = True) -> tuple[Policy, Trainer, list[str]]:
+    def resume(self, mode: str = "replay", fingerprint: str = HERE) -> tuple[Policy, Trainer, list[str]]:
         policy, trainer = fresh()
         said: list[str] = []
-        recover(self.store, self.folder, trainer, self.checkpoints, mode, is_same_environment, said.append)
+        recover(self.store, self.folder, trainer, self.checkpoints, mode, fingerprint, said.append)
         return policy, trainer, said
 
 
@@ -53,6 +56,7 @@ def killed(tmp_path: Path) -> Iterator[Killed]:
     (tmp_path / JOURNAL_FOLDER).mkdir()
     digests = [trainer.digest()]
     with create(tmp_path / "selfplay.db", weights_digest=digests[0]) as store:
+        store.add_incarnation(HERE)
         for step in range(1, STEPS + 1):
             tree, samples = random_step(step, vocabulary=200)
             batch = build_batch(tree, samples, WEIGHTS)
@@ -112,7 +116,7 @@ def test_other_bits_in_the_same_environment_are_an_error(forked: Killed) -> None
 
 
 def test_other_bits_in_another_environment_are_said_and_the_run_goes_on(forked: Killed) -> None:
-    policy, trainer, said = forked.resume(is_same_environment=False)
+    policy, trainer, said = forked.resume(fingerprint=ELSEWHERE)
     assert policy.version == STEPS
     assert trainer.digest() != forked.digests[STEPS]
     assert sum("goes on as a new incarnation" in line for line in said) == 2
@@ -131,11 +135,81 @@ def test_another_start_model_is_noticed(killed: Killed) -> None:
     _, trainer = fresh()
     next(iter(trainer.masters.values())).view(-1)[0] += 1
     with pytest.raises(Refused, match="not the one this run began with"):
-        recover(killed.store, killed.folder, trainer, killed.checkpoints, "replay", True, lambda line: None)
+        recover(killed.store, killed.folder, trainer, killed.checkpoints, "replay", HERE, lambda line: None)
 
 
 def test_what_a_crash_left_behind_is_swept_up(killed: Killed) -> None:
     for name in (".tmp-step_000004-77", "step_000004"):
         (killed.folder / "checkpoints" / name).mkdir()
     killed.resume()
+    assert [f.name for f in (killed.folder / "checkpoints").iterdir()] == ["step_000002"]
+
+
+def test_a_journal_that_no_step_names_is_swept_up(killed: Killed) -> None:
+    for name in (".step_000005.safetensors.tmp", "step_000005.safetensors"):
+        (killed.folder / JOURNAL_FOLDER / name).write_bytes(b"cut off")
+    killed.resume()
+    assert {f.name for f in (killed.folder / JOURNAL_FOLDER).iterdir()} == {
+        row.journal_file for row in killed.store.steps() if row.step > 0
+    }
+
+
+def _moved(killed: Killed) -> tuple[Policy, Trainer]:
+    """The run goes on elsewhere, where updates come out otherwise, and commits a step there."""
+    policy, trainer, _ = killed.resume(fingerprint=ELSEWHERE)
+    killed.store.add_incarnation(ELSEWHERE)
+    _commit(killed, trainer, STEPS + 1)
+    return policy, trainer
+
+
+def _commit(killed: Killed, trainer: Trainer, step: int) -> None:
+    tree, samples = random_step(step, vocabulary=200)
+    batch = build_batch(tree, samples, WEIGHTS)
+    file, sha256 = write_journal(killed.folder / JOURNAL_FOLDER, StepJournal(step, batch.arrays()))
+    trainer.step(batch)
+    killed.store.commit_step(
+        step_commit(step, weights_digest=trainer.digest(), journal_file=file, journal_sha256=sha256)
+    )
+
+
+def test_a_run_that_moved_is_resumed_where_it_moved_to(forked: Killed) -> None:
+    _, trainer = _moved(forked)
+    policy, again, said = forked.resume(fingerprint=ELSEWHERE)
+    assert (again.digest(), policy.version) == (trainer.digest(), STEPS + 1)
+    assert sum("gave other weights" in line for line in said) == 2, "the two steps of the first machine"
+
+
+def test_a_run_that_moved_and_came_back_goes_on(forked: Killed, monkeypatch: pytest.MonkeyPatch) -> None:
+    _moved(forked)
+    monkeypatch.undo()
+    policy, trainer, said = forked.resume(fingerprint=HERE)
+    assert [line for line in said if "other weights" in line] == [
+        f"note: replaying step {STEPS + 1} gave other weights than it did first; the environment has changed, so the "
+        "run goes on as a new incarnation"
+    ]
+    forked.store.add_incarnation(HERE)
+    _commit(forked, trainer, STEPS + 2)
+    _, again, _ = forked.resume(fingerprint=HERE)
+    assert again.digest() == trainer.digest()
+
+
+def test_a_checkpoint_of_a_run_that_moved_holds_the_weights_it_says(forked: Killed) -> None:
+    policy, trainer, _ = forked.resume(fingerprint=ELSEWHERE)
+    forked.checkpoints.save(forked.store, forked.store.head(), trainer, policy)
+    _, again, said = forked.resume(fingerprint=ELSEWHERE)
+    assert again.digest() == trainer.digest()
+    assert said == []
+
+
+def test_a_disk_that_fills_up_in_a_checkpoint_leaves_nothing_of_it(
+    killed: Killed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, trainer, _ = killed.resume()
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "_save_policy", full)
+    with pytest.raises(DiskFull):
+        killed.checkpoints.save(killed.store, killed.store.head(), trainer, policy)
     assert [f.name for f in (killed.folder / "checkpoints").iterdir()] == ["step_000002"]

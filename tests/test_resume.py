@@ -163,7 +163,8 @@ def test_killed_at_random_times(server: Server, uninterrupted: Result, tmp_path:
 def test_without_replay_the_comparison_fails(server: Server, uninterrupted: Result, tmp_path: Path) -> None:
     """The negative control: if this passed, the tests above would prove nothing."""
     start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:3"})
-    resume(server, tmp_path, fault="no replay")
+    ended = resume(server, tmp_path, fault="no replay")
+    assert ended.code == 0, ended.output
     assert result(tmp_path).weights != uninterrupted.weights
 
 
