@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from selfplay.paths import PathPlan
+from selfplay.paths import Bucket, PathPlan
 
 NAME = "selfplay_paths"
 
@@ -95,40 +95,43 @@ def path_attention(
 ) -> tuple[Tensor, None]:
     """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it."""
     current = _current.get()
-    num_heads, head_dim, num_kv_heads = query.shape[1], query.shape[3], key.shape[1]
+    num_heads, head_dim = query.shape[1], query.shape[3]
+    num_kv_heads = key.shape[1]
     queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
     if current.memory is not None:
         assert current.nodes is not None and isinstance(module.layer_idx, int)
         keys, values = current.memory.write(module.layer_idx, current.nodes, keys, values)
-    queries, keys, values = (x.reshape(-1, head_dim) for x in (queries, keys, values))  # a row for each head
     scale = head_dim**-0.5 if scaling is None else scaling
     outputs = []
-    for i in range(len(current.plan.buckets)):
-        query_rows, key_rows = current.plan.rows(i, num_heads, num_kv_heads)
+    for i, bucket in enumerate(current.plan.buckets):
         mask = current.plan.mask(i, sliding_window, torch.float32)
-        outputs.append(_attend(queries, keys, values, query_rows, key_rows, mask, scale, softcap))
+        grid = _attend(bucket, queries, keys, values, mask, num_kv_heads, head_dim, scale, softcap)
+        outputs.append(grid.reshape(-1, num_heads * head_dim))
     rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    return _GatherRows.apply(rows, current.plan.output_rows(num_heads))[None], None
+    return _GatherRows.apply(rows, current.plan.output_index).view(1, -1, num_heads, head_dim), None
 
 
 def _attend(
-    queries: Tensor, keys: Tensor, values: Tensor, query_rows: Tensor, key_rows: Tensor, mask: Tensor,
-    scale: float, softcap: float | None,
+    bucket: Bucket, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
+    num_kv_heads: int, head_dim: int, scale: float, softcap: float | None,
 ) -> Tensor:  # fmt: skip
-    """[R * H * Q, D] outputs of one bucket. Queries of one key head are stacked, so keys are never repeated.
-
-    Rows are gathered in the order that the products want, so that nothing is copied once more in between.
-    """
-    num_rows, num_kv_heads, num_keys = key_rows.shape
-    q = _GatherRows.apply(queries, query_rows)  # [R, Hkv, g * Q, D]
-    k = _GatherRows.apply(keys, key_rows)  # [R, Hkv, L, D]
-    v = _GatherRows.apply(values, key_rows)
-    scores = (q @ k.transpose(2, 3)).float()
+    """[R, Q, H * D] outputs of one bucket; queries of one key head are stacked, so keys are never repeated."""
+    q = _GatherRows.apply(queries, bucket.query_index)
+    k = _GatherRows.apply(keys, bucket.key_index)
+    v = _GatherRows.apply(values, bucket.key_index)
+    num_rows, num_queries, width = q.shape
+    groups = width // (num_kv_heads * head_dim)
+    q = q.view(num_rows, num_queries, num_kv_heads, groups, head_dim).permute(0, 2, 3, 1, 4)  # [R, Hkv, g, Q, D]
+    q = q.reshape(num_rows, num_kv_heads, groups * num_queries, head_dim)
+    k = k.view(num_rows, -1, num_kv_heads, head_dim).transpose(1, 2)  # [R, Hkv, L, D]
+    v = v.view(num_rows, -1, num_kv_heads, head_dim).transpose(1, 2)
+    scores = (q @ k.transpose(2, 3)).float() * scale
     if softcap is not None:
-        scores, scale = softcap * torch.tanh(scores * (scale / softcap)), 1.0
-    scores = torch.add(mask, scores.view(num_rows, num_kv_heads, -1, mask.shape[3], num_keys), alpha=scale)
-    weights = scores.softmax(-1).to(v.dtype).view(num_rows, num_kv_heads, -1, num_keys)
-    return (weights @ v).flatten(0, 2)
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.view(num_rows, num_kv_heads, groups, num_queries, -1) + mask
+    weights = scores.softmax(-1).to(v.dtype).view(num_rows, num_kv_heads, groups * num_queries, -1)
+    out = (weights @ v).view(num_rows, num_kv_heads, groups, num_queries, head_dim)
+    return out.permute(0, 3, 1, 2, 4).reshape(num_rows, num_queries, width)
 
 
 AttentionInterface.register(NAME, path_attention)

@@ -39,49 +39,15 @@ class Bucket:
         seen = keys <= own
         return seen if window is None else seen & (keys > own - window)
 
-    def query_rows(self, num_heads: int, num_kv_heads: int) -> Tensor:
-        """[R, Hkv, H / Hkv * Q] rows of a [N * H, D] matrix: queries that share a key head stand together."""
-        heads = torch.arange(num_heads, device=self.query_index.device).view(num_kv_heads, -1, 1)
-        return (self.query_index[:, None, None] * num_heads + heads).flatten(2)
-
-    def key_rows(self, num_kv_heads: int) -> Tensor:
-        """[R, Hkv, L] rows of a [K * Hkv, D] matrix."""
-        heads = torch.arange(num_kv_heads, device=self.key_index.device)
-        return self.key_index[:, None] * num_kv_heads + heads[:, None]
-
 
 @dataclass(slots=True)
 class PathPlan:
-    """All buckets of one forward pass over N tokens, and where each token's output stands among theirs.
-
-    A bucket's output is laid out [R, H, Q] (rows of D), bucket after bucket. Token n's row for head h is
-    `output_start[n] * H + h * output_stride[n] + output_column[n]`.
-    """
+    """All buckets of one forward pass over N tokens, and where each token's output row stands among theirs."""
 
     buckets: list[Bucket]
-    output_start: Tensor  # [N] int64: queries, padded ones too, in the buckets and rows before the token's
-    output_stride: Tensor  # [N] int64: Q of the token's bucket
-    output_column: Tensor  # [N] int64: the token's place in its row
+    output_index: Tensor  # [N] int64: token n's row in the buckets' outputs laid end to end
     num_pairs: int  # padded query-key pairs: what attention costs
     _masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
-    _rows: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
-    _outputs: dict[int, Tensor] = field(default_factory=dict, repr=False)
-
-    def rows(self, bucket: int, num_heads: int, num_kv_heads: int) -> tuple[Tensor, Tensor]:
-        """The bucket's query rows and key rows, made once per forward pass."""
-        key = (bucket, num_heads, num_kv_heads)
-        if key not in self._rows:
-            one = self.buckets[bucket]
-            self._rows[key] = (one.query_rows(num_heads, num_kv_heads), one.key_rows(num_kv_heads))
-        return self._rows[key]
-
-    def output_rows(self, num_heads: int) -> Tensor:
-        """[N, H] rows of the buckets' outputs, made once per forward pass."""
-        if num_heads not in self._outputs:
-            heads = torch.arange(num_heads, device=self.output_start.device)
-            first = self.output_start * num_heads + self.output_column
-            self._outputs[num_heads] = first[:, None] + heads * self.output_stride[:, None]
-        return self._outputs[num_heads]
 
     def mask(self, bucket: int, window: int | None, dtype: torch.dtype) -> Tensor:
         """[R, 1, 1, Q, L] additive mask, 0 or -inf, made once per forward pass."""
@@ -114,22 +80,20 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
     starts = np.flatnonzero(np.append(True, parents[queries[1:]] != queries[:-1]))
     widths = np.diff(np.append(starts, len(queries)))
     lengths = depths[queries[starts + widths - 1]] + 1
-    buckets, outputs, num_pairs, offset = [], np.empty((3, len(queries)), dtype=np.int64), 0, 0
+    buckets, output_index, num_pairs, offset = [], np.empty(len(queries), dtype=np.int64), 0, 0
     for rows in _group_rows(widths, lengths):
         bucket_widths, bucket_starts = widths[rows], starts[rows]
         num_queries = int(bucket_widths.max())
         steps = np.arange(num_queries)
         inside = steps < bucket_widths[:, None]  # [R, Q]
         query_index = np.where(inside, bucket_starts[:, None] + steps, bucket_starts[:, None])
-        row_starts = np.broadcast_to(offset + num_queries * np.arange(len(rows))[:, None], inside.shape)
-        columns = np.broadcast_to(steps, inside.shape)
-        outputs[:, query_index[inside]] = row_starts[inside], np.full(inside.sum(), num_queries), columns[inside]
+        output_index[query_index[inside]] = (offset + np.arange(inside.size).reshape(inside.shape))[inside]
         offset += inside.size
         key_index = path_matrix(parents, depths, queries[bucket_starts + bucket_widths - 1])
         num_pairs += inside.size * key_index.shape[1]
         arrays = (query_index, key_index, lengths[rows], bucket_widths)
         buckets.append(Bucket(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)))
-    return PathPlan(buckets, *torch.from_numpy(outputs).to(device), num_pairs)
+    return PathPlan(buckets, torch.from_numpy(output_index).to(device), num_pairs)
 
 
 def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]:

@@ -182,7 +182,7 @@ def test_a_run_that_moved_is_resumed_where_it_moved_to(forked: Killed) -> None:
 def test_a_run_that_moved_and_came_back_goes_on(forked: Killed, monkeypatch: pytest.MonkeyPatch) -> None:
     _moved(forked)
     monkeypatch.undo()
-    policy, trainer, said = forked.resume(fingerprint=HERE)
+    _, trainer, said = forked.resume(fingerprint=HERE)
     assert [line for line in said if "other weights" in line] == [
         f"note: replaying step {STEPS + 1} gave other weights than it did first; the environment has changed, so the "
         "run goes on as a new incarnation"
