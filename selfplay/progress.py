@@ -18,7 +18,7 @@ from rich.table import Table
 
 from curriculum.difficulty import Tracker
 from selfplay.config import Config
-from selfplay.exits import INTERRUPTED, OK, TERMINATED
+from selfplay.exits import DISK, INTERRUPTED, OK, TERMINATED
 from store.records import Evaluation, StepRow
 
 if TYPE_CHECKING:
@@ -106,12 +106,16 @@ class Progress:
                       f"python -m selfplay.loop --resume {run.folder.name}{where}")  # fmt: skip
             return INTERRUPTED if run.signal_number == 2 else TERMINATED
         self._console.print(_table(summary))
-        checkpoints = run.store.checkpoints()
+        checkpoints, head = run.store.checkpoints(), run.store.head().step
         self.note(
             f"{summary['steps']} steps, {summary['seconds']:.0f} s, {summary['peak_memory_bytes'] / 1e9:.1f} GB; "
             f"tokens through the model {summary['tokens']['computed']:,}, a flat batch's {summary['tokens']['flat']:,}"
         )
         self.note(f"summary  {path}")
+        if head > 0 and not any(row.step == head for row in checkpoints):
+            self.note(f"the weights of step {head} are not saved: free some space, then: "
+                      f"python -m selfplay.loop --resume {run.folder.name}{where}")  # fmt: skip
+            return DISK
         if checkpoints:
             self.note(f"weights  {run.folder / checkpoints[0].path / 'policy'}")
         self.note(f"look     python -m selfplay.inspect status {run.folder}")

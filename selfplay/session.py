@@ -186,7 +186,7 @@ class Run:
     def checkpoint(self) -> None:
         """When one is due. A full disk costs the checkpoint, not the run: the journal still has everything."""
         head, config = self.store.head(), self.parts.config.run
-        is_due = head.step % config.checkpoint_every == 0 or head.step == config.steps
+        is_due = head.step % config.checkpoint_every == 0 or head.step >= config.steps
         if head.step == 0 or not is_due or any(row.step == head.step for row in self.store.checkpoints()):
             return
         try:

@@ -6,11 +6,12 @@ one request a line, forks, and lets the child be a run. Use it through `Server`.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -128,7 +129,30 @@ def _another_machine() -> None:
     opening.fingerprint = lambda config: "another machine"  # type: ignore[assignment]
 
 
-FAULTS = {"no replay": _no_replay, "another machine": _another_machine}
+def _interrupted_in_step_3(number: int) -> Callable[[], None]:
+    """A signal arrives while step 3 is being committed: not at a time that a busy machine would move."""
+
+    def plant() -> None:
+        from store.store import Store
+
+        honest = Store.commit_step
+
+        def commit_step(self: Any, commit: Any) -> Any:
+            if commit.step == 3:
+                signal.raise_signal(number)
+            return honest(self, commit)
+
+        Store.commit_step = commit_step  # type: ignore[method-assign]
+
+    return plant
+
+
+FAULTS = {
+    "no replay": _no_replay,
+    "another machine": _another_machine,
+    "Ctrl-C in step 3": _interrupted_in_step_3(signal.SIGINT),
+    "SIGTERM in step 3": _interrupted_in_step_3(signal.SIGTERM),
+}
 
 if __name__ == "__main__":
     serve()

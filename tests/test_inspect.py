@@ -42,25 +42,25 @@ def told(runs: Path, *arguments: str) -> Any:
 
 def test_runs_and_status_say_where_it_stands(runs: Path) -> None:
     (found,) = told(runs, "runs")
-    assert (found["name"], found["step"]) == ("x", 3)
+    assert (found["name"], found["head_step"]) == ("x", 3)
     status = told(runs, "status", "x")
-    assert status["step"] == 3
+    assert status["head_step"] == 3
     assert status["problems"] == 12 == sum(status["states"].values())
-    assert set(status["evaluations"]) == {"add1", "mul1"}
+    assert {row["set"] for row in status["evaluations"]} == {"add1", "mul1"}
     assert "frontier" in inspect(runs, "status", "x").stdout
 
 
 def test_problems_are_filtered_and_sorted(runs: Path) -> None:
-    everything = told(runs, "problems", "x")
+    everything = told(runs, "problems", "x")["problems"]
     assert [row["pass_rate"] for row in everything] == sorted(row["pass_rate"] for row in everything)
-    sums = told(runs, "problems", "x", "--family", "d+d", "--limit", "2")
+    sums = told(runs, "problems", "x", "--family", "d+d", "--limit", "2")["problems"]
     assert len(sums) == 2
     assert {row["family"] for row in sums} == {"d+d"}
     assert inspect(runs, "problems", "x", "--sort", "beauty").returncode == 2
 
 
 def test_show_tells_every_attempt_of_a_problem(runs: Path) -> None:
-    tried = next(row for row in told(runs, "problems", "x", "--sort", "attempts") if row["attempts"])
+    tried = next(row for row in told(runs, "problems", "x", "--sort", "attempts")["problems"] if row["attempts"])
     found = told(runs, "show", "x", tried["problem_id"][:6])
     assert len(found["attempts"]) == tried["attempts"]
     assert all(len(attempt["turns"]) == 2 for attempt in found["attempts"])
@@ -83,7 +83,7 @@ def test_proposals_are_counted_by_fate(runs: Path) -> None:
 def test_steps_and_digests(runs: Path) -> None:
     assert [row["step"] for row in told(runs, "steps", "x")] == [1, 2, 3]
     found = told(runs, "digest", "x", "--tables")
-    assert len(set(found["weights"].values())) == 4
+    assert len({row["weights_digest"] for row in found["weights"]}) == 4
     assert len(found["checkpoint"]["sha256"]) == len(found["tables"]) == 64
 
 
@@ -97,7 +97,7 @@ def test_plot_writes_a_picture(runs: Path, tmp_path: Path) -> None:
 def test_an_unknown_run_is_one_clear_line(runs: Path) -> None:
     done = inspect(runs, "status", "nothing")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: there is no run nothing")
+    assert done.stderr.startswith("error: there is no run 'nothing'")
     assert done.stderr.count("\n") == 1
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from selfplay.attention import Pass
-from selfplay.paths import path_matrix, plan_paths
+from selfplay.paths import PathPlan, path_matrix, plan_paths
 from selfplay.policy import Policy
 from selfplay.train.batch import TrainBatch
 from selfplay.train.packing import Pack
@@ -68,12 +68,18 @@ def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[T
         hidden = policy.flat_hidden(ids, lengths)
         yield hidden[torch.from_numpy(plan.rows.row).to(device), torch.from_numpy(plan.rows.column).to(device)]
         return
-    parents, depths = _local(batch, plan.pack)
-    current = Pass(plan_paths(parents, depths, np.arange(len(parents)), device))
+    current = Pass(tree_plan(batch, plan.pack, device))
+    depths = batch.depths[plan.pack.tokens]
     ids = torch.from_numpy(batch.ids[plan.pack.tokens]).to(device)
     with policy.on_paths(current):
         hidden = policy.tree_hidden(ids, torch.from_numpy(depths).to(device))
         yield hidden.index_select(0, torch.from_numpy(plan.pack.sources).to(device))
+
+
+def tree_plan(batch: TrainBatch, pack: Pack, device: torch.device) -> PathPlan:
+    """How the pack's tokens attend in the tree pass."""
+    parents, depths = _local(batch, pack)
+    return plan_paths(parents, depths, np.arange(len(parents)), device)
 
 
 def _local(batch: TrainBatch, pack: Pack) -> tuple[np.ndarray, np.ndarray]:
@@ -105,6 +111,5 @@ def _flat_cost(rows: Rows, width: int) -> float:
 
 
 def _tree_cost(batch: TrainBatch, pack: Pack, width: int) -> float:
-    parents, depths = _local(batch, pack)
-    pairs = plan_paths(parents, depths, np.arange(len(parents)), torch.device("cpu")).num_pairs
+    pairs = tree_plan(batch, pack, torch.device("cpu")).num_pairs
     return len(pack.tokens) + TREE_PAIR_COST * pairs / width
