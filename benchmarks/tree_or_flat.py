@@ -117,7 +117,7 @@ def measure(policy: Policy, batch: TrainBatch, shape: tuple[int, int, int], time
 
 
 def fit(timings: Sequence[Timing], width: int) -> dict[str, float]:
-    """Least squares of relative errors: seconds = a tokens + (tree or flat) b pairs + c buckets + d, nothing below 0."""
+    """Least squares of relative errors: seconds = a tokens + (tree or flat) b pairs + c buckets + d, none below 0."""
     columns = np.array([
         [t.tokens, t.pairs * (t.mode == "tree"), t.pairs * (t.mode == "flat"), t.buckets, 1.0] for t in timings
     ])  # fmt: skip

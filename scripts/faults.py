@@ -163,8 +163,8 @@ FAULTS = (
     Fault(
         "replay unchecked",
         "selfplay/recovery.py",
-        'if trainer.digest() != row.weights_digest:\n        _disagree(f"replaying',
-        'if False:\n        _disagree(f"replaying',
+        'if trainer.digest() != row.weights_digest:\n        comparison.disagrees(row.step, f"replaying',
+        'if False:\n        comparison.disagrees(row.step, f"replaying',
         "tests/test_recovery.py::test_other_bits_in_the_same_environment_are_an_error",
     ),
     Fault(
