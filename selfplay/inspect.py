@@ -1,6 +1,7 @@
 """Look at a run: where it stands, its problems, what was said. Only looks, also while the run is at work."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from selfplay import looking
-from selfplay.exits import DATA, Refused, clear_errors
+from selfplay.exits import DATA, DISK, Refused, clear_errors
 from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort
 from selfplay.terminal import say, say_json, say_table
 from store.records import Fate, Origin, ProblemState
@@ -24,11 +25,11 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in
 Directory = Annotated[Path, typer.Option("--dir", help="Where run folders are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
 RUNS = Path("runs")
+SHOWN_ID = 8  # of 16 digits; `show` takes the beginning of an id
 STEP_COLUMNS = {
-    "solver/pass_rate": "pass", "curriculum/signal_share": "signal", "curriculum/mixed_share": "mixed",
-    "solver/fixed_share": "fixed", "solver/broken_share": "broken", "curriculum/level_mean": "level",
-    "challenger/reward": "paid", "loss/policy": "loss", "grad_norm": "grad", "entropy": "entropy",
-    "tokens/computed": "tokens", "tokens/flat": "flat",
+    "solver/pass_rate": "pass", "curriculum/signal_share": "signal", "solver/fixed_share": "fixed",
+    "solver/broken_share": "broken", "curriculum/level_mean": "level", "challenger/reward": "paid",
+    "loss/policy": "loss", "grad_norm": "grad", "tokens/computed": "tokens", "tokens/flat": "flat",
 }  # fmt: skip
 
 
@@ -44,7 +45,12 @@ def runs(directory: Directory = RUNS, as_json: AsJson = False) -> None:
     for row in found:
         accuracy = {name: f"{a['first']:.2f} -> {a['newest']:.2f}" for name, a in row.get("evaluations", {}).items()}
         step = f"{row['head_step']}/{row['steps']}" if "head_step" in row else None
-        shown = {"name": row["name"], "step": step, "seconds": row.get("seconds"), "last wrote": row["last_activity"]}
+        shown = {
+            "name": row["name"],
+            "step": step,
+            "seconds": row.get("seconds"),
+            "last wrote": row["last_activity"][:16],
+        }
         rows.append(shown | accuracy | ({"error": row["error"]} if "error" in row else {}))
     return say_table(rows, f"{len(rows)} runs in {directory}/")
 
@@ -65,7 +71,12 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     say("signal share of the last steps: " + (" ".join("-" if s is None else f"{s:.2f}" for s in signal) or "none yet"))
     say("")
     say_table([_evaluation_row(row) for row in found["evaluations"]], "held out, newest evaluation [95%]")
-    say_table(found["families"], "families (rate: first tries; risk: of being forgotten)")
+    families = [
+        {"family": f["family"], "level": f["level"], "rate": f["rate"], "best": f["best_rate"], "tried": f["attempts"]}
+        | {"mastered": f["mastered"], "risk": f["risk"], "last step": f["last_step"], "problems": f["num_problems"]}
+        for f in found["families"]
+    ]
+    say_table(families, "families (rate: of first tries, tried: lately, risk: of being forgotten)")
     return say_table(found["incarnations"], "processes that worked on it")
 
 
@@ -74,9 +85,9 @@ def _evaluation_row(row: dict[str, Any]) -> dict[str, Any]:
         low, high = row[f"{name}_low"], row[f"{name}_high"]
         return None if row[name] is None else f"{row[name]:.2f} [{low:.2f}, {high:.2f}]"
 
-    shown = {"set": row["set"], "step": row["step"], "kind": row["kind"], "at first": row["first_acc_t1"]}
+    shown = {"set": row["set"], "step": row["step"], "at first": row["first_acc_t1"]}
     shown |= {"first try": interval("acc_t1"), "second look": interval("acc_t2")}
-    return shown | {"fixed": row["i2c"], "broken": row["c2i"], "parsed": row["parsed"], "pass@8": row["pass_at_8"]}
+    return shown | {"fixed": row["i2c"], "broken": row["c2i"], "pass@8": row["pass_at_8"]}
 
 
 @app.command()
@@ -97,7 +108,13 @@ def problems(
         found = looking.problems(store, ProblemFilter(state, family, origin, sort, limit))
     if as_json:
         return say_json(found)
-    return say_table(found["problems"], f"{len(found['problems'])} of {found['matching']} problems, by {sort}")
+    rows = [
+        {"id": row["problem_id"][:SHOWN_ID], "text": row["text"], "family": row["family"], "level": row["level"]}
+        | {"origin": row["origin"], "state": row["state"], "rate": row["pass_rate"]}
+        | {"right": f"{row['successes']}/{row['attempts']}", "from": row["admitted_step"], "last": row["last_step"]}
+        for row in found["problems"]
+    ]
+    return say_table(rows, f"{len(rows)} of {found['matching']} problems, by {sort}")
 
 
 @app.command()
@@ -120,13 +137,23 @@ def show(
     say("from:     " + (" <- ".join(each["text"] for each in found["ancestors"]) or "nobody, it is a root"))
     say("children: " + (", ".join(each["text"] for each in found["children"]) or "none"))
     say("")
-    rows = [
-        {"step": attempt["step"], "attempt": attempt["attempt"], "turn": turn, "said": said["text"].strip()}
-        | {"answer": said["answer"], "verdict": said["outcome"], "reward": said["reward"], "tokens": said["num_tokens"]}
-        for attempt in attempts
-        for turn, said in enumerate(attempt["turns"])
+    return say_table(_attempt_rows(attempts), f"{len(attempts)} attempts")
+
+
+def _attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each turn; attempts of a step that went alike in everything share theirs."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for attempt in attempts:
+        said = ((t["text"].strip(), t["answer"], t["outcome"], t["reward"], t["num_tokens"]) for t in attempt["turns"])
+        counts[(attempt["step"], *said)] += 1
+    names = ("said", "answer", "verdict", "reward", "tokens")
+    return [
+        ({"step": step, "times": times} if turn == 0 else {"step": None, "times": None})
+        | {"turn": turn}
+        | dict(zip(names, values, strict=True))
+        for (step, *turns), times in counts.items()
+        for turn, values in enumerate(turns)
     ]
-    return say_table(rows, f"{len(attempts)} attempts")
 
 
 @app.command()
@@ -164,7 +191,7 @@ def steps(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False
     for row in found:
         valid = f"{row.get('challenger/valid_new', 0):.0f}/{row.get('challenger/proposals', 0):.0f}"
         shown = {"step": row["step"], "s": row["seconds"]} | {v: row.get(k) for k, v in STEP_COLUMNS.items()}
-        rows.append(shown | {"valid+new": valid, "": "" if row["status"] == "LIVE" else row["status"].lower()})
+        rows.append(shown | {"valid": valid} | ({} if row["status"] == "LIVE" else {"": row["status"].lower()}))
     return say_table(rows, f"{len(found)} steps")
 
 
@@ -220,7 +247,10 @@ def plot(
     if not path.parent.is_dir():
         raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
     with Store.open_readonly(folder / DATABASE) as store:
-        draw(store, path)
+        try:
+            draw(store, path)
+        except OSError as error:
+            raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
     say(f"wrote {path}")
 
 

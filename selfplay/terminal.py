@@ -16,6 +16,8 @@ from rich.text import Text
 
 LONGEST_CELL = 300  # a completion may be huge: --json has it whole
 PIPE_WIDTH = 160  # a pipe has no width of its own
+WIDE = 100  # columns of a terminal with room for space between those of a table
+LONGEST_WORD = 24  # a column of words no longer than this is not folded
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
@@ -38,13 +40,23 @@ def say_json(value: Any) -> None:
 
 
 def say_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Columns are the keys of the rows in order of first appearance; columns of numbers are set flush right."""
-    table = Table(title=Text(plain(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    """Columns are the keys of the rows in order of first appearance.
+
+    Numbers are set flush right. Where room is short, sentences are folded; numbers and single words stay whole.
+    """
+    table = Table(
+        title=Text(plain(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+        padding=(0, 1, 0, 0) if console.width >= WIDE else 0,
+    )  # fmt: skip
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for column in columns:
         values = [row[column] for row in rows if row.get(column) is not None]
         is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        table.add_column(Text(plain(column)), overflow="fold", justify="right" if is_numeric and values else "left")
+        is_short = all(len(_cell(value)) <= LONGEST_WORD and " " not in _cell(value) for value in values)
+        table.add_column(
+            Text(plain(column)), overflow="ellipsis" if is_short else "fold", no_wrap=is_short,
+            justify="right" if is_numeric and values else "left",
+        )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(plain(_cell(row.get(column)))) for column in columns))
     console.print(table)
