@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from curriculum.difficulty import Tracker
 from curriculum.domains.protocol import Domain, Statement, problem_id_of
 from curriculum.holdout import HeldOut
+from curriculum.novelty import most_novel_first
 from curriculum.settings import CurriculumSettings
 from store.records import Fate, Finish, Problem
 
+_ARCHIVE = 256  # known problems of a family that a candidate is compared with
 _SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
 
 
@@ -77,14 +79,15 @@ def admit(
 ) -> Admission:
     """At most `num_wanted` candidates: some of hardly seen families, to learn about them, then the most learnable.
 
-    Learnability is the prediction for the family and level. Those predicted under `min_learnability` are taken by the
+    Learnability is the prediction for the family and level; where it is equal, what is least like the family's known
+    problems comes first. Those predicted under `min_learnability` are taken by the
     exploring part only: an empty place is better filled by a replay than by a group that is all right or all wrong.
     No family gets more than `max_family_share` of the places, unless places would stay empty.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
-    rng.shuffle(order)  # ties, and which member of a family is taken, are a matter of chance
+    rng.shuffle(order)  # ties are a matter of chance
     predicted = {id(each): _predicted_learnability(each, tracker) for each in order}
-    ranked = sorted(order, key=lambda candidate: -predicted[id(candidate)])
+    ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -predicted[id(candidate)])
     worth_it = [candidate for candidate in ranked if predicted[id(candidate)] >= settings.min_learnability]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
     num_exploring = min(num_wanted, math.ceil(num_wanted * settings.exploration_share))
@@ -114,6 +117,19 @@ def _take(accepted: list[Candidate], taken: Counter[str], ranked: Sequence[Candi
         if id(candidate) not in chosen and taken[candidate.problem.family] < cap:
             accepted.append(candidate)
             taken[candidate.problem.family] += 1
+
+
+def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: random.Random) -> list[Candidate]:
+    """Family by family, in the order of their first candidates."""
+    families: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        families.setdefault(candidate.problem.family, []).append(candidate)
+    ordered: list[Candidate] = []
+    for family, members in families.items():
+        known = tracker.family_members(family).sample(rng, _ARCHIVE)
+        archive = [tracker.problem(problem_id).text for problem_id in known]
+        ordered += [members[place] for place in most_novel_first([each.problem.text for each in members], archive)]
+    return ordered
 
 
 def _hardly_seen(ranked: Sequence[Candidate], tracker: Tracker) -> list[Candidate]:

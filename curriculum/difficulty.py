@@ -37,6 +37,7 @@ class _Memory:
     last_step: int | None = None
     banked_step: int | None = None
     retried: bool = False
+    escalations: int = 0  # proposals made from it
 
 
 class Tracker:
@@ -50,7 +51,7 @@ class Tracker:
         self._fast = settings.family_forgetting  # of what is known of families and of the run as a whole
         self._min_successes = settings.min_successes
         self._memories: dict[str, _Memory] = {}
-        self._families = Families(settings.family_forgetting)
+        self._families = Families(settings.family_forgetting, settings.forgetting)
         self._pools = {state: Pool() for state in ProblemState}
         self._seeds = Pool()
         self._banked = Pool()
@@ -71,7 +72,7 @@ class Tracker:
             if rate.attempts:
                 self._observe_rate(rate, history.step, rate.problem_id in new)
         for proposal in history.proposals:
-            self._observe_rejection(proposal, history.policy_version)
+            self._observe_proposal(proposal, history.policy_version)
         self.step, self.version = history.step, history.policy_version
 
     def rate(self, problem_id: str) -> float:
@@ -116,6 +117,10 @@ class Tracker:
         """(attempts, successes) of all first tries ever judged."""
         memory = self._memories[problem_id]
         return memory.attempts, memory.successes
+
+    def escalations(self, problem_id: str) -> int:
+        """How many proposals were made from it, whatever became of them."""
+        return self._memories[problem_id].escalations
 
     def admitted_step(self, problem_id: str) -> int:
         return self._memories[problem_id].admitted_step
@@ -223,10 +228,13 @@ class Tracker:
         self._bank(memory, rate, step)
         self._move(memory, rate)
 
-    def _observe_rejection(self, proposal: Proposal, version: int) -> None:
+    def _observe_proposal(self, proposal: Proposal, version: int) -> None:
         """A parent whose children are rejected is as little worth escalating as one whose children teach nothing."""
         parent = self._memories.get(proposal.parent_id)
-        if parent is not None and proposal.fate not in (Fate.ACCEPTED, Fate.SURPLUS):
+        if parent is None:
+            return
+        parent.escalations += 1
+        if proposal.fate not in (Fate.ACCEPTED, Fate.SURPLUS):
             self._families.observe_child(parent.problem.family, 0.0, version)
 
     def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:

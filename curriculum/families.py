@@ -76,8 +76,11 @@ class LevelMemory:
 class Families:
     """All families and levels, folded from observations in order."""
 
-    def __init__(self, forgetting: float) -> None:
+    def __init__(self, forgetting: float, child_forgetting: float) -> None:
+        """`forgetting` of how hard a family is, `child_forgetting` of what came of escalating it: slower, or families
+        that are exhausted would be asked again and again."""
         self._forgetting = forgetting
+        self._child_forgetting = child_forgetting
         self._families: dict[str, FamilyMemory] = {}
         self._levels: dict[int, LevelMemory] = {}
 
@@ -96,7 +99,7 @@ class Families:
 
     def observe_child(self, parent_family: str, value: float, version: int) -> None:
         """A child escalated from this family was measured; `value` is its learnability, in [0, 1]."""
-        self._families[parent_family].children.add(value, 1.0 - value, version, self._forgetting)
+        self._families[parent_family].children.add(value, 1.0 - value, version, self._child_forgetting)
 
     def rate(self, family: str, level: int, version: int) -> float:
         """Posterior mean of the family, its prior the rate of its level's neighbourhood; also for an unseen family."""
@@ -117,11 +120,13 @@ class Families:
 
     def child_value(self, family: str, version: int) -> tuple[float, float]:
         """(posterior mean learnability of the family's children, forgotten number of children measured)."""
-        hits, misses = self._families[family].children.at(version, self._forgetting)
+        hits, misses = self._families[family].children.at(version, self._child_forgetting)
         return beta_mean(hits, misses), hits + misses
 
     def members(self, family: str) -> Pool:
-        return self._families[family].members
+        """Empty for an unseen family."""
+        memory = self._families.get(family)
+        return memory.members if memory else Pool()
 
     def summary(self, family: str, step: int, version: int) -> FamilySummary:
         memory = self._families[family]

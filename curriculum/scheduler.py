@@ -106,14 +106,15 @@ class Scheduler:
         return random.Random(f"{self._seed}/scheduler/{step}/{purpose}")
 
     def _parents(self, rng: random.Random, family: str) -> list[str]:
-        """The family's possible parents, the first to take last: in proportion to the square of their pass rate."""
+        """The family's possible parents, the first to take last: in proportion to the square of their pass rate, and
+        the less often the more proposals they gave: a parent asked again says much the same again."""
         ids: list[str] = []
         weights: list[float] = []
         for problem_id in self._tracker.family_members(family).sample(rng, _FAMILY_MEMBERS):
             rate = self._tracker.rate(problem_id)
             if rate >= self._settings.parent_low and self._tracker.state(problem_id) is not ProblemState.TOO_HARD:
                 ids.append(problem_id)
-                weights.append(rate**2)
+                weights.append(rate**2 / (1 + self._tracker.escalations(problem_id)))
         return weighted_sample(rng, ids, weights, len(ids))[::-1]
 
     def _family_value(self, family: FamilySummary) -> float:

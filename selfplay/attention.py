@@ -20,6 +20,7 @@ from transformers import AttentionInterface
 from selfplay.paths import Bucket, PathPlan
 
 NAME = "selfplay_paths"
+ROOM = 16  # keys that a row can grow by before it is copied to a larger block
 
 
 @dataclass(slots=True)
@@ -44,12 +45,77 @@ class KeyValues:
 
 
 @dataclass(slots=True)
-class Pass:
-    """One forward pass: its plan and, for a sampler, the memory that it reads and extends."""
+class Rows:
+    """Keys and values of R paths that grow by a token at a time: what decoding reads.
 
-    plan: PathPlan
+    The same numbers as in `KeyValues`, laid out as the products want them. To gather every path anew for every token
+    costs more than the products themselves.
+    """
+
+    lengths: Tensor  # [R] int64, keys of each row
+    keys: dict[int, Tensor]  # layer -> [R, Hkv, capacity, D]
+    values: dict[int, Tensor]
+    longest: int  # of `lengths`
+
+    @classmethod
+    def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor, head_dim: int) -> "Rows":
+        """Of the nodes `paths` [R, L], left-aligned; entries from a row's length on are arbitrary."""
+
+        def gather(buffer: Tensor) -> Tensor:
+            rows = buffer.index_select(0, paths.reshape(-1)).view(*paths.shape, -1, head_dim)
+            return _with_room(rows.transpose(1, 2), paths.shape[1])
+
+        keys, values = ({i: gather(b) for i, b in kept.items()} for kept in (memory.keys, memory.values))
+        return cls(lengths, keys, values, paths.shape[1])
+
+    def selected(self, rows: Tensor) -> "Rows":
+        """The given rows, in that order; one may come several times."""
+
+        def select(kept: dict[int, Tensor]) -> dict[int, Tensor]:
+            return {i: _with_room(b[:, :, : self.longest].index_select(0, rows), self.longest) for i, b in kept.items()}
+
+        return Rows(self.lengths.index_select(0, rows), select(self.keys), select(self.values), self.longest)
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one token [R, Hkv, D] at each row's end; returns [R, Hkv, longest + 1, D]."""
+        if self.keys[layer].shape[2] == self.longest:
+            for kept in (self.keys, self.values):
+                kept[layer] = _with_room(kept[layer], self.longest)
+        every = torch.arange(len(self.lengths), device=self.lengths.device)
+        self.keys[layer][every, :, self.lengths] = key
+        self.values[layer][every, :, self.lengths] = value
+        return self.keys[layer][:, :, : self.longest + 1], self.values[layer][:, :, : self.longest + 1]
+
+    def grow(self) -> None:
+        """Every layer has its token: the next one comes behind it."""
+        self.lengths = self.lengths + 1
+        self.longest += 1
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """[R, 1, 1, longest + 1] additive: the new token sees its row, itself, and nothing outside its window."""
+        keys = torch.arange(self.longest + 1, device=self.lengths.device)
+        seen = keys <= self.lengths[:, None]
+        if window is not None:
+            seen &= keys > self.lengths[:, None] - window
+        zero = torch.zeros((), dtype=dtype, device=keys.device)
+        return torch.where(seen, zero, float("-inf"))[:, None, None]
+
+
+def _with_room(rows: Tensor, length: int) -> Tensor:
+    """[R, H, length, D] in a block with room for `ROOM` keys more; the room is zero, for 0 * nan would be nan."""
+    block = rows.new_zeros(rows.shape[0], rows.shape[1], length + ROOM, rows.shape[3])
+    block[:, :, :length] = rows[:, :, :length]
+    return block
+
+
+@dataclass(slots=True)
+class Pass:
+    """One forward pass: a plan, or rows of which each gets one token more; for a sampler the memory it extends too."""
+
+    plan: PathPlan | None
     memory: KeyValues | None = None
     nodes: Tensor | None = None  # [N] node of each token in `memory`
+    rows: Rows | None = None
 
 
 _current: ContextVar[Pass] = ContextVar("selfplay_path_pass")
@@ -102,6 +168,12 @@ def path_attention(
         assert current.nodes is not None and isinstance(module.layer_idx, int)
         keys, values = current.memory.write(module.layer_idx, current.nodes, keys, values)
     scale = head_dim**-0.5 if scaling is None else scaling
+    if current.rows is not None:
+        assert isinstance(module.layer_idx, int)
+        newest = current.rows.append(module.layer_idx, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        mask = current.rows.mask(sliding_window, torch.float32)
+        return _continue_rows(query, *newest, mask, scale, softcap), None
+    assert current.plan is not None
     outputs = []
     for i, bucket in enumerate(current.plan.buckets):
         mask = current.plan.mask(i, sliding_window, torch.float32)
@@ -132,6 +204,19 @@ def _attend(
     weights = scores.softmax(-1).to(v.dtype).view(num_rows, num_kv_heads, groups * num_queries, -1)
     out = (weights @ v).view(num_rows, num_kv_heads, groups, num_queries, head_dim)
     return out.permute(0, 3, 1, 2, 4).reshape(num_rows, num_queries, width)
+
+
+def _continue_rows(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float, softcap: float | None
+) -> Tensor:
+    """[1, R, H, D]: one query a row. Query heads that share a key head stand in the place of several queries."""
+    num_heads, num_rows, head_dim = query.shape[1:]
+    q = query[0].transpose(0, 1).reshape(num_rows, keys.shape[1], -1, head_dim)
+    scores = (q @ keys.transpose(2, 3)).float() * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    out = (scores + mask).softmax(-1).to(values.dtype) @ values
+    return out.reshape(1, num_rows, num_heads, head_dim)
 
 
 AttentionInterface.register(NAME, path_attention)

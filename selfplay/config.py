@@ -34,8 +34,8 @@ class ConfigError(ValueError):
 class RunConfig:
     name: str = ""  # the run's folder; empty: <config file>-seed<seed>
     dir: str = "runs"  # where run folders are
-    steps: int = 72  # optimizer steps in all; a finished run goes on with --resume and a larger number
-    checkpoint_every: int = 36  # steps between checkpoints; the last step always has one
+    steps: int = 68  # optimizer steps in all; a finished run goes on with --resume and a larger number
+    checkpoint_every: int = 34  # steps between checkpoints; the last step always has one
     keep_checkpoints: int = 2  # newest checkpoints kept; journals older than the oldest of them are pruned
     threads: int = 2  # torch threads; part of what makes a run repeatable bit for bit
     device: str = "auto"  # auto, cpu or cuda
@@ -80,7 +80,7 @@ class ChallengerConfig:
 
 @dataclass
 class SolverConfig:
-    problems: int = 16  # problems per step, new and replayed
+    problems: int = 24  # problems per step, new and replayed
     group_size: int = 8  # attempts per problem
     turns: int = 2  # 1: first try only; 2: one second look at it
     max_tokens: int = 8  # longest completion of a turn
@@ -100,10 +100,10 @@ class CurriculumConfig:
     family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner
     band_low: float = 0.1  # replays are drawn from problems solved at least this often
     band_high: float = 0.9  # and at most this often
-    min_new_share: float = 0.25  # at least this share of a step is new problems, if there are any
-    max_new_share: float = 0.5  # and at most this
+    min_new_share: float = 0.5  # at least this share of a step is new problems, if there are any
+    max_new_share: float = 0.8  # and at most this
     min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
-    mastered_share: float = 0.15  # usual share of a step for families once mastered, moved by their risk
+    mastered_share: float = 0.15  # usual share of the replays for families once mastered, moved by their risk
     staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
 
 
@@ -111,16 +111,16 @@ class CurriculumConfig:
 class WeightsConfig:
     challenger: float = 1.0  # weight of the challenger's part of the loss
     solver_first: float = 1.0  # ... of the solver's first turn
-    solver_second: float = 1.0  # ... of its later turns
+    solver_second: float = 2.0  # ... of its later turns
 
 
 @dataclass
 class TrainConfig:
-    learning_rate: float = 3e-5  # AdamW, at its highest
+    learning_rate: float = 5e-5  # AdamW, at its highest
     weight_decay: float = 0.0  # AdamW
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # AdamW
     warmup_steps: int = 0  # linear warm-up of the learning rate
-    decay_steps: int = 80  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
+    decay_steps: int = 75  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
     decay_floor: float = 0.1  # ... but not below this share of itself
     grad_clip: float = 1.0  # bound on the gradient's norm
     clip_low: float = 0.2  # ratio clip below 1
@@ -130,7 +130,7 @@ class TrainConfig:
     kl_coef: float = 0.0  # weight of the KL to the start policy
     advantage: str = "centred"  # centred (Dr.GRPO) or rloo
     weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
-    pack_tokens: int = 1536  # tokens per forward and backward pass; does not change the update
+    pack_tokens: int = 1024  # tokens per forward and backward pass; does not change the update
     logprob_chunk: int = 64  # rows of logits made at a time; does not change the update
     gradient_checkpointing: bool = False  # recompute activations: less memory, more time
     pass_mode: str = "auto"  # tree, flat, or auto: whichever is cheaper for each pack

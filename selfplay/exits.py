@@ -29,6 +29,9 @@ def clear_errors() -> Iterator[None]:
     """Turn expected failures into one line on stderr and an exit code. Anything else keeps its traceback."""
     try:
         yield
+    except KeyboardInterrupt:
+        print("stopped: nothing that was committed is lost", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         code = _code_of(error)
         if code is None:

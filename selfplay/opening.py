@@ -23,16 +23,8 @@ from store.store import Store
 def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Run]:
     """A run ready for its next step, owned by this process until the end of the block."""
     folder = Path(config.run.dir) / config.run.name
-    if not is_resume:
-        refuse_used(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder):
-        if not is_resume:
-            refuse_used(folder)  # another process may have been faster
+    with _owned(folder, config, is_resume, progress.note) as parts:
         (folder / JOURNAL_FOLDER).mkdir(exist_ok=True)
-        keep_freed_memory()
-        progress.note(f"run {folder}")
-        parts = build(config, progress.note)
         checkpoints = Checkpoints(folder, config.run.keep_checkpoints)
         store = Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts)
         with store:
@@ -51,9 +43,29 @@ def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Ru
                 yield run
 
 
+@contextmanager
+def _owned(folder: Path, config: Config, is_resume: bool, say: Callable[[str], None]) -> Iterator[Parts]:
+    """The parts of a run whose folder is locked to this process."""
+    keep_freed_memory()
+    if is_resume:
+        with lock(folder):
+            say(f"run {folder}")
+            yield build(config, say)
+        return
+    refuse_used(folder)
+    say(f"run {folder}")
+    parts = build(config, say)  # before there is a folder: a model that cannot be loaded leaves none behind
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder):
+        refuse_used(folder)  # another process may have been faster
+        yield parts
+
+
 def resumable(directory: Path, name: str | None) -> Path:
     """The folder of the run to resume: the named one, or the one that was worked on last."""
     if name is not None:
+        if Path(name).name != name:
+            raise Refused(f"{name} is not the name of a run: --resume NAME run.dir=FOLDER", USAGE)
         folder = directory / name
         if not (folder / DATABASE).is_file():
             raise Refused(f"there is no run {name} in {directory}/", USAGE)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from roles.tree import Tree
 from selfplay import attention
-from selfplay.attention import KeyValues, Pass, attending
+from selfplay.attention import KeyValues, Pass, Rows, attending
 from selfplay.head import Head
-from selfplay.paths import plan_paths
+from selfplay.paths import path_matrix, plan_paths
 
 PARITY_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative error of hidden states, tree against flat
 
@@ -94,6 +94,23 @@ class Policy:
         where = torch.from_numpy(nodes).to(self.device)
         with self.on_paths(Pass(plan, memory, where)):
             return self.tree_hidden(ids, positions)
+
+    def next_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues, rows: Rows) -> Tensor:
+        """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
+        ids, positions = (torch.from_numpy(np.array(of)[nodes]).to(self.device) for of in (tree.tokens, tree.depths))
+        with self.on_paths(Pass(None, memory, torch.from_numpy(nodes).to(self.device), rows)):
+            hidden = self.tree_hidden(ids, positions)
+        rows.grow()
+        return hidden
+
+    def gathered_rows(self, tree: Tree, ends: np.ndarray, memory: KeyValues) -> Rows:
+        """The paths to `ends` as rows to continue; all of their nodes must be in `memory`."""
+        parents, depths = np.array(tree.parents), np.array(tree.depths)
+        paths = torch.from_numpy(path_matrix(parents, depths, ends)).to(self.device)
+        lengths = torch.from_numpy(depths[ends] + 1).to(self.device)
+        config = self.model.config.get_text_config()
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return Rows.gathered(memory, paths, lengths, head_dim)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass. transformers does so in training mode only: dropout is zeroed."""

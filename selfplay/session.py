@@ -19,6 +19,7 @@ from selfplay.build import Parts
 from selfplay.checkpoint import Checkpoints
 from selfplay.engine.protocol import Engine
 from selfplay.learning import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
+from selfplay.memory import release_freed_memory
 from selfplay.posing import Posed
 from selfplay.progress import Progress
 from selfplay.recovery import JOURNAL_FOLDER
@@ -30,6 +31,8 @@ from store.faults import reach
 from store.journal import StepJournal, write_journal
 from store.records import Evaluation, Origin, Outcome, Problem, Wave
 from store.store import Store
+
+RELEASE_EVERY = 4  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
 
 
 @dataclass(slots=True)
@@ -72,6 +75,8 @@ class Run:
         """The steps that are left. Between steps nothing is unfinished, so a stop here loses nothing."""
         while (number := self.store.head().step + 1) <= self.parts.config.run.steps and not self.is_stopping:
             engines = self._engines()
+            if number % RELEASE_EVERY == 0:
+                release_freed_memory()
             self.progress.step_begins(number)
             yield Step(
                 number=number,
@@ -182,6 +187,7 @@ class Run:
             self.store.commit_evaluation(evaluation)
             metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)
+            release_freed_memory()
 
     def checkpoint(self) -> None:
         """When one is due. A full disk costs the checkpoint, not the run: the journal still has everything."""
@@ -194,6 +200,8 @@ class Run:
         except DiskFull as error:
             self.progress.note(f"no checkpoint at step {head.step}: {error}")
             return
+        finally:
+            release_freed_memory()
         self._prune()
 
     def _prune(self) -> None:

@@ -147,7 +147,21 @@ def _interrupted_in_step_3(number: int) -> Callable[[], None]:
     return plant
 
 
+def _interrupted_while_loading() -> None:
+    """Ctrl-C before the run has handlers of its own."""
+    from selfplay import build
+
+    honest = build.load_model
+
+    def load_model(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return honest(*arguments)
+
+    build.load_model = load_model
+
+
 FAULTS = {
+    "Ctrl-C while the model loads": _interrupted_while_loading,
     "no replay": _no_replay,
     "another machine": _another_machine,
     "Ctrl-C in step 3": _interrupted_in_step_3(signal.SIGINT),

@@ -99,7 +99,7 @@ def test_the_most_learnable_are_taken_first_and_the_rest_is_surplus() -> None:
 
 def test_among_those_worth_taking_the_most_learnable_is_first() -> None:
     tracker = tracker_with(("1 + 2", 40, 33), ("11 + 12", 40, 20))
-    wanted = candidates_of("3 + 5", "1 + 8", "13 + 14", "6 + 7")
+    wanted = candidates_of("3 + 5", "1 + 8", "13 + 14", "6 + 2")
     for seed in range(8):
         assert texts_of(admit(wanted, 1, tracker, SETTINGS, random.Random(seed)).accepted) == ["13 + 14"]
 
@@ -125,7 +125,7 @@ def test_a_hardly_seen_family_has_a_place_kept_for_it() -> None:
     tracker = tracker_with(("11 + 12", 400, 200), ("11 * 12", 400, 1), ("1 * 2", 400, 1))
     unseen = "113 * 2"  # predicted far below the others: what is known of its levels is nearly never solved
     assert tracker.predicted_rate("ddd*d", 6) < 0.1
-    accepted = admit(candidates_of("13 + 14", "15 + 16", unseen), 2, tracker, SETTINGS, random.Random(0)).accepted
+    accepted = admit(candidates_of("13 + 14", "15 + 13", unseen), 2, tracker, SETTINGS, random.Random(0)).accepted
     assert unseen in texts_of(accepted) and len(accepted) == 2
 
 

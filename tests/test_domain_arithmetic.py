@@ -29,7 +29,7 @@ def problem(text: str) -> Problem:
 
 
 def test_a_statement_in_full() -> None:
-    assert statement(" 47+38 ") == Statement("47 + 38", "+38 +47", "dd+dd", 3, "85", "executed")
+    assert statement(" 47+38 ") == Statement("47 + 38", "+38 +47", "dd+dd c1", 3, "85", "executed")
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,16 @@ def test_equal_canonical_forms_have_equal_answers(left: list[int], right: list[i
     ("text", "family", "level"),
     [
         ("3 + 4", "d+d", 1),
-        ("5 + 47", "dd+d", 2),
-        ("47 + 38", "dd+dd", 3),
+        ("5 + 42", "dd+d", 2),
+        ("5 + 47", "dd+d c1", 2),
+        ("47 + 31", "dd+dd", 3),
+        ("64 + 62", "dd+dd c1", 3),
+        ("78 + 96", "dd+dd c2", 3),
         ("7 - 3", "d-d", 2),
-        ("47 - 38", "dd-dd", 4),
+        ("47 - 38", "dd-dd c1", 4),
+        ("100 - 1", "ddd-d c2", 4),
+        ("9 + 8 - 7", "d+d-d c1", 4),
+        ("99 * 99 + 99", "dd*dd+dd", 10),
         ("3 * 4", "d*d", 2),
         ("4 * 13", "dd*d", 4),
         ("12 * 13", "dd*dd", 7),

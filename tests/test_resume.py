@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from run_server import ROOT, Ended, Server
 
-from selfplay.exits import BUSY, DATA, INTERRUPTED, TERMINATED, USAGE
+from selfplay.exits import BUSY, DATA, INTERRUPTED, NO_MODEL, USAGE
 from store.faults import POINTS
 from store.store import Store
 
@@ -184,14 +184,10 @@ def test_killed_through_the_real_command(uninterrupted: Result, tmp_path: Path) 
     assert result(tmp_path) == uninterrupted
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
-def test_a_signal_stops_after_the_step(
-    server: Server, uninterrupted: Result, tmp_path: Path, number: int, code: int
-) -> None:
-    ended = start(server, tmp_path, "run.steps=500", "evaluate.every=1000", signal_after=(number, 2.5))
-    assert ended.code == code, ended.output
-    assert "--resume x" in ended.output
-    assert head(tmp_path) == committed(ended.output) < 500
+def test_ctrl_c_while_the_model_loads_is_no_traceback(server: Server, tmp_path: Path) -> None:
+    ended = start(server, tmp_path, fault="Ctrl-C while the model loads")
+    assert ended.code == INTERRUPTED
+    assert ended.output.splitlines()[-1].startswith("stopped: ")
 
 
 def test_a_finished_run_goes_on_with_more_steps(server: Server, tmp_path: Path) -> None:
@@ -250,13 +246,28 @@ def test_refusals_name_what_to_do(server: Server, tmp_path: Path) -> None:
     missing = server.run(["--resume", "nothing", f"run.dir={tmp_path}"])
     assert missing.code == USAGE
     assert "nothing" in missing.output
+    elsewhere = server.run(["--resume", f"../{tmp_path.name}/x", f"run.dir={tmp_path}"])
+    assert elsewhere.code == USAGE
+    assert "is not the name of a run" in elsewhere.output
+
+
+def test_a_model_that_is_not_there_leaves_no_folder(server: Server, tmp_path: Path) -> None:
+    ended = start(server, tmp_path, f"model.name={tmp_path / 'nothing'}")
+    assert ended.code == NO_MODEL
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_process_on_a_run_is_refused(server: Server, tmp_path: Path) -> None:
-    assert start(server, tmp_path, "run.steps=1").code == 0
-    from selfplay.recovery import lock
-
-    with lock(tmp_path / "x"):
-        ended = resume(server, tmp_path)
-    assert ended.code == BUSY
-    assert "in use" in ended.output
+    command = [sys.executable, "-m", "selfplay.loop", *SMALL, f"run.dir={tmp_path}", "run.steps=500"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert any(line.startswith("step ") for line in first.stdout), "it is at work"
+        second, new = resume(server, tmp_path), start(server, tmp_path)
+        assert first.poll() is None, "it still is"
+        first.kill()
+    assert second.code == BUSY
+    assert f"is in use by process {first.pid}" in second.output
+    assert new.code == USAGE, new.output
+    ended = resume(server, tmp_path, f"run.steps={head(tmp_path)}")
+    assert ended.code == 0, "what it committed is there, and its lock went with it: " + ended.output

@@ -11,9 +11,11 @@ from curriculum.difficulty import Tracker
 from curriculum.drawing import weighted_sample
 from curriculum.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
-from store.records import Origin, PassRate, Problem, ProblemState, StepHistory
+from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
-SETTINGS = CurriculumSettings(max_new_share=0.7, mastered_share=0.2)  # what the bounds below were worked out for
+# what the bounds below were worked out for
+SETTINGS = CurriculumSettings(min_new_share=0.25, max_new_share=0.7, mastered_share=0.2)
+HALF_NEW = CurriculumSettings(min_new_share=0.25, max_new_share=0.5)
 
 
 def problem(name: str, family: str = "d+d", level: int = 1, parent_id: str | None = None) -> Problem:
@@ -29,10 +31,15 @@ class Run:
         self.tracker.observe(StepHistory(0, 0, problems, (), ()))
         self.scheduler = Scheduler(self.tracker, settings, seed=0)
 
-    def step(self, *rates: tuple[str, int, int], problems: tuple[Problem, ...] = ()) -> None:
+    def step(
+        self,
+        *rates: tuple[str, int, int],
+        problems: tuple[Problem, ...] = (),
+        proposals: tuple[Proposal, ...] = (),
+    ) -> None:
         step = self.tracker.step + 1
         measured = tuple(PassRate(name, step - 1, attempts, successes) for name, attempts, successes in rates)
-        self.tracker.observe(StepHistory(step, step, problems, (), measured))
+        self.tracker.observe(StepHistory(step, step, problems, proposals, measured))
 
     def parents(self, num_steps: int, num_targets: int) -> Counter[str]:
         """How often each problem is a parent over many steps' draws from the same knowledge."""
@@ -65,6 +72,15 @@ def test_parents_are_what_is_solved_more_often_than_not() -> None:
     drawn = run.parents(300, 1)
     assert drawn["easy"] > 1.5 * drawn["middling"] and drawn["middling"] > 1.5 * drawn["hard"] > 0
     assert drawn["impossible"] == 0 and run.tracker.state("impossible") is ProblemState.TOO_HARD
+
+
+def test_a_parent_that_was_asked_often_makes_room_for_others() -> None:
+    run = Run(problem("asked"), problem("fresh"))
+    said = tuple(Proposal("asked", 0, i, "9 + 9", Fate.SURPLUS, None, None) for i in range(6))
+    run.step(("asked", 8, 7), ("fresh", 8, 7), proposals=said)
+    assert (run.tracker.escalations("asked"), run.tracker.escalations("fresh")) == (6, 0)
+    drawn = run.parents(400, 1)
+    assert drawn["fresh"] / drawn["asked"] == pytest.approx(7, rel=0.4)
 
 
 def test_families_whose_children_were_learnable_are_preferred() -> None:
@@ -198,7 +214,7 @@ def test_the_same_knowledge_seed_and_step_give_the_same_draws() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_signal_lasts_and_nothing_known_is_forgotten(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
-    ours, uniform = Simulation(seed), Simulation(seed, uniform=True)
+    ours, uniform = Simulation(seed, settings=HALF_NEW), Simulation(seed, uniform=True)
     at_start = {each.text: ours.solver.rate(each) for each in ours.history[0].problems}
     our_records = ours.run(75)
     our_thirds, uniform_thirds = thirds(our_records), thirds(uniform.run(75))
@@ -227,7 +243,7 @@ def test_a_step_is_quick_with_a_hundred_thousand_problems() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("forgetting", 0.0), ("band_low", 0.95), ("min_new_share", 0.8), ("bank_delay", 0), ("staleness_weight", 1.5)],
+    [("forgetting", 0.0), ("band_low", 0.95), ("min_new_share", 0.9), ("bank_delay", 0), ("staleness_weight", 1.5)],
 )
 def test_impossible_settings_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"curriculum.{field} is"):

@@ -116,7 +116,7 @@ class ArithmeticDomain:
         return [statement for statement in map(self.parse, texts) if isinstance(statement, Statement)]
 
     def draw(self, rng: random.Random, level: int) -> Statement:
-        """Uniform over the families of the level, then over operands, redrawn until valid; where the value limit leaves
+        """Uniform over the shapes of the level, then over operands, redrawn until valid; where the value limit leaves
         next to nothing of a level, from the level below it. ValueError for a level under 1."""
         for lower in range(level, 0, -1):
             for _ in range(_DRAWS_PER_LEVEL):

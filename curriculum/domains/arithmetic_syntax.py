@@ -56,7 +56,14 @@ def without_neutral(expression: Expression) -> str:
 
 
 def family_of(expression: Expression) -> str:
-    """The shape, with a d for each digit; terms with more factors and digits come first: 5 + 47 is "dd+d"."""
+    """The shape and, for sums and differences, how often column addition carries or borrows, which decides more than
+    the shape how hard they are: 5 + 47 is "dd+d c1", 15 + 42 is "dd+dd"."""
+    marks = 0 if "*" in expression.operators else _carries(_terms(expression))
+    return shape_of(expression) + (f" c{marks}" if marks else "")
+
+
+def shape_of(expression: Expression) -> str:
+    """With a d for each digit; terms with more factors and digits come first: 5 + 47 is "dd+d"."""
     shapes = [
         (sign, tuple(sorted((len(factor) for factor in factors), reverse=True))) for sign, factors in _terms(expression)
     ]
@@ -92,6 +99,16 @@ def _terms(expression: Expression) -> list[Term]:
             terms.append((operator, [operand]))
     ordered = [(sign, tuple(sorted(factors, key=_by_value))) for sign, factors in terms]
     return sorted(ordered, key=lambda term: (term[0] == "-", [_by_value(factor) for factor in term[1]]))
+
+
+def _carries(terms: Sequence[Term]) -> int:
+    """Columns of a sum of numbers that hand something, positive or negative, to the next one."""
+    numbers = [(-1 if sign == "-" else 1, digits[::-1]) for sign, (digits,) in terms]
+    handed = carries = 0
+    for column in range(max(len(digits) for _, digits in numbers)):
+        handed = (handed + sum(sign * int(digits[column]) for sign, digits in numbers if column < len(digits))) // 10
+        carries += handed != 0
+    return carries
 
 
 def _by_value(digits: str) -> tuple[int, str]:

@@ -12,13 +12,14 @@ import torch
 
 from roles.requests import Sampled
 from roles.tree import ROOT, Tree
-from selfplay.attention import KeyValues
+from selfplay.attention import KeyValues, Rows
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.policy import Policy
 from store.records import Completion
 
 MAX_TOKENS_PER_PASS = 2048  # bounds activations
+MAX_ROW_KEYS = 1 << 16  # keys that are kept a second time, laid out for decoding; beyond it paths are gathered
 MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
 
 
@@ -32,6 +33,8 @@ class TorchEngine:
         self._tree: Tree | None = None
         self._memory = KeyValues()
         self._cached: set[int] = set()
+        self._rows: Rows | None = None  # the contexts of the last token that was decoded
+        self._row_of: dict[int, int] = {}  # context -> its row
 
     def load(self, version: int) -> None:
         """Forget keys and values made by older weights. Weights themselves are shared with the trainer."""
@@ -72,6 +75,11 @@ class TorchEngine:
 
     def _run(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
         """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
+        parents = [tree.parents[node] for node in contexts]
+        num_keys = len(contexts) * (max(tree.depths[node] for node in contexts) + 1)
+        if num_keys <= MAX_ROW_KEYS and all(parent in self._cached for parent in parents):
+            return self._continue(tree, contexts, parents)
+        self._rows = None
         needed = set(contexts)
         for node in contexts:
             parent = tree.parents[node]
@@ -89,8 +97,23 @@ class TorchEngine:
         rows = torch.tensor([where[node] for node in contexts], device=self._policy.device)
         return torch.cat(parts).index_select(0, rows)
 
+    def _continue(self, tree: Tree, contexts: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        """One token more behind `parents`, which have all been run: on rows, kept from token to token."""
+        places = [self._row_of.get(parent) for parent in parents]
+        if self._rows is None or None in places:
+            self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory)
+        elif places != list(range(len(self._row_of))):
+            self._rows = self._rows.selected(torch.tensor(places, device=self._policy.device))
+        nodes = np.array(contexts, dtype=np.int64)
+        hidden = self._policy.next_hidden(tree, nodes, self._memory, self._rows)
+        self._row_of = {node: row for row, node in enumerate(contexts)}
+        self._cached.update(contexts)
+        self.tokens.computed += len(contexts)
+        return hidden
+
     def _forget(self, tree: Tree | None) -> None:
         self._tree, self._memory, self._cached = tree, KeyValues(), set()
+        self._rows, self._row_of = None, {}
 
 
 def _in_chains(tree: Tree, nodes: Sequence[int]) -> list[int]:

@@ -1,0 +1,33 @@
+"""Novelty: what is least like the known problems comes first, and a corner of a family is not filled twice."""
+
+import random
+
+import pytest
+from test_admission import SETTINGS, candidates_of, texts_of, tracker_with
+
+from curriculum.admission import admit
+from curriculum.novelty import NEIGHBOURS, most_novel_first, novelty
+
+
+def test_novelty_is_the_mean_distance_to_the_nearest() -> None:
+    assert novelty("12 + 34", []) == 1.0
+    assert novelty("12 + 34", ["12 + 34"]) == 0.0
+    assert novelty("12 + 34", ["12 + 35", "98 + 76"]) == pytest.approx((1 / 7 + 4 / 7) / 2)
+    crowd = ["12 + 34"] * NEIGHBOURS
+    assert novelty("12 + 34", [*crowd, "98 + 76"]) == 0.0, "only the nearest count"
+
+
+def test_the_most_novel_comes_first_and_its_like_wait() -> None:
+    archive = ["10 + 10", "11 + 10", "10 + 12", "12 + 11"]
+    texts = ["13 + 10", "98 + 76", "98 + 77", "45 + 53"]
+    assert [texts[i] for i in most_novel_first(texts, archive)] == ["98 + 76", "45 + 53", "98 + 77", "13 + 10"]
+    assert most_novel_first(["1 + 1", "1 + 1"], []) == [0, 1]
+    assert most_novel_first([], archive) == []
+
+
+def test_a_corner_that_is_full_gives_way_in_admission() -> None:
+    tracker = tracker_with(*((f"{a} + {b}", 40, 20) for a in (10, 11, 12) for b in range(a, 13)))
+    wanted = candidates_of("13 + 10", "14 + 10", "13 + 12", "53 + 46", "75 + 24", "14 + 11")
+    for seed in range(8):
+        accepted = admit(wanted, 2, tracker, SETTINGS, random.Random(seed)).accepted
+        assert sorted(texts_of(accepted)) == ["53 + 46", "75 + 24"]
