@@ -90,7 +90,8 @@ class Tracker:
         return self._families.rate(family, level, self.version)
 
     def predicted_learnability(self, family: str, level: int) -> float:
-        return learnability(self.predicted_rate(family, level))
+        """What an unseen problem's group may teach, from the family's groups so far; in (0, 1)."""
+        return self._families.learnability(family, level, self.version)
 
     def second_look_rate(self, problem_id: str, was_right: bool) -> float:
         """Estimate of P(second look right | problem, first try right or wrong), in (0, 1), shrunk to all problems'.

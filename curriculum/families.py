@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from curriculum.pool import Pool
-from curriculum.posterior import Forgotten, beta_mean
+from curriculum.posterior import Forgotten, beta_mean, learnability
 
 MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts
 KNOWN_RATE = 0.8  # a family that once reached this is worth rehearsing
@@ -13,6 +13,7 @@ FRONTIER_VERSIONS = 20
 FRONTIER_ATTEMPTS = 16
 FRONTIER_RATE = 0.5
 _LEVEL_STRENGTH = 4.0  # attempts that the level's rate counts for in a family's
+_GROUP_STRENGTH = 2.0  # groups that the learnability of the family's rate counts for in that of its groups
 _STEP_DOWN = 0.7  # an unseen level is taken to be this much harder than the one below
 _STALE_DECAY = 0.97  # how fast a family not trained is taken to fade, per step
 
@@ -39,6 +40,7 @@ class FamilyMemory:
     family: str
     level: int
     counts: Forgotten = field(default_factory=Forgotten)
+    groups: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured groups; misses: 1 - that
     children: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured children; misses: 1 - that
     best_rate: float = 0.0
     last_step: int | None = None
@@ -92,6 +94,8 @@ class Families:
         memory = self._families[family]
         self._levels.setdefault(level, LevelMemory()).add(version, attempts, successes, self._forgetting)
         memory.counts.add(successes, attempts - successes, version, self._forgetting)
+        value = learnability(successes / attempts)
+        memory.groups.add(value, 1.0 - value, version, self._forgetting)
         memory.last_step = step
         hits, misses = memory.counts.at(version, self._forgetting)
         if hits + misses >= MIN_EVIDENCE:
@@ -107,6 +111,14 @@ class Families:
         memory = self._families.get(family)
         hits, misses = memory.counts.at(version, self._forgetting) if memory else (0.0, 0.0)
         return beta_mean(hits, misses, prior, _LEVEL_STRENGTH)
+
+    def learnability(self, family: str, level: int, version: int) -> float:
+        """Posterior mean of a group's own 4 k/n (1 - k/n), its prior the learnability of the family's rate: a family
+        half of which is always solved and half never teaches nothing, for all that its rate is 1/2."""
+        prior = learnability(self.rate(family, level, version))
+        memory = self._families.get(family)
+        hits, misses = memory.groups.at(version, self._forgetting) if memory else (0.0, 0.0)
+        return beta_mean(hits, misses, prior, _GROUP_STRENGTH)
 
     def attempts(self, family: str, version: int) -> float:
         """Forgotten attempts: 0 for an unseen family."""

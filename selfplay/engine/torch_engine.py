@@ -19,7 +19,7 @@ from selfplay.policy import Policy
 from store.records import Completion
 
 MAX_TOKENS_PER_PASS = 2048  # bounds activations
-MAX_ROW_KEYS = 1 << 16  # keys that are kept a second time, laid out for decoding; beyond it paths are gathered
+MAX_ROW_KEYS = 1 << 14  # keys that are kept a second time, laid out for decoding; beyond it paths are gathered
 MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
 
 
