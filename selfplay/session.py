@@ -32,7 +32,7 @@ from store.journal import StepJournal, write_journal
 from store.records import Evaluation, Origin, Outcome, Problem, Wave
 from store.store import Store
 
-RELEASE_EVERY = 4  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
+RELEASE_EVERY = 2  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
 
 
 @dataclass(slots=True)
@@ -178,6 +178,7 @@ class Run:
             return
         done = {(e.set_name, e.kind) for e in self.store.evaluations() if e.step == head}
         due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
+        release_freed_memory()
         for name in self.progress.evaluating(head, kind, due):
             started = time.monotonic()
             evaluator = self.parts.evaluator

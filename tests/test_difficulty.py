@@ -186,6 +186,14 @@ def test_an_unseen_family_is_predicted_from_its_level_then_from_below() -> None:
     assert far < near <= 0.5
 
 
+def test_a_family_of_sure_successes_and_sure_failures_teaches_nothing() -> None:
+    tracker = tracker_of([problem("a", "split"), problem("b", "split"), problem("c", "mixed"), problem("d", "mixed")])
+    measure(tracker, ("a", 8, 8), ("b", 8, 0), ("c", 8, 4), ("d", 8, 4))
+    assert tracker.predicted_rate("split", 1) == tracker.predicted_rate("mixed", 1) == 0.5
+    assert tracker.predicted_learnability("split", 1) == pytest.approx(2 / 4)  # the prior counts as two groups
+    assert tracker.predicted_learnability("mixed", 1) == pytest.approx(4 / 4)
+
+
 def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
     tracker = tracker_of([problem("a", level=1), problem("b", "dd+dd", 3), problem("c", "dd*d", 4)])
     assert tracker.frontier() == 0
