@@ -45,7 +45,7 @@ def _change(summary: dict[str, Any], name: str) -> str:
 def _curriculum(summary: dict[str, Any]) -> str:
     add2 = summary["evaluation"]["after"].get("add2", {})
     name, (mean, low, high) = min(
-        ((name, change["acc_t1"]) for name, change in summary["change"].items()), key=lambda item: item[1][2]
+        ((name, change["acc_t1"]) for name, change in summary["change"].items()), key=lambda item: item[1][0]
     )
     challenger = summary["challenger"]
     thirds = " ".join(f"{x:.2f}" for x in summary["signal_share_thirds"])
