@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain
 from curriculum.holdout import HeldOut
 from curriculum.scheduler import Scheduler
-from curriculum.settings import CurriculumSettings
 from roles.challenger import LABEL as CHALLENGER_LABEL
 from roles.judge import JudgeSettings
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings, turn_label
-from selfplay.config import Config
+from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
 from selfplay.engine.torch_engine import TorchEngine
@@ -83,7 +82,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         if needs_start
         else None
     )
-    settings = _curriculum_settings(config)
+    settings = curriculum_settings(config)
     tracker = Tracker(settings)
     poser = Poser(domain, held_out, tracker, Scheduler(tracker, settings, config.seed), settings, config.seed)
     trainer_settings = _trainer_settings(config, parity)
@@ -185,11 +184,6 @@ def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
         return whole.split("A\0A", 1)[1].removeprefix(end)
 
     return PromptStyle(domain, stop=(end,), render=render, end_of_turn=end, next_turn=next_turn)
-
-
-def _curriculum_settings(config: Config) -> CurriculumSettings:
-    given = {field.name: getattr(config.curriculum, field.name) for field in fields(config.curriculum)}
-    return CurriculumSettings(**given)
 
 
 def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:

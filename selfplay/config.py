@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rapidfuzz import process
 
-from selfplay.config_rules import rules
+from curriculum.settings import CurriculumSettings
+from selfplay.config_rules import broken_rules
 
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
@@ -226,9 +227,17 @@ def check(config: Config) -> None:
         value = OmegaConf.select(whole, key)
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key} is {value!r}: it must be a finite number")
-    for key, wanted, holds in rules(config):
-        if not holds:
-            raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
+    for key, wanted in broken_rules(config):
+        raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
+    curriculum_settings(config)
+
+
+def curriculum_settings(config: Config) -> CurriculumSettings:
+    """What the curriculum is told; the rest of its numbers are its own. Raises ConfigError for an impossible value."""
+    try:
+        return CurriculumSettings(**asdict(config.curriculum))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _read(file: Path) -> Any:
