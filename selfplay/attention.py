@@ -29,6 +29,7 @@ class KeyValues:
 
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
     values: dict[int, Tensor] = field(default_factory=dict)
+    head_dim: int = 0  # D, as the model's attention gave it
 
     def write(self, layer: int, nodes: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store rows [N, Hkv * D] at `nodes`; returns the whole buffers."""
@@ -58,11 +59,11 @@ class Rows:
     longest: int  # of `lengths`
 
     @classmethod
-    def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor, head_dim: int) -> "Rows":
+    def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor) -> "Rows":
         """Of the nodes `paths` [R, L], left-aligned; entries from a row's length on are arbitrary."""
 
         def gather(buffer: Tensor) -> Tensor:
-            rows = buffer.index_select(0, paths.reshape(-1)).view(*paths.shape, -1, head_dim)
+            rows = buffer.index_select(0, paths.reshape(-1)).view(*paths.shape, -1, memory.head_dim)
             return _with_room(rows.transpose(1, 2), paths.shape[1])
 
         keys, values = ({i: gather(b) for i, b in kept.items()} for kept in (memory.keys, memory.values))
@@ -166,6 +167,7 @@ def path_attention(
     queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
     if current.memory is not None:
         assert current.nodes is not None and isinstance(module.layer_idx, int)
+        current.memory.head_dim = head_dim
         keys, values = current.memory.write(module.layer_idx, current.nodes, keys, values)
     scale = head_dim**-0.5 if scaling is None else scaling
     if current.rows is not None:

@@ -108,9 +108,7 @@ class Policy:
         parents, depths = np.array(tree.parents), np.array(tree.depths)
         paths = torch.from_numpy(path_matrix(parents, depths, ends)).to(self.device)
         lengths = torch.from_numpy(depths[ends] + 1).to(self.device)
-        config = self.model.config.get_text_config()
-        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return Rows.gathered(memory, paths, lengths, head_dim)
+        return Rows.gathered(memory, paths, lengths)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass. transformers does so in training mode only: dropout is zeroed."""
@@ -122,10 +120,16 @@ class Policy:
 
     @torch.no_grad()
     def check_paths(self) -> Parity:
-        """Run a small random tree both ways. A model that ignores our attention, or adds to it, is caught here."""
+        """Run a small random tree both ways, and its leaves once more as the sampler decodes.
+
+        A model that ignores our attention, or adds to it, is caught here.
+        """
         tree, leaves = _probe_tree(self.head.weight.shape[0], _probe_length(self.model.config))
+        memory = KeyValues()
         try:
-            hidden = self.tree_nodes_hidden(tree, np.arange(len(tree)), KeyValues())
+            hidden = self.tree_nodes_hidden(tree, np.arange(len(tree)), memory)
+            rows = self.gathered_rows(tree, np.array([tree.parents[leaf] for leaf in leaves]), memory)
+            decoded = self.next_hidden(tree, np.array(leaves), memory, rows)
         except Exception as error:  # any architecture may fail in its own way; the flat pass is the answer to all
             return Parity(False, float("inf"), f"{type(error).__name__}: {error}".splitlines()[0])
         paths = [tree.path(leaf) for leaf in leaves]
@@ -134,10 +138,11 @@ class Policy:
             row[: len(path)] = torch.tensor([tree.tokens[n] for n in path])
         lengths = torch.tensor([len(path) for path in paths], device=self.device)
         flat = self.flat_hidden(ids.to(self.device), lengths)
-        apart = max(
-            ((hidden[path] - row[: len(path)]).float().norm() / row[: len(path)].float().norm()).item()
-            for path, row in zip(paths, flat, strict=True)
-        )
+        errors = [_relative_error(hidden[path], row[: len(path)]) for path, row in zip(paths, flat, strict=True)]
+        errors += [
+            _relative_error(last, row[len(path) - 1]) for path, last, row in zip(paths, decoded, flat, strict=True)
+        ]
+        apart = torch.stack(errors).max().item()  # NaN if one is: Python's max would pass over it
         tolerance = PARITY_TOLERANCE.get(self.dtype, 5e-2)
         holds = apart <= tolerance  # False for NaN
         return Parity(holds, apart, f"relative error {apart:.1e}, {'within' if holds else 'above'} {tolerance:.0e}")
@@ -152,6 +157,10 @@ class Policy:
             yield
         finally:
             config._attn_implementation = before
+
+
+def _relative_error(ours: Tensor, truth: Tensor) -> Tensor:
+    return (ours - truth).float().norm() / truth.float().norm()
 
 
 def _probe_length(config: Any) -> int:

@@ -25,26 +25,31 @@ NUM_PROBLEMS = 16
 
 @dataclass
 class FakeSolver:
-    """P(right) is logistic in (skill of the family - size of the problem - a quirk of the problem)."""
+    """P(right) is logistic in (skill of the shape - size of the problem - a quirk of the problem)."""
 
     skills: dict[str, float] = field(default_factory=dict)
 
     def rate(self, problem: Problem) -> float:
         quirk = int(hashlib.sha256(problem.problem_id.encode()).hexdigest()[:8], 16) / 2**32 - 0.5
-        skill = self.skills.get(problem.family, 0.0)
+        skill = self.skills.get(shape(problem), 0.0)
         return 1.0 / (1.0 + math.exp(-(skill + 3.2 - 1.1 * problem.level - 2.0 * quirk)))
 
     def attempt(self, problem: Problem, attempts: int, rng: random.Random) -> int:
         return sum(rng.random() < self.rate(problem) for _ in range(attempts))
 
     def learn(self, trained: list[Problem]) -> None:
-        """A group with a signal teaches its family most, the others a little; what is not trained fades."""
-        families = {problem.family for problem in trained}
-        for family in self.skills:
-            if family not in families:
-                self.skills[family] -= 0.01
+        """A group with a signal teaches its shape; what is not trained fades."""
+        shapes = {shape(problem) for problem in trained}
+        for name in self.skills:
+            if name not in shapes:
+                self.skills[name] -= 0.01
         for problem in trained:
-            self.skills[problem.family] = self.skills.get(problem.family, 0.0) + 0.06
+            self.skills[shape(problem)] = self.skills.get(shape(problem), 0.0) + 0.06
+
+
+def shape(problem: Problem) -> str:
+    """The family without its carries: they make a sum harder, but adding is one skill."""
+    return problem.family.split(" ")[0]
 
 
 def escalated(text: str, rng: random.Random) -> str:

@@ -129,7 +129,7 @@ def _another_machine() -> None:
     opening.fingerprint = lambda config: "another machine"  # type: ignore[assignment]
 
 
-def _interrupted_in_step_3(number: int) -> Callable[[], None]:
+def _interrupted_in_step_3(number: int, times: int = 1) -> Callable[[], None]:
     """A signal arrives while step 3 is being committed: not at a time that a busy machine would move."""
 
     def plant() -> None:
@@ -138,7 +138,7 @@ def _interrupted_in_step_3(number: int) -> Callable[[], None]:
         honest = Store.commit_step
 
         def commit_step(self: Any, commit: Any) -> Any:
-            if commit.step == 3:
+            for _ in range(times if commit.step == 3 else 0):
                 signal.raise_signal(number)
             return honest(self, commit)
 
@@ -166,6 +166,7 @@ FAULTS = {
     "another machine": _another_machine,
     "Ctrl-C in step 3": _interrupted_in_step_3(signal.SIGINT),
     "SIGTERM in step 3": _interrupted_in_step_3(signal.SIGTERM),
+    "Ctrl-C twice in step 3": _interrupted_in_step_3(signal.SIGINT, times=2),
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The shape of the code: file sizes, the one arrow of imports, no torch below selfplay, nothing that runs data."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,16 @@ def test_the_import_contracts_hold() -> None:
 @pytest.mark.parametrize("name", PACKAGES)
 def test_the_code_under_test_is_this_checkouts(name: str) -> None:
     assert Path(str(PACKAGES[name].__file__)).resolve().parent == ROOT / name
+
+
+def test_every_test_that_the_documents_name_is_there() -> None:
+    defined = {
+        name for path in (ROOT / "tests").glob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    files = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
+    for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
+        named = set(re.findall(r"\b(test_[a-z0-9_]+)\b", path.read_text()))
+        assert named <= defined | files, f"{path.name}: {sorted(named - defined - files)}"
 
 
 def test_the_loop_fits_on_a_screen() -> None:

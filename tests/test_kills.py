@@ -150,6 +150,16 @@ def test_a_run_stopped_by_a_signal_goes_on_bit_for_bit(
     assert result(tmp_path) == whole(PROCEDURAL)
 
 
+def test_a_second_ctrl_c_ends_it_at_once_and_costs_nothing_committed(
+    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path
+) -> None:
+    ended = start(server, tmp_path, PROCEDURAL, fault="Ctrl-C twice in step 3")
+    assert ended.code == -signal.SIGINT, ended.output
+    assert len(result(tmp_path)[1]) == 3, "step 3 was not finished"
+    assert resume(server, tmp_path).code == OK
+    assert result(tmp_path) == whole(PROCEDURAL)
+
+
 @contextmanager
 def _small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
     """`folder` on a disk of its own; yields what makes the disk larger. Skips where mounting is not allowed."""

@@ -10,6 +10,7 @@ from random_trees import WEIGHTS, random_step, sequences
 
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
+from selfplay.engine import torch_engine
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw
 from selfplay.engine.torch_engine import TorchEngine
@@ -130,9 +131,36 @@ def test_the_probe_catches_a_wrong_mask(policy: Policy, monkeypatch: pytest.Monk
     assert not policy.check_paths().holds
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.0, 0.7])
-def test_tree_sampler_says_what_the_padded_sampler_says(policy: Policy, temperature: float) -> None:
-    params = SamplingParams(temperature, 6, ("\n",))
+def test_the_probe_catches_a_nan_on_any_path(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = policy.tree_nodes_hidden
+
+    def last_is_nan(*arguments: Any) -> torch.Tensor:
+        hidden = honest(*arguments)
+        hidden[-1] = float("nan")
+        return hidden
+
+    monkeypatch.setattr(policy, "tree_nodes_hidden", last_is_nan)
+    assert not policy.check_paths().holds
+
+
+def test_the_probe_catches_rows_that_see_too_little(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selfplay.attention import Rows
+
+    honest = Rows.mask
+    monkeypatch.setattr(Rows, "mask", lambda self, window, dtype: honest(self, 2, dtype))
+    assert not policy.check_paths().holds
+
+
+@pytest.mark.parametrize(
+    ("temperature", "max_row_keys", "max_tokens"),
+    [(1.0, 1 << 14, 6), (0.0, 1 << 14, 6), (0.7, 1 << 14, 6), (1.0, 0, 6), (1.0, 1 << 14, 40)],
+    ids=["sampled", "greedy", "tempered", "gathered for every token", "longer than a row's room"],
+)
+def test_tree_sampler_says_what_the_padded_sampler_says(
+    policy: Policy, temperature: float, max_row_keys: int, max_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_engine, "MAX_ROW_KEYS", max_row_keys)
+    params = SamplingParams(temperature, max_tokens, ("\n",))
     said = []
     for engine in (TorchEngine(policy, seed=3), FlatEngine(policy, seed=3)):
         tree = Tree()

@@ -15,7 +15,6 @@ from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposa
 
 # what the bounds below were worked out for
 SETTINGS = CurriculumSettings(min_new_share=0.25, max_new_share=0.7, mastered_share=0.2)
-HALF_NEW = CurriculumSettings(min_new_share=0.25, max_new_share=0.5)
 
 
 def problem(name: str, family: str = "d+d", level: int = 1, parent_id: str | None = None) -> Problem:
@@ -214,7 +213,7 @@ def test_the_same_knowledge_seed_and_step_give_the_same_draws() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_signal_lasts_and_nothing_known_is_forgotten(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
-    ours, uniform = Simulation(seed, settings=HALF_NEW), Simulation(seed, uniform=True)
+    ours, uniform = Simulation(seed), Simulation(seed, uniform=True)
     at_start = {each.text: ours.solver.rate(each) for each in ours.history[0].problems}
     our_records = ours.run(75)
     our_thirds, uniform_thirds = thirds(our_records), thirds(uniform.run(75))
