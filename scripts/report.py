@@ -14,6 +14,7 @@ COLUMNS = (
     "add2 fixed / broken / changed",
     "worst change of a first try [95%]",
     "signal by thirds",
+    "of first tries alone",
     "valid and new, first to last third",
     "challenger's share of trained, last third",
     "steps",
@@ -48,12 +49,13 @@ def _curriculum(summary: dict[str, Any]) -> str:
         ((name, change["acc_t1"]) for name, change in summary["change"].items()), key=lambda item: item[1][0]
     )
     challenger = summary["challenger"]
-    thirds = " ".join(f"{x:.2f}" for x in summary["signal_share_thirds"])
+    signal, mixed = (" ".join(f"{x:.2f}" for x in summary[f"{name}_share_thirds"]) for name in ("signal", "mixed"))
     cells = (
         summary["run"],
         f"{add2.get('i2c', 0):.2f} / {add2.get('c2i', 0):.2f} / {add2.get('change_rate', 0):.2f}",
         f"{name} {mean:+.2f} [{low:+.2f}, {high:+.2f}]",
-        thirds,
+        signal,
+        mixed,
         f"{challenger['valid_new_share_first_third']:.2f} → {challenger['valid_new_share_last_third']:.2f}",
         f"{challenger['trained_share_last_third']:.2f}",
         str(summary["steps"]),

@@ -100,7 +100,7 @@ def _embedded_folder(say: Say) -> Path:
     """The converted model's folder, made now if it is not there, damaged, or made from another file."""
 
     def make(folder: Path) -> None:
-        say(f"{EMBEDDED}: converting the packaged weights, once (about 20 seconds) ...")
+        say(f"{EMBEDDED}: converting the packaged weights, once (about half a minute) ...")
         convert(_find_gguf(), folder)
         say(f"{EMBEDDED}: converted, kept in {cache_folder()}")
 

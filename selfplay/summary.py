@@ -28,6 +28,7 @@ def summarise(store: Store, peak_memory_bytes: int) -> dict[str, Any]:
             "flat": int(sum(r.metrics["tokens/flat"] for r in steps)),
         },
         "signal_share_thirds": [round(_mean(part, "curriculum/signal_share"), 4) for part in thirds(steps)],
+        "mixed_share_thirds": [round(_mean(part, "curriculum/mixed_share"), 4) for part in thirds(steps)],
         "challenger": _challenger(steps),
     }
 
