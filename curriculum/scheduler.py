@@ -96,7 +96,7 @@ class Scheduler:
 
         take(self._due_from_bank(step, math.ceil(count * _BANK_SHARE)), multiplier=2)
         banked = set(self._tracker.banked)  # what is not due yet waits for its larger group
-        take(self._rehearsals(rng, count, used | banked))
+        take(self._rehearsals(rng, count + len(exclude), used | banked))
         take(self._worth_reprobing(rng, step, used))
         take(self._practice(rng, count - len(replays), used | banked))
         take(self._last_resort(rng, count - len(replays), used))
@@ -131,13 +131,14 @@ class Scheduler:
                 due.append((banked, problem_id))
         return [problem_id for _, problem_id in sorted(due)[:limit]]
 
-    def _rehearsals(self, rng: random.Random, count: int, used: Collection[str]) -> list[str]:
-        """From families once known, in proportion to their risk; in a family what is stale or shaky comes first."""
+    def _rehearsals(self, rng: random.Random, num_problems: int, used: Collection[str]) -> list[str]:
+        """A share of the whole step, from families once known, in proportion to their risk; in a family what is stale
+        or shaky comes first."""
         known = [each for each in self._tracker.families() if each.best_rate >= KNOWN_RATE and each.risk > 0]
         if not known:
             return []
         share = self._settings.mastered_share * (0.5 + max(each.risk for each in known))
-        places = round(count * share)
+        places = round(num_problems * share)
         chosen: list[str] = []
         for family, num_wanted in _apportioned(rng, known, places):
             ids = [

@@ -17,7 +17,7 @@ class CurriculumSettings:
     min_learnability: float = 0.25  # a new problem predicted below this 4p(1-p) is taken only to explore
     exploration_share: float = 0.15  # share of the new problems that may come from families hardly seen yet
     max_family_share: float = 0.34  # no family gives more than this share of a step's parents or new problems
-    mastered_share: float = 0.15  # usual share of replays for families once mastered; moves from half to 1.5 times it
+    mastered_share: float = 0.06  # usual share of a step for families once mastered; moves from half to 1.5 times it
     staleness_weight: float = 0.15  # rho: weight of staleness beside learnability when replays are drawn
     min_successes: int = 2  # a group with fewer, but some, is banked: not trained on, tried again later
     bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts

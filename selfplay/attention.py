@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 
 from selfplay.paths import Bucket, PathPlan
@@ -177,9 +179,10 @@ def path_attention(
         return _continue_rows(query, *newest, mask, scale, softcap), None
     assert current.plan is not None
     outputs = []
+    attend = partial(checkpoint, _attend, use_reentrant=False) if torch.is_grad_enabled() else _attend
     for i, bucket in enumerate(current.plan.buckets):
         mask = current.plan.mask(i, sliding_window, torch.float32)
-        grid = _attend(bucket, queries, keys, values, mask, num_kv_heads, head_dim, scale, softcap)
+        grid = attend(bucket, queries, keys, values, mask, num_kv_heads, head_dim, scale, softcap)
         outputs.append(grid.reshape(-1, num_heads * head_dim))
     rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return _GatherRows.apply(rows, current.plan.output_index).view(1, -1, num_heads, head_dim), None

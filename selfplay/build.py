@@ -31,7 +31,7 @@ from selfplay.policy import Parity, Policy
 from selfplay.posing import Poser
 from selfplay.train.batch import TrainBatch
 from selfplay.train.loss import LossSettings
-from selfplay.train.passes import PackPass, pack_hidden
+from selfplay.train.passes import PackPass, pack_hidden, row_temperatures
 from selfplay.train.trainer import Trainer, TrainerSettings
 
 
@@ -198,7 +198,7 @@ def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         grad_clip=t.grad_clip,
         pack_tokens=t.pack_tokens,
         logprob_chunk=t.logprob_chunk,
-        temperature=config.solver.temperature,
+        temperatures=_temperatures(config),
         mode=t.pass_mode if parity.holds else "flat",  # type: ignore[arg-type]
         loss=LossSettings(t.clip_low, t.clip_high, t.anchor, t.importance_cap, t.kl_coef),  # type: ignore[arg-type]
     )
@@ -209,7 +209,8 @@ def _reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch
     def logprobs(batch: TrainBatch, plan: PackPass) -> torch.Tensor:
         targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(start.device)
         with pack_hidden(start, batch, plan) as hidden:
-            return start.head.logprobs(hidden, targets, settings.temperature, settings.logprob_chunk)
+            temperatures = row_temperatures(batch, plan, settings.temperatures, start.device)
+            return start.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk)
 
     return logprobs
 
@@ -243,3 +244,9 @@ def _weights(config: Config) -> dict[str, float]:
     trains_challenger = config.challenger.source == "self"
     weights = {CHALLENGER_LABEL: w.challenger if trains_challenger else 0.0, turn_label(0): w.solver_first}
     return weights | {turn_label(turn): w.solver_second for turn in range(1, config.solver.turns)}
+
+
+def _temperatures(config: Config) -> dict[str, float]:
+    """Label -> what its tokens are drawn at."""
+    turns = {turn_label(turn): config.solver.temperature for turn in range(config.solver.turns)}
+    return {CHALLENGER_LABEL: config.challenger.temperature, **turns}

@@ -104,7 +104,7 @@ class CurriculumConfig:
     min_new_share: float = 0.5  # at least this share of a step is new problems, if there are any
     max_new_share: float = 0.8  # and at most this
     min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
-    mastered_share: float = 0.15  # usual share of the replays for families once mastered, moved by their risk
+    mastered_share: float = 0.06  # usual share of a step for families once mastered, moved by their risk
     staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
 
 

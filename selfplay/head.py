@@ -46,12 +46,12 @@ class Head:
                 product = hidden.float() @ self._in_fp32().T
         return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
-    def logprobs(self, hidden: Tensor, targets: Tensor, temperature: float, chunk: int) -> Tensor:
-        """Log-probabilities [M] fp32 of targets [M] given hidden [M, d], at a temperature > 0.
+    def logprobs(self, hidden: Tensor, targets: Tensor, temperatures: Tensor | None, chunk: int) -> Tensor:
+        """Log-probabilities [M] fp32 of targets [M] given hidden [M, d], at temperatures [M] > 0 (None: all 1).
 
         Differentiable with respect to hidden and, where it is trained, the output weight.
         """
-        return _ChunkedLogprobs.apply(hidden, self.weight, targets, self, temperature, chunk, torch.is_grad_enabled())
+        return _ChunkedLogprobs.apply(hidden, self.weight, targets, self, temperatures, chunk, torch.is_grad_enabled())
 
     def _in_fp32(self) -> Tensor:
         """[V, d] the weight in fp32, kept until `refresh`."""
@@ -66,8 +66,8 @@ class Head:
 class _ChunkedLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, temperature: float, chunk: int,
-        has_backward: bool,
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, temperatures: Tensor | None,
+        chunk: int, has_backward: bool,
     ) -> Tensor:  # fmt: skip
         keeps = has_backward and hidden.shape[0] * weight.nbytes // weight.shape[1] <= KEPT_BYTES
         slopes = weight.new_empty(hidden.shape[0], weight.shape[0]) if keeps else None
@@ -75,17 +75,17 @@ class _ChunkedLogprobs(torch.autograd.Function):
         for start in range(0, hidden.shape[0], chunk):
             part = slice(start, start + chunk)
             logits = head.logits(hidden[part])
-            every = (logits if temperature == 1.0 else logits / temperature).log_softmax(-1)
+            every = _tempered(logits, temperatures, part).log_softmax(-1)
             logprobs[part] = every.gather(1, targets[part, None])[:, 0]
             if slopes is not None:
-                slopes[part] = _slopes(logits, every, targets[part], head.softcap, temperature)
-        ctx.save_for_backward(hidden, weight, targets, slopes)
-        ctx.head, ctx.temperature, ctx.chunk = head, temperature, chunk
+                slopes[part] = _tempered(_slopes(logits, every, targets[part], head.softcap), temperatures, part)
+        ctx.save_for_backward(hidden, weight, targets, slopes, temperatures)
+        ctx.head, ctx.chunk = head, chunk
         return logprobs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        hidden, weight, targets, slopes = ctx.saved_tensors
+        hidden, weight, targets, slopes, temperatures = ctx.saved_tensors
         grad = grad[:, None]
         grad_hidden = torch.empty_like(hidden)
         if slopes is not None:
@@ -96,26 +96,31 @@ class _ChunkedLogprobs(torch.autograd.Function):
         for start in range(0, hidden.shape[0], ctx.chunk):
             part = slice(start, start + ctx.chunk)
             logits = ctx.head.logits(hidden[part])
-            every = (logits / ctx.temperature).log_softmax(-1)
-            change = _slopes(logits, every, targets[part], ctx.head.softcap, ctx.temperature).to(weight.dtype)
+            every = _tempered(logits, temperatures, part).log_softmax(-1)
+            slopes = _slopes(logits, every, targets[part], ctx.head.softcap)
+            change = _tempered(slopes, temperatures, part).to(weight.dtype)
             grad_hidden[part] = grad[part] * (change @ weight)
             if summed is not None:
                 summed += change.T @ (grad[part] * hidden[part]).to(weight.dtype)
         return grad_hidden, None if summed is None else summed.to(weight.dtype), *[None] * 5
 
 
-def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, softcap: float | None, temperature: float) -> Tensor:
-    """[m, V] d logprob of the target / d product, given capped `logits` and all `logprobs`; the latter are overwritten.
+def _tempered(rows: Tensor, temperatures: Tensor | None, part: slice) -> Tensor:
+    """[m, V] each row over its temperature."""
+    return rows if temperatures is None else rows / temperatures[part, None]
 
-    It is onehot - softmax, over the temperature, times the cap's slope 1 - (capped / softcap)^2. The target's own
-    entry 1 - p is made from its logarithm: rounded p near 1 would leave nothing of it.
+
+def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, softcap: float | None) -> Tensor:
+    """[m, V] d logprob of the target / d product at temperature 1, given capped `logits` and all `logprobs`; the latter
+    are overwritten.
+
+    It is onehot - softmax, times the cap's slope 1 - (capped / softcap)^2. The target's own entry 1 - p is made from
+    its logarithm: rounded p near 1 would leave nothing of it.
     """
     own = -torch.expm1(logprobs.gather(1, targets[:, None]))
     slopes = logprobs.exp_().neg_().scatter_(1, targets[:, None], own)
     if softcap is not None:
         slopes *= 1 - (logits / softcap).square()
-    if temperature != 1.0:
-        slopes /= temperature
     return slopes
 
 

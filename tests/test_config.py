@@ -146,11 +146,6 @@ def test_an_impossible_value_names_the_key(override: str) -> None:
     assert refusal(override).startswith(f"{override.split('=')[0]} is ")
 
 
-def test_trained_roles_must_share_a_temperature() -> None:
-    assert "challenger.temperature" in refusal("solver.temperature=0.7")
-    assert load(None, ["solver.temperature=0.7", "challenger.temperature=0.7"]).solver.temperature == 0.7
-
-
 @pytest.mark.parametrize("value", ["${oc.env:CANARY}", "x${seed}", "${oc.env:NOT_SET,here}", "${"])
 @pytest.mark.parametrize("key", ["run.name", "run.steps", "domain_options.path", "model.name"])
 def test_interpolation_is_refused(key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,11 @@ from selfplay.policy import Policy
 from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.loss import LossSettings, policy_loss
 from selfplay.train.packing import cut
-from selfplay.train.passes import pack_hidden, prepare
+from selfplay.train.passes import pack_hidden, prepare, row_temperatures
 
 MODELS = ("tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-gemma")
 LOSS = LossSettings(anchor="sampler")  # so that clipping and both signs matter
+TEMPERATURES = {"challenger": 1.5, "solver/1": 0.8}
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -40,7 +41,7 @@ def flat_truth(policy: Policy, rows: list[Any]) -> tuple[torch.Tensor, list[torc
         said[sample.label] = said.get(sample.label, 0) + sample.num_tokens
     total, per_sample = torch.zeros(()), []
     for ids, sampler, sample in rows:
-        logits = model(input_ids=torch.tensor([ids])).logits[0].float()
+        logits = model(input_ids=torch.tensor([ids])).logits[0].float() / TEMPERATURES.get(sample.label, 1.0)
         n = sample.num_tokens
         logprobs = logits.log_softmax(-1)[-n - 1 : -1].gather(1, torch.tensor(ids[-n:])[:, None])[:, 0]
         per_sample.append(logprobs.detach())
@@ -59,9 +60,11 @@ def packed(policy: Policy, batch: TrainBatch, budget: int, mode: Any) -> tuple[t
     policy.model.zero_grad()
     total, logprobs = torch.zeros(()), torch.full((len(batch.targets),), float("nan"))
     for pack in cut(batch, budget):
-        with pack_hidden(policy, batch, prepare(batch, pack, mode, 64)) as hidden:
+        plan = prepare(batch, pack, mode, 64)
+        temperatures = row_temperatures(batch, plan, TEMPERATURES, policy.device)
+        with pack_hidden(policy, batch, plan) as hidden:
             targets = torch.from_numpy(batch.ids[batch.targets[pack.targets]])
-            now = policy.head.logprobs(hidden, targets, 1.0, 7)
+            now = policy.head.logprobs(hidden, targets, temperatures, 7)
             columns = [
                 torch.from_numpy(c[pack.targets]).float()
                 for c in (batch.sampler_logprobs, batch.positive, batch.negative)

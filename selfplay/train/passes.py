@@ -4,7 +4,7 @@ Both give the same numbers. The tree pass runs each token once; the flat pass ru
 through the model's own attention. A tree without anything shared is better off flat: its attention needs no gather.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -74,6 +74,15 @@ def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[T
     with policy.on_paths(current):
         hidden = policy.tree_hidden(ids, torch.from_numpy(depths).to(device))
         yield hidden.index_select(0, torch.from_numpy(plan.pack.sources).to(device))
+
+
+def row_temperatures(
+    batch: TrainBatch, plan: PackPass, temperatures: Mapping[str, float], device: torch.device
+) -> Tensor | None:
+    """[m] fp32 of the pack's trained tokens, by their labels; None where all are 1."""
+    by_label = np.array([temperatures.get(name, 1.0) for name in batch.label_names], dtype=np.float32)
+    rows = by_label[batch.labels[plan.pack.targets]]
+    return None if (rows == 1.0).all() else torch.from_numpy(rows).to(device)
 
 
 def tree_plan(batch: TrainBatch, pack: Pack, device: torch.device) -> PathPlan:

@@ -5,7 +5,7 @@ AdamW's state. How the batch is cut into packs does not change the update beyond
 same machine gives the same bits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from selfplay.policy import Policy
 from selfplay.train.batch import TrainBatch
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
-from selfplay.train.passes import PackPass, pack_hidden, prepare
+from selfplay.train.passes import PackPass, pack_hidden, prepare, row_temperatures
 
 
 class NonFiniteError(ArithmeticError):
@@ -39,7 +39,7 @@ class TrainerSettings:
     grad_clip: float = 1.0
     pack_tokens: int = 1024
     logprob_chunk: int = 128
-    temperature: float = 1.0  # the sampler's: log-probabilities are those of the distribution drawn from
+    temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> the sampler's, which drew from it; or 1
     mode: Literal["auto", "tree", "flat"] = "auto"
     loss: LossSettings = field(default_factory=LossSettings)
 
@@ -144,8 +144,9 @@ class Trainer:
         )
         targets = torch.from_numpy(batch.ids[batch.targets[rows]]).to(device)
         settings = self._settings
+        temperatures = row_temperatures(batch, plan, settings.temperatures, device)
         with pack_hidden(self._policy, batch, plan) as hidden:
-            logprobs = self._policy.head.logprobs(hidden, targets, settings.temperature, settings.logprob_chunk)
+            logprobs = self._policy.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
             totals.add(loss, counts, facts, logprobs.detach(), sampler)
             if settings.loss.kl_coef > 0:
