@@ -79,15 +79,18 @@ def admit(
 ) -> Admission:
     """At most `num_wanted` candidates: some of hardly seen families, to learn about them, then the most learnable.
 
-    Learnability is the prediction for the family and level; where it is equal, what is least like the family's known
-    problems comes first. Those predicted under `min_learnability` are taken by the
-    exploring part only: an empty place is better filled by a replay than by a group that is all right or all wrong.
+    Learnability is the prediction for the family and level; it counts half for every level beyond reach, since what
+    comes first carries what comes later. Where it is equal, what is least like the family's known problems comes
+    first. Those predicted under `min_learnability` are taken by the exploring part only: an empty place is better
+    filled by a replay than by a group that is all right or all wrong.
     No family gets more than `max_family_share` of the places, unless places would stay empty.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
     predicted = {id(each): _predicted_learnability(each, tracker) for each in order}
-    ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -predicted[id(candidate)])
+    reach = tracker.reach()
+    worth = {id(each): predicted[id(each)] * 0.5 ** max(0, each.problem.level - reach) for each in order}
+    ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
     worth_it = [candidate for candidate in ranked if predicted[id(candidate)] >= settings.min_learnability]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
     num_exploring = min(num_wanted, math.ceil(num_wanted * settings.exploration_share))

@@ -192,6 +192,10 @@ class Tracker:
         """Highest level whose posterior mean is >= 0.5 with >= 16 attempts under the last 20 versions; 0 if none."""
         return self._families.frontier(self.version)
 
+    def reach(self) -> int:
+        """Up to this level every level is as `frontier` wants it; the frontier may lie beyond a gap."""
+        return self._families.reach(self.version)
+
     def state_counts(self) -> Mapping[ProblemState, int]:
         return {state: len(pool) for state, pool in self._pools.items()}
 

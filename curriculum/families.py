@@ -163,6 +163,12 @@ class Families:
         """The highest reached level, 0 when there is none."""
         return max((level for level, memory in self._levels.items() if memory.is_reached(version)), default=0)
 
+    def reach(self, version: int) -> int:
+        """The level below the first one that was tried and is not reached; 0 when even the lowest is not."""
+        levels = sorted(self._levels)
+        missed = (level for level in levels if not self._levels[level].is_reached(version))
+        return next(missed, levels[-1] + 1 if levels else 1) - 1
+
     def _level_rate(self, level: int, version: int) -> float:
         """From the level and, at half weight, its neighbours; else from the nearest level below, faded; else 1/2."""
         hits = misses = 0.0

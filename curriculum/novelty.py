@@ -7,8 +7,10 @@ Novelty is the mean distance to the nearest neighbours in an archive, as in Lehm
 from collections.abc import Sequence
 
 from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
 
 NEIGHBOURS = 16
+_NEAR = 0.3  # share of the longer text: two characters of "34 + 15"
 
 
 def novelty(text: str, archive: Sequence[str]) -> float:
@@ -26,3 +28,12 @@ def most_novel_first(texts: Sequence[str], archive: Sequence[str]) -> list[int]:
         ordered.append(best)
         seen.append(texts[best])
     return ordered
+
+
+def crowding(texts: Sequence[str], archive: Sequence[str]) -> list[int]:
+    """How many of `archive` are near each text, an equal one not counted: the pseudo-count of exploration by counts
+    (Bellemare et al., "Unifying Count-Based Exploration and Intrinsic Motivation", 2016)."""
+    if not texts or not archive:
+        return [0] * len(texts)
+    distances = cdist(texts, archive, scorer=Levenshtein.normalized_distance)
+    return [int(count) for count in ((distances > 0) & (distances <= _NEAR)).sum(axis=1)]

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from curriculum.difficulty import Tracker
 from curriculum.drawing import shares, weighted_sample
 from curriculum.families import KNOWN_RATE, FamilySummary
+from curriculum.novelty import crowding
 from curriculum.settings import CurriculumSettings
 from store.records import Problem, ProblemState
 
 SHARPNESS = 2  # a group of 8 is mixed almost surely at p = 1/2 and half the time at p = 0.9: prefer the middle
 _FAMILY_MEMBERS = 64  # of one family looked at per draw
+_ARCHIVE = 256  # of one family that a parent is compared with
 _BANK_SHARE = 0.125  # of a step's replays
 _REPROBE_RATE = 0.25  # a family at this rate deserves another look at what was too hard in it
 _UNTRIED_BONUS = 0.5  # how much a parent family of which nothing was measured yet is preferred to an average one
@@ -106,15 +108,22 @@ class Scheduler:
         return random.Random(f"{self._seed}/scheduler/{step}/{purpose}")
 
     def _parents(self, rng: random.Random, family: str) -> list[str]:
-        """The family's possible parents, the first to take last: in proportion to the square of their pass rate, and
-        the less often the more proposals they gave: a parent asked again says much the same again."""
-        ids: list[str] = []
-        weights: list[float] = []
-        for problem_id in self._tracker.family_members(family).sample(rng, _FAMILY_MEMBERS):
-            rate = self._tracker.rate(problem_id)
-            if rate >= self._settings.parent_low and self._tracker.state(problem_id) is not ProblemState.TOO_HARD:
-                ids.append(problem_id)
-                weights.append(rate**2 / (1 + self._tracker.escalations(problem_id)))
+        """The family's possible parents, the first to take last: in proportion to the square of their pass rate, the
+        less often the more proposals they gave (a parent asked again says much the same again), and the less often
+        the more problems are like them: the challenger stays near its parent, so a crowd would only grow."""
+        members = self._tracker.family_members(family)
+        ids = [
+            problem_id
+            for problem_id in members.sample(rng, _FAMILY_MEMBERS)
+            if self._tracker.rate(problem_id) >= self._settings.parent_low
+            and self._tracker.state(problem_id) is not ProblemState.TOO_HARD
+        ]
+        texts = [self._tracker.problem(problem_id).text for problem_id in ids]
+        archive = [self._tracker.problem(problem_id).text for problem_id in members.sample(rng, _ARCHIVE)]
+        weights = [
+            self._tracker.rate(problem_id) ** 2 / ((1 + self._tracker.escalations(problem_id)) * (1 + near))
+            for problem_id, near in zip(ids, crowding(texts, archive), strict=True)
+        ]
         return weighted_sample(rng, ids, weights, len(ids))[::-1]
 
     def _family_value(self, family: FamilySummary) -> float:

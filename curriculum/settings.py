@@ -12,8 +12,8 @@ class CurriculumSettings:
     band_low: float = 0.1  # replays are drawn from problems whose first-try pass rate is at least this
     band_high: float = 0.9  # and at most this
     parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
-    min_new_share: float = 0.5  # at least this share of a step's problems is the challenger's new ones, if it has them
-    max_new_share: float = 0.8  # and at most this
+    min_new_share: float = 0.4  # at least this share of a step's problems is the challenger's new ones, if it has them
+    max_new_share: float = 0.6  # and at most this
     min_learnability: float = 0.25  # a new problem predicted below this 4p(1-p) is taken only to explore
     exploration_share: float = 0.15  # share of the new problems that may come from families hardly seen yet
     max_family_share: float = 0.34  # no family gives more than this share of a step's parents or new problems

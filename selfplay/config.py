@@ -71,9 +71,9 @@ class PromptsConfig:
 @dataclass
 class ChallengerConfig:
     source: str = "self"  # self; or a control: frozen (asked, not trained) or procedural (the domain's own sampler)
-    targets: int = 6  # parents escalated per step
+    targets: int = 8  # parents escalated per step
     proposals: int = 6  # proposals per parent: a group with a baseline of its own
-    max_tokens: int = 16  # longest proposal
+    max_tokens: int = 12  # longest proposal
     temperature: float = 1.0  # of its sampling
     reward: str = "learnability"  # learnability 4p(1-p), azr or r_zero
     invalid_reward: float = 0.0  # what a rejected proposal is paid; negative values have caused death spirals
@@ -85,7 +85,7 @@ class SolverConfig:
     group_size: int = 8  # attempts per problem
     turns: int = 2  # 1: first try only; 2: one second look at it
     max_tokens: int = 8  # longest completion of a turn
-    temperature: float = 1.0  # of its sampling
+    temperature: float = 1.2  # of its sampling: above 1, so that groups of what is nearly always right still differ
 
 
 @dataclass
@@ -101,8 +101,8 @@ class CurriculumConfig:
     family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner
     band_low: float = 0.1  # replays are drawn from problems solved at least this often
     band_high: float = 0.9  # and at most this often
-    min_new_share: float = 0.5  # at least this share of a step is new problems, if there are any
-    max_new_share: float = 0.8  # and at most this
+    min_new_share: float = 0.4  # at least this share of a step is new problems, if there are any
+    max_new_share: float = 0.6  # and at most this
     min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
     mastered_share: float = 0.06  # usual share of a step for families once mastered, moved by their risk
     staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
@@ -131,7 +131,7 @@ class TrainConfig:
     kl_coef: float = 0.0  # weight of the KL to the start policy
     advantage: str = "centred"  # centred (Dr.GRPO) or rloo
     weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
-    pack_tokens: int = 1024  # tokens per forward and backward pass; does not change the update
+    pack_tokens: int = 768  # tokens per forward and backward pass; does not change the update
     logprob_chunk: int = 64  # rows of logits made at a time; does not change the update
     gradient_checkpointing: bool = False  # recompute activations: less memory, more time
     pass_mode: str = "auto"  # tree, flat, or auto: whichever is cheaper for each pack

@@ -8,7 +8,7 @@ OK = 0
 USAGE = 2  # configuration or arguments
 DATA = 65  # the run's data is damaged, or replay disagrees with it
 NO_MODEL = 66  # the model cannot be loaded
-SOFTWARE = 70  # NaN or infinite loss or gradient
+SOFTWARE = 70  # NaN or infinite logits, loss or gradient
 NO_MEMORY = 71  # memory ran out
 DISK = 74  # no room on the disk
 BUSY = 75  # another process works on the run
@@ -61,7 +61,7 @@ def _code_of(error: Exception) -> int | None:
         return None
     from selfplay.checkpoint import CheckpointError
     from selfplay.models import ModelError
-    from selfplay.train.trainer import NonFiniteError
+    from selfplay.policy import NonFiniteError
 
     codes = {ModelError: NO_MODEL, CheckpointError: DATA, NonFiniteError: SOFTWARE}
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

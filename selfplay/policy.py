@@ -25,6 +25,10 @@ from selfplay.paths import path_matrix, plan_paths
 PARITY_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative error of hidden states, tree against flat
 
 
+class NonFiniteError(ArithmeticError):
+    """Logits, loss or gradient were NaN or infinite. Raised before anything of it is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parity:
     """Outcome of the check at start: may this model run on trees, and how far apart were the two ways."""
@@ -115,7 +119,7 @@ class Policy:
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.model.activation_checkpointing_enable({"use_reentrant": False})
         self.model.train()
 
     @torch.no_grad()

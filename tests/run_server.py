@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -160,7 +161,35 @@ def _interrupted_while_loading() -> None:
     build.load_model = load_model
 
 
+def _no_memory_in_step_3() -> None:
+    """Memory is gone during the third update: the system gives out no more, and what was free is taken."""
+    import resource
+
+    from selfplay.train.trainer import Trainer
+
+    honest = Trainer.step
+
+    def step(self: Any, batch: Any) -> Any:
+        if self._policy.version < 2:
+            return honest(self, batch)
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use, limits[1]))
+        hoard: list[bytearray] = []
+        try:
+            for size in (1 << 20, 1 << 16, 1 << 12):
+                with suppress(MemoryError):
+                    hoard.extend(bytearray(size) for _ in range((1 << 29) // size))  # where nothing limits it: no more
+            return honest(self, batch)
+        finally:
+            hoard.clear()
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+
+    Trainer.step = step  # type: ignore[method-assign]
+
+
 FAULTS = {
+    "no memory in step 3": _no_memory_in_step_3,
     "Ctrl-C while the model loads": _interrupted_while_loading,
     "no replay": _no_replay,
     "another machine": _another_machine,

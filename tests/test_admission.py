@@ -104,6 +104,14 @@ def test_among_those_worth_taking_the_most_learnable_is_first() -> None:
         assert texts_of(admit(wanted, 1, tracker, SETTINGS, random.Random(seed)).accepted) == ["13 + 14"]
 
 
+def test_what_lies_beyond_reach_waits() -> None:
+    tracker = tracker_with(("11 + 12", 40, 30), ("11 * 2", 40, 12))
+    assert tracker.reach() == 3
+    assert tracker.predicted_learnability("dd*d", 4) > tracker.predicted_learnability("dd+dd", 3)
+    wanted = candidates_of("13 * 4", "13 + 14")
+    assert texts_of(admit(wanted, 1, tracker, SETTINGS, random.Random(0)).accepted) == ["13 + 14"]
+
+
 def test_what_would_carry_no_signal_is_not_taken_even_when_there_is_room() -> None:
     tracker = tracker_with(("1 + 2", 400, 399), ("11 * 12", 400, 1), ("11 + 12", 40, 20))
     admission = admit(candidates_of("3 + 5", "13 * 14", "13 + 14"), 16, tracker, SETTINGS, random.Random(0))

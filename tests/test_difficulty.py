@@ -201,6 +201,10 @@ def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
     assert tracker.frontier() == 1  # level 3 has 8 attempts only, level 4 a mean of 8/18
     measure(tracker, ("b", 8, 1))
     assert tracker.frontier() == 3  # (1 + 9) / (2 + 16)
+    assert tracker.reach() == 3, "no problem has level 2, so it is no gap"
+    measure(tracker, ("a", 400, 0))
+    assert (tracker.frontier(), tracker.reach()) == (3, 0)
+    measure(tracker, ("a", 1600, 1600))
     for _ in range(20):
         measure(tracker, ("a", 8, 8))
     assert tracker.frontier() == 1  # level 3 was last tried over 20 versions ago

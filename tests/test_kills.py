@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from run_server import Ended, Server
 
-from selfplay.exits import DISK, INTERRUPTED, OK, TERMINATED
+from selfplay.exits import DISK, INTERRUPTED, NO_MEMORY, OK, SOFTWARE, TERMINATED
 from store.store import Store
 
 SMALL = (
@@ -158,6 +158,25 @@ def test_a_second_ctrl_c_ends_it_at_once_and_costs_nothing_committed(
     assert len(result(tmp_path)[1]) == 3, "step 3 was not finished"
     assert resume(server, tmp_path).code == OK
     assert result(tmp_path) == whole(PROCEDURAL)
+
+
+def test_no_memory_ends_the_run_and_costs_nothing_committed(
+    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path
+) -> None:
+    ended = start(server, tmp_path, PROCEDURAL, "train.pack_tokens=100000", fault="no memory in step 3")
+    assert ended.code == NO_MEMORY, ended.output
+    assert "error: " in ended.output and "Traceback" not in ended.output
+    assert len(result(tmp_path)[1]) == 3, "two steps stand, and the start"
+    assert resume(server, tmp_path).code == OK
+    assert len(result(tmp_path)[1]) == 5
+
+
+def test_weights_that_run_away_end_the_run_before_they_are_committed(server: Server, tmp_path: Path) -> None:
+    ended = start(server, tmp_path, PROCEDURAL, "train.learning_rate=1e38")
+    assert ended.code == SOFTWARE, ended.output
+    assert "error: " in ended.output and "Traceback" not in ended.output
+    assert len(result(tmp_path)[1]) < 5
+    assert resume(server, tmp_path).code == SOFTWARE, "the weights are what they were"
 
 
 @contextmanager

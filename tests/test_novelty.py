@@ -6,7 +6,7 @@ import pytest
 from test_admission import SETTINGS, candidates_of, texts_of, tracker_with
 
 from curriculum.admission import admit
-from curriculum.novelty import NEIGHBOURS, most_novel_first, novelty
+from curriculum.novelty import NEIGHBOURS, crowding, most_novel_first, novelty
 
 
 def test_novelty_is_the_mean_distance_to_the_nearest() -> None:
@@ -15,6 +15,12 @@ def test_novelty_is_the_mean_distance_to_the_nearest() -> None:
     assert novelty("12 + 34", ["12 + 35", "98 + 76"]) == pytest.approx((1 / 7 + 4 / 7) / 2)
     crowd = ["12 + 34"] * NEIGHBOURS
     assert novelty("12 + 34", [*crowd, "98 + 76"]) == 0.0, "only the nearest count"
+
+
+def test_a_crowd_is_what_is_two_characters_away_at_most() -> None:
+    assert crowding(["12 + 34"], ["12 + 34", "12 + 35", "13 + 35", "98 + 76"]) == [2], "itself does not count"
+    assert crowding(["12 + 34"], []) == [0]
+    assert crowding([], ["12 + 34"]) == []
 
 
 def test_the_most_novel_comes_first_and_its_like_wait() -> None:

@@ -82,6 +82,14 @@ def test_a_parent_that_was_asked_often_makes_room_for_others() -> None:
     assert drawn["fresh"] / drawn["asked"] == pytest.approx(7, rel=0.4)
 
 
+def test_a_parent_in_a_crowd_makes_room_for_one_apart() -> None:
+    crowd = [problem(f"12 + 3{digit}") for digit in range(5)]
+    run = Run(problem("98 + 76"), *crowd)
+    run.step(*((each, 8, 7) for each in ("98 + 76", *(member.problem_id for member in crowd))))
+    drawn = run.parents(600, 1)
+    assert drawn["98 + 76"] / drawn["12 + 30"] == pytest.approx(5, rel=0.4)  # four others are near each of the crowd
+
+
 def test_families_whose_children_were_learnable_are_preferred() -> None:
     run = Run(problem("a", "d+d"), problem("b", "d*d"))
     run.step(("a", 8, 7), ("b", 8, 7))

@@ -15,10 +15,10 @@ from selfplay.build import Parts, build
 from selfplay.checkpoint import Checkpoints, verify
 from selfplay.config import load
 from selfplay.models import load_model
-from selfplay.policy import Policy
+from selfplay.policy import NonFiniteError, Policy
 from selfplay.train.batch import TrainBatch, TrainSample, build_batch
 from selfplay.train.loss import LossSettings
-from selfplay.train.trainer import NonFiniteError, Trainer, TrainerSettings
+from selfplay.train.trainer import Trainer, TrainerSettings
 
 SETTINGS = TrainerSettings(learning_rate=1e-3, loss=LossSettings(anchor="sampler"))
 TINY = ["model.name=tiny-llama", "model.dtype=float32", "run.threads=1", "train.learning_rate=1e-3"]

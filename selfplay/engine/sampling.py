@@ -14,6 +14,7 @@ from torch import Tensor
 from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw
+from selfplay.policy import NonFiniteError
 from store.records import Completion, Finish
 
 
@@ -113,7 +114,10 @@ def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
         cumulated = logprobs.exp().cumsum_(-1)
         wanted = randoms.to(logits.device) * cumulated[:, -1:]
         chosen = torch.searchsorted(cumulated, wanted, right=True).clamp_(max=logits.shape[1] - 1)
-    values = logprobs.gather(1, chosen).tolist()
+    drawn = logprobs.gather(1, chosen)
+    if not drawn.isfinite().all():
+        raise NonFiniteError("the model's logits are not finite: its weights ran away, or were so to begin with")
+    values = drawn.tolist()
     for group, tokens, row in zip(groups, chosen.tolist(), values, strict=True):
         for speaker, token, logprob in zip(group, tokens, row, strict=False):
             speaker.chosen = (token, min(logprob, 0.0))

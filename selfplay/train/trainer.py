@@ -14,15 +14,11 @@ import torch
 import xxhash
 from torch import Tensor
 
-from selfplay.policy import Policy
+from selfplay.policy import NonFiniteError, Policy
 from selfplay.train.batch import TrainBatch
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_temperatures
-
-
-class NonFiniteError(ArithmeticError):
-    """Loss or gradient was NaN or infinite. Raised before the weights are touched."""
 
 
 @dataclass(frozen=True, slots=True)
