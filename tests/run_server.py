@@ -73,6 +73,7 @@ def serve() -> None:
     import selfplay.opening
     import selfplay.progress  # noqa: F401  # imported for the children
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps({"ready": True} if "hello" in request else _forked(request)), flush=True)
