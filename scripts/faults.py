@@ -56,6 +56,13 @@ FAULTS = (
         "tests/test_trainer.py::test_tree_and_flat_passes_make_the_same_update",
     ),
     Fault(
+        "one temperature for all",
+        "selfplay/train/passes.py",
+        "rows = by_label[batch.labels[plan.pack.targets]]",
+        "rows = np.ones(len(plan.pack.targets), dtype=np.float32)",
+        "tests/test_parity.py::test_tree_equals_flat_batch",
+    ),
+    Fault(
         "plain group mean on turn two",
         "roles/advantages.py",
         "members = [i for i, (first, _) in enumerate(pairs) if first == before]",
@@ -187,6 +194,20 @@ FAULTS = (
         "        self._forget(None)\n",
         "        pass\n",
         "tests/test_engine.py::test_new_weights_forget_old_keys_and_values",
+    ),
+    Fault(
+        "crowd not seen",
+        "curriculum/novelty.py",
+        "distances <= _NEAR",
+        "distances < 0",
+        "tests/test_scheduler.py::test_a_parent_in_a_crowd_makes_room_for_one_apart",
+    ),
+    Fault(
+        "reach ignored",
+        "curriculum/admission.py",
+        "0.5 ** max(0, each.problem.level - reach)",
+        "1.0",
+        "tests/test_admission.py::test_what_lies_beyond_reach_waits",
     ),
     Fault(
         "held-out leak",
