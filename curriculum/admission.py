@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from curriculum.difficulty import Tracker
 from curriculum.domains.protocol import Domain, Statement, problem_id_of
 from curriculum.holdout import HeldOut
-from curriculum.novelty import most_novel_first
+from curriculum.novelty import archive_of, most_novel_first
 from curriculum.settings import CurriculumSettings
 from store.records import Fate, Finish, Problem
 
-_ARCHIVE = 256  # known problems of a family that a candidate is compared with
+_BEYOND_REACH = 0.5  # what a level beyond reach takes from the worth of a problem: each one halves it
 _SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
 
 
@@ -89,7 +89,7 @@ def admit(
     rng.shuffle(order)  # ties are a matter of chance
     predicted = {id(each): _predicted_learnability(each, tracker) for each in order}
     reach = tracker.reach()
-    worth = {id(each): predicted[id(each)] * 0.5 ** max(0, each.problem.level - reach) for each in order}
+    worth = {id(each): predicted[id(each)] * _BEYOND_REACH ** max(0, each.problem.level - reach) for each in order}
     ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
     worth_it = [candidate for candidate in ranked if predicted[id(candidate)] >= settings.min_learnability]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
@@ -129,8 +129,7 @@ def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: ra
         families.setdefault(candidate.problem.family, []).append(candidate)
     ordered: list[Candidate] = []
     for family, members in families.items():
-        known = tracker.family_members(family).sample(rng, _ARCHIVE)
-        archive = [tracker.problem(problem_id).text for problem_id in known]
+        archive = archive_of(family, tracker, rng)
         ordered += [members[place] for place in most_novel_first([each.problem.text for each in members], archive)]
     return ordered
 

@@ -193,7 +193,8 @@ class Tracker:
         return self._families.frontier(self.version)
 
     def reach(self) -> int:
-        """Up to this level every level is as `frontier` wants it; the frontier may lie beyond a gap."""
+        """Up to this level there is no gap; the frontier may lie beyond one. A level that was reached and is no longer
+        practised is none."""
         return self._families.reach(self.version)
 
     def state_counts(self) -> Mapping[ProblemState, int]:

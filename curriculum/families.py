@@ -61,18 +61,29 @@ class LevelMemory:
 
     counts: Forgotten = field(default_factory=Forgotten)
     recent: deque[tuple[int, int, int]] = field(default_factory=deque)  # version, attempts, successes
+    was_reached: bool = False  # at any version
 
     def add(self, version: int, attempts: int, successes: int, forgetting: float) -> None:
         self.counts.add(successes, attempts - successes, version, forgetting)
         self.recent.append((version, attempts, successes))
         while self.recent and self.recent[0][0] <= version - FRONTIER_VERSIONS:
             self.recent.popleft()
+        self.was_reached = self.was_reached or self.is_reached(version)
 
     def is_reached(self, version: int) -> bool:
         """Whether the posterior mean under the last FRONTIER_VERSIONS versions is at least FRONTIER_RATE."""
-        window = [(n, k) for seen, n, k in self.recent if seen > version - FRONTIER_VERSIONS]
-        attempts, successes = sum(n for n, _ in window), sum(k for _, k in window)
+        attempts, successes = self._lately(version)
         return attempts >= FRONTIER_ATTEMPTS and beta_mean(successes, attempts - successes) >= FRONTIER_RATE
+
+    def is_gap(self, version: int) -> bool:
+        """Whether it is not reached, other than for want of practice since it was."""
+        is_unpractised = self._lately(version)[0] < FRONTIER_ATTEMPTS
+        return not self.is_reached(version) and not (self.was_reached and is_unpractised)
+
+    def _lately(self, version: int) -> tuple[int, int]:
+        """(attempts, successes) under the last FRONTIER_VERSIONS versions."""
+        window = [(n, k) for seen, n, k in self.recent if seen > version - FRONTIER_VERSIONS]
+        return sum(n for n, _ in window), sum(k for _, k in window)
 
 
 class Families:
@@ -164,10 +175,10 @@ class Families:
         return max((level for level, memory in self._levels.items() if memory.is_reached(version)), default=0)
 
     def reach(self, version: int) -> int:
-        """The level below the first one that was tried and is not reached; 0 when even the lowest is not."""
+        """The level below the first gap among those that were tried; 0 when even the lowest is one."""
         levels = sorted(self._levels)
-        missed = (level for level in levels if not self._levels[level].is_reached(version))
-        return next(missed, levels[-1] + 1 if levels else 1) - 1
+        gaps = (level for level in levels if self._levels[level].is_gap(version))
+        return next(gaps, levels[-1] + 1 if levels else 1) - 1
 
     def _level_rate(self, level: int, version: int) -> float:
         """From the level and, at half weight, its neighbours; else from the nearest level below, faded; else 1/2."""

@@ -4,13 +4,22 @@ Novelty is the mean distance to the nearest neighbours in an archive, as in Lehm
 (Evolutionary Computation 19(2), 2011); the distance is the edit distance of the texts, so it serves every domain.
 """
 
+import random
 from collections.abc import Sequence
 
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
+from curriculum.difficulty import Tracker
+
 NEIGHBOURS = 16
+_ARCHIVE = 256  # known problems of a family that others are compared with
 _NEAR = 0.3  # share of the longer text: two characters of "34 + 15"
+
+
+def archive_of(family: str, tracker: Tracker, rng: random.Random) -> list[str]:
+    """Texts of the family's known problems, or of a sample of them."""
+    return [tracker.problem(problem_id).text for problem_id in tracker.family_members(family).sample(rng, _ARCHIVE)]
 
 
 def novelty(text: str, archive: Sequence[str]) -> float:

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from curriculum.difficulty import Tracker
 from curriculum.drawing import shares, weighted_sample
 from curriculum.families import KNOWN_RATE, FamilySummary
-from curriculum.novelty import crowding
+from curriculum.novelty import archive_of, crowding
 from curriculum.settings import CurriculumSettings
 from store.records import Problem, ProblemState
 
 SHARPNESS = 2  # a group of 8 is mixed almost surely at p = 1/2 and half the time at p = 0.9: prefer the middle
 _FAMILY_MEMBERS = 64  # of one family looked at per draw
-_ARCHIVE = 256  # of one family that a parent is compared with
 _BANK_SHARE = 0.125  # of a step's replays
 _REPROBE_RATE = 0.25  # a family at this rate deserves another look at what was too hard in it
 _UNTRIED_BONUS = 0.5  # how much a parent family of which nothing was measured yet is preferred to an average one
@@ -81,7 +80,8 @@ class Scheduler:
         return round(num_problems * (low + (high - low) * new / (new + replayed)))
 
     def replays(self, step: int, count: int, exclude: Collection[str] = ()) -> list[Replay]:
-        """Exactly `count` different known problems outside `exclude`; fewer only when there are no more.
+        """Exactly `count` different known problems outside `exclude`, the step's new ones; fewer only when there are no
+        more.
 
         First what is due from the bank, then families at risk of being forgotten, then the solvable band by
         learnability and staleness; last, whatever there is, the least learned first.
@@ -119,10 +119,9 @@ class Scheduler:
             and self._tracker.state(problem_id) is not ProblemState.TOO_HARD
         ]
         texts = [self._tracker.problem(problem_id).text for problem_id in ids]
-        archive = [self._tracker.problem(problem_id).text for problem_id in members.sample(rng, _ARCHIVE)]
         weights = [
             self._tracker.rate(problem_id) ** 2 / ((1 + self._tracker.escalations(problem_id)) * (1 + near))
-            for problem_id, near in zip(ids, crowding(texts, archive), strict=True)
+            for problem_id, near in zip(ids, crowding(texts, archive_of(family, self._tracker, rng)), strict=True)
         ]
         return weighted_sample(rng, ids, weights, len(ids))[::-1]
 

@@ -63,6 +63,13 @@ FAULTS = (
         "tests/test_parity.py::test_tree_equals_flat_batch",
     ),
     Fault(
+        "temperatures left behind",
+        "selfplay/build.py",
+        "temperatures=_temperatures(config),",
+        "temperatures={},",
+        "tests/test_loop.py::test_each_role_is_trained_at_the_temperature_that_it_spoke_at",
+    ),
+    Fault(
         "plain group mean on turn two",
         "roles/advantages.py",
         "members = [i for i, (first, _) in enumerate(pairs) if first == before]",
@@ -205,9 +212,16 @@ FAULTS = (
     Fault(
         "reach ignored",
         "curriculum/admission.py",
-        "0.5 ** max(0, each.problem.level - reach)",
+        "_BEYOND_REACH ** max(0, each.problem.level - reach)",
         "1.0",
         "tests/test_admission.py::test_what_lies_beyond_reach_waits",
+    ),
+    Fault(
+        "never reached is no gap",
+        "curriculum/families.py",
+        "not (self.was_reached and is_unpractised)",
+        "not is_unpractised",
+        "tests/test_difficulty.py::test_the_frontier_is_the_highest_level_half_solved_lately",
     ),
     Fault(
         "held-out leak",

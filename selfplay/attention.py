@@ -179,7 +179,10 @@ def path_attention(
         return _continue_rows(query, *newest, mask, scale, softcap), None
     assert current.plan is not None
     outputs = []
-    attend = partial(checkpoint, _attend, use_reentrant=False) if torch.is_grad_enabled() else _attend
+    # The gathered rows are many times the keys and values they repeat: made again in the backward pass, not kept.
+    # In training mode the whole layer is made again (Policy.enable_gradient_checkpointing), this with it.
+    recomputes = torch.is_grad_enabled() and not module.training
+    attend = partial(checkpoint, _attend, use_reentrant=False, preserve_rng_state=False) if recomputes else _attend
     for i, bucket in enumerate(current.plan.buckets):
         mask = current.plan.mask(i, sliding_window, torch.float32)
         grid = attend(bucket, queries, keys, values, mask, num_kv_heads, head_dim, scale, softcap)

@@ -66,6 +66,8 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     """Load the model, check how it can run, and put the parts together. Raises ModelError, DomainError, Refused."""
     torch.set_num_threads(config.run.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # an aid for debugging that comes with deterministic algorithms, and a tenth of a step's time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set up at run time
     domain = load_domain(config.domain, config.domain_options)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     device = _device(config.run.device)

@@ -208,6 +208,7 @@ def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
     for _ in range(20):
         measure(tracker, ("a", 8, 8))
     assert tracker.frontier() == 1  # level 3 was last tried over 20 versions ago
+    assert tracker.reach() == 3, "what was reached and is not practised any more is no gap; level 4 never was reached"
 
 
 def test_a_family_that_drops_or_goes_stale_is_at_risk() -> None:
@@ -255,6 +256,7 @@ def snapshot(tracker: Tracker) -> list[object]:
     """Every number that a decision may read, exactly."""
     rows: list[object] = [tracker.step, tracker.version, tracker.frontier(), tracker.families()]
     rows += [tracker.signal_rate(True), tracker.signal_rate(False)]
+    rows += [tracker.child_value(each.family) for each in tracker.families()]
     rows += [list(tracker.members(state)) for state in ProblemState]
     for name in tracker.problem_ids():
         looks = tracker.second_look_rate(name, True), tracker.second_look_rate(name, False)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from journals import trained_labels
 from run_server import Ended, Server
 
 from selfplay.exits import DISK, INTERRUPTED, NO_MEMORY, OK, SOFTWARE, TERMINATED
@@ -24,6 +25,10 @@ SMALL = (
     "curriculum.min_successes=1", "evaluate.every=2", "evaluate.pass_size=1", "evaluate.pass_k=2",
 )  # fmt: skip
 PROCEDURAL = "challenger.source=procedural"
+TRAINED = (  # a challenger whose proposals differ in worth
+    "domain=few_problems:AnyText", "challenger.max_tokens=64", "challenger.proposals=8",
+    "challenger.invalid_reward=-0.1",
+)  # fmt: skip
 KILLED = -signal.SIGKILL
 
 
@@ -35,18 +40,18 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, list[str]]]:
-    """What a run that was never stopped leaves, by its challenger."""
-    found: dict[str, tuple[str, list[str]]] = {}
+def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[str, list[str]]]:
+    """What a run that was never stopped leaves, by its further arguments."""
+    found: dict[tuple[str, ...], tuple[str, list[str]]] = {}
 
-    def left_by(source: str) -> tuple[str, list[str]]:
-        if source not in found:
+    def left_by(*more: str) -> tuple[str, list[str]]:
+        if more not in found:
             directory = tmp_path_factory.mktemp("whole")
-            ended = start(server, directory, source)
+            ended = start(server, directory, *more)
             assert ended.code == OK, ended.output
-            found[source] = result(directory)
-            assert len(set(found[source][1])) == 5, "every step changed the weights"
-        return found[source]
+            found[more] = result(directory)
+            assert len(set(found[more][1])) == 5, "every step changed the weights"
+        return found[more]
 
     return left_by
 
@@ -75,7 +80,7 @@ def saved(directory: Path) -> list[int]:
 
 @pytest.mark.parametrize("point", ["loop.committed:4", "checkpoint.files:2", "checkpoint.renamed:2"])
 def test_a_run_killed_before_its_last_checkpoint_still_gets_it(
-    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path, point: str
+    server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path, point: str
 ) -> None:
     """Its `policy` folder is the run's product; without a step left to make, nothing else would save it."""
     assert start(server, tmp_path, PROCEDURAL, kill_at=point).code == KILLED
@@ -88,17 +93,18 @@ def test_a_run_killed_before_its_last_checkpoint_still_gets_it(
 
 
 def test_a_trained_challenger_comes_back_bit_for_bit(
-    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path
+    server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path
 ) -> None:
     """Kills between its wave and the solver's, within each, and before and after the update; each by the next heir."""
     points = ("wave.committed:1", "wave.inserted:1", "loop.updated:2", "wave.committed:2", "checkpoint.manifest:1")
-    assert start(server, tmp_path, "challenger.source=self", kill_at="wave.begin:3").code == KILLED
+    assert start(server, tmp_path, *TRAINED, kill_at="wave.begin:3").code == KILLED
     for point in points:
         ended = resume(server, tmp_path, kill_at=point)
         assert ended.code == KILLED, (point, ended.output)
+    assert "challenger" in trained_labels(tmp_path / "x")
     ended = resume(server, tmp_path)
     assert ended.code == OK, ended.output
-    assert result(tmp_path) == whole("challenger.source=self")
+    assert result(tmp_path) == whole(*TRAINED)
 
 
 def test_a_rewind_is_for_this_once(server: Server, tmp_path: Path) -> None:
@@ -124,7 +130,7 @@ def _flip(file: Path) -> None:
 @pytest.mark.parametrize("name", ["trainer-master.safetensors", "manifest.json"])
 def test_any_damage_to_the_newest_checkpoint_is_passed_over(
     server: Server,
-    whole: Callable[[str], tuple[str, list[str]]],
+    whole: Callable[..., tuple[str, list[str]]],
     tmp_path: Path,
     damage: Callable[[Path], None],
     name: str,
@@ -140,7 +146,7 @@ def test_any_damage_to_the_newest_checkpoint_is_passed_over(
 
 @pytest.mark.parametrize(("fault", "code"), [("Ctrl-C in step 3", INTERRUPTED), ("SIGTERM in step 3", TERMINATED)])
 def test_a_run_stopped_by_a_signal_goes_on_bit_for_bit(
-    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path, fault: str, code: int
+    server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path, fault: str, code: int
 ) -> None:
     ended = start(server, tmp_path, PROCEDURAL, fault=fault)
     assert ended.code == code, ended.output
@@ -151,7 +157,7 @@ def test_a_run_stopped_by_a_signal_goes_on_bit_for_bit(
 
 
 def test_a_second_ctrl_c_ends_it_at_once_and_costs_nothing_committed(
-    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path
+    server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path
 ) -> None:
     ended = start(server, tmp_path, PROCEDURAL, fault="Ctrl-C twice in step 3")
     assert ended.code == -signal.SIGINT, ended.output
@@ -161,7 +167,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_costs_nothing_committed(
 
 
 def test_no_memory_ends_the_run_and_costs_nothing_committed(
-    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path
+    server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path
 ) -> None:
     ended = start(server, tmp_path, PROCEDURAL, fault="no memory in step 3")
     assert ended.code == NO_MEMORY, ended.output
@@ -198,7 +204,7 @@ def _small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]
 
 @pytest.mark.parametrize("kilobytes", [340, 420, 500])
 def test_a_full_disk_ends_the_run_and_costs_nothing_committed(
-    server: Server, whole: Callable[[str], tuple[str, list[str]]], tmp_path: Path, kilobytes: int
+    server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path, kilobytes: int
 ) -> None:
     directory = tmp_path / "disk"
     with _small_disk(directory, kilobytes) as grow:
