@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,8 @@ def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy
     if lora.r > 0:
         from peft import LoraConfig, get_peft_model  # a second to import, and only adapters need it
 
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
             torch.manual_seed(config.seed)  # the adapters' first weights
             adapter = get_peft_model(
                 model, LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules))

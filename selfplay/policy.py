@@ -119,7 +119,8 @@ class Policy:
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-        self.model.activation_checkpointing_enable({"use_reentrant": False})
+        enable = getattr(self.model, "activation_checkpointing_enable", None)  # 5.17 has the older name only
+        (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         self.model.train()
 
     @torch.no_grad()
