@@ -29,6 +29,16 @@ def has_signal(advantages: Sequence[float]) -> bool:
     return any(advantage != 0.0 for advantage in advantages)
 
 
+def stratified_advantages(strata: Sequence[bool], rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
+    """`group_advantages` within each stratum; one that is alone in its stratum gets 0: nothing is like it."""
+    advantages = [0.0] * len(rewards)
+    for stratum in sorted(set(strata)):
+        members = [i for i, each in enumerate(strata) if each == stratum]
+        for i, advantage in zip(members, group_advantages([rewards[i] for i in members], rule), strict=True):
+            advantages[i] = advantage
+    return advantages
+
+
 def second_look_rewards(pairs: Sequence[tuple[float, float]], alpha: float) -> list[float]:
     """What the later turn of each (before, after) is paid: `correction_reward`."""
     return [correction_reward(before, after, alpha) for before, after in pairs]

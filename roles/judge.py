@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from roles.prompts import PromptStyle
+from roles.prompts import PromptStyle, ReportKind
 from roles.requests import Sampled
+from roles.rewards import parse_confidence, parse_self_evaluation
 from roles.solver import SolvedGroup
 from roles.tree import ROOT
 from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
@@ -30,11 +31,25 @@ class JudgedTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedReport:
+    """What an attempt said of its own result: `value` in [0, 1], None where it could not be read."""
+
+    sampled: Sampled
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedAttempt:
-    """All turns of one attempt, by its index in the group."""
+    """All turns of one attempt, by its index in the group, and its report if one was asked for."""
 
     index: int
     turns: tuple[JudgedTurn, ...]
+    report: JudgedReport | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether its last turn is right, by truth."""
+        return self.turns[-1].outcome is Outcome.CORRECT
 
     @property
     def is_judged(self) -> bool:
@@ -75,7 +90,8 @@ def judge_group(group: SolvedGroup, style: PromptStyle, settings: JudgeSettings,
             outcome, answer = verdict(group.problem, sampled, style)
             key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
             turns.append(JudgedTurn(sampled, outcome, answer, _reward(outcome, settings, key)))
-        attempts.append(JudgedAttempt(index, tuple(turns)))
+        report = _report(group.report, group.reports[index], style) if group.reports else None
+        attempts.append(JudgedAttempt(index, tuple(turns), report))
     return JudgedGroup(group.problem, tuple(attempts))
 
 
@@ -84,6 +100,17 @@ def verdict(problem: Problem, sampled: Sampled, style: PromptStyle) -> tuple[Out
     if sampled.completion.finish is Finish.LENGTH:
         return Outcome.TRUNCATED, None
     return style.domain.judge(problem, style.strip_stop(sampled.completion.text))
+
+
+def _report(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedReport:
+    """Read strictly; a report cut by length is none."""
+    if sampled.completion.finish is Finish.LENGTH:
+        return JudgedReport(sampled, None)
+    text = style.strip_stop(sampled.completion.text)
+    if kind == "confidence":
+        return JudgedReport(sampled, parse_confidence(text))
+    claim = parse_self_evaluation(text)
+    return JudgedReport(sampled, None if claim is None else float(claim))
 
 
 def _reward(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None:
@@ -128,6 +155,8 @@ def attempt_record(group: JudgedGroup, attempt: JudgedAttempt, paid: Sequence[fl
         ),
         first_version=min(c.first_version for c in completions),
         last_version=max(c.last_version for c in completions),
+        report=None if attempt.report is None else attempt.report.sampled.completion.text,
+        confidence=None if attempt.report is None else attempt.report.value,
     )
 
 

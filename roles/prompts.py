@@ -1,17 +1,25 @@
 """How roles put things into words: few-shot text for base-like use, or a model's chat template.
 
 Both are built from the same parts of a domain. A prompt's beginning is the same for every problem of a role, so the
-token tree shares it. The second look never says whether the first try was right.
+token tree shares it. The second look never says whether the first try was right; with `feedback` it says what the
+domain observed of it (an executed check).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from curriculum.domains.protocol import Domain
 from store.records import Completion, Finish, Problem
 
 Messages = Sequence[tuple[str, str]]  # (role, content): "system", "user" or "assistant"
+ReportKind = Literal["none", "confidence", "self_evaluation"]
 Render = Callable[[Messages], str]  # a chat template, ending where the assistant is to speak
+
+_REPORT_PROMPTS = {  # few-shot text, chat
+    "confidence": ("Confidence:", "How likely is it that your answer is right? Say a number from 0 to 1, only that."),
+    "self_evaluation": ("Right:", "Is your answer right? Say 1 for yes and 0 for no, only that."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class PromptStyle:
     render: Render | None = None
     end_of_turn: str = ""
     next_turn: Callable[[str], str] | None = None
+    feedback: bool = False  # the second look is shown the domain's `observation` of the answer
 
     def solver(self, problem: Problem) -> str:
         """Ask for a first try."""
@@ -35,11 +44,24 @@ class PromptStyle:
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for one more look, right after the completion `previous`, whose stop token is part of it."""
+        seen = self.domain.observation(problem, self.strip_stop(previous.text)) if self.feedback else ""
         if self.next_turn is not None:
-            closing = "" if previous.finish is Finish.STOP else self.end_of_turn
-            return closing + self.next_turn(self.domain.recheck_instruction)
-        newline = "" if previous.text.endswith("\n") else "\n"
-        return f"{newline}Recheck: {self.domain.question(problem)}"
+            return self._closing(previous) + self.next_turn(f"{seen}\n{self.domain.recheck_instruction}".lstrip())
+        check = f"Check: {seen}\n" if self.feedback else ""
+        return f"{self._closing(previous)}{check}Recheck: {self.domain.question(problem)}"
+
+    def report(self, kind: ReportKind, previous: Completion) -> str:
+        """Ask what the solver thinks of the answer that `previous` gave: how sure it is, or whether it is right."""
+        words, instruction = _REPORT_PROMPTS[kind]
+        if self.next_turn is not None:
+            return self._closing(previous) + self.next_turn(instruction)
+        return f"{self._closing(previous)}{words}"
+
+    def _closing(self, previous: Completion) -> str:
+        """What ends `previous` where it did not end itself."""
+        if self.next_turn is not None:
+            return "" if previous.finish is Finish.STOP else self.end_of_turn
+        return "" if previous.text.endswith("\n") else "\n"
 
     def challenger(self, parent: Problem) -> str:
         """Ask for something harder than `parent`."""

@@ -1,9 +1,13 @@
-"""The solver: a group of first tries at a problem, then a second look of each at itself."""
+"""The solver: a group of first tries at a problem, a second look of each at itself, and what it says of the result.
+
+The report comes after the last turn: a stated confidence (RLCR, arXiv 2507.16806), or a self-evaluation that is only
+trained and never asked for at inference (post-completion learning, arXiv 2507.20252).
+"""
 
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from roles.prompts import PromptStyle
+from roles.prompts import PromptStyle, ReportKind
 from roles.requests import Sample, Sampled, SamplingParams
 from store.records import Problem
 
@@ -16,14 +20,21 @@ class SolverSettings:
     turns: int
     params: SamplingParams
     role: str = "solver"
+    report: ReportKind = "none"
+    report_params: SamplingParams | None = None  # needed for a report
 
 
 @dataclass(frozen=True, slots=True)
 class SolvedGroup:
-    """What was said about one problem: attempts[i][k] is turn k of attempt i."""
+    """What was said about one problem: attempts[i][k] is turn k of attempt i, reports[i] what it says of its result."""
 
     problem: Problem
     attempts: tuple[tuple[Sampled, ...], ...]
+    report: ReportKind = "none"
+    reports: tuple[Sampled, ...] = ()  # empty for "none"
+
+
+REPORT_LABEL = "solver/report"
 
 
 def turn_label(turn: int) -> str:
@@ -56,4 +67,18 @@ def attempt(
             for index, said in enumerate(attempts)
         ]
         attempts = [(*said, look[0]) for said, look in zip(attempts, looks, strict=True)]  # type: ignore[index]
-    return SolvedGroup(problem, tuple(attempts))
+    if settings.report == "none":
+        return SolvedGroup(problem, tuple(attempts))
+    assert settings.report_params is not None
+    reports = yield [
+        Sample(
+            said[-1].node,
+            style.report(settings.report, said[-1].completion),
+            1,
+            settings.report_params,
+            (*key, "report", index),
+            REPORT_LABEL,
+        )
+        for index, said in enumerate(attempts)
+    ]
+    return SolvedGroup(problem, tuple(attempts), settings.report, tuple(r[0] for r in reports))  # type: ignore[index]

@@ -86,22 +86,22 @@ FAULTS = (
     Fault(
         "bonus on the first turn",
         "selfplay/learning.py",
-        "paid[attempt.index][turn] = value",
-        "paid[attempt.index][0] = value",
+        'own = [r[0] if settings.first_turn_reward == "own" else r[-1] for r in rewards]',
+        "own = [r[0] + settings.correction_bonus * (r[-1] - r[0]) for r in rewards]",
         "tests/test_learning.py::test_the_bonus_is_for_the_second_turns_tokens_only",
     ),
     Fault(
         "banked group trained on",
         "selfplay/learning.py",
-        "if (banked and turn == 0) or not has_signal(advantages):",
-        "if not has_signal(advantages):",
+        "is_kept = has_signal(advantages) and not (banked and turn == 0)",
+        "is_kept = has_signal(advantages)",
         "tests/test_learning.py::test_first_tries_of_a_banked_group_are_not_trained_and_its_second_looks_are",
     ),
     Fault(
         "stop token dropped from training",
         "selfplay/train/batch.py",
-        "for node in tree.tail(sample.node, sample.num_tokens):",
-        "for node in tree.tail(sample.node, sample.num_tokens)[:-1]:",
+        "columns.add(tree.tail(sample.node, sample.num_tokens),",
+        "columns.add(tree.tail(sample.node, sample.num_tokens)[:-1],",
         "tests/test_learning.py::test_the_stop_token_is_trained",
     ),
     Fault(
@@ -114,8 +114,8 @@ FAULTS = (
     Fault(
         "advantages merged over their signs",
         "selfplay/train/batch.py",
-        "side = positive if sample.advantage > 0 else negative",
-        "side = positive",
+        "side = self.positive if advantage > 0 else self.negative",
+        "side = self.positive",
         "tests/test_packing.py::test_advantages_are_summed_by_sign_and_scaled_by_all_said_tokens",
     ),
     Fault(
@@ -163,8 +163,8 @@ FAULTS = (
     Fault(
         "KL to the start switched off",
         "selfplay/train/trainer.py",
-        "loss = loss + settings.loss.kl_coef * kl",
-        "loss = loss + 0 * kl",
+        "loss = loss + (pull * kl).sum()",
+        "loss = loss + (0 * kl).sum()",
         "tests/test_trainer.py::test_the_kl_term_holds_the_policy_near_its_start",
     ),
     Fault(
@@ -261,8 +261,8 @@ FAULTS = (
     Fault(
         "second look told the verdict",
         "roles/prompts.py",
-        'return f"{newline}Recheck: {self.domain.question(problem)}"',
-        'return f"{newline}{problem.answer not in previous.text} Recheck: {self.domain.question(problem)}"',
+        'check = f"Check: {seen}\\n" if self.feedback else ""',
+        'check = f"{problem.answer not in previous.text} "',
         "tests/test_prompts.py::test_the_second_look_does_not_say_whether_the_first_was_right",
     ),
     Fault(

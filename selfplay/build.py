@@ -3,8 +3,8 @@
 import hashlib
 import platform
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from roles.challenger import LABEL as CHALLENGER_LABEL
 from roles.judge import JudgeSettings
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
-from roles.solver import SolverSettings, turn_label
+from roles.solver import REPORT_LABEL, SolverSettings, turn_label
 from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
@@ -30,10 +30,19 @@ from selfplay.learning import LearningSettings
 from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Parity, Policy
 from selfplay.posing import Poser
+from selfplay.stages import Stage, StageSettings
 from selfplay.train.batch import TrainBatch
 from selfplay.train.loss import LossSettings
 from selfplay.train.passes import PackPass, pack_hidden, row_temperatures
 from selfplay.train.trainer import Trainer, TrainerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What the loss weighs in a stage: label -> weight of its rewards, label -> weight of its KL to the start."""
+
+    weights: Mapping[str, float]
+    kl: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Parts:
     parity: Parity
     engine: Engine
     challenger_engine: Engine  # the start weights' own, for the frozen control; else the engine
+    solver_engine: Engine  # likewise, for offline traces
     trainer: Trainer
     tracker: Tracker
     poser: Poser
@@ -56,7 +66,8 @@ class Parts:
     proposal_params: SamplingParams
     judge: JudgeSettings
     learning: LearningSettings
-    weights: Mapping[str, float]  # label -> weight in the loss
+    objectives: Mapping[Stage, Objective]
+    stage_one: StageSettings
 
     def encode(self, text: str) -> list[int]:
         """Prompt text to ids, without special tokens of the tokenizer's own."""
@@ -79,19 +90,15 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
     style = prompt_style(config, domain, policy.tokenizer)
     engine = _engine(policy, config.seed, parity)
-    needs_start = config.train.kl_coef > 0 or config.challenger.source == "frozen"
-    start = (
-        Policy(load_model(config.model.name, config.model.dtype).model, policy.tokenizer, device)
-        if needs_start
-        else None
-    )
+    objectives: dict[Stage, Objective] = {1: _objective(config, 1), 2: _objective(config, 2)}
+    start = _start_policy(config, policy.tokenizer, device, objectives.values())
+    start_engine = None if start is None else _engine(start, config.seed, parity)
     settings = curriculum_settings(config)
     tracker = Tracker(settings)
     poser = Poser(domain, held_out, tracker, Scheduler(tracker, settings, config.seed), settings, config.seed)
     trainer_settings = _trainer_settings(config, parity)
-    reference = _reference(start, trainer_settings) if start is not None and config.train.kl_coef > 0 else None
+    reference = None if start is None else _reference(start, trainer_settings)
     params = SamplingParams(config.solver.temperature, config.solver.max_tokens, style.stop)
-    is_frozen = config.challenger.source == "frozen" and start is not None
     parts = Parts(
         config=config,
         domain=domain,
@@ -100,16 +107,24 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         policy=policy,
         parity=parity,
         engine=engine,
-        challenger_engine=_engine(start, config.seed, parity) if is_frozen and start is not None else engine,
+        challenger_engine=_spoken_by(config.challenger.source, engine, start_engine),
+        solver_engine=_spoken_by(config.solver.source, engine, start_engine),
         trainer=Trainer(policy, trainer_settings, reference),
         tracker=tracker,
         poser=poser,
-        evaluator=_evaluator(config, engine, policy, style, held_out),
-        solver=SolverSettings(config.solver.group_size, config.solver.turns, params),
+        evaluator=_evaluator(config, engine, start_engine, policy, style, held_out),
+        solver=SolverSettings(
+            group_size=config.solver.group_size,
+            turns=config.solver.turns,
+            params=params,
+            report=config.solver.report,  # type: ignore[arg-type]
+            report_params=replace(params, max_tokens=config.solver.report_tokens),
+        ),
         proposal_params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
         judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),  # type: ignore[arg-type]
-        learning=_learning(config),
-        weights=_weights(config),
+        learning=_learning(config, objectives.values()),
+        objectives=objectives,
+        stage_one=_stage_one(config),
     )
     return parts
 
@@ -167,7 +182,7 @@ def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:
 def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
     """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused without one."""
     if config.prompts.style == "few_shot":
-        return PromptStyle(domain)
+        return PromptStyle(domain, feedback=config.solver.feedback)
     if getattr(tokenizer, "chat_template", None) is None:
         raise Refused(
             f"prompts.style=chat: {config.model.name} has no chat template; use prompts.style=few_shot", USAGE
@@ -187,11 +202,14 @@ def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
         whole = render((("user", "U"), ("assistant", "A\0A"), ("user", content)))
         return whole.split("A\0A", 1)[1].removeprefix(end)
 
-    return PromptStyle(domain, stop=(end,), render=render, end_of_turn=end, next_turn=next_turn)
+    return PromptStyle(
+        domain, stop=(end,), render=render, end_of_turn=end, next_turn=next_turn, feedback=config.solver.feedback
+    )
 
 
 def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
     t = config.train
+    anchor = t.anchor if t.imitation == "none" else "none"
     return TrainerSettings(
         learning_rate=t.learning_rate,
         weight_decay=t.weight_decay,
@@ -204,7 +222,7 @@ def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
         mode=t.pass_mode if parity.holds else "flat",  # type: ignore[arg-type]
-        loss=LossSettings(t.clip_low, t.clip_high, t.anchor, t.importance_cap, t.kl_coef),  # type: ignore[arg-type]
+        loss=LossSettings(t.clip_low, t.clip_high, anchor, t.importance_cap),  # type: ignore[arg-type]
     )
 
 
@@ -219,7 +237,9 @@ def _reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch
     return logprobs
 
 
-def _evaluator(config: Config, engine: Engine, policy: Policy, style: PromptStyle, held_out: HeldOut) -> Evaluator:
+def _evaluator(
+    config: Config, engine: Engine, start: Engine | None, policy: Policy, style: PromptStyle, held_out: HeldOut
+) -> Evaluator:
     e = config.evaluate
     return Evaluator(
         engine=engine,
@@ -231,26 +251,65 @@ def _evaluator(config: Config, engine: Engine, policy: Policy, style: PromptStyl
         interim_size=e.interim_size,
         pass_k=e.pass_k,
         pass_size=e.pass_size,
+        report=e.report,  # type: ignore[arg-type]
+        report_tokens=config.solver.report_tokens,
+        start_engine=start if e.mechanism else None,
     )
 
 
-def _learning(config: Config) -> LearningSettings:
+def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettings:
     return LearningSettings(
         advantage=config.train.advantage,  # type: ignore[arg-type]
         correction_bonus=config.judge.correction_bonus,
         challenger_reward=config.challenger.reward,  # type: ignore[arg-type]
         invalid_reward=config.challenger.invalid_reward,
+        first_turn_reward=config.judge.first_turn_reward,  # type: ignore[arg-type]
+        report_reward=config.judge.report_reward,  # type: ignore[arg-type]
+        held=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
     )
 
 
-def _weights(config: Config) -> dict[str, float]:
-    w = config.train.weights
-    trains_challenger = config.challenger.source == "self"
-    weights = {CHALLENGER_LABEL: w.challenger if trains_challenger else 0.0, turn_label(0): w.solver_first}
-    return weights | {turn_label(turn): w.solver_second for turn in range(1, config.solver.turns)}
+def _objective(config: Config, stage: Stage) -> Objective:
+    """Stage I pays later turns only, and holds the first one."""
+    w, kl = config.train.weights, config.train.kl
+    is_first_stage = stage == 1 and config.train.stage_one.max_steps > 0
+    later = [turn_label(turn) for turn in range(1, config.solver.turns)]
+    weights = {
+        CHALLENGER_LABEL: w.challenger if config.challenger.source == "self" else 0.0,
+        turn_label(0): 0.0 if is_first_stage else w.solver_first,
+        REPORT_LABEL: w.report,
+    } | dict.fromkeys(later, w.solver_second)
+    pulls = {
+        CHALLENGER_LABEL: kl.challenger,
+        turn_label(0): config.train.stage_one.kl_first if is_first_stage else kl.solver_first,
+    } | dict.fromkeys(later, kl.solver_second)
+    return Objective(weights, {label: pull + config.train.kl_coef for label, pull in pulls.items()})
+
+
+def _stage_one(config: Config) -> StageSettings:
+    s = config.train.stage_one
+    return StageSettings(s.max_steps, s.plateau_window, s.plateau_gain, s.kl_budget)
+
+
+def _start_policy(
+    config: Config, tokenizer: Any, device: torch.device, objectives: Iterable[Objective]
+) -> Policy | None:
+    """The start weights once more, where something is compared with them or said by them."""
+    has_kl = any(weight > 0 for objective in objectives for weight in objective.kl.values())
+    is_frozen = "frozen" in (config.challenger.source, config.solver.source)
+    if not (has_kl or is_frozen or config.evaluate.mechanism):
+        return None
+    return Policy(load_model(config.model.name, config.model.dtype).model, tokenizer, device)
+
+
+def _spoken_by(source: str, engine: Engine, start: Engine | None) -> Engine:
+    if source != "frozen":
+        return engine
+    assert start is not None
+    return start
 
 
 def _temperatures(config: Config) -> dict[str, float]:
     """Label -> what its tokens are drawn at."""
     turns = {turn_label(turn): config.solver.temperature for turn in range(config.solver.turns)}
-    return {CHALLENGER_LABEL: config.challenger.temperature, **turns}
+    return {CHALLENGER_LABEL: config.challenger.temperature, REPORT_LABEL: config.solver.temperature, **turns}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from curriculum.admission import fate_counts
 from roles.judge import attempt_record, node_values, pass_rate
 from roles.solver import turn_label
+from selfplay.alarms import copying_metrics
 from selfplay.build import Parts
 from selfplay.learning import SolverLesson, share
 from store.records import Fate, Origin, Outcome, PassRate, Proposal, StepCommit, StepHistory
@@ -57,9 +58,11 @@ def step_metrics(step: Step, rates: tuple[PassRate, ...]) -> dict[str, float]:
         "curriculum/mixed_share": share([lesson.is_mixed for lesson in step.lessons]),
         "curriculum/trained": float(len(kept)),
         "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
+        "train/stage": float(step.stage),
         "curriculum/level_mean": _mean([float(lesson.group.problem.level) for lesson in step.lessons]),
     }
-    return found | _solver_metrics(step.lessons, rates) | _challenger_metrics(step) | _tree_metrics(step)
+    said = copying_metrics([lesson.group for lesson in step.lessons])
+    return found | _solver_metrics(step.lessons, rates) | said | _challenger_metrics(step) | _tree_metrics(step)
 
 
 def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) -> dict[str, float]:
@@ -72,6 +75,7 @@ def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) ->
     return {
         "reward/mean": _mean(paid),
         "solver/pass_rate": sum(rate.successes for rate in rates) / max(1, tried),
+        "solver/last_pass_rate": share([attempt.is_right for lesson in lessons for attempt in lesson.group.judged]),
         "solver/fixed_share": sum(rate.fixed for rate in rates) / max(1, wrong),
         "solver/broken_share": sum(rate.broken for rate in rates) / max(1, right),
         "solver/change_rate": share(changed),

@@ -81,11 +81,15 @@ class ChallengerConfig:
 
 @dataclass
 class SolverConfig:
+    source: str = "self"  # who attempts: self; or frozen: the start weights, so that all traces are offline
     problems: int = 24  # problems per step, new and replayed
     group_size: int = 8  # attempts per problem
     turns: int = 2  # 1: first try only; 2: one second look at it
     max_tokens: int = 8  # longest completion of a turn
     temperature: float = 1.2  # of its sampling: above 1, so that groups of what is nearly always right still differ
+    feedback: bool = False  # the second look is shown what the domain observed of the first answer; else it is blind
+    report: str = "none"  # after the last turn: none, confidence (stated), or self_evaluation (only in training)
+    report_tokens: int = 6  # longest report
 
 
 @dataclass
@@ -93,6 +97,10 @@ class JudgeConfig:
     reward: str = "truth"  # truth; or a control: random, format
     truncated: str = "zero"  # what a completion cut by length earns: zero, or unjudged
     correction_bonus: float = 1.0  # alpha: the second turn is paid r2 + alpha (r2 - r1)
+    first_turn_reward: str = "own"  # what pays the first turn's tokens: own, its own verdict; last, the last turn's
+    report_reward: str = (
+        "none"  # of confidence: brier, log, brier_apart; of the other: consistency[_original], balanced
+    )
 
 
 @dataclass
@@ -113,6 +121,23 @@ class WeightsConfig:
     challenger: float = 1.0  # weight of the challenger's part of the loss
     solver_first: float = 1.0  # ... of the solver's first turn
     solver_second: float = 2.0  # ... of its later turns
+    report: float = 1.0  # ... of its reports
+
+
+@dataclass
+class KlConfig:
+    challenger: float = 0.0  # weight of the KL to the start on the challenger's tokens, on top of train.kl_coef
+    solver_first: float = 0.0  # ... on the solver's first turn
+    solver_second: float = 0.0  # ... on its later turns
+
+
+@dataclass
+class StageOneConfig:
+    max_steps: int = 0  # SCoRe's stage I lasts at most this many steps; 0: there is none
+    kl_first: float = 1.0  # KL to the start on first-turn tokens while it lasts
+    plateau_window: int = 20  # it ends when this many steps gain less than plateau_gain over as many before; 0: never
+    plateau_gain: float = 0.01  # ... in the share of right second looks
+    kl_budget: float = 0.0  # or when a step's mean KL of first-turn tokens is above this; 0: no budget
 
 
 @dataclass
@@ -128,7 +153,10 @@ class TrainConfig:
     clip_high: float = 0.28  # ratio clip above 1
     anchor: str = "policy"  # what the ratio is taken against: policy or sampler (selfplay/train/loss.py)
     importance_cap: float = 2.0  # truncation of the sampler's importance weights
-    kl_coef: float = 0.0  # weight of the KL to the start policy
+    imitation: str = "none"  # copy right answers instead of RL: rft, star[_plus], pair_sft[_plus], or truth (a control)
+    kl_coef: float = 0.0  # weight of the KL to the start policy, on all tokens that were said
+    kl: KlConfig = field(default_factory=KlConfig)  # more of it, by who said them
+    stage_one: StageOneConfig = field(default_factory=StageOneConfig)  # reward on the second turn only, at first
     advantage: str = "centred"  # centred (Dr.GRPO) or rloo
     weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
     pack_tokens: int = 768  # tokens per forward and backward pass; does not change the update
@@ -144,6 +172,8 @@ class EvaluateConfig:
     interim_size: int = 100  # problems of each set in between: first try only
     pass_k: int = 8  # samples per problem for pass@k, before and after
     pass_size: int = 100  # problems of each set for pass@k
+    report: str = "none"  # ask for a report after sampled answers: none, confidence or self_evaluation
+    mechanism: bool = False  # also measure second looks at the start model's own first tries, and how errors moved
     holdout_key: str = "selfplay-1"  # keys the hash that chooses held-out problems
 
 

@@ -15,6 +15,9 @@ from omegaconf import OmegaConf
 if TYPE_CHECKING:
     from selfplay.config import Config
 
+REPORTS = ("none", "confidence", "self_evaluation")
+CONFIDENCE_REWARDS = ("brier", "log", "brier_apart")
+SELF_EVALUATION_REWARDS = ("consistency", "consistency_original", "balanced")
 RUN_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -32,6 +35,19 @@ def broken_rules(config: Config) -> Iterator[tuple[str, str]]:
     for key, rule in RULES.items():
         if not rule.holds(OmegaConf.select(whole, key)):
             yield key, rule.wanted
+    yield from _broken_pairs(config)
+
+
+def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
+    """Values that are possible, but not beside another key's."""
+    wanted = {"none": ("none",), "confidence": ("none", *CONFIDENCE_REWARDS)}
+    allowed = wanted.get(config.solver.report, ("none", *SELF_EVALUATION_REWARDS))
+    if config.judge.report_reward not in allowed:
+        yield "judge.report_reward", f"one of {', '.join(allowed)} while solver.report is {config.solver.report}"
+    if config.train.stage_one.max_steps > 0 and config.solver.turns < 2:
+        yield "train.stage_one.max_steps", "0 while solver.turns is 1: stage I pays the second turn"
+    if config.evaluate.mechanism and config.solver.turns < 2:
+        yield "evaluate.mechanism", "false while solver.turns is 1: it measures second looks"
 
 
 def _one_of(*choices: str) -> Rule:
@@ -73,6 +89,9 @@ RULES = {
     "challenger.temperature": _POSITIVE,
     "challenger.reward": _one_of("learnability", "azr", "r_zero"),
     "challenger.invalid_reward": Rule("from -1 to 0", lambda value: -1 <= value <= 0),
+    "solver.source": _one_of("self", "frozen"),
+    "solver.report": _one_of(*REPORTS),
+    "solver.report_tokens": _at_least(1),
     "solver.problems": _at_least(1),
     "solver.group_size": _at_least(2),
     "solver.turns": Rule("from 1 to 8", lambda value: 1 <= value <= 8),
@@ -81,6 +100,8 @@ RULES = {
     "judge.reward": _one_of("truth", "random", "format"),
     "judge.truncated": _one_of("zero", "unjudged"),
     "judge.correction_bonus": _at_least(0),
+    "judge.first_turn_reward": _one_of("own", "last"),
+    "judge.report_reward": _one_of("none", *CONFIDENCE_REWARDS, *SELF_EVALUATION_REWARDS),
     "train.learning_rate": _POSITIVE,
     "train.weight_decay": _at_least(0),
     "train.betas": Rule(
@@ -94,11 +115,21 @@ RULES = {
     "train.clip_high": _POSITIVE,
     "train.anchor": _one_of("policy", "sampler"),
     "train.importance_cap": _at_least(1),
+    "train.imitation": _one_of("none", "rft", "star", "star_plus", "pair_sft", "pair_sft_plus", "truth"),
     "train.kl_coef": _at_least(0),
+    "train.kl.challenger": _at_least(0),
+    "train.kl.solver_first": _at_least(0),
+    "train.kl.solver_second": _at_least(0),
+    "train.stage_one.max_steps": _at_least(0),
+    "train.stage_one.kl_first": _at_least(0),
+    "train.stage_one.plateau_window": _at_least(0),
+    "train.stage_one.plateau_gain": _at_least(0),
+    "train.stage_one.kl_budget": _at_least(0),
     "train.advantage": _one_of("centred", "rloo"),
     "train.weights.challenger": _at_least(0),
     "train.weights.solver_first": _at_least(0),
     "train.weights.solver_second": _at_least(0),
+    "train.weights.report": _at_least(0),
     "train.pack_tokens": _at_least(1),
     "train.logprob_chunk": _at_least(1),
     "train.pass_mode": _one_of("auto", "tree", "flat"),
@@ -106,6 +137,7 @@ RULES = {
     "evaluate.interim_size": _at_least(1),
     "evaluate.pass_k": _at_least(1),
     "evaluate.pass_size": _at_least(1),
+    "evaluate.report": _one_of(*REPORTS),
     "resume.mode": _one_of("replay", "rewind"),
     "logging.transcript_every": _at_least(0),
 }

@@ -2,21 +2,25 @@
 
 `full` (before and after) takes every problem through all turns and samples pass@k on the first `pass_size` of each
 set; `interim` takes the first try of at most `interim_size`. A set's order is fixed by a keyed hash, so its first
-members are a fair sample and the same ones every time.
+members are a fair sample and the same ones every time. On request both say how second looks fare at the start model's
+first tries and at one's own (selfplay/mechanism.py), and `full` what sampled answers say of themselves.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from roles.judge import JudgedGroup, JudgeSettings, judge_group
-from roles.prompts import PromptStyle
+from roles.judge import JudgedAttempt, JudgedGroup, JudgeSettings, judge_group
+from roles.prompts import PromptStyle, ReportKind
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
+from selfplay.calibration import calibration_metrics
 from selfplay.engine.protocol import Engine
+from selfplay.mechanism import mechanism_metrics
 from selfplay.rollout import Rollout
 from selfplay.statistics import mean_interval, pass_at_k, wilson
-from store.records import Evaluation, Outcome, Problem
+from store.records import Evaluation, Outcome, Problem, Wave
 
 PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
 
@@ -34,25 +38,33 @@ class Evaluator:
     interim_size: int
     pass_k: int
     pass_size: int
+    report: ReportKind = "none"
+    report_tokens: int = 1
+    start_engine: Engine | None = None  # the start weights': with it, the mechanism is measured
+    _start_tries: dict[str, list[JudgedGroup]] = field(default_factory=dict)  # by set: they never change
 
     def full(self, step: int, set_name: str) -> Evaluation:
         """All turns, greedy, on the whole set, and pass@k on its first problems."""
         problems = self.sets[set_name]
         metrics, outcomes = self._greedy(problems, self.turns, step)
-        metrics |= self._sampled(problems[: self.pass_size], step)
-        return Evaluation(step, set_name, "full", metrics, outcomes)
+        metrics |= self._sampled(problems[: self.pass_size], step) | self._mechanism(set_name, step)
+        found, reports = self._reports(problems, step)
+        return Evaluation(step, set_name, "full", metrics | found, outcomes, reports)
 
     def interim(self, step: int, set_name: str) -> Evaluation:
         """The first try only, greedy, on at most `interim_size` problems."""
-        metrics, outcomes = self._greedy(self.sets[set_name][: self.interim_size], 1, step)
-        return Evaluation(step, set_name, "interim", metrics, outcomes)
+        turns = 1 if self.start_engine is None else self.turns
+        metrics, outcomes = self._greedy(self.sets[set_name][: self.interim_size], turns, step)
+        return Evaluation(step, set_name, "interim", metrics | self._mechanism(set_name, step), outcomes)
 
     def _greedy(self, problems: Sequence[Problem], turns: int, step: int) -> tuple[dict[str, float], str]:
         groups = self._attempts(problems, turns, group_size=1, temperature=0.0, step=step)
         pairs = [
             (_is_right(group, 0), _is_right(group, -1), _answers_differ(group), _is_parsed(group)) for group in groups
         ]
-        return turn_metrics(pairs, turns), "".join(str(2 * first + last) for first, last, _, _ in pairs)
+        said = [sum(len(turn.sampled.completion.ids) for turn in group.attempts[0].turns) for group in groups]
+        metrics = turn_metrics(pairs, turns) | {"tokens_mean": sum(said) / max(1, len(said))}
+        return metrics, "".join(str(2 * first + last) for first, last, _, _ in pairs)
 
     def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
         groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=1.0, step=step)
@@ -63,22 +75,77 @@ class Evaluator:
         rate = sum(correct) / max(1, self.pass_k * len(correct))
         return {name: mean, f"{name}_low": max(0.0, low), f"{name}_high": min(1.0, high), "pass_at_1": rate}
 
+    def _mechanism(self, set_name: str, step: int) -> dict[str, float]:
+        """Sampled second looks at the start model's first tries and at one's own, and how far errors have moved."""
+        if self.start_engine is None:
+            return {}
+        problems = self.sets[set_name][: self.pass_size]
+        if set_name not in self._start_tries:
+            tries = self._attempts(problems, 1, self.pass_k, 1.0, step=0, engine=self.start_engine)
+            self._start_tries[set_name] = tries
+        start = self._start_tries[set_name]
+        at_start = self._attempts(problems, self.turns, self.pass_k, 1.0, step, given=start)
+        at_own = self._attempts(problems, self.turns, self.pass_k, 1.0, step)
+        return mechanism_metrics(at_start, at_own)
+
+    def _reports(self, problems: Sequence[Problem], step: int) -> tuple[dict[str, float], str]:
+        """One sampled answer a problem and what it says of itself: metrics, and the pairs as `Evaluation.reports`."""
+        if self.report == "none":
+            return {}, ""
+        groups = self._attempts(problems, self.turns, 1, 1.0, step, report=self.report)
+        said = [(group.attempts[0].is_right, _stated(self.report, group.attempts[0])) for group in groups]
+        read = [(right, value) for right, value in said if value is not None]
+        metrics = {"report_parsed": len(read) / max(1, len(said))}
+        if read:
+            found = calibration_metrics([right for right, _ in read], [value for _, value in read])
+            metrics |= {f"report_{name}": value for name, value in found.items()}
+        pairs = (f"{right:d}:{'-' if value is None else f'{value:.4g}'}" for right, value in said)
+        return metrics, " ".join(pairs)
+
     def _attempts(
-        self, problems: Sequence[Problem], turns: int, group_size: int, temperature: float, step: int
+        self,
+        problems: Sequence[Problem],
+        turns: int,
+        group_size: int,
+        temperature: float,
+        step: int,
+        engine: Engine | None = None,
+        given: Sequence[JudgedGroup] | None = None,
+        report: ReportKind = "none",
     ) -> list[JudgedGroup]:
+        """Judged groups, one a problem. `given`: first tries to look at again, in place of one's own."""
+        params = SamplingParams(temperature, self.max_tokens, self.style.stop)
         settings = SolverSettings(
             group_size=group_size,
             turns=turns,
-            params=SamplingParams(temperature, self.max_tokens, self.style.stop),
+            params=params,
             role="evaluation",
+            report=report,
+            report_params=replace(params, max_tokens=self.report_tokens),
         )
         judged = []
         for start in range(0, len(problems), PROBLEMS_PER_TREE):
-            part = problems[start : start + PROBLEMS_PER_TREE]
-            rollout = Rollout(step, Tree(), self.engine, self.encode, commit=lambda wave: wave, stored={})
-            solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in part))
+            part = slice(start, start + PROBLEMS_PER_TREE)
+            stored = {} if given is None else {"evaluation/0": _first_wave(step, given[part])}
+            rollout = Rollout(step, Tree(), engine or self.engine, self.encode, lambda wave: wave, stored)
+            solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in problems[part]))
             judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]
         return judged
+
+
+def _first_wave(step: int, groups: Sequence[JudgedGroup]) -> Wave:
+    """The first tries of `groups` as a wave that was sampled already."""
+    said = tuple(a.turns[0].sampled.completion for group in groups for a in group.attempts)
+    return Wave(step, "evaluation/0", said)
+
+
+def _stated(kind: ReportKind, attempt: JudgedAttempt) -> float | None:
+    """P(right) as stated, or, of a 0/1 self-evaluation, the probability with which "right" was said."""
+    report = attempt.report
+    if report is None or report.value is None or kind == "confidence":
+        return None if report is None else report.value
+    probability = math.exp(sum(report.sampled.completion.logprobs))
+    return probability if report.value > 0.5 else 1.0 - probability
 
 
 def turn_metrics(pairs: Sequence[tuple[bool, bool, bool, bool]], turns: int) -> dict[str, float]:

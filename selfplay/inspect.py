@@ -141,10 +141,12 @@ def show(
 
 
 def _attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each turn; attempts of a step that went alike in everything share theirs."""
+    """One row for each turn and report; attempts of a step that went alike in everything share theirs."""
     counts: Counter[tuple[Any, ...]] = Counter()
     for attempt in attempts:
-        said = ((t["text"].strip(), t["answer"], t["outcome"], t["reward"], t["num_tokens"]) for t in attempt["turns"])
+        said = [(t["text"].strip(), t["answer"], t["outcome"], t["reward"], t["num_tokens"]) for t in attempt["turns"]]
+        if attempt["report"] is not None:
+            said.append((attempt["report"].strip(), attempt["confidence"], "report", None, None))
         counts[(attempt["step"], *said)] += 1
     names = ("said", "answer", "verdict", "reward", "tokens")
     return [

@@ -9,10 +9,12 @@ Which groups push, and by how much, is decided here and nowhere else:
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from roles import challenger
 from roles.advantages import (
     AdvantageRule,
+    SecondLookRate,
     group_advantages,
     has_signal,
     second_look_advantages,
@@ -20,20 +22,28 @@ from roles.advantages import (
 )
 from roles.challenger import ProposedGroup
 from roles.judge import JudgedGroup
+from roles.requests import Sampled
 from roles.rewards import ChallengerRule, challenger_reward
-from roles.solver import turn_label
+from roles.solver import REPORT_LABEL, turn_label
+from selfplay.reports import ReportPay, ReportRule, report_advantages, with_report_terms
 from selfplay.train.batch import TrainSample
 from store.records import Fate, Outcome
+
+FirstTurnRule = Literal["own", "last"]
 
 
 @dataclass(frozen=True, slots=True)
 class LearningSettings:
-    """See the configuration's judge.*, challenger.* and train.* keys of the same names."""
+    """See the configuration's judge.*, challenger.* and train.* keys of the same names. `held`: labels whose every
+    token a KL sees, also in groups that teach nothing."""
 
     advantage: AdvantageRule
     correction_bonus: float
     challenger_reward: ChallengerRule
     invalid_reward: float
+    first_turn_reward: FirstTurnRule = "own"
+    report_reward: ReportRule = "none"
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,11 @@ class SolverLesson:
     paid: tuple[tuple[float | None, ...], ...]
     samples: tuple[TrainSample, ...]
     is_mixed: bool  # first tries right and wrong both occurred
-    is_kept: bool  # something of it is trained on
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether something of it is trained on."""
+        return any(sample.is_kept for sample in self.samples)
 
 
 def solver_lesson(
@@ -52,39 +66,63 @@ def solver_lesson(
     banked: bool,
     rate: Callable[[str, bool], float],
     settings: LearningSettings,
+    pay: ReportPay | None = None,
 ) -> SolverLesson:
     """Advantages of every turn. `rate`: P(second look right | problem, first right), a running estimate.
 
     `banked`: its first tries have too few successes to learn from; later turns have baselines of their own.
+    `pay`: what a report is paid, where one is trained.
     """
     judged = group.judged
-    rewards = [attempt.rewards() for attempt in judged]
-    firsts = [r[0] for r in rewards]
+    firsts = [attempt.rewards()[0] for attempt in judged]
+    paid = {attempt.index: list[float]() for attempt in judged}
     samples: list[TrainSample] = []
-    paid = {attempt.index: list(r) for attempt, r in zip(judged, rewards, strict=True)}
-    for turn in range(max((len(r) for r in rewards), default=0)):
-        if turn == 0:
-            advantages = group_advantages(firsts, settings.advantage)
-        else:
-            pairs = [(r[turn - 1], r[turn]) for r in rewards]
-            for attempt, value in zip(judged, second_look_rewards(pairs, settings.correction_bonus), strict=True):
-                paid[attempt.index][turn] = value
-            advantages = second_look_advantages(
-                pairs, settings.correction_bonus, settings.advantage, lambda r: rate(group.problem.problem_id, r)
-            )
-        if (banked and turn == 0) or not has_signal(advantages):
-            continue
-        for attempt, advantage in zip(judged, advantages, strict=True):
-            said = attempt.turns[turn].sampled
-            samples.append(TrainSample(turn_label(turn), said.node, len(said.completion.ids), advantage))
+    num_turns = max((len(attempt.turns) for attempt in judged), default=0)
+    for turn in range(num_turns):
+        rewards, advantages = _turn_advantages(group, turn, lambda r: rate(group.problem.problem_id, r), settings)
+        if pay is not None and turn == num_turns - 1:
+            rewards, advantages = with_report_terms(judged, rewards, advantages, pay, settings.advantage)
+        for attempt, reward in zip(judged, rewards, strict=True):
+            paid[attempt.index].append(reward)
+        said = [attempt.turns[turn].sampled for attempt in judged]
+        is_kept = has_signal(advantages) and not (banked and turn == 0)
+        samples += train_samples(turn_label(turn), said, advantages, is_kept, settings.held)
+    if pay is not None:
+        said = [attempt.report.sampled for attempt in judged if attempt.report is not None]
+        advantages = report_advantages(judged, pay, settings.advantage)
+        samples += train_samples(REPORT_LABEL, said, advantages, has_signal(advantages), settings.held)
     nothing = tuple(None for _ in group.attempts[0].turns) if group.attempts else ()
     return SolverLesson(
         group=group,
         paid=tuple(tuple(paid[a.index]) if a.index in paid else nothing for a in group.attempts),
         samples=tuple(samples),
         is_mixed=len(set(firsts)) > 1,
-        is_kept=bool(samples),
     )
+
+
+def _turn_advantages(
+    group: JudgedGroup, turn: int, rate: SecondLookRate, settings: LearningSettings
+) -> tuple[list[float], list[float]]:
+    """(rewards, advantages) of a turn, one each for every judged attempt."""
+    rewards = [attempt.rewards() for attempt in group.judged]
+    if turn == 0:
+        own = [r[0] if settings.first_turn_reward == "own" else r[-1] for r in rewards]
+        return own, group_advantages(own, settings.advantage)
+    pairs = [(r[turn - 1], r[turn]) for r in rewards]
+    bonus = settings.correction_bonus
+    return second_look_rewards(pairs, bonus), second_look_advantages(pairs, bonus, settings.advantage, rate)
+
+
+def train_samples(
+    label: str, said: Sequence[Sampled], advantages: Sequence[float], is_kept: bool, held: Collection[str]
+) -> list[TrainSample]:
+    """One for each completion; none of a group that teaches nothing, unless its label is held by a KL."""
+    if not is_kept and label not in held:
+        return []
+    return [
+        TrainSample(label, each.node, len(each.completion.ids), advantage if is_kept else 0.0, is_kept)
+        for each, advantage in zip(said, advantages, strict=True)
+    ]
 
 
 def measured_rate(group: JudgedGroup) -> float | None:
@@ -106,7 +144,10 @@ def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) 
 
 
 def challenger_samples(
-    groups: Sequence[ProposedGroup], rewards: Mapping[tuple[int, int], float | None], rule: AdvantageRule
+    groups: Sequence[ProposedGroup],
+    rewards: Mapping[tuple[int, int], float | None],
+    rule: AdvantageRule,
+    held: Collection[str] = (),
 ) -> list[TrainSample]:
     """Advantages of proposals, each target a group of its own; rewards by (target, index)."""
     samples: list[TrainSample] = []
@@ -114,11 +155,11 @@ def challenger_samples(
         paid = [(said, rewards[group.target, i]) for i, said in enumerate(group.proposals)]
         measured = [(said, reward) for said, reward in paid if reward is not None]
         advantages = group_advantages([reward for _, reward in measured], rule)
-        if has_signal(advantages):
-            samples += [
-                TrainSample(challenger.LABEL, said.node, len(said.completion.ids), advantage)
-                for (said, _), advantage in zip(measured, advantages, strict=True)
-            ]
+        said = [each for each, _ in measured]
+        samples += train_samples(challenger.LABEL, said, advantages, has_signal(advantages), held)
+        if challenger.LABEL in held:
+            unmeasured = [each for each, reward in paid if reward is None]
+            samples += train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, held)
     return samples
 
 

@@ -7,18 +7,21 @@ python -m selfplay.loop --resume [NAME] [key=value ...]
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfplay import exits
 from selfplay.arguments import Arguments, parse
 
+if TYPE_CHECKING:
+    from selfplay.progress import Progress
 
-def run(arguments: Arguments) -> int:
+
+def run(arguments: Arguments, progress: "Progress | None" = None) -> int:
     """The algorithm. Returns the process's exit code."""
     from selfplay.opening import open_run
     from selfplay.progress import Progress
 
-    with open_run(arguments.config, arguments.is_resume, Progress(arguments.config)) as run:
+    with open_run(arguments.config, arguments.is_resume, progress or Progress(arguments.config)) as run:
         run.evaluate()  # the start model, on problems that will never be trained on
         for step in run.steps():
             run.propose(step)  # the challenger makes known problems harder

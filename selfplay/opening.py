@@ -16,6 +16,7 @@ from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress
 from selfplay.recovery import DATABASE, JOURNAL_FOLDER, lock, recover
 from selfplay.session import Run, seed_problems, stopping_on_signals
+from selfplay.stages import stage_facts
 from store.store import Store
 
 
@@ -36,7 +37,8 @@ def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Ru
             _fold(store, parts.tracker)
             metrics.rebuild(folder / "metrics.jsonl", store.steps(), store.evaluations())
             parts.engine.load(parts.policy.version)
-            run = Run(parts, store, folder, checkpoints, progress)
+            facts = [stage_facts(row.metrics) for row in store.steps() if row.step > 0]
+            run = Run(parts, store, folder, checkpoints, progress, stage_facts=facts)
             if is_resume:
                 run.checkpoint()  # one that was due when the run was killed: no later step may come to make it
             with stopping_on_signals(run), progress.running(run):

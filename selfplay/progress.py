@@ -24,16 +24,19 @@ from store.records import Evaluation, StepRow
 if TYPE_CHECKING:
     from selfplay.session import Run, Step
 
+COPYING_STEPS = 5  # in a row, before the alarm is worth a line
+
 
 class Progress:
     """Talks to whoever started the run."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, console: Console | None = None) -> None:
         self._config = config
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console or Console(highlight=False, soft_wrap=True)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._interim: list[Evaluation] = []
+        self._copying = 0  # steps in a row
 
     def note(self, line: str) -> None:
         """One line, above the live one if there is one."""
@@ -74,6 +77,12 @@ class Progress:
         )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=row.step)
+        self._copying = self._copying + 1 if m.get("alarm/copies") else 0
+        if self._copying == COPYING_STEPS:
+            self.note(
+                f"ALARM     second looks repeat the first answer: {COPYING_STEPS} steps in a row gave back nearly "
+                "every wrong one. A bonus or stage I keeps the turns apart (judge.correction_bonus, train.stage_one)"
+            )
         every = self._config.logging.transcript_every
         if every and row.step % every == 0:
             self._transcript(step)
@@ -91,6 +100,12 @@ class Progress:
     def evaluated(self, evaluation: Evaluation) -> None:
         """Remembered until the others of its step are there."""
         self._interim.append(evaluation)
+        if evaluation.metrics.get("alarm_first_try"):
+            self.note(
+                f"ALARM     {evaluation.set_name}: since the start its first try has fallen "
+                f"by {-100 * evaluation.metrics['first_try_change']:.0f} points: failing so that the second look can "
+                "mend? A KL holds it (train.kl.solver_first)"
+            )
 
     def closing(self, run: Run) -> int:
         """Write summary.json, show the table, say where things are. Returns the exit code."""

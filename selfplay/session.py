@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,25 @@ from roles.judge import JudgedGroup, judge_group
 from roles.solver import attempt
 from roles.tree import Tree
 from selfplay import commits, metrics
+from selfplay.alarms import first_try_alarm
 from selfplay.build import Parts
 from selfplay.checkpoint import Checkpoints
 from selfplay.engine.protocol import Engine
+from selfplay.imitation import ImitationRule, imitated
 from selfplay.learning import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
 from selfplay.memory import release_freed_memory
 from selfplay.posing import Posed
 from selfplay.progress import Progress
 from selfplay.recovery import JOURNAL_FOLDER
+from selfplay.reports import report_pay
 from selfplay.rollout import Rollout
+from selfplay.stages import Stage, StageFacts, stage_after, stage_facts
 from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.trainer import Update
 from store.errors import DiskFull
 from store.faults import reach
 from store.journal import StepJournal, write_journal
-from store.records import Evaluation, Origin, Outcome, Problem, Wave
+from store.records import Origin, Outcome, Problem, Wave
 from store.store import Store
 
 RELEASE_EVERY = 2  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
@@ -49,6 +53,7 @@ class Step:
     posed: Posed | None = None
     lessons: list[SolverLesson] = field(default_factory=list)
     rewards: dict[tuple[int, int], float | None] = field(default_factory=dict)
+    stage: Stage = 2
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall time
 
     @contextmanager
@@ -70,6 +75,7 @@ class Run:
     progress: Progress
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
+    stage_facts: list[StageFacts] = field(default_factory=list)  # of the live steps, in order
 
     def steps(self) -> Iterator[Step]:
         """The steps that are left. Between steps nothing is unfinished, so a stop here loses nothing."""
@@ -114,7 +120,7 @@ class Run:
         asked += [(replay.problem, base * replay.group_multiplier) for replay in step.posed.replays]
         roles = (attempt(p, self.parts.style, self.parts.solver, step.number, size) for p, size in asked)
         with step.timed("solve"):
-            solved = self._rollout(step, self.parts.engine).run("solver", roles)
+            solved = self._rollout(step, self.parts.solver_engine).run("solver", roles)
         reach("loop.rolled_out")
         return [judge_group(group, self.parts.style, self.parts.judge, step.number) for group in solved]
 
@@ -126,15 +132,24 @@ class Run:
         def rate(problem_id: str, was_right: bool) -> float:
             return tracker.second_look_rate(problem_id, was_right) if tracker.knows(problem_id) else 0.5
 
-        step.lessons = [solver_lesson(g, self._is_banked(g), rate, settings) for g in judged]
+        pay = report_pay(settings.report_reward, judged)
+        step.lessons = [solver_lesson(g, self._is_banked(g), rate, settings, pay) for g in judged]
+        imitation: ImitationRule = self.parts.config.train.imitation  # type: ignore[assignment]
+        if imitation != "none":
+            step.lessons = [
+                replace(each, samples=imitated(step.tree, each.group, imitation, self.parts.encode))
+                for each in step.lessons
+            ]
         rates = {group.problem.problem_id: measured_rate(group) for group in judged}
         step.rewards = {
             key: proposal_reward(fate, rates.get(problem_id) if problem_id else None, settings)
             for key, (fate, problem_id) in step.posed.fates.items()
         }
         samples = [sample for lesson in step.lessons for sample in lesson.samples]
-        samples += challenger_samples(step.proposed, step.rewards, settings.advantage)
-        return build_batch(step.tree, samples, self.parts.weights)
+        samples += challenger_samples(step.proposed, step.rewards, settings.advantage, settings.held)
+        step.stage = stage_after(self.stage_facts, self.parts.stage_one)
+        objective = self.parts.objectives[step.stage]
+        return build_batch(step.tree, samples, objective.weights, objective.kl)
 
     def _is_banked(self, group: JudgedGroup) -> bool:
         """As the tracker will decide it when it sees the step."""
@@ -167,6 +182,7 @@ class Run:
         row = self.store.commit_step(commit)
         reach("loop.committed")
         self.parts.tracker.observe(commits.history(commit))
+        self.stage_facts.append(stage_facts(row.metrics))
         metrics.append(self.folder / "metrics.jsonl", metrics.step_line(row))
         self.progress.step_done(row, step, self.parts.tracker)
 
@@ -179,12 +195,14 @@ class Run:
         done = {(e.set_name, e.kind) for e in self.store.evaluations() if e.step == head}
         due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
         release_freed_memory()
+        start = {e.set_name: e.outcomes for e in self.store.evaluations() if e.step == 0}
         for name in self.progress.evaluating(head, kind, due):
             started = time.monotonic()
             evaluator = self.parts.evaluator
             found = evaluator.full(head, name) if kind == "full" else evaluator.interim(head, name)
-            timed = dict(found.metrics) | {"seconds": round(time.monotonic() - started, 3)}
-            evaluation = Evaluation(found.step, name, kind, timed, found.outcomes)
+            alarm = first_try_alarm(start[name], found.outcomes) if name in start and head > 0 else {}
+            timed = dict(found.metrics) | alarm | {"seconds": round(time.monotonic() - started, 3)}
+            evaluation = replace(found, metrics=timed)
             self.store.commit_evaluation(evaluation)
             metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)
@@ -217,7 +235,7 @@ class Run:
         return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored)
 
     def _engines(self) -> list[Engine]:
-        engines = {id(e): e for e in (self.parts.engine, self.parts.challenger_engine)}
+        engines = {id(e): e for e in (self.parts.engine, self.parts.challenger_engine, self.parts.solver_engine)}
         return list(engines.values())
 
 

@@ -175,7 +175,10 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
     """Live evaluations in order of step, set and kind."""
     query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(_LIVE)
     found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
-    return [Evaluation(row.step, row.set_name, row.kind, decode_metrics(row.metrics), row.outcomes) for row in found]
+    return [
+        Evaluation(row.step, row.set_name, row.kind, decode_metrics(row.metrics), row.outcomes, row.reports)
+        for row in found
+    ]
 
 
 def checkpoint_records(connection: Connection) -> list[CheckpointRow]:
@@ -290,4 +293,6 @@ def _attempt(rows: Sequence[Row[Any]]) -> Attempt:
         ),
         first_version=first.first_version,
         last_version=first.last_version,
+        report=first.report,
+        confidence=first.confidence,
     )

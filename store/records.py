@@ -127,6 +127,8 @@ class Attempt:
     turns: tuple[Turn, ...]
     first_version: int
     last_version: int
+    report: str | None = None  # what it said of its own result, where it was asked
+    confidence: float | None = None  # the report as a number in [0, 1]; None where it could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,9 @@ class Evaluation:
     kind: str
     metrics: Mapping[str, float]
     outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first try was right, +1 if the second was
+    reports: str = (
+        ""  # "1:0.7 0:-": one sampled answer a problem, right or not, and what it said of itself ("-": unread)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0001"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0002"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -160,6 +160,8 @@ attempts = _table(
     _required("attempt", Integer),
     _required("first_version", Integer),
     _required("last_version", Integer),
+    Column("report", Text),
+    Column("confidence", Double),
     PrimaryKeyConstraint("step_id", "problem_id", "attempt"),
     _check("attempt", "attempt >= 0"),
     _check("versions", "0 <= first_version AND first_version <= last_version"),
@@ -258,6 +260,7 @@ evaluations = _table(
     _required("kind", Text),
     _required("metrics", Text),
     _required("outcomes", Text),
+    Column("reports", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("step_id", "set_name", "kind"),
     _one_of("kind", EVALUATION_KINDS),
 )

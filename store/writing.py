@@ -76,6 +76,8 @@ def attempt_row(attempt: Attempt, step_id: int) -> dict[str, Any]:
         "attempt": attempt.attempt,
         "first_version": attempt.first_version,
         "last_version": attempt.last_version,
+        "report": None if attempt.report is None else clean_text(attempt.report),
+        "confidence": _share(attempt.confidence, f"the confidence of an attempt at {attempt.problem_id}"),
     }
 
 
@@ -244,6 +246,7 @@ def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
         "kind": evaluation.kind,
         "metrics": encode_metrics(evaluation.metrics),
         "outcomes": evaluation.outcomes,
+        "reports": evaluation.reports,
     }
     insert_rows(connection, table, [row])
 
@@ -276,3 +279,9 @@ def _new_id(connection: Connection, table: Table, row: Row) -> int:
 
 def _reward(reward: float | None, what: str) -> float | None:
     return None if reward is None else finite(reward, what)
+
+
+def _share(value: float | None, what: str) -> float | None:
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise StoreError(f"{what} is {value!r}: it must be from 0 to 1")
+    return value

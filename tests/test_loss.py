@@ -71,9 +71,18 @@ def test_with_the_policy_as_anchor_the_weight_corrects_the_sampler_and_is_trunca
 def test_kl_is_zero_at_the_reference_and_its_gradient_pulls_back() -> None:
     reference = tensor(-1.0, -2.0)
     now = tensor(-1.0, -1.5).requires_grad_()
-    kl = kl_to_reference(now, reference, tensor(3.0, 2.0))
+    kl = (tensor(3.0, 2.0) * kl_to_reference(now, reference)).sum()
     assert kl.item() == pytest.approx(2.0 * (math.exp(-0.5) + 0.5 - 1))
     kl.backward()
     assert now.grad is not None
     assert now.grad[0].item() == pytest.approx(0.0)
     assert now.grad[1].item() == pytest.approx(2.0 * (1 - math.exp(-0.5)))
+
+
+def test_without_an_anchor_the_loss_is_the_likelihood_of_what_is_copied() -> None:
+    now = tensor(-1.0, -3.0).requires_grad_()
+    loss, facts = policy_loss(now, tensor(-0.1, -9.0), tensor(2.0, 0.5), tensor(0.0, 0.0), LossSettings(anchor="none"))
+    loss.backward()
+    assert loss.item() == pytest.approx(2.0 * 1.0 + 0.5 * 3.0)
+    assert now.grad is not None and now.grad.tolist() == [-2.0, -0.5]  # whatever the sampler's probability was
+    assert facts["clipped"].tolist() == facts["truncated"].tolist() == [0.0, 0.0]

@@ -112,7 +112,7 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
         "UPDATE problems SET admitted_step_id = 77",
         "UPDATE runs SET run_id = 2",
         "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0)",
-        "INSERT INTO attempts VALUES (1, 'p-seed', 0, 2, 1)",
+        "INSERT INTO attempts VALUES (1, 'p-seed', 0, 2, 1, NULL, NULL)",
         "INSERT INTO turns VALUES (1, 'p-seed', 0, 0, '', NULL, 'CORRECT', 'STOP', 1, 1.0)",  # of no attempt
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL)",
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL)",

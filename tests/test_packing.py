@@ -1,6 +1,7 @@
 """Batches and packs: weights counted by hand, every trained token charged once, budgets kept."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_trees import WEIGHTS, random_step
@@ -40,6 +41,41 @@ def test_labels_are_normalised_apart() -> None:
     batch = build_batch(tree, samples, {"solver/0": 1.0, "challenger": 1.0})
     sums = {name: batch.positive[batch.labels == i].sum() for i, name in enumerate(batch.label_names)}
     assert sums == {"solver/0": 1.0, "challenger": 1.0}
+
+
+def test_a_kl_sees_all_samples_of_its_label_and_rewards_only_kept_groups() -> None:
+    tree = Tree()
+    prompt = tree.extend(ROOT, [1])
+    kept = tree.sampled(prompt, [5, 6], [-1.0] * 2, "solver/0")
+    flat = tree.sampled(prompt, [7, 8], [-1.0] * 2, "solver/0")
+    look = tree.sampled(tree.extend(flat, [2]), [9], [-1.0], "solver/1")
+    samples = [
+        TrainSample("solver/0", kept, 2, 1.0),
+        TrainSample("solver/0", flat, 2, 0.0, is_kept=False),
+        TrainSample("solver/0", flat, 2, 0.0, is_kept=False),
+        TrainSample("solver/1", look, 1, 1.0),
+    ]
+    batch = build_batch(tree, samples, {"solver/0": 3.0, "solver/1": 1.0}, {"solver/0": 0.6})
+    at = {int(batch.ids[target]): row for row, target in enumerate(batch.targets)}
+    assert batch.positive[at[5]] == 3.0 / 2  # the groups that teach nothing are not in N
+    assert batch.kl[[at[5], at[6], at[7], at[8], at[9]]] == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.0])  # 0.6 over six
+    assert batch.counts[at[7]] == batch.positive[at[7]] == batch.negative[at[7]] == 0.0
+    assert batch.kl.sum() == pytest.approx(0.6)
+
+
+def test_in_stage_one_the_unpaid_first_turn_is_held_and_nothing_else() -> None:
+    tree = Tree()
+    prompt = tree.extend(ROOT, [1])
+    first = tree.sampled(prompt, [5], [-1.0], "solver/0")
+    batch = build_batch(tree, [TrainSample("solver/0", first, 1, 1.0)], {"solver/0": 0.0}, {"solver/0": 2.0})
+    assert (batch.positive.tolist(), batch.counts.tolist(), batch.kl.tolist()) == ([0.0], [0.0], [2.0])
+
+
+def test_a_journal_without_a_kl_is_read_as_one_of_zeros() -> None:
+    tree, samples = random_step(3, vocabulary=50)
+    arrays = build_batch(tree, samples, WEIGHTS).arrays()
+    del arrays["kl"]
+    assert not TrainBatch.from_arrays(arrays).kl.any()
 
 
 def test_what_pushes_nothing_is_not_run() -> None:

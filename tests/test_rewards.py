@@ -1,12 +1,28 @@
 """Rewards: the tables of algorithms.md 1 and 11.5, worked by hand."""
 
+import math
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roles.rewards import azr, challenger_reward, correction_reward, learnability, r_zero
+from roles.rewards import (
+    LOG_FLOOR,
+    ConfidenceRule,
+    azr,
+    calibrated_reward,
+    challenger_reward,
+    class_weights,
+    consistency,
+    consistency_original,
+    correction_reward,
+    learnability,
+    parse_confidence,
+    parse_self_evaluation,
+    r_zero,
+    self_evaluation_reward,
+)
 
 RATES = st.integers(1, 32).flatmap(lambda n: st.integers(0, n).map(lambda k: float(Fraction(k, n))))
 
@@ -59,3 +75,93 @@ def test_correction_bonus_is_the_table_of_score(before: float, after: float, exp
 
 def test_without_a_bonus_the_second_look_is_paid_for_itself() -> None:
     assert [correction_reward(b, a, alpha=0.0) for b in (0.0, 1.0) for a in (0.0, 1.0)] == [0.0, 1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0.0), ("1", 1.0), (" 0.7\n", 0.7), ("0.25", 0.25), ("1.00", 1.0), ("0.0", 0.0), ("0.1234", 0.1234)],
+)
+def test_confidences_that_are_read(text: str, value: float) -> None:
+    assert parse_confidence(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "nan", "inf", "1e-1", "0,5", "50%", ".5", "0.", "1.2", "1.01", "-0", "-0.5", "+1", "2", "00", "0.12345",
+     "\u0661", "0.\uff15", "0.5 sure", "1" * 5000, "__import__('os')"],
+)  # fmt: skip
+def test_anything_else_is_no_confidence(text: str) -> None:
+    assert parse_confidence(text) is None
+
+
+@given(text=st.text())
+def test_a_confidence_is_in_range_or_none(text: str) -> None:
+    found = parse_confidence(text)
+    assert found is None or 0.0 <= found <= 1.0
+
+
+def expected(rule: ConfidenceRule, p: float, q: float) -> float:
+    """Mean reward of stating q when right with probability p."""
+    return p * calibrated_reward(rule, True, q) + (1 - p) * calibrated_reward(rule, False, q)
+
+
+@given(p=st.floats(0, 1), q=st.floats(0, 1))
+def test_the_brier_reward_is_best_at_the_truth_and_worth_its_square(p: float, q: float) -> None:
+    assert expected("brier", p, q) == pytest.approx(p**2 - (q - p) ** 2, abs=1e-12)
+    assert expected("brier", p, p) == pytest.approx(p**2, abs=1e-12)
+
+
+def test_the_best_confidence_is_the_probability() -> None:
+    grid = [i / 100 for i in range(101)]
+    for p in (0.0, 0.05, 0.3, 0.5, 0.77, 1.0):
+        assert max(grid, key=lambda q: expected("brier", p, q)) == p
+    for p in (0.05, 0.3, 0.5, 0.77):
+        assert max(grid, key=lambda q: expected("log", p, q)) == p  # proper too; its fault is elsewhere
+
+
+def test_brier_by_hand() -> None:
+    assert [calibrated_reward("brier", True, q) for q in (1.0, 0.5, 0.0)] == [1.0, 0.75, 0.0]
+    assert [calibrated_reward("brier", False, q) for q in (1.0, 0.5, 0.0)] == [-1.0, -0.25, 0.0]
+
+
+def test_with_the_log_score_a_sure_mistake_beats_an_honest_hard_answer() -> None:
+    def value(p: float) -> float:
+        return expected("log", p, p)
+
+    surely_wrong = expected("log", 0.0, 0.0)
+    assert surely_wrong == pytest.approx(math.log(1 - LOG_FLOOR))
+    assert value(0.3) == pytest.approx(0.3 + 0.3 * math.log(0.3) + 0.7 * math.log(0.7))
+    assert all(value(p) < surely_wrong < expected("brier", p, p) for p in (0.1, 0.3, 0.5, 0.6))
+    low, high = 0.5, 0.9  # p - H(p) = 0 between them
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if value(middle) < 0 else (low, middle)
+    assert low == pytest.approx(0.65, abs=0.01)
+
+
+def test_silence_is_paid_worst() -> None:
+    for rule in ("brier", "log"):
+        unread = calibrated_reward(rule, True, None)  # type: ignore[arg-type]
+        assert unread == calibrated_reward(rule, False, None)  # type: ignore[arg-type]
+        assert all(unread <= calibrated_reward(rule, right, q) for right in (True, False) for q in (0.0, 0.3, 1.0))  # type: ignore[arg-type]
+
+
+def test_self_evaluations_are_one_or_zero() -> None:
+    assert (parse_self_evaluation(" 1\n"), parse_self_evaluation("0")) == (True, False)
+    assert [parse_self_evaluation(text) for text in ("", "10", "yes", "1.0", "\u0661", "[1, 1]")] == [None] * 6
+
+
+def test_an_honest_wrong_pays_only_when_nothing_over_nothing_is_no_error() -> None:
+    assert (consistency(0.0, 0.0), consistency_original(0.0, 0.0)) == (1.0, 0.0)
+    for truth, prediction, paid in ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1.0, 0.5, 0.5)):
+        assert consistency(truth, prediction) == consistency_original(truth, prediction) == paid
+
+
+def test_classes_count_half_each_whatever_their_size() -> None:
+    right, wrong = class_weights(6, 2)
+    assert (right, wrong) == pytest.approx((8 / 12, 2.0))
+    always_right = 6 * self_evaluation_reward(True, True, right, wrong)
+    honest = always_right + 2 * self_evaluation_reward(False, False, right, wrong)
+    assert (always_right, honest) == pytest.approx((4.0, 8.0))
+    assert self_evaluation_reward(False, True, right, wrong) == self_evaluation_reward(True, None, right, wrong) == 0.0
+    assert (class_weights(5, 0), class_weights(0, 3), class_weights(0, 0)) == ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0))

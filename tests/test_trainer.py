@@ -1,5 +1,6 @@
 """The trainer on a tiny model: what an update does, what it does not depend on, and what it refuses."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from selfplay.checkpoint import Checkpoints, verify
 from selfplay.config import load
 from selfplay.models import load_model
 from selfplay.policy import NonFiniteError, Policy
-from selfplay.train.batch import TrainBatch, TrainSample, build_batch
+from selfplay.train.batch import NO_KL, TrainBatch, TrainSample, build_batch
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
 
@@ -39,14 +40,14 @@ def random_batch(seed: int = 5) -> TrainBatch:
     return batch
 
 
-def rewarded_answer() -> TrainBatch:
+def rewarded_answer(kl: Mapping[str, float] = NO_KL) -> TrainBatch:
     """One prompt, the answer " 5" with its stop rewarded, the answer "q" punished; no ratio is clipped."""
     tree = Tree()
     prompt = tree.extend(ROOT, list(b"2 + 3 ="))
     good = tree.sampled(prompt, list(b" 5\n"), [-5.0] * 3, "solver/0")
     bad = tree.sampled(prompt, list(b"q"), [-6.0], "solver/0")
     samples = [TrainSample("solver/0", good, 3, 0.5), TrainSample("solver/0", bad, 1, -0.5)]
-    return build_batch(tree, samples, {"solver/0": 1.0})
+    return build_batch(tree, samples, {"solver/0": 1.0}, kl)
 
 
 @torch.no_grad()
@@ -287,7 +288,8 @@ def test_the_kl_term_holds_the_policy_near_its_start() -> None:
     for coefficient in (0.0, 2.0):
         parts = built(f"train.kl_coef={coefficient}")
         start = logprob(parts.policy, text, 3)
-        seen[coefficient] = [parts.trainer.step(rewarded_answer()).metrics["kl"] for _ in range(12)]
+        batch = rewarded_answer({"solver/0": coefficient})
+        seen[coefficient] = [parts.trainer.step(batch).metrics.get("kl/solver/0", 0.0) for _ in range(12)]
         moved[coefficient] = logprob(parts.policy, text, 3) - start
     assert seen[2.0][0] == pytest.approx(0.0, abs=1e-6)  # at the start there is nothing to pull back from
     assert seen[2.0][-1] > 1e-3
@@ -295,5 +297,6 @@ def test_the_kl_term_holds_the_policy_near_its_start() -> None:
 
 
 def test_a_kl_term_without_a_reference_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"train\.kl_coef"):
-        trainer_of(replace(SETTINGS, loss=LossSettings(kl_coef=0.1)))
+    _, trainer = trainer_of()
+    with pytest.raises(ValueError, match=r"train\.kl"):
+        trainer.step(rewarded_answer({"solver/0": 0.1}))

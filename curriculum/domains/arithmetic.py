@@ -104,6 +104,14 @@ class ArithmeticDomain:
             return Outcome.UNJUDGED, answer
         return (Outcome.CORRECT if int(answer) == value else Outcome.INCORRECT), answer
 
+    def observation(self, problem: Problem, text: str) -> str:
+        """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""
+        found = _ANSWER.fullmatch(text)
+        if found is None:
+            return "no number"
+        gap = int(found[1]) - int(problem.answer)
+        return "equal" if gap == 0 else "too low" if gap < 0 else "too high"
+
     def question(self, problem: Problem) -> str:
         return f"{problem.text} ="
 

@@ -1,4 +1,4 @@
-"""Finds a domain by name, "arithmetic", or by dotted path, "my_package.my_module:MyDomain".
+"""Finds a domain by name, such as "arithmetic", or by dotted path, "my_package.my_module:MyDomain".
 
 A dotted path imports the user's own code: it comes from the configuration, never from a model or a database.
 """
@@ -8,15 +8,24 @@ from collections.abc import Mapping
 from typing import cast
 
 from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.factors import FactorsDomain
 from curriculum.domains.protocol import Domain
 from curriculum.domains.seed_files import DomainError
+from curriculum.domains.sorting import SortingDomain
+from curriculum.domains.sums import SumsDomain
 
+DOMAINS: Mapping[str, object] = {
+    "arithmetic": ArithmeticDomain,
+    "factors": FactorsDomain,
+    "sorting": SortingDomain,
+    "sums": SumsDomain,
+}
 _MEMBERS = tuple(name for name in vars(Domain) if not name.startswith("_"))
 
 
 def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domain:
     """The domain, made with `options` as keyword arguments. DomainError, one line, for whatever goes wrong in it."""
-    maker = ArithmeticDomain if name == "arithmetic" else _imported(name)
+    maker = DOMAINS[name] if name in DOMAINS else _imported(name)
     try:
         domain = maker(**(options or {}))  # type: ignore[operator]  # a user's class: checked by its members below
     except DomainError:
@@ -32,7 +41,8 @@ def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domai
 def _imported(path: str) -> object:
     module_name, separator, attribute = path.partition(":")
     if not (separator and module_name and attribute.isidentifier()):
-        raise DomainError(f'domain "{path}": give "arithmetic" or a path such as my_package.my_module:MyDomain')
+        known = ", ".join(f'"{each}"' for each in DOMAINS)
+        raise DomainError(f'domain "{path}": give {known} or a path such as my_package.my_module:MyDomain')
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

@@ -2,7 +2,7 @@
 
 To write your own, make a class with these members and name it in the configuration as `my_package.my_module:MyDomain`;
 `validate_domain` (curriculum/domains/validation.py) then checks it without a model. No base class is needed.
-Left out: feedback in words, and judging by anything but an exact check.
+Left out: judging by anything but an exact check.
 """
 
 import hashlib
@@ -72,6 +72,10 @@ class Domain(Protocol):
 
         CORRECT, INCORRECT or UNPARSED; UNJUDGED when the domain cannot tell what is right.
         """
+        ...
+
+    def observation(self, problem: Problem, text: str) -> str:
+        """One line on a solver's text that running something showed, for `solver.feedback`: never raises."""
         ...
 
     def question(self, problem: Problem) -> str:

@@ -8,7 +8,8 @@ clipping treats them differently; `counts` keeps how many samples it stands for.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,12 +18,20 @@ from roles.tree import ROOT, Tree
 
 @dataclass(frozen=True, slots=True)
 class TrainSample:
-    """One sampled completion with its advantage; `node` is its last token. All of a kept group are given, zeros too."""
+    """One sampled completion with its advantage; `node` is its last token. All of a kept group are given, zeros too.
+
+    `is_kept` False: its group teaches nothing (advantage 0); only its label's KL to the start sees it.
+    """
 
     label: str
     node: int
     num_tokens: int
     advantage: float
+    is_kept: bool = True
+
+
+NO_KL: Mapping[str, float] = MappingProxyType({})
+_COLUMNS = ("ids", "parents", "depths", "targets", "sampler_logprobs", "positive", "negative", "counts", "kl", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class TrainBatch:
     positive: np.ndarray  # [M] float64, sum of positive advantages, times the label's weight / tokens
     negative: np.ndarray  # [M] float64, likewise, <= 0
     counts: np.ndarray  # [M] float64, samples that said this token, times the label's weight / tokens
+    kl: np.ndarray  # [M] float64, likewise, times the label's KL coefficient / tokens of kept groups and others
     labels: np.ndarray  # [M] int64, index into label_names
     label_names: tuple[str, ...]
     flat_tokens: int  # root-to-leaf tokens of all trained samples, duplicates counted
@@ -48,8 +58,7 @@ class TrainBatch:
     def arrays(self) -> dict[str, np.ndarray]:
         """For the journal: everything, as named arrays."""
         names = np.frombuffer("\n".join(self.label_names).encode(), dtype=np.uint8)
-        fields = ("ids", "parents", "depths", "targets", "sampler_logprobs", "positive", "negative", "counts", "labels")
-        return {name: getattr(self, name) for name in fields} | {
+        return {name: getattr(self, name) for name in _COLUMNS} | {
             "label_names": names,
             "flat_tokens": np.array([self.flat_tokens], dtype=np.int64),
         }
@@ -58,6 +67,7 @@ class TrainBatch:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TrainBatch":
         """The inverse of `arrays`."""
         rest = {k: v for k, v in arrays.items() if k not in ("label_names", "flat_tokens")}
+        rest.setdefault("kl", np.zeros_like(rest["counts"]))  # journals of before there was a KL by label
         names = arrays["label_names"].tobytes().decode()
         return cls(
             **rest,
@@ -66,44 +76,66 @@ class TrainBatch:
         )
 
 
-def build_batch(tree: Tree, samples: Sequence[TrainSample], weights: Mapping[str, float]) -> TrainBatch:
+def build_batch(
+    tree: Tree, samples: Sequence[TrainSample], weights: Mapping[str, float], kl: Mapping[str, float] = NO_KL
+) -> TrainBatch:
     """Sum advantages over the tree (design.md 3b).
 
-    With N the number of tokens that a label's samples said in all, every term is scaled by weight / N, so the loss
-    is a plain sum over rows and does not depend on how the tree is later cut. Tokens whose every advantage is zero
-    are not run at all. weights: label -> w, for every label in `samples`.
+    With N the number of tokens that a label's kept samples said in all, every term is scaled by weight / N, so the
+    loss is a plain sum over rows and does not depend on how the tree is later cut. A KL is a mean over all samples of
+    its label, kept or not. Tokens that neither an advantage nor a KL moves are not run at all.
+    weights, kl: label -> factor; a label without a KL may be missing from `kl`.
     """
-    said: dict[str, int] = {}
-    for sample in samples:
-        said[sample.label] = said.get(sample.label, 0) + sample.num_tokens
-    positive: dict[int, float] = {}
-    negative: dict[int, float] = {}
-    counts: dict[int, float] = {}
+    said, given = _tokens_by_label(samples)
+    columns = _Columns()
     flat_tokens = 0
     for sample in samples:
-        scale = weights[sample.label] / said[sample.label]
-        if sample.advantage == 0.0 or scale == 0.0:
+        scale = weights[sample.label] / said[sample.label] if sample.is_kept and sample.advantage != 0.0 else 0.0
+        pull = kl.get(sample.label, 0.0) / given[sample.label]
+        if scale == 0.0 and pull == 0.0:
             continue
         flat_tokens += tree.depths[sample.node] + 1
-        side = positive if sample.advantage > 0 else negative
-        for node in tree.tail(sample.node, sample.num_tokens):
-            side[node] = side.get(node, 0.0) + sample.advantage * scale
-            counts[node] = counts.get(node, 0.0) + scale
-    return _arrays(tree, positive, negative, counts, flat_tokens)
+        columns.add(tree.tail(sample.node, sample.num_tokens), sample.advantage, scale, pull)
+    return _arrays(tree, columns, flat_tokens)
 
 
-def _arrays(
-    tree: Tree, positive: dict[int, float], negative: dict[int, float], counts: dict[int, float], flat_tokens: int
-) -> TrainBatch:
+@dataclass(slots=True)
+class _Columns:
+    """Sums by node; every node that something moves is in `counts` and `kl`."""
+
+    positive: dict[int, float] = field(default_factory=dict)
+    negative: dict[int, float] = field(default_factory=dict)
+    counts: dict[int, float] = field(default_factory=dict)
+    kl: dict[int, float] = field(default_factory=dict)
+
+    def add(self, nodes: Sequence[int], advantage: float, scale: float, pull: float) -> None:
+        side = self.positive if advantage > 0 else self.negative
+        for node in nodes:
+            side[node] = side.get(node, 0.0) + advantage * scale
+            self.counts[node] = self.counts.get(node, 0.0) + scale
+            self.kl[node] = self.kl.get(node, 0.0) + pull
+
+
+def _tokens_by_label(samples: Sequence[TrainSample]) -> tuple[dict[str, int], dict[str, int]]:
+    """Label -> tokens said by samples of kept groups, and by all."""
+    said: dict[str, int] = {}
+    given: dict[str, int] = {}
+    for sample in samples:
+        given[sample.label] = given.get(sample.label, 0) + sample.num_tokens
+        said[sample.label] = said.get(sample.label, 0) + sample.num_tokens * sample.is_kept
+    return said, given
+
+
+def _arrays(tree: Tree, columns: _Columns, flat_tokens: int) -> TrainBatch:
     needed: set[int] = set()
-    for node in counts:
+    for node in columns.counts:
         while node != ROOT and node not in needed:
             needed.add(node)
             node = tree.parents[node]
     nodes = sorted(needed)  # a parent's id is smaller than its child's
     index = {node: i for i, node in enumerate(nodes)}
     index[ROOT] = ROOT
-    targets = [node for node in nodes if node in counts]
+    targets = [node for node in nodes if node in columns.counts]
     if any(tree.parents[node] == ROOT for node in targets):
         raise ValueError("a sampled token without anything before it cannot be trained: give it a prompt")
     names = tuple(sorted({tree.labels[node] for node in targets}))
@@ -117,9 +149,10 @@ def _arrays(
         depths=np.array([tree.depths[n] for n in nodes], dtype=np.int64),
         targets=np.array([index[n] for n in targets], dtype=np.int64),
         sampler_logprobs=np.array([tree.logprobs[n] for n in targets], dtype=np.float64),
-        positive=column(positive),
-        negative=column(negative),
-        counts=column(counts),
+        positive=column(columns.positive),
+        negative=column(columns.negative),
+        counts=column(columns.counts),
+        kl=column(columns.kl),
         labels=np.array([names.index(tree.labels[n]) for n in targets], dtype=np.int64),
         label_names=names,
         flat_tokens=flat_tokens,

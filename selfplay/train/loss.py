@@ -9,7 +9,8 @@ A token that several samples said has one theta and one mu, so their terms diffe
     sum_i min(r A_i, clip(r) A_i) = min(r, clip(r)) * sum of positive A_i + max(r, clip(r)) * sum of negative A_i.
 
 anchor "policy" is theta itself without gradient (r = 1 in value: one update per step needs no clip, and w corrects
-the sampler's different arithmetic or age); anchor "sampler" is mu (w = 1, and the clip bounds the mismatch).
+the sampler's different arithmetic or age); anchor "sampler" is mu (w = 1, and the clip bounds the mismatch);
+anchor "none" is plain likelihood, -A log theta: imitation of the samples whose A is above 0.
 Clip: PPO (arXiv 1707.06347) with DAPO's wider upper bound (2503.14476); w: truncated importance sampling.
 """
 
@@ -22,13 +23,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
-    """clip_low, clip_high in (0, 1); importance_cap C >= 1; kl_coef >= 0 weights k3, an estimate of the KL to ref."""
+    """clip_low, clip_high in (0, 1); importance_cap C >= 1."""
 
     clip_low: float = 0.2
     clip_high: float = 0.28
-    anchor: Literal["policy", "sampler"] = "policy"
+    anchor: Literal["policy", "sampler", "none"] = "policy"
     importance_cap: float = 2.0
-    kl_coef: float = 0.0
 
 
 def policy_loss(
@@ -40,6 +40,10 @@ def policy_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum over tokens, and per-token facts [m]: ratio to the sampler, whether clipped, whether truncated."""
     now = logprobs.detach()
+    if settings.anchor == "none":
+        ones = torch.ones_like(now)
+        facts = {"sampler_ratio": (now - sampler_logprobs).exp(), "clipped": 0 * ones, "truncated": 0 * ones}
+        return -(logprobs * (positive + negative)).sum(), facts
     anchor = now if settings.anchor == "policy" else sampler_logprobs
     mismatch = (anchor - sampler_logprobs).exp()
     weight = mismatch.clamp(max=settings.importance_cap)
@@ -54,10 +58,9 @@ def policy_loss(
     return -(weight * gain).sum(), facts
 
 
-def kl_to_reference(logprobs: Tensor, ref_logprobs: Tensor, counts: Tensor) -> Tensor:
-    """Sum over tokens of counts * k3, k3 = exp(ref - theta) - (ref - theta) - 1 >= 0: unbiased under theta's samples.
-
-    Source: Schulman, "Approximating KL divergence", 2020.
+def kl_to_reference(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+    """[m] k3 = exp(ref - theta) - (ref - theta) - 1 >= 0 of each token: unbiased for KL(theta, ref) under theta's
+    samples. Source: Schulman, "Approximating KL divergence", 2020.
     """
     difference = ref_logprobs - logprobs
-    return (counts * (difference.exp() - difference - 1)).sum()
+    return difference.exp() - difference - 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import xxhash
 from torch import Tensor
@@ -58,8 +59,6 @@ class Trainer:
         settings: TrainerSettings,
         reference: Callable[[TrainBatch, PackPass], Tensor] | None = None,
     ) -> None:
-        if settings.loss.kl_coef > 0 and reference is None:
-            raise ValueError("train.kl_coef > 0 needs the reference policy")
         self._policy = policy
         self._settings = settings
         self._reference = reference
@@ -78,9 +77,11 @@ class Trainer:
         """One update from `batch`; the policy serves the new weights and its version is one higher.
 
         An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
-        Raises NonFiniteError with nothing changed.
+        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference.
         """
-        totals = _Totals()
+        if batch.kl.any() and self._reference is None:
+            raise ValueError("train.kl.* above 0 needs the reference policy")
+        totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
         self._summed.clear()
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
@@ -145,11 +146,11 @@ class Trainer:
             logprobs = self._policy.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
             totals.add(loss, counts, facts, logprobs.detach(), sampler)
-            if settings.loss.kl_coef > 0:
-                assert self._reference is not None
-                kl = kl_to_reference(logprobs, self._reference(batch, plan), counts)
-                totals.kl += kl.item()
-                loss = loss + settings.loss.kl_coef * kl
+            if self._reference is not None and batch.kl[rows].any():
+                pull = torch.from_numpy(batch.kl[rows]).to(device, torch.float32)
+                kl = kl_to_reference(logprobs, self._reference(batch, plan))
+                totals.add_kl(batch, rows, kl.detach())
+                loss = loss + (pull * kl).sum()
             loss.backward()
 
     def _collect(self, name: str, parameter: Tensor) -> None:
@@ -206,8 +207,8 @@ def tensor_bytes(tensor: Tensor) -> memoryview:
 class _Totals:
     """Sums over packs for the metrics: means are over said tokens, weighted as the loss weights them."""
 
+    kl: dict[str, tuple[float, float]]  # label -> (sum of k3, number) over what a KL holds, samples counted each
     loss: float = 0.0
-    kl: float = 0.0
     weight: float = 0.0
     entropy: float = 0.0  # -log theta of what was said: an estimate from the policy's own samples
     clipped: float = 0.0
@@ -225,15 +226,22 @@ class _Totals:
         self.mismatch += (counts * difference.abs()).sum().item()
         self.mismatch_max = max(self.mismatch_max, difference.abs().max().item())
 
+    def add_kl(self, batch: TrainBatch, rows: np.ndarray, kl: Tensor) -> None:
+        """Mean k3 by label, over the samples as the loss weights them."""
+        values, pull = kl.cpu().double().numpy(), batch.kl[rows]
+        for index, label in enumerate(batch.label_names):
+            mine = batch.labels[rows] == index
+            total, held = self.kl[label]
+            self.kl[label] = (total + float(pull[mine] @ values[mine]), held + float(pull[mine].sum()))
+
     def metrics(self, batch: TrainBatch) -> dict[str, float]:
         weight = self.weight or 1.0
         return {
             "loss/policy": self.loss,
-            "kl": self.kl / weight,
             "entropy": self.entropy / weight,
             "clip_ratio/region_mean": self.clipped / weight,
             "sampling/truncated_mean": self.truncated / weight,
             "sampling/logp_diff/mean": self.mismatch / weight,
             "sampling/logp_diff/max": self.mismatch_max,
             "train/tokens_trained": float(len(batch.targets)),
-        }
+        } | {f"kl/{label}": total / held for label, (total, held) in self.kl.items() if held}

@@ -1,0 +1,73 @@
+"""Imitation in place of reward: which of what was said is copied. The arms that self-correction by RL is compared with.
+
+Every rule copies text that the model said and the judge found right; the loss is its plain likelihood
+(`anchor` "none" in selfplay/train/loss.py). Sources: STaR (arXiv 2203.14465) and Pair-SFT (Welleck et al.,
+arXiv 2211.00053) as SCoRe (arXiv 2409.12917, section 4) sets them up; rejection-sampling fine-tuning (2308.01825).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from roles.judge import JudgedAttempt, JudgedGroup
+from roles.requests import Sampled
+from roles.solver import turn_label
+from roles.tree import Tree
+from selfplay.train.batch import TrainSample
+from store.records import Outcome
+
+ImitationRule = Literal["none", "rft", "star", "star_plus", "pair_sft", "pair_sft_plus", "truth"]
+
+
+def imitated(
+    tree: Tree, group: JudgedGroup, rule: ImitationRule, encode: Callable[[str], Sequence[int]]
+) -> tuple[TrainSample, ...]:
+    """What of a group is copied, each completion with weight 1. Pairs that were not said as such are put in the tree.
+
+    Every rule copies right first tries: a small model that is trained on second looks only forgets the first. Of later
+    turns, they copy
+
+    rft            every right one
+    star           those that mended a wrong one; star_plus: also those that kept a right one
+    pair_sft       after a wrong one, a right first try of the same problem as if that had been the second look;
+                   pair_sft_plus: after right ones, too
+    truth          after every one, the domain's own answer: a control that is told what the others must find
+    """
+    truth = tuple(encode(f" {group.problem.answer}\n"))
+    return tuple(TrainSample(label, node, length, 1.0) for label, node, length in _copied(tree, group, rule, truth))
+
+
+def _copied(
+    tree: Tree, group: JudgedGroup, rule: ImitationRule, truth: Sequence[int]
+) -> Iterator[tuple[str, int, int]]:
+    """(label, last node, tokens) of each completion to copy."""
+    right_tries = [a.turns[0].sampled.completion.ids for a in group.judged if _is_right(a, 0)]
+    for index, attempt in enumerate(group.judged):
+        if _is_right(attempt, 0):
+            yield _said(0, attempt.turns[0].sampled)
+        for before, turn in pairwise(range(len(attempt.turns))):
+            look = attempt.turns[turn].sampled
+            takes_all = rule == "rft" or rule.endswith("_plus")
+            if rule == "truth":
+                yield _grafted(tree, turn, look, truth)
+            elif _is_right(attempt, before) and not takes_all:
+                continue
+            elif rule.startswith("pair_sft") and right_tries:
+                yield _grafted(tree, turn, look, right_tries[index % len(right_tries)])
+            elif not rule.startswith("pair_sft") and _is_right(attempt, turn):
+                yield _said(turn, look)
+
+
+def _is_right(attempt: JudgedAttempt, turn: int) -> bool:
+    return attempt.turns[turn].outcome is Outcome.CORRECT
+
+
+def _said(turn: int, sampled: Sampled) -> tuple[str, int, int]:
+    return turn_label(turn), sampled.node, len(sampled.completion.ids)
+
+
+def _grafted(tree: Tree, turn: int, look: Sampled, ids: Sequence[int]) -> tuple[str, int, int]:
+    """`ids` hung where `look` was said. They have no log-probabilities there: likelihood needs none."""
+    asked_at = tree.parents[tree.tail(look.node, len(look.completion.ids))[0]]
+    node = tree.sampled(asked_at, ids, [0.0] * len(ids), turn_label(turn))
+    return turn_label(turn), node, len(ids)

@@ -1,0 +1,149 @@
+"""A cell: one arm of an experiment with one seed, run as an ordinary run, that leaves a small row when it is done.
+
+A cell whose run was interrupted goes on where it stopped; one whose row is there and was made with today's settings is
+not run again. What a run prints goes to a file beside its folder: many cells share one terminal.
+"""
+
+import hashlib
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from selfplay import config as configuration
+from selfplay import exits, loop
+from selfplay.arguments import Arguments
+from selfplay.config import Config
+from selfplay.exits import DATA, Refused
+from selfplay.lab.experiment import Experiment
+from selfplay.lab.rows import Row, read_row, row_path, write_row
+from selfplay.lab.scratch import start_model
+from selfplay.progress import Progress
+from selfplay.recovery import DATABASE
+from store.records import Evaluation
+from store.store import Store
+
+ROWS = Path("docs/lab")
+SERIES = ("acc_t1", "acc_t2", "fix_own", "fix_start", "break_own", "error_distance", "error_floor")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Which arm, which seed, and where its run folder is."""
+
+    experiment: Experiment
+    arm: str
+    seed: int
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-seed{self.seed}"
+
+    @property
+    def settings(self) -> list[str]:
+        """What makes the cell what it is, for its row: the base file with its digest, and the arm's changes."""
+        base = Path(self.experiment.base_config)
+        digest = hashlib.sha256(base.read_bytes()).hexdigest()[:8]
+        return [f"{base.as_posix()}@{digest}", *self.experiment.arms[self.arm].overrides]
+
+
+def finished(cell: Cell, rows: Path = ROWS) -> bool:
+    """Whether its row is there and says the settings of today."""
+    path = row_path(rows / cell.experiment.name, cell.arm, cell.seed)
+    return path.is_file() and list(read_row(path).config) == cell.settings
+
+
+def run_cell(cell: Cell, say: Callable[[str], None], rows: Path = ROWS) -> Row | None:
+    """Start or resume the cell's run, and write its row. None when it was interrupted. Raises Refused."""
+    config = _config(cell, say)
+    folder = Path(config.run.dir) / config.run.name
+    is_resume = (folder / DATABASE).is_file()
+    if is_resume and _stored_digest(folder) != configuration.digest(config):
+        raise Refused(f"{folder} was made with other settings: delete it, and type the command again", DATA)
+    Path(config.run.dir).mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".log"), "a") as log:
+        console = Console(file=log, highlight=False, soft_wrap=True, width=120)
+        code = loop.run(Arguments(config, is_resume), Progress(config, console))
+    if code != exits.OK:
+        return None
+    with Store.open_readonly(folder / DATABASE) as store:
+        row = row_of(cell, store)
+    write_row(rows / cell.experiment.name, row)
+    return row
+
+
+def row_of(cell: Cell, store: Store) -> Row:
+    """What of a finished run the pages need."""
+    evaluations = store.evaluations()
+    last = store.head().step
+    ends = {"start": 0, "end": last}
+    full = {
+        moment: {e.set_name: e for e in evaluations if e.kind == "full" and e.step == step}
+        for moment, step in ends.items()
+    }
+    sets = sorted(full["end"])
+    reported = [name for name in sets if full["end"][name].reports]
+    incarnations = store.incarnations()
+    return Row(
+        experiment=cell.experiment.name,
+        arm=cell.arm,
+        seed=cell.seed,
+        commit=commit(),
+        config=tuple(cell.settings),
+        steps=last,
+        seconds=sum(step.seconds for step in store.steps()),
+        fingerprint=incarnations[-1].fingerprint,
+        start={name: _facts(full["start"][name]) for name in sets},
+        end={name: _facts(full["end"][name]) for name in sets},
+        outcomes={name: {moment: full[moment][name].outcomes for moment in ends} for name in sets},
+        reports={name: {moment: full[moment][name].reports for moment in ends} for name in reported},
+        series={name: _series(name, evaluations) for name in sets},
+    )  # fmt: skip
+
+
+def commit() -> str:
+    """The commit the code is at, with a + when files have changed since; "unknown" outside a repository."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        said = [
+            subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+            for arguments in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", "*.py", "configs"))
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return said[0].strip() + ("+" if said[1].strip() else "")
+
+
+def _config(cell: Cell, say: Callable[[str], None]) -> Config:
+    experiment = cell.experiment
+    own = [
+        f"seed={cell.seed}",
+        f"run.name={cell.name}",
+        f"run.dir={cell.directory / experiment.name}",
+        "logging.transcript_every=0",
+    ]
+    plain = configuration.load(Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own])
+    if experiment.warm_start is None:
+        return plain
+    folder = start_model(plain.domain, plain.domain_options, experiment.warm_start, cell.seed, say)
+    return configuration.load(
+        Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own, f"model.name={folder}"]
+    )
+
+
+def _stored_digest(folder: Path) -> str:
+    with Store.open_readonly(folder / DATABASE) as store:
+        return store.run().config_digest
+
+
+def _facts(evaluation: Evaluation) -> dict[str, float]:
+    return {name: value for name, value in evaluation.metrics.items() if name != "seconds"}
+
+
+def _series(name: str, evaluations: Sequence[Evaluation]) -> Mapping[str, Sequence[tuple[int, float]]]:
+    mine = [e for e in evaluations if e.set_name == name]
+    found = {metric: [(e.step, e.metrics[metric]) for e in mine if metric in e.metrics] for metric in SERIES}
+    return {metric: points for metric, points in found.items() if points}
