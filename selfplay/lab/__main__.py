@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from selfplay.exits import INTERRUPTED, USAGE, Refused, clear_errors
-from selfplay.lab.cells import ROWS, Cell, finished, run_cell
+from selfplay.lab.cells import ROWS, Cell, finished
 from selfplay.lab.experiment import Experiment
 from selfplay.lab.experiments import EXPERIMENTS
 from selfplay.lab.page import report_json, write_page
+from selfplay.lab.pool import run_all
 from selfplay.lab.rows import read_rows
 from selfplay.terminal import say, say_json, say_table
 
@@ -57,7 +54,7 @@ def run(
     cells = _cells(experiment, arm, seed, full, directory)
     left = [cell for cell in cells if not finished(cell)]
     say(f"{name}: {len(cells)} cells, {len(cells) - len(left)} done")
-    if not _run_all(left, jobs):
+    if not run_all(left, jobs):
         say("interrupted; the same command goes on")
         raise typer.Exit(INTERRUPTED)
     say(f"page     {write_page(experiment, read_rows(ROWS / name), ROWS)}")
@@ -86,44 +83,6 @@ def _cells(experiment: Experiment, arm: str | None, seed: int | None, is_full: b
     arms = [arm] if arm is not None else [a for a, each in experiment.arms.items() if each.is_gated or is_full]
     seeds = experiment.seeds if seed is None else (seed,)
     return [Cell(experiment, a, s, directory) for s in seeds for a in arms]
-
-
-def _run_all(cells: Sequence[Cell], jobs: int) -> bool:
-    """Whether all were done; a line for each that is."""
-    started, done, interrupted = time.monotonic(), 0, False
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the children: two cells side by side are faster than one on two cores
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        pending = {pool.submit(run_named, c.experiment.name, c.arm, c.seed, str(c.directory)): c for c in cells}
-        try:
-            while pending:
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    cell = pending.pop(future)
-                    line = future.result()
-                    interrupted = interrupted or line is None
-                    done += 1
-                    left = (time.monotonic() - started) / done * len(pending) / 60
-                    say(f"{done:>3}/{len(cells)}  {cell.name:28} {line or 'interrupted'}  ({left:.0f} min left)")
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return not interrupted
-
-
-def run_named(experiment: str, arm: str, seed: int, directory: str) -> str | None:
-    """One cell, in a process of its own: a line on how it ended, None when it was interrupted."""
-    row = run_cell(Cell(EXPERIMENTS[experiment], arm, seed, Path(directory)), say=lambda line: None)
-    if row is None:
-        return None
-    sets = list(row.end)
-    mean = {
-        key: sum(getattr(row, moment)[name].get(metric, 0.0) for name in sets) / len(sets)
-        for key, (moment, metric) in {
-            "before": ("start", "acc_t1"), "after": ("end", "acc_t1"), "last": ("end", "acc_t2"),
-        }.items()
-    }  # fmt: skip
-    second = f", second look {mean['last']:.2f}" if any("acc_t2" in row.end[name] for name in sets) else ""
-    return f"{row.seconds:5.0f} s  first try {mean['before']:.2f} -> {mean['after']:.2f}{second}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
