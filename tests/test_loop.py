@@ -8,6 +8,9 @@ from journals import trained_labels
 from run_server import Server
 
 from selfplay.exits import OK
+from selfplay.recovery import JOURNAL_FOLDER
+from selfplay.train.batch import TrainBatch
+from store.journal import read_journal
 from store.store import Store
 
 
@@ -31,3 +34,77 @@ def test_each_role_is_trained_at_the_temperature_that_it_spoke_at(server: Server
     assert trained_labels(tmp_path / "x") == {"challenger", "solver/0", "solver/1"}
     with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
         assert max(row.metrics["sampling/logp_diff/max"] for row in store.steps()[1:]) < 1e-4
+
+
+SUMS = [
+    "configs/tiny.yaml", "run.threads=1", "run.checkpoint_every=1", "run.keep_checkpoints=9", "domain=sums",
+    "domain_options={min_digits: 1, max_digits: 2}", "challenger.source=procedural", "solver.problems=2",
+    "curriculum.min_new_share=1.0", "curriculum.max_new_share=1.0", "curriculum.min_successes=1",
+    "evaluate.pass_size=2", "evaluate.pass_k=2",
+]  # fmt: skip
+STAGED = ["train.stage_one.max_steps=2", "train.stage_one.kl_first=0.5", "train.stage_one.plateau_window=0"]
+
+
+def batches(run_folder: Path) -> list[TrainBatch]:
+    """What every step was trained on."""
+    with Store.open_readonly(run_folder / "selfplay.db") as store:
+        rows = [row for row in store.steps() if row.journal_file is not None and row.journal_sha256 is not None]
+        files = [(row.journal_file or "", row.journal_sha256 or "") for row in rows]
+    return [TrainBatch.from_arrays(read_journal(run_folder / JOURNAL_FOLDER, *file).arrays) for file in files]
+
+
+def of_label(batch: TrainBatch, label: str, column: str) -> float:
+    """Summed size of a column over a label's tokens."""
+    rows = batch.labels == batch.label_names.index(label) if label in batch.label_names else []
+    return float(abs(getattr(batch, column)[rows]).sum())
+
+
+def test_stage_one_pays_second_looks_and_holds_first_tries(server: Server, tmp_path: Path) -> None:
+    ended = server.run([*SUMS, *STAGED, "run.name=x", f"run.dir={tmp_path}", "run.steps=3"])
+    assert ended.code == OK, ended.output
+    first, _, last = batches(tmp_path / "x")
+    assert (of_label(first, "solver/0", "counts"), of_label(first, "solver/0", "kl")) == (0.0, pytest.approx(0.5))
+    assert of_label(first, "solver/1", "counts") > 0 and of_label(first, "solver/1", "kl") == 0.0
+    assert of_label(last, "solver/0", "counts") > 0 and of_label(last, "solver/0", "kl") == 0.0
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        metrics = [row.metrics for row in store.steps()[1:]]
+    assert [m["train/stage"] for m in metrics] == [1.0, 1.0, 2.0]
+    assert metrics[0]["kl/solver/0"] == pytest.approx(0.0, abs=1e-6) and metrics[1]["kl/solver/0"] > 0
+    assert "kl/solver/0" not in metrics[2]
+
+
+def test_a_staged_offline_run_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
+    settings = [*SUMS, *STAGED, "solver.source=frozen", "evaluate.mechanism=true", f"run.dir={tmp_path}"]
+    for name, steps in (("whole", 4), ("cut", 1)):
+        ended = server.run([*settings, f"run.name={name}", f"run.steps={steps}"])
+        assert ended.code == OK, ended.output
+    ended = server.run(["--resume", "cut", f"run.dir={tmp_path}", "run.steps=4"])
+    assert ended.code == OK, ended.output
+    digests, versions, found = [], set(), []
+    for name in ("whole", "cut"):
+        with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
+            digests.append([(row.weights_digest, row.metrics.get("train/stage")) for row in store.steps()])
+            problems = [summary.problem_id for step in store.history() for summary in step.problems]
+            versions |= {attempt.last_version for each in problems for _, attempt in store.attempts(each)}
+            found.append([e.metrics["fix_start"] for e in store.evaluations() if e.step == 4])
+    assert digests[0] == digests[1] and len(set(digests[0])) == 5
+    assert versions == {0}  # all was said by the start weights
+    assert found[0] == found[1] != []
+
+
+def test_reports_are_trained_stored_and_evaluated(server: Server, tmp_path: Path) -> None:
+    ended = server.run(
+        [
+            *SUMS, "run.name=x", f"run.dir={tmp_path}", "run.steps=2", "solver.report=confidence",
+            "judge.report_reward=brier", "evaluate.report=self_evaluation",
+        ]
+    )  # fmt: skip
+    assert ended.code == OK, ended.output
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        problems = [each.problem_id for step in store.history() for each in step.problems]
+        reports = [attempt.report for each in problems for _, attempt in store.attempts(each)]
+        evaluations = store.evaluations()
+    assert len(reports) == 16 and all(report is not None for report in reports)
+    assert all(len(e.reports.split()) == len(e.outcomes) for e in evaluations if e.kind == "full")
+    # a tiny model's reports cannot be read and its answers are all wrong: alike, so that nothing of them is pushed
+    assert all(of_label(batch, "solver/report", "counts") == 0.0 for batch in batches(tmp_path / "x"))

@@ -26,6 +26,7 @@ from store.records import Evaluation
 from store.store import Store
 
 ROWS = Path("docs/lab")
+CODE = ("selfplay", "roles", "curriculum", "store", "configs")
 SERIES = ("acc_t1", "acc_t2", "fix_own", "fix_start", "break_own", "error_distance", "error_floor")
 
 
@@ -110,7 +111,7 @@ def commit() -> str:
     try:
         said = [
             subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
-            for arguments in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", "*.py", "configs"))
+            for arguments in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--", *CODE))
         ]
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

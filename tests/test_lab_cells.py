@@ -1,0 +1,82 @@
+"""A cell is an ordinary run that leaves a row; done ones are not run again, cut ones go on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from selfplay.exits import Refused
+from selfplay.lab.cells import Cell, finished, run_cell
+from selfplay.lab.criteria import Criterion
+from selfplay.lab.experiment import Arm, Column, Experiment
+from selfplay.lab.experiments import EXPERIMENTS
+from selfplay.lab.measures import delta, of
+from selfplay.lab.rows import read_rows
+from selfplay.lab.scratch import WarmStart
+
+BASE = """\
+domain: sums
+domain_options: {min_digits: 1, max_digits: 2}
+model: {dtype: float32}
+run: {steps: 2, checkpoint_every: 1, threads: 1}
+challenger: {source: procedural}
+curriculum: {min_new_share: 1.0, max_new_share: 1.0, min_successes: 1}
+solver: {problems: 2, group_size: 4, temperature: 1.0}
+judge: {reward: random}
+evaluate: {every: 1, interim_size: 4, pass_k: 2, pass_size: 4, mechanism: true}
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / "cache"))
+    base = tmp_path / "base.yaml"
+    base.write_text(BASE)
+    criterion = Criterion("delta", "Delta", 0.0, ">=", of("plain", delta))
+    return Experiment(
+        name="small", title="", claim="", base_config=str(base), criteria=(criterion,), control=criterion,
+        arms={"plain": Arm(), "offline": Arm(("solver.source=frozen",))}, smallest_effect=0.1,
+        columns=(Column("Delta", delta),), warm_start=WarmStart(width=16, heads=2, iterations=2, batch=4),
+    )  # fmt: skip
+
+
+def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) -> None:
+    cell, rows = Cell(experiment, "offline", 5, tmp_path / "runs"), tmp_path / "rows"
+    assert not finished(cell, rows)
+    row = run_cell(cell, lambda line: None, rows)
+    assert row is not None and finished(cell, rows)
+    assert [each.to_json() for each in read_rows(rows / "small")] == [row.to_json()]
+    assert (row.arm, row.seed, row.steps) == ("offline", 5, 2)
+    assert row.config[0].startswith(str(tmp_path / "base.yaml@")) and row.config[1:] == ("solver.source=frozen",)
+    assert set(row.end) == {"add1", "add2"} and len(row.outcomes["add1"]["end"]) == row.end["add1"]["n"]
+    assert [step for step, _ in row.series["add1"]["fix_own"]] == [0, 1, 2]
+    assert "step   2/2" in (tmp_path / "runs" / "small" / "offline-seed5.log").read_text()
+
+
+def test_settings_of_another_day_are_noticed(experiment: Experiment, tmp_path: Path) -> None:
+    cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
+    run_cell(cell, lambda line: None, rows)
+    changed = Cell(
+        replace(experiment, arms={"plain": Arm(("train.learning_rate=1e-3",))}), "plain", 0, tmp_path / "runs"
+    )
+    assert finished(cell, rows) and not finished(changed, rows)
+    with pytest.raises(Refused, match="made with other settings: delete it"):
+        run_cell(changed, lambda line: None, rows)
+
+
+def test_a_finished_run_without_its_row_is_not_run_again(experiment: Experiment, tmp_path: Path) -> None:
+    cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
+    first = run_cell(cell, lambda line: None, rows)
+    again = run_cell(cell, lambda line: None, tmp_path / "elsewhere")
+    assert first is not None and again is not None
+    assert (first.outcomes, first.series, first.seconds) == (again.outcomes, again.series, again.seconds)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_shipped_experiments_have_arms_that_load(name: str) -> None:
+    from selfplay.config import load
+
+    experiment = EXPERIMENTS[name]
+    digests = {arm: load(Path(experiment.base_config), each.overrides) for arm, each in experiment.arms.items()}
+    assert len({str(config) for config in digests.values()}) == len(digests)  # no two arms are the same
+    assert len(experiment.seeds) >= 3

@@ -1,0 +1,78 @@
+"""Start models of the lab: their tokenizer, their traces, and that a seed makes one model."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from curriculum.domains.sums import SumsDomain
+from curriculum.holdout import HeldOut
+from roles.prompts import PromptStyle
+from selfplay.lab import scratch
+from selfplay.lab.scratch import HELD_OUT_KEY, WarmStart, character_tokenizer, corrupted, start_model
+from selfplay.models import load_model
+
+OPTIONS = {"min_digits": 2, "max_digits": 2}
+DOMAIN = SumsDomain(**OPTIONS)
+SHORT = WarmStart(width=16, heads=2, iterations=4, batch=8, first_share=0.5, report="confidence")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / "cache"))
+
+
+def test_text_survives_the_tokenizer_and_words_of_prompts_are_one_token() -> None:
+    tokenizer = character_tokenizer()
+    text = "347 + 586 = 933\nRecheck: 347 + 586 = 933\nConfidence: 0.7\nRight: 1\n"
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert tokenizer.decode(ids) == text
+    assert len(ids) == 2 * 13 + 1 + 1 + 5 + 1 + 3
+    assert all(tokenizer.decode([i]) in (*scratch.CHARACTERS, *scratch.WORDS) for i in ids)
+    assert (
+        tokenizer.decode(tokenizer.encode("3\u00e9\U0001f600", add_special_tokens=False), skip_special_tokens=True)
+        == "3"
+    )
+
+
+def test_a_start_model_is_an_ordinary_folder_made_once_and_alike() -> None:
+    said: list[str] = []
+    folder = start_model("sums", OPTIONS, SHORT, 3, said.append)
+    assert said and start_model("sums", OPTIONS, SHORT, 3, pytest.fail) == folder
+    other = start_model("sums", OPTIONS, SHORT, 4, said.append)
+    one, two = ((each / "model.safetensors").read_bytes() for each in (folder, other))
+    for path in folder.iterdir():
+        path.unlink()
+    again = start_model("sums", OPTIONS, SHORT, 3, said.append)
+    assert (again / "model.safetensors").read_bytes() == one != two
+    assert load_model(str(folder), "float32").model.num_parameters() < scratch.MAX_PARAMETERS
+
+
+def test_a_model_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 1,000,000 parameters"):
+        start_model("sums", OPTIONS, WarmStart(layers=6, width=256), 0, print)
+
+
+def test_traces_are_right_where_they_are_learned_and_never_of_held_out_problems() -> None:
+    held_out, style, rng = HeldOut(DOMAIN, HELD_OUT_KEY), PromptStyle(DOMAIN), random.Random(1)
+    wrong = 0
+    for _ in range(200):
+        trace = scratch._trace(DOMAIN, held_out, style, SHORT, rng, is_short=False)
+        question, first, recheck, second, asked, stated = (text for text, _ in trace)
+        statement = DOMAIN.parse(question.removesuffix(" ="))
+        assert not held_out.contains(statement.canonical)  # type: ignore[union-attr]
+        assert (recheck, asked) == (f"Recheck: {question}", "Confidence:")
+        assert int(second) == sum(map(int, question.removesuffix(" =").split(" + ")))
+        assert [is_said for _, is_said in trace] == [False, first == second, False, True, False, True]
+        assert 0.0 <= float(stated) <= 1.0
+        wrong += first != second
+    assert 70 < wrong < 130  # corrupted_share is one half
+
+
+def test_a_corrupted_answer_differs_in_one_digit_and_stays_a_number() -> None:
+    rng = random.Random(2)
+    for answer in ("933", "10", "7"):
+        for _ in range(50):
+            other = corrupted(answer, rng)
+            assert len(other) == len(answer) and sum(a != b for a, b in zip(answer, other, strict=True)) == 1
+            assert not other.startswith("0")
