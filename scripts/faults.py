@@ -272,6 +272,55 @@ FAULTS = (
         'role="solver",',
         "tests/test_evaluate.py::test_evaluation_draws_from_streams_of_its_own",
     ),
+    Fault(
+        "KL on kept groups only",
+        "selfplay/learning.py",
+        "if not is_kept and label not in held:",
+        "if not is_kept:",
+        "tests/test_learning.py::test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups",
+    ),
+    Fault(
+        "stage I pays the first turn",
+        "selfplay/build.py",
+        "turn_label(0): 0.0 if is_first_stage else w.solver_first",
+        "turn_label(0): w.solver_first",
+        "tests/test_loop.py::test_stage_one_pays_second_looks_and_holds_first_tries",
+    ),
+    Fault(
+        "stages forgotten on resume",
+        "selfplay/opening.py",
+        "stage_facts=facts",
+        "stage_facts=[]",
+        "tests/test_loop.py::test_a_staged_offline_run_goes_on_bit_for_bit",
+    ),
+    Fault(
+        "self-evaluation paid to the answer",
+        "selfplay/reports.py",
+        "if not pay.is_shared:",
+        "if pay.is_shared is None:",
+        "tests/test_reports.py::test_a_self_evaluation_teaches_the_answer_nothing",
+    ),
+    Fault(
+        "unreadable confidence paid nothing",
+        "roles/rewards.py",
+        'return -1.0 if rule == "brier" else math.log(LOG_FLOOR)',
+        "return 0.0",
+        "tests/test_rewards.py::test_silence_is_paid_worst",
+    ),
+    Fault(
+        "nothing over nothing an error",
+        "roles/rewards.py",
+        "return 1.0 - abs(truth - prediction) / largest if largest > 0.0 else 1.0",
+        "return 1.0 - abs(truth - prediction) / largest if largest > 0.0 else 0.0",
+        "tests/test_rewards.py::test_an_honest_wrong_pays_only_when_nothing_over_nothing_is_no_error",
+    ),
+    Fault(
+        "wrong first answers learned",
+        "selfplay/lab/scratch.py",
+        "parts += [(first, not is_wrong),",
+        "parts += [(first, True),",
+        "tests/test_lab_scratch.py::test_traces_are_right_where_they_are_learned_and_never_of_held_out_problems",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """From verdicts to trained samples: which groups push, what they are paid, and that the stop token is trained."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,30 @@ def test_an_unmeasured_proposal_is_in_no_group() -> None:
         (group.proposals[2].node, -0.25),
     ]
     assert challenger_samples([group], {(0, 0): 1.0, (0, 1): None, (0, 2): None}, "rloo") == []
+
+
+def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -> None:
+    held = replace(SETTINGS, held=frozenset({"solver/0", "challenger"}))
+    flat = lesson(judged([[WRONG, WRONG], [WRONG, WRONG]]), settings=held)
+    assert [(s.label, s.node, s.advantage, s.is_kept) for s in flat.samples] == [
+        ("solver/0", 0, 0.0, False),
+        ("solver/0", 10, 0.0, False),
+    ]
+    assert not flat.is_kept and lesson(judged([[WRONG, WRONG], [WRONG, WRONG]])).samples == ()
+    group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
+    rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
+    found = challenger_samples([group], rewards, "centred", held.held)
+    assert [(s.advantage, s.is_kept) for s in found] == [(0.25, True), (-0.25, True), (0.0, False)]
+
+
+def test_the_last_turns_reward_can_pay_the_first() -> None:
+    group = judged([[WRONG, RIGHT], [RIGHT, RIGHT], [RIGHT, WRONG], [WRONG, WRONG]])
+    own = lesson(group, settings=replace(SETTINGS, correction_bonus=0.0))
+    last = lesson(group, settings=replace(SETTINGS, correction_bonus=0.0, first_turn_reward="last"))
+    assert pushes(own.samples, "solver/0") == {0: -0.5, 10: 0.5, 20: 0.5, 30: -0.5}
+    assert pushes(last.samples, "solver/0") == {0: 0.5, 10: 0.5, 20: -0.5, 30: -0.5}
+    assert [paid[0] for paid in last.paid] == [1.0, 1.0, 0.0, 0.0]
+    assert pushes(own.samples, "solver/1") == pushes(last.samples, "solver/1")
 
 
 def test_a_share() -> None:
