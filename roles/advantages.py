@@ -45,19 +45,26 @@ def second_look_rewards(pairs: Sequence[tuple[float, float]], alpha: float) -> l
 
 
 def second_look_advantages(
-    pairs: Sequence[tuple[float, float]], alpha: float, rule: AdvantageRule, rate: SecondLookRate
+    pairs: Sequence[tuple[float, float]],
+    alpha: float,
+    rule: AdvantageRule,
+    rate: SecondLookRate,
+    siblings: Sequence[int] | None = None,
 ) -> list[float]:
-    """Advantages of later turns, in strata of equal first reward.
+    """Advantages of later turns, in strata of equal first reward, or of equal `siblings` where these are given.
 
-    Attempts of one problem that began alike (right, or wrong) are compared with each other only. One that is alone
+    Attempts of one problem that began alike (right, or wrong) are compared with each other only; siblings are second
+    looks at one and the same first try, and so each other's exact baseline. One that is alone
     in its stratum is compared with what the problem's running estimate `rate` expects:
     rate * (reward if right) + (1 - rate) * (reward if wrong).
     """
     paid = second_look_rewards(pairs, alpha)
     advantages = [0.0] * len(pairs)
-    for before in sorted({first for first, _ in pairs}):
-        members = [i for i, (first, _) in enumerate(pairs) if first == before]
+    strata = [before for before, _ in pairs] if siblings is None else siblings
+    for stratum in sorted(set(strata)):
+        members = [i for i, each in enumerate(strata) if each == stratum]
         if len(members) == 1:
+            before = pairs[members[0]][0]
             p = rate(before > 0.5)
             expected = p * correction_reward(before, 1.0, alpha) + (1 - p) * correction_reward(before, 0.0, alpha)
             advantages[members[0]] = paid[members[0]] - expected

@@ -62,14 +62,20 @@ class JudgedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class JudgedGroup:
-    """All attempts at one problem."""
+    """All attempts at one problem; every `looks` in a row share their first try."""
 
     problem: Problem
     attempts: tuple[JudgedAttempt, ...]
+    looks: int = 1
 
     @property
     def judged(self) -> list[JudgedAttempt]:
         return [attempt for attempt in self.attempts if attempt.is_judged]
+
+    @property
+    def first_tries(self) -> list[JudgedAttempt]:
+        """Judged attempts, one for each first try."""
+        return [attempt for attempt in self.judged if attempt.index % self.looks == 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ def judge_group(group: SolvedGroup, style: PromptStyle, settings: JudgeSettings,
             turns.append(JudgedTurn(sampled, outcome, answer, _reward(outcome, settings, key)))
         report = _report(group.report, group.reports[index], style) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
-    return JudgedGroup(group.problem, tuple(attempts))
+    return JudgedGroup(group.problem, tuple(attempts), group.looks)
 
 
 def verdict(problem: Problem, sampled: Sampled, style: PromptStyle) -> tuple[Outcome, str | None]:
@@ -127,15 +133,16 @@ def _reward(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None
 
 def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
     """What the group says of its problem, by truth; None when nothing was judged."""
-    right = [[turn.outcome is Outcome.CORRECT for turn in attempt.turns] for attempt in group.judged]
-    if not right:
+    firsts = [attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.first_tries]
+    if not firsts:
         return None
+    right = [[turn.outcome is Outcome.CORRECT for turn in attempt.turns] for attempt in group.judged]
     pairs = [(turns[0], turns[1]) for turns in right if len(turns) > 1]
     return PassRate(
         problem_id=group.problem.problem_id,
         policy_version=policy_version,
-        attempts=len(right),
-        successes=sum(turns[0] for turns in right),
+        attempts=len(firsts),
+        successes=sum(firsts),
         kept=sum(a and b for a, b in pairs),
         broken=sum(a and not b for a, b in pairs),
         fixed=sum(b and not a for a, b in pairs),

@@ -14,7 +14,10 @@ from store.records import Problem
 
 @dataclass(frozen=True, slots=True)
 class SolverSettings:
-    """group_size >= 1 attempts of `turns` >= 1 turns each. `role` enters the random key: training is not evaluation."""
+    """group_size >= 1 first tries, each with `looks` >= 1 second looks, each of which goes on to `turns` >= 1 turns.
+
+    `role` enters the random key: training is not evaluation.
+    """
 
     group_size: int
     turns: int
@@ -22,16 +25,21 @@ class SolverSettings:
     role: str = "solver"
     report: ReportKind = "none"
     report_params: SamplingParams | None = None  # needed for a report
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SolvedGroup:
-    """What was said about one problem: attempts[i][k] is turn k of attempt i, reports[i] what it says of its result."""
+    """What was said about one problem: attempts[i][k] is turn k of attempt i, reports[i] what it says of its result.
+
+    Every `looks` attempts in a row share their first try.
+    """
 
     problem: Problem
     attempts: tuple[tuple[Sampled, ...], ...]
     report: ReportKind = "none"
     reports: tuple[Sampled, ...] = ()  # empty for "none"
+    looks: int = 1
 
 
 REPORT_LABEL = "solver/report"
@@ -47,28 +55,29 @@ def attempt(
 ) -> Generator[Sample | list[Sample], list[Sampled] | list[list[Sampled]], SolvedGroup]:
     """Yields what it wants sampled, is sent the completions, returns the group.
 
-    Every later turn is sampled once for each attempt, from that attempt's own node: attempts that said the same
-    share everything up to there.
+    The second turn is sampled `looks` times for each first try, later ones once for each attempt, from that attempt's
+    own node: attempts that said the same share everything up to there.
     """
     size = group_size or settings.group_size
     key = (settings.role, step, problem.problem_id)
     firsts = yield Sample(None, style.solver(problem), size, settings.params, (*key, 0), turn_label(0))
     attempts: list[tuple[Sampled, ...]] = [(first,) for first in firsts]  # type: ignore[misc]
+    looks_taken = settings.looks if settings.turns > 1 else 1
     for turn in range(1, settings.turns):
         looks = yield [
             Sample(
                 said[-1].node,
                 style.recheck(problem, said[-1].completion),
-                1,
+                looks_taken if turn == 1 else 1,
                 settings.params,
                 (*key, turn, index),
                 turn_label(turn),
             )
             for index, said in enumerate(attempts)
         ]
-        attempts = [(*said, look[0]) for said, look in zip(attempts, looks, strict=True)]  # type: ignore[index]
+        attempts = [(*said, look) for said, each in zip(attempts, looks, strict=True) for look in each]  # type: ignore[attr-defined]
     if settings.report == "none":
-        return SolvedGroup(problem, tuple(attempts))
+        return SolvedGroup(problem, tuple(attempts), looks=looks_taken)
     assert settings.report_params is not None
     reports = yield [
         Sample(
@@ -81,4 +90,5 @@ def attempt(
         )
         for index, said in enumerate(attempts)
     ]
-    return SolvedGroup(problem, tuple(attempts), settings.report, tuple(r[0] for r in reports))  # type: ignore[index]
+    said_of_it = tuple(r[0] for r in reports)  # type: ignore[index]
+    return SolvedGroup(problem, tuple(attempts), settings.report, said_of_it, looks_taken)

@@ -116,6 +116,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         solver=SolverSettings(
             group_size=config.solver.group_size,
             turns=config.solver.turns,
+            looks=config.solver.looks,
             params=params,
             report=config.solver.report,  # type: ignore[arg-type]
             report_params=replace(params, max_tokens=config.solver.report_tokens),

@@ -85,6 +85,7 @@ class SolverConfig:
     problems: int = 24  # problems per step, new and replayed
     group_size: int = 8  # attempts per problem
     turns: int = 2  # 1: first try only; 2: one second look at it
+    looks: int = 1  # second looks at each first try: with 2 or more they are each other's baseline
     max_tokens: int = 8  # longest completion of a turn
     temperature: float = 1.2  # of its sampling: above 1, so that groups of what is nearly always right still differ
     feedback: bool = False  # the second look is shown what the domain observed of the first answer; else it is blind
@@ -98,9 +99,7 @@ class JudgeConfig:
     truncated: str = "zero"  # what a completion cut by length earns: zero, or unjudged
     correction_bonus: float = 1.0  # alpha: the second turn is paid r2 + alpha (r2 - r1)
     first_turn_reward: str = "own"  # what pays the first turn's tokens: own, its own verdict; last, the last turn's
-    report_reward: str = (
-        "none"  # of confidence: brier, log, brier_apart; of the other: consistency[_original], balanced
-    )
+    report_reward: str = "none"  # confidence: brier, log, brier_apart; else consistency[_original], balanced
 
 
 @dataclass

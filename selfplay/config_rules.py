@@ -90,6 +90,7 @@ RULES = {
     "challenger.reward": _one_of("learnability", "azr", "r_zero"),
     "challenger.invalid_reward": Rule("from -1 to 0", lambda value: -1 <= value <= 0),
     "solver.source": _one_of("self", "frozen"),
+    "solver.looks": Rule("from 1 to 16", lambda value: 1 <= value <= 16),
     "solver.report": _one_of(*REPORTS),
     "solver.report_tokens": _at_least(1),
     "solver.problems": _at_least(1),

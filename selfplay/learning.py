@@ -110,7 +110,9 @@ def _turn_advantages(
         return own, group_advantages(own, settings.advantage)
     pairs = [(r[turn - 1], r[turn]) for r in rewards]
     bonus = settings.correction_bonus
-    return second_look_rewards(pairs, bonus), second_look_advantages(pairs, bonus, settings.advantage, rate)
+    siblings = [a.index // group.looks for a in group.judged] if turn == 1 and group.looks > 1 else None
+    advantages = second_look_advantages(pairs, bonus, settings.advantage, rate, siblings)
+    return second_look_rewards(pairs, bonus), advantages
 
 
 def train_samples(
@@ -127,7 +129,7 @@ def train_samples(
 
 def measured_rate(group: JudgedGroup) -> float | None:
     """First-try pass rate by truth; None when nothing was judged."""
-    right = [attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.judged]
+    right = [attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.first_tries]
     return sum(right) / len(right) if right else None
 
 

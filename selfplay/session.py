@@ -155,7 +155,7 @@ class Run:
         """As the tracker will decide it when it sees the step."""
         problem_id, tracker = group.problem.problem_id, self.parts.tracker
         is_retry = tracker.knows(problem_id) and tracker.banked_step(problem_id) is not None
-        successes = sum(attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.judged)
+        successes = sum(attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.first_tries)
         return is_banked(successes, self.parts.poser.settings.min_successes, is_retry)
 
     def update(self, step: Step, batch: TrainBatch) -> tuple[Update, tuple[str, str]]:

@@ -8,7 +8,7 @@ import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
 
 from roles.challenger import ProposedGroup, propose
-from roles.judge import JudgedGroup, JudgeSettings, judge_group
+from roles.judge import JudgedGroup, JudgeSettings, judge_group, pass_rate
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
@@ -198,6 +198,18 @@ def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -
     rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
     found = challenger_samples([group], rewards, "centred", held.held)
     assert [(s.advantage, s.is_kept) for s in found] == [(0.25, True), (-0.25, True), (0.0, False)]
+
+
+def test_looks_at_one_first_try_are_each_others_baseline() -> None:
+    said = judged([[WRONG, RIGHT], [WRONG, WRONG], [WRONG, WRONG], [WRONG, WRONG], [RIGHT, RIGHT], [RIGHT, WRONG]])
+    group = replace(said, looks=2)
+    found = lesson(group, settings=replace(SETTINGS, correction_bonus=0.0))
+    assert pushes(found.samples, "solver/1") == {1: 0.5, 11: -0.5, 21: 0.0, 31: 0.0, 41: 0.5, 51: -0.5}
+    assert measured_rate(group) == pytest.approx(1 / 3)  # three first tries, not six
+    rates = pass_rate(group, 7)
+    assert rates is not None and (rates.attempts, rates.successes, rates.fixed, rates.missed) == (3, 1, 1, 3)
+    with_strata = lesson(said, settings=replace(SETTINGS, correction_bonus=0.0))
+    assert pushes(with_strata.samples, "solver/1")[21] == -0.25  # among all that began wrong
 
 
 def test_the_last_turns_reward_can_pay_the_first() -> None:

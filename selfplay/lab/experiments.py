@@ -66,6 +66,10 @@ SELF_CORRECTION = Experiment(
             (OFFLINE, "train.imitation=pair_sft_plus"), is_gated=False, note="also after right ones"
         ),
         "online-star": Arm(("train.imitation=star",), is_gated=False, note="STaR on traces sampled anew"),
+        "two-looks": Arm(
+            (BONUS, *STAGE_ONE, "solver.looks=2", "solver.group_size=4"), is_gated=False,
+            note="as score, half the first tries, two looks at each",
+        ),
         "feedback": Arm((BONUS, "solver.feedback=true"), is_gated=False, note="the second look sees an executed check"),
     },
     criteria=(
