@@ -22,7 +22,6 @@ from selfplay.lab.measures import (
     i2c,
     largest,
     of,
-    on_sets,
     ratio,
     report_parsed,
     same_share,
@@ -125,8 +124,7 @@ SELF_CORRECTION = Experiment(
 
 CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
 SELF_EVALUATED = "evaluate.report=self_evaluation"
-REPORT_SETTINGS = WarmStart(turns=1, iterations=900, first_share=0.85)
-HARD = "add4"
+REPORT_SETTINGS = WarmStart(turns=1, iterations=900, first_share=0.9)
 
 CALIBRATION = Experiment(
     name="calibration",
@@ -139,7 +137,7 @@ CALIBRATION = Experiment(
         "rlcr": Arm((*CONFIDENT, "judge.report_reward=brier"), note="c - (q - c)^2 pays answer and confidence"),
         "binary": Arm(CONFIDENT, note="c pays the answer; the confidence is asked for and not paid"),
         "log": Arm((*CONFIDENT, "judge.report_reward=log"), note="c + ln(q if right else 1 - q) pays both"),
-        "apart": Arm((*CONFIDENT, "judge.report_reward=brier_apart"), note="c pays the answer, (q - c)^2 the report"),
+        "apart": Arm((*CONFIDENT, "judge.report_reward=brier_apart"), is_gated=False, note="c pays the answer, (q - c)^2 the report"),
     },
     criteria=(
         Criterion(
@@ -154,8 +152,8 @@ CALIBRATION = Experiment(
         # the claim needs resolution > 0, but noise alone puts it there: AUROC is asked to be above chance instead
         Criterion("not constant", "rlcr: AUROC of the confidence", 0.6, ">=", of("rlcr", calibrated("auroc"))),
         Criterion(
-            "log score", "rlcr's accuracy on four digits less log's", 0.0, ">=",
-            between("rlcr", "log", on_sets(acc_t1, HARD)), is_gated=False, is_signed=True,
+            "log score", "rlcr's accuracy less log's, greedy", 0.0, ">=", between("rlcr", "log", acc_t1),
+            is_gated=False, is_signed=True,
         ),
     ),
     control=Criterion(
@@ -167,7 +165,6 @@ CALIBRATION = Experiment(
     series=("acc_t1",),
     columns=(
         Column("accuracy", acc_t1),
-        Column("on four digits", on_sets(acc_t1, HARD)),
         Column("ECE", calibrated("ece")),
         Column("ECE, equal mass", calibrated("ece_mass")),
         Column("Brier", calibrated("brier")),
@@ -178,8 +175,8 @@ CALIBRATION = Experiment(
         Column("read", report_parsed),
     ),
     notes=(
-        "Sums of two to four digits, from nearly always right to mostly wrong, so that there is something to be "
-        "calibrated about. After each answer the model is asked \"Confidence:\" and samples a number from 0.0 to 1.0; "
+        "Sums of two four-digit numbers, half of whose columns add up to nine: those with few such columns are nearly "
+        "always right, those with many mostly wrong, so that there is something to be calibrated about. After each answer the model is asked \"Confidence:\" and samples a number from 0.0 to 1.0; "
         "the start model has learned the format with numbers drawn at random. Accuracy is greedy; confidences are of "
         "one sampled answer a problem. A confidence that cannot be read is paid the rule's lowest value.",
         "`apart` trains the same confidence without paying the answer for it: a probe of the policy, in place of a "
@@ -250,7 +247,7 @@ POST_COMPLETION = Experiment(
         Column("read", report_parsed),
     ),
     notes=(
-        "Sums of two to four digits. An answer ends at its newline: there inference stops. In training the context "
+        "The sums of the experiment `calibration`. An answer ends at its newline: there inference stops. In training the context "
         "goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are paid for being "
         "right in every arm. P(right) is the probability with which it says 1.",
         "The threshold of `original` is 0.1 where the design says \"about 0\".",
