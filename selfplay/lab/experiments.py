@@ -137,7 +137,10 @@ CALIBRATION = Experiment(
         "rlcr": Arm((*CONFIDENT, "judge.report_reward=brier"), note="c - (q - c)^2 pays answer and confidence"),
         "binary": Arm(CONFIDENT, note="c pays the answer; the confidence is asked for and not paid"),
         "log": Arm((*CONFIDENT, "judge.report_reward=log"), note="c + ln(q if right else 1 - q) pays both"),
-        "apart": Arm((*CONFIDENT, "judge.report_reward=brier_apart"), is_gated=False, note="c pays the answer, (q - c)^2 the report"),
+        "apart": Arm(
+            (*CONFIDENT, "judge.report_reward=brier_apart"), is_gated=False,
+            note="c pays the answer, (q - c)^2 the report",
+        ),
     },
     criteria=(
         Criterion(
@@ -176,8 +179,8 @@ CALIBRATION = Experiment(
     ),
     notes=(
         "Sums of two four-digit numbers, half of whose columns add up to nine: those with few such columns are nearly "
-        "always right, those with many mostly wrong, so that there is something to be calibrated about. After each answer the model is asked \"Confidence:\" and samples a number from 0.0 to 1.0; "
-        "the start model has learned the format with numbers drawn at random. Accuracy is greedy; confidences are of "
+        "always right, those with many mostly wrong, so that there is something to be calibrated about. After each "
+        "answer the model is asked 'Confidence:' and samples a number from 0.0 to 1.0; the start model has learned the format with numbers drawn at random. Accuracy is greedy; confidences are of "
         "one sampled answer a problem. A confidence that cannot be read is paid the rule's lowest value.",
         "`apart` trains the same confidence without paying the answer for it: a probe of the policy, in place of a "
         "classifier fitted afterwards.",
@@ -247,8 +250,8 @@ POST_COMPLETION = Experiment(
         Column("read", report_parsed),
     ),
     notes=(
-        "The sums of the experiment `calibration`. An answer ends at its newline: there inference stops. In training the context "
-        "goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are paid for being "
+        "The sums of the experiment `calibration`. An answer ends at its newline: there inference stops. In training the "
+        "context goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are paid for being "
         "right in every arm. P(right) is the probability with which it says 1.",
         "The threshold of `original` is 0.1 where the design says \"about 0\".",
     ),
