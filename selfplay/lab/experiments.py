@@ -180,8 +180,9 @@ CALIBRATION = Experiment(
     notes=(
         "Sums of two four-digit numbers, half of whose columns add up to nine: those with few such columns are nearly "
         "always right, those with many mostly wrong, so that there is something to be calibrated about. After each "
-        "answer the model is asked 'Confidence:' and samples a number from 0.0 to 1.0; the start model has learned the format with numbers drawn at random. Accuracy is greedy; confidences are of "
-        "one sampled answer a problem. A confidence that cannot be read is paid the rule's lowest value.",
+        "answer the model is asked 'Confidence:' and samples a number from 0.0 to 1.0; the start model has learned "
+        "the format with numbers drawn at random. Accuracy is greedy; confidences are of one sampled answer a problem. "
+        "A confidence that cannot be read is paid the rule's lowest value.",
         "`apart` trains the same confidence without paying the answer for it: a probe of the policy, in place of a "
         "classifier fitted afterwards.",
     ),
@@ -250,10 +251,10 @@ POST_COMPLETION = Experiment(
         Column("read", report_parsed),
     ),
     notes=(
-        "The sums of the experiment `calibration`. An answer ends at its newline: there inference stops. In training the "
-        "context goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are paid for being "
-        "right in every arm. P(right) is the probability with which it says 1.",
-        "The threshold of `original` is 0.1 where the design says \"about 0\".",
+        "The sums of the experiment `calibration`. An answer ends at its newline: there inference stops. In training "
+        "the context goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are "
+        "paid for being right in every arm. P(right) is the probability with which it says 1.",
+        "The threshold of `original` is 0.1 where the design says 'about 0'.",
     ),
 )  # fmt: skip
 
