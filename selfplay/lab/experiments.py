@@ -38,7 +38,7 @@ SFT_ARMS = ("offline-pair-sft", "offline-star", "online-sft")
 
 SELF_CORRECTION = Experiment(
     name="self-correction",
-    title="Self-correction is learned on one's own live mistakes",
+    title="Is self-correction learned on one's own live mistakes?",
     claim=(
         "SCoRe gives second looks that mend more than they break; imitating recorded or fresh corrections does not "
         "(arXiv 2409.12917)."
@@ -128,7 +128,7 @@ REPORT_SETTINGS = WarmStart(turns=1, iterations=900, first_share=0.9)
 
 CALIBRATION = Experiment(
     name="calibration",
-    title="A reward that pays for calibration",
+    title="Does a reward that pays for calibration make stated confidence true?",
     claim="R = c - (q - c)^2 makes stated confidence true without costing accuracy; a log score costs it (RLCR, "
     "arXiv 2507.16806).",
     base_config="configs/lab/calibration.yaml",
@@ -190,7 +190,7 @@ CALIBRATION = Experiment(
 
 POST_COMPLETION = Experiment(
     name="post-completion",
-    title="Self-evaluation after the answer, at no cost when answering",
+    title="Is self-evaluation learned after the end of the answer, at no cost when answering?",
     claim="A model can be trained past the end of its answer to judge it, with the answer and its length unchanged "
     "(post-completion learning, arXiv 2507.20252).",
     base_config="configs/lab/calibration.yaml",
