@@ -87,14 +87,20 @@ def test_confidences_that_are_read(text: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "nan", "inf", "1e-1", "0,5", "50%", ".5", "0.", "1.2", "1.01", "-0", "-0.5", "+1", "2", "00", "0.12345",
+    ["", " ", "nan", "inf", "1e-1", "0,5", "50%", ".5", "0.", "1.2", "1.01", "-0", "-0.5", "+1", "2", "00", "0.12345", "1.00000",
+     "1.", "1_0", "0x1", "0 5", "0.5.5", "0\x00", "\u00a00.5", "\u2212" + "0",
      "\u0661", "0.\uff15", "0.5 sure", "1" * 5000, "__import__('os')"],
 )  # fmt: skip
 def test_anything_else_is_no_confidence(text: str) -> None:
     assert parse_confidence(text) is None
 
 
-@given(text=st.text())
+@given(text=st.from_regex(r"0\.[0-9]{1,4}|1\.0{1,4}", fullmatch=True))
+def test_every_spelling_is_read_as_its_number(text: str) -> None:
+    assert parse_confidence(f" {text}\n") == float(text)
+
+
+@given(text=st.text() | st.text(alphabet="01259.,-+e% \u0661", max_size=7))
 def test_a_confidence_is_in_range_or_none(text: str) -> None:
     found = parse_confidence(text)
     assert found is None or 0.0 <= found <= 1.0
@@ -109,6 +115,14 @@ def expected(rule: ConfidenceRule, p: float, q: float) -> float:
 def test_the_brier_reward_is_best_at_the_truth_and_worth_its_square(p: float, q: float) -> None:
     assert expected("brier", p, q) == pytest.approx(p**2 - (q - p) ** 2, abs=1e-12)
     assert expected("brier", p, p) == pytest.approx(p**2, abs=1e-12)
+    assert expected("brier", p, q) <= expected("brier", p, p) + 1e-12
+
+
+@given(p=st.floats(0, 1), other=st.floats(0, 1))
+def test_an_honest_likelier_answer_is_worth_more_by_brier_and_not_by_log(p: float, other: float) -> None:
+    low, high = sorted((p, other))
+    assert expected("brier", low, low) <= expected("brier", high, high) + 1e-12
+    assert expected("log", 0.3, 0.3) < expected("log", 0.01, 0.01)
 
 
 def test_the_best_confidence_is_the_probability() -> None:
@@ -124,6 +138,14 @@ def test_brier_by_hand() -> None:
     assert [calibrated_reward("brier", False, q) for q in (1.0, 0.5, 0.0)] == [-1.0, -0.25, 0.0]
 
 
+def test_log_by_hand() -> None:
+    assert [calibrated_reward("log", True, q) for q in (0.5, 0.25)] == pytest.approx([1 - math.log(2), 1 - math.log(4)])
+    assert [calibrated_reward("log", False, q) for q in (0.5, 0.75)] == pytest.approx([-math.log(2), -math.log(4)])
+    sure = [calibrated_reward("log", right, q) for right in (True, False) for q in (1.0, 0.0)]
+    near, far = math.log(0.999), math.log(0.001)  # as far as a confidence is moved from 0 and 1
+    assert sure == pytest.approx([1 + near, 1 + far, far, near])
+
+
 def test_with_the_log_score_a_sure_mistake_beats_an_honest_hard_answer() -> None:
     def value(p: float) -> float:
         return expected("log", p, p)
@@ -136,7 +158,7 @@ def test_with_the_log_score_a_sure_mistake_beats_an_honest_hard_answer() -> None
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if value(middle) < 0 else (low, middle)
-    assert low == pytest.approx(0.65, abs=0.01)
+    assert low == pytest.approx(0.64842, abs=1e-5)
 
 
 def test_silence_is_paid_worst() -> None:
@@ -153,7 +175,13 @@ def test_self_evaluations_are_one_or_zero() -> None:
 
 def test_an_honest_wrong_pays_only_when_nothing_over_nothing_is_no_error() -> None:
     assert (consistency(0.0, 0.0), consistency_original(0.0, 0.0)) == (1.0, 0.0)
-    for truth, prediction, paid in ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1.0, 0.5, 0.5)):
+    for truth, prediction, paid in (
+        (1.0, 1.0, 1.0),
+        (1.0, 0.0, 0.0),
+        (0.0, 1.0, 0.0),
+        (1.0, 0.5, 0.5),
+        (0.5, 0.125, 0.25),
+    ):
         assert consistency(truth, prediction) == consistency_original(truth, prediction) == paid
 
 
@@ -165,3 +193,14 @@ def test_classes_count_half_each_whatever_their_size() -> None:
     assert (always_right, honest) == pytest.approx((4.0, 8.0))
     assert self_evaluation_reward(False, True, right, wrong) == self_evaluation_reward(True, None, right, wrong) == 0.0
     assert (class_weights(5, 0), class_weights(0, 3), class_weights(0, 0)) == ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0))
+
+
+@given(num_right=st.integers(1, 500), num_wrong=st.integers(1, 500))
+def test_no_constant_claim_pays_more_than_the_other(num_right: int, num_wrong: int) -> None:
+    weights = class_weights(num_right, num_wrong)
+
+    def total(claim: bool) -> float:
+        right, wrong = (self_evaluation_reward(is_right, claim, *weights) for is_right in (True, False))
+        return num_right * right + num_wrong * wrong
+
+    assert total(True) == pytest.approx(total(False)) == pytest.approx((num_right + num_wrong) / 2)

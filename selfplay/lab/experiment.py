@@ -50,7 +50,8 @@ class Experiment:
     control: Criterion
     smallest_effect: float
     columns: tuple[Column, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # paragraphs of before the run
+    seen: tuple[str, ...] = ()  # paragraphs of after it: what the figures say beyond the criteria
     seeds: tuple[int, ...] = (0, 1, 2)
     sets: tuple[str, ...] = ()
     series: tuple[str, ...] = ("fix_own", "fix_start")

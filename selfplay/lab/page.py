@@ -91,6 +91,7 @@ def page_text(experiment: Experiment, findings: Findings, has_reliability: bool)
         _arms_table(experiment.columns, findings),
         *([_wrapped(BESIDE)] if _is_beside(findings) else []),
         *_arm_notes(experiment),
+        *(["## What was seen", *(_wrapped(each) for each in experiment.seen)] if experiment.seen else []),
         f"![{experiment.title}]({experiment.name}.png)",
         *([f"![Stated confidence against accuracy]({experiment.name}-reliability.png)"] if has_reliability else []),
         "## How it was made",
