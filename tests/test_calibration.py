@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from selfplay.calibration import Bin, auroc, calibration_metrics, draw_reliability, reliability_bins
@@ -105,8 +107,9 @@ def test_the_picture_shows_the_diagonal_and_how_often_each_was_said(
     draw_reliability([("arm", [Bin(0.0, 0.1, 1, 0.05, 0.2), Bin(0.9, 1.0, 9, 0.95, 0.7)])], tmp_path / "unused.png")
     (axis,) = drawn[0].axes
     assert axis.get_title() == "arm"
-    assert axis.lines[0].get_xydata().tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    assert np.asarray(axis.lines[0].get_xydata()).tolist() == [[0.0, 0.0], [1.0, 1.0]]
     (points,) = axis.collections
-    assert points.get_offsets().tolist() == [[0.05, 0.2], [0.95, 0.7]]
+    assert isinstance(points, PathCollection)
+    assert np.asarray(points.get_offsets()).tolist() == [[0.05, 0.2], [0.95, 0.7]]
     small, large = points.get_sizes()
     assert large > 3 * small

@@ -121,18 +121,18 @@ SELF_CORRECTION = Experiment(
         "models' wrong answers (two draws of the start model are already about 0.7 apart).",
     ),
     seen=(
-        "Of the arms whose first try stays whole and that are not told the answers, `score` has the highest Delta in two "
-        "seeds of three and on average (+0.02); without stage I, without the bonus, and with any imitation the mean is "
-        "within 0.02 of zero. With seed 2 `score` is at zero and `offline-pair-sft` at +0.03. The intervals are too wide "
-        "to call it; `truth` shows that +0.07 can be learned in the same time.",
-        "`last-reward` does not collapse into copying, as the criterion expected: it fails on purpose. Its first try "
-        "falls from 0.53 to 0.34, its second look mends that, and its Delta of +0.24 means nothing. The alarm for a "
-        "falling first try was raised with all three seeds, and in no other arm. `first-turn` unlearns the second look, "
-        "which nobody pays: acc@t2 falls to 0.10.",
-        "All arms that train the second look mend the start model's mistakes (0.29 to 0.32) better than their own (0.15 "
-        "to 0.23), `score` as well as the imitating ones; only `last-reward`, whose mistakes are made to be mended, is "
-        "better at its own. Likely what is left after training is what is hard to mend, while the start model's samples "
-        "also err on easy sums. So this figure does not tell online from offline here.",
+        "Of the arms whose first try stays whole and that are not told the answers, `score` has the highest Delta "
+        "in two seeds of three and on average (+0.02); without stage I, without the bonus, and with any imitation "
+        "the mean is within 0.02 of zero. With seed 2 `score` is at zero and `offline-pair-sft` at +0.03. The "
+        "intervals are too wide to call it; `truth` shows that +0.07 can be learned in the same time.",
+        "`last-reward` does not collapse into copying, as the criterion expected: it fails on purpose. Its first "
+        "try falls from 0.53 to 0.34, its second look mends that, and its Delta of +0.24 means nothing. The alarm "
+        "for a falling first try was raised with all three seeds, and in no other arm. `first-turn` unlearns the "
+        "second look, which nobody pays: acc@t2 falls to 0.10.",
+        "All arms that train the second look mend the start model's mistakes (0.29 to 0.32) better than their own "
+        "(0.15 to 0.23), `score` as well as the imitating ones; only `last-reward`, whose mistakes are made to be "
+        "mended, is better at its own. Likely what is left after training is what is hard to mend, while the "
+        "start model's samples also err on easy sums. So this figure does not tell online from offline here.",
     ),
 )  # fmt: skip
 
