@@ -97,7 +97,7 @@ def consistency_original(truth: float, prediction: float) -> float:
 def class_weights(num_right: int, num_wrong: int) -> tuple[float, float]:
     """(weight of a right answer, weight of a wrong one) = n / (2 n_class): each class counts half in all.
 
-    A class that is absent has weight 0, and then the other has 1: there is nothing to balance.
+    In (1/2, n / 2]: the only answer of its class weighs half of all. A class that is absent has weight 0, and then the other has 1: there is nothing to balance.
     """
     if num_right == 0 or num_wrong == 0:
         return float(num_right > 0), float(num_wrong > 0)
@@ -106,7 +106,7 @@ def class_weights(num_right: int, num_wrong: int) -> tuple[float, float]:
 
 
 def self_evaluation_reward(is_right: bool, claim: bool | None, weight_right: float, weight_wrong: float) -> float:
-    """The class's weight for a claim that is true, 0 for one that is not, or could not be read.
+    """The class's weight for a claim that is true, 0 for one that is not or could not be read: in [0, larger weight].
 
     Once most answers are right, "right" would be a paying claim whatever the answer; weighted by class it is not. For
     a claim of 0 or 1 this is a proper score of the balanced odds (algorithms.md 7, third fault).

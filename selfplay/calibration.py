@@ -104,6 +104,8 @@ def draw_reliability(panels: Sequence[tuple[str, Sequence[Bin]]], path: Path) ->
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
+    for axis in axes[max(0, len(panels) - columns) : len(panels)]:  # shared axes label the last row only, full or not
+        axis.xaxis.set_tick_params(labelbottom=True)
     figure.supxlabel("stated confidence", fontsize=10)
     figure.supylabel("share right (size: how often it was said)", fontsize=10)
     figure.savefig(path, format="png")

@@ -43,10 +43,10 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
 def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) -> None:
     cell, rows = Cell(experiment, "offline", 5, tmp_path / "runs"), tmp_path / "rows"
     assert not finished(cell, rows)
-    row = run_cell(cell, lambda line: None, rows)
+    row = run_cell(cell, lambda line: None, "abc1234", rows)
     assert row is not None and finished(cell, rows)
     assert [each.to_json() for each in read_rows(rows / "small")] == [row.to_json()]
-    assert (row.arm, row.seed, row.steps) == ("offline", 5, 2)
+    assert (row.arm, row.seed, row.steps, row.commit) == ("offline", 5, 2, "abc1234")
     assert row.config[0].startswith(str(tmp_path / "base.yaml@")) and row.config[1:] == ("solver.source=frozen",)
     assert set(row.end) == {"add1", "add2"} and len(row.outcomes["add1"]["end"]) == row.end["add1"]["n"]
     assert [step for step, _ in row.series["add1"]["fix_own"]] == [0, 1, 2]
@@ -55,19 +55,19 @@ def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) 
 
 def test_settings_of_another_day_are_noticed(experiment: Experiment, tmp_path: Path) -> None:
     cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
-    run_cell(cell, lambda line: None, rows)
+    run_cell(cell, lambda line: None, "abc1234", rows)
     changed = Cell(
         replace(experiment, arms={"plain": Arm(("train.learning_rate=1e-3",))}), "plain", 0, tmp_path / "runs"
     )
     assert finished(cell, rows) and not finished(changed, rows)
     with pytest.raises(Refused, match="made with other settings: delete it"):
-        run_cell(changed, lambda line: None, rows)
+        run_cell(changed, lambda line: None, "abc1234", rows)
 
 
 def test_a_finished_run_without_its_row_is_not_run_again(experiment: Experiment, tmp_path: Path) -> None:
     cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
-    first = run_cell(cell, lambda line: None, rows)
-    again = run_cell(cell, lambda line: None, tmp_path / "elsewhere")
+    first = run_cell(cell, lambda line: None, "abc1234", rows)
+    again = run_cell(cell, lambda line: None, "abc1234", tmp_path / "elsewhere")
     assert first is not None and again is not None
     assert (first.outcomes, first.series, first.seconds) == (again.outcomes, again.series, again.seconds)
 

@@ -57,8 +57,11 @@ def finished(cell: Cell, rows: Path = ROWS) -> bool:
     return path.is_file() and list(read_row(path).config) == cell.settings
 
 
-def run_cell(cell: Cell, say: Callable[[str], None], rows: Path = ROWS) -> Row | None:
-    """Start or resume the cell's run, and write its row. None when it was interrupted. Raises Refused."""
+def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = ROWS) -> Row | None:
+    """Start or resume the cell's run, and write its row. None when it was interrupted. Raises Refused.
+
+    `made_at`: the commit of the code that runs, which files may have left by the time that the cell is done.
+    """
     config = _config(cell, say)
     folder = Path(config.run.dir) / config.run.name
     is_resume = (folder / DATABASE).is_file()
@@ -71,12 +74,12 @@ def run_cell(cell: Cell, say: Callable[[str], None], rows: Path = ROWS) -> Row |
     if code != exits.OK:
         return None
     with Store.open_readonly(folder / DATABASE) as store:
-        row = row_of(cell, store)
+        row = row_of(cell, store, made_at)
     write_row(rows / cell.experiment.name, row)
     return row
 
 
-def row_of(cell: Cell, store: Store) -> Row:
+def row_of(cell: Cell, store: Store, made_at: str) -> Row:
     """What of a finished run the pages need."""
     evaluations = store.evaluations()
     last = store.head().step
@@ -92,7 +95,7 @@ def row_of(cell: Cell, store: Store) -> Row:
         experiment=cell.experiment.name,
         arm=cell.arm,
         seed=cell.seed,
-        commit=commit(),
+        commit=made_at,
         config=tuple(cell.settings),
         steps=last,
         seconds=sum(step.seconds for step in store.steps()),

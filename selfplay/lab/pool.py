@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 
-from selfplay.lab.cells import Cell, run_cell
+from selfplay.lab.cells import Cell, commit, run_cell
 from selfplay.lab.experiments import EXPERIMENTS
 from selfplay.terminal import say
 
@@ -17,7 +17,10 @@ def run_all(cells: Sequence[Cell], jobs: int) -> bool:
     started, done, interrupted = time.monotonic(), 0, False
     os.environ["OMP_NUM_THREADS"] = "1"  # of the children, which read it when they start
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        pending = {pool.submit(run_named, c.experiment.name, c.arm, c.seed, str(c.directory)): c for c in cells}
+        made_at = commit()
+        pending = {
+            pool.submit(run_named, c.experiment.name, c.arm, c.seed, str(c.directory), made_at): c for c in cells
+        }
         try:
             while pending:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -34,9 +37,9 @@ def run_all(cells: Sequence[Cell], jobs: int) -> bool:
     return not interrupted
 
 
-def run_named(experiment: str, arm: str, seed: int, directory: str) -> str | None:
+def run_named(experiment: str, arm: str, seed: int, directory: str, made_at: str) -> str | None:
     """One cell, in a process of its own: a line on how it ended, None when it was interrupted."""
-    row = run_cell(Cell(EXPERIMENTS[experiment], arm, seed, Path(directory)), say=lambda line: None)
+    row = run_cell(Cell(EXPERIMENTS[experiment], arm, seed, Path(directory)), lambda line: None, made_at)
     if row is None:
         return None
     sets = list(row.end)
