@@ -97,7 +97,8 @@ def consistency_original(truth: float, prediction: float) -> float:
 def class_weights(num_right: int, num_wrong: int) -> tuple[float, float]:
     """(weight of a right answer, weight of a wrong one) = n / (2 n_class): each class counts half in all.
 
-    In (1/2, n / 2]: the only answer of its class weighs half of all. A class that is absent has weight 0, and then the other has 1: there is nothing to balance.
+    In (1/2, n / 2]: the only answer of its class weighs half of all. A class that is absent has weight 0, and then the
+    other has 1: there is nothing to balance.
     """
     if num_right == 0 or num_wrong == 0:
         return float(num_right > 0), float(num_wrong > 0)
