@@ -37,7 +37,7 @@ def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Ru
             _fold(store, parts.tracker)
             metrics.rebuild(folder / "metrics.jsonl", store.steps(), store.evaluations())
             parts.engine.load(parts.policy.version)
-            facts = [stage_facts(row.metrics) for row in store.steps() if row.step > 0]
+            facts = [stage_facts(row.metrics) for row in store.steps()[1 : 1 + parts.stage_one.max_steps]]
             run = Run(parts, store, folder, checkpoints, progress, stage_facts=facts)
             if is_resume:
                 run.checkpoint()  # one that was due when the run was killed: no later step may come to make it

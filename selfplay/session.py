@@ -75,7 +75,7 @@ class Run:
     progress: Progress
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
-    stage_facts: list[StageFacts] = field(default_factory=list)  # of the live steps, in order
+    stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
 
     def steps(self) -> Iterator[Step]:
         """The steps that are left. Between steps nothing is unfinished, so a stop here loses nothing."""
@@ -182,7 +182,8 @@ class Run:
         row = self.store.commit_step(commit)
         reach("loop.committed")
         self.parts.tracker.observe(commits.history(commit))
-        self.stage_facts.append(stage_facts(row.metrics))
+        if len(self.stage_facts) < self.parts.stage_one.max_steps:
+            self.stage_facts.append(stage_facts(row.metrics))
         metrics.append(self.folder / "metrics.jsonl", metrics.step_line(row))
         self.progress.step_done(row, step, self.parts.tracker)
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def script() -> ModuleType:
-    """scripts/faults.py, which is in no package."""
+    """scripts/faults.py, which is in no package, and stands beside the list that it reads."""
+    sys.path.insert(0, str(ROOT / "scripts"))
     spec = importlib.util.spec_from_file_location("faults", ROOT / "scripts" / "faults.py")
     assert spec is not None
     assert spec.loader is not None
