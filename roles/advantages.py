@@ -29,11 +29,20 @@ def has_signal(advantages: Sequence[float]) -> bool:
     return any(advantage != 0.0 for advantage in advantages)
 
 
-def stratified_advantages(strata: Sequence[bool], rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
-    """`group_advantages` within each stratum; one that is alone in its stratum gets 0: nothing is like it."""
+def stratified_advantages(
+    strata: Sequence[float],
+    rewards: Sequence[float],
+    rule: AdvantageRule,
+    expected: Callable[[int], float] | None = None,
+) -> list[float]:
+    """`group_advantages` within each stratum. One that is alone in its stratum is compared with what is `expected` of
+    it, by its index, and without that gets 0: nothing is like it."""
     advantages = [0.0] * len(rewards)
     for stratum in sorted(set(strata)):
         members = [i for i, each in enumerate(strata) if each == stratum]
+        if len(members) == 1 and expected is not None:
+            advantages[members[0]] = rewards[members[0]] - expected(members[0])
+            continue
         for i, advantage in zip(members, group_advantages([rewards[i] for i in members], rule), strict=True):
             advantages[i] = advantage
     return advantages
@@ -54,21 +63,15 @@ def second_look_advantages(
     """Advantages of later turns, in strata of equal first reward, or of equal `siblings` where these are given.
 
     Attempts of one problem that began alike (right, or wrong) are compared with each other only; siblings are second
-    looks at one and the same first try, and so each other's exact baseline. One that is alone
-    in its stratum is compared with what the problem's running estimate `rate` expects:
+    looks at one and the same first try, and so each other's exact baseline. One that is alone in its stratum is
+    compared with what the problem's running estimate `rate` expects:
     rate * (reward if right) + (1 - rate) * (reward if wrong).
     """
-    paid = second_look_rewards(pairs, alpha)
-    advantages = [0.0] * len(pairs)
+
+    def expected(index: int) -> float:
+        before = pairs[index][0]
+        p = rate(before > 0.5)
+        return p * correction_reward(before, 1.0, alpha) + (1 - p) * correction_reward(before, 0.0, alpha)
+
     strata = [before for before, _ in pairs] if siblings is None else siblings
-    for stratum in sorted(set(strata)):
-        members = [i for i, each in enumerate(strata) if each == stratum]
-        if len(members) == 1:
-            before = pairs[members[0]][0]
-            p = rate(before > 0.5)
-            expected = p * correction_reward(before, 1.0, alpha) + (1 - p) * correction_reward(before, 0.0, alpha)
-            advantages[members[0]] = paid[members[0]] - expected
-            continue
-        for i, advantage in zip(members, group_advantages([paid[i] for i in members], rule), strict=True):
-            advantages[i] = advantage
-    return advantages
+    return stratified_advantages(strata, second_look_rewards(pairs, alpha), rule, expected)

@@ -29,6 +29,11 @@ class JudgedTurn:
     answer: str | None
     reward: float | None
 
+    @property
+    def is_right(self) -> bool:
+        """By truth, whatever it was paid."""
+        return self.outcome is Outcome.CORRECT
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedReport:
@@ -48,8 +53,8 @@ class JudgedAttempt:
 
     @property
     def is_right(self) -> bool:
-        """Whether its last turn is right, by truth."""
-        return self.turns[-1].outcome is Outcome.CORRECT
+        """Whether its last turn is right."""
+        return self.turns[-1].is_right
 
     @property
     def is_judged(self) -> bool:
@@ -133,10 +138,10 @@ def _reward(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None
 
 def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
     """What the group says of its problem, by truth; None when nothing was judged."""
-    firsts = [attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.first_tries]
+    firsts = [attempt.turns[0].is_right for attempt in group.first_tries]
     if not firsts:
         return None
-    right = [[turn.outcome is Outcome.CORRECT for turn in attempt.turns] for attempt in group.judged]
+    right = [[turn.is_right for turn in attempt.turns] for attempt in group.judged]
     pairs = [(turns[0], turns[1]) for turns in right if len(turns) > 1]
     return PassRate(
         problem_id=group.problem.problem_id,

@@ -214,8 +214,8 @@ FAULTS = (
     Fault(
         "control rewards counted as truth",
         "roles/judge.py",
-        "right = [[turn.outcome is Outcome.CORRECT for turn in attempt.turns] for attempt in group.judged]",
-        "right = [[turn.reward == 1.0 for turn in attempt.turns] for attempt in group.judged]",
+        "return self.outcome is Outcome.CORRECT",
+        "return self.reward == 1.0",
         "tests/test_judge.py::test_control_rewards_do_not_change_what_is_counted",
     ),
     Fault(

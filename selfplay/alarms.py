@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from roles.behaviour import edit_histogram, edit_ratio
 from roles.judge import JudgedGroup
 from selfplay.evaluate import paired_change
-from store.records import Outcome
 
 FELL_BY = 0.02  # two points of accuracy
 COPIED_SHARE = 0.95
@@ -37,7 +36,7 @@ def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
     if not pairs:
         return {}
     ratios = [edit_ratio(first.sampled.completion.text, last.sampled.completion.text) for first, last in pairs]
-    wrong = [first.answer == last.answer for first, last in pairs if first.outcome is not Outcome.CORRECT]
+    wrong = [first.answer == last.answer for first, last in pairs if not first.is_right]
     histogram = edit_histogram(ratios, BINS)
     shares = {f"solver/edit_ratio_{i / BINS:.1f}": count / len(ratios) for i, count in enumerate(histogram)}
     copies = len(wrong) >= MIN_WRONG and sum(wrong) >= COPIED_SHARE * len(wrong)

@@ -10,7 +10,7 @@ from selfplay.config import DEFAULT_FILE, Config, ConfigError
 USAGE = """\
 Self-play: a language model poses problems to itself, solves them, and gets better.
 
-  python -m selfplay.loop                            the default job (configs/default.yaml), about 5 minutes
+  python -m selfplay.loop                            the default job (configs/default.yaml), about 6 minutes
   python -m selfplay.loop configs/tiny.yaml          the whole loop on a tiny random model, under a minute
   python -m selfplay.loop FILE.yaml key=value ...    your own configuration, with changes
   python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or the named one

@@ -282,6 +282,7 @@ def _objective(config: Config, stage: Stage) -> Objective:
     } | dict.fromkeys(later, w.solver_second)
     pulls = {
         CHALLENGER_LABEL: kl.challenger,
+        REPORT_LABEL: 0.0,
         turn_label(0): config.train.stage_one.kl_first if is_first_stage else kl.solver_first,
     } | dict.fromkeys(later, kl.solver_second)
     return Objective(weights, {label: pull + config.train.kl_coef for label, pull in pulls.items()})

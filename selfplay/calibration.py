@@ -1,17 +1,14 @@
-"""How well stated probabilities fit what came true: proper scores, their parts, and the picture of them.
+"""How well stated probabilities fit what came true: proper scores, and their parts.
 
 Everything here takes `correct` [n] and `confidence` [n] in [0, 1], one of each for every answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 BINS = 10
-COLOUR = "#0072b2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +80,6 @@ def reliability_bins(
         mean, rate = q[inside].mean(), c[inside].mean()
         found.append(Bin(float(low), float(high), int(inside.sum()), float(mean), float(rate)))
     return found
-
-
-def draw_reliability(panels: Sequence[tuple[str, Sequence[Bin]]], path: Path) -> None:
-    """A PNG with a reliability diagram for each (title, bins): on the diagonal, what is said is what is true."""
-    columns = min(4, max(1, len(panels)))
-    rows = max(1, -(-len(panels) // columns))
-    figure = Figure(figsize=(3.4 * columns, 3.5 * rows), dpi=110, layout="constrained")
-    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
-    for axis, (title, bins) in zip(axes, panels, strict=False):
-        total = sum(each.n for each in bins) or 1
-        axis.plot([0, 1], [0, 1], color="grey", linewidth=0.9, linestyle=":")
-        axis.plot([b.confidence for b in bins], [b.accuracy for b in bins], color=COLOUR, linewidth=1, alpha=0.5)
-        areas = [20 + 600 * b.n / total for b in bins]
-        axis.scatter([b.confidence for b in bins], [b.accuracy for b in bins], s=areas, color=COLOUR, alpha=0.6)
-        axis.set_title(title, fontsize=11, parse_math=False)
-        axis.set_xlim(-0.03, 1.03)
-        axis.set_ylim(-0.03, 1.03)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis in axes[max(0, len(panels) - columns) : len(panels)]:  # shared axes label the last row only, full or not
-        axis.xaxis.set_tick_params(labelbottom=True)
-    figure.supxlabel("stated confidence", fontsize=10)
-    figure.supylabel("share right (size: how often it was said)", fontsize=10)
-    figure.savefig(path, format="png")
 
 
 def _error(bins: Sequence[Bin]) -> float:

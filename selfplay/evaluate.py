@@ -20,7 +20,7 @@ from selfplay.engine.protocol import Engine
 from selfplay.mechanism import mechanism_metrics
 from selfplay.rollout import Rollout
 from selfplay.statistics import mean_interval, pass_at_k, wilson
-from store.records import Evaluation, Outcome, Problem, Wave
+from store.records import Evaluation, Problem, Wave
 
 PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
 
@@ -60,7 +60,8 @@ class Evaluator:
     def _greedy(self, problems: Sequence[Problem], turns: int, step: int) -> tuple[dict[str, float], str]:
         groups = self._attempts(problems, turns, group_size=1, temperature=0.0, step=step)
         pairs = [
-            (_is_right(group, 0), _is_right(group, -1), _answers_differ(group), _is_parsed(group)) for group in groups
+            (group.attempts[0].turns[0].is_right, group.attempts[0].is_right, _answers_differ(group), _is_parsed(group))
+            for group in groups
         ]
         said = [sum(len(turn.sampled.completion.ids) for turn in group.attempts[0].turns) for group in groups]
         metrics = turn_metrics(pairs, turns) | {"tokens_mean": sum(said) / max(1, len(said))}
@@ -68,7 +69,7 @@ class Evaluator:
 
     def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
         groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=1.0, step=step)
-        correct = [sum(a.turns[0].outcome is Outcome.CORRECT for a in group.attempts) for group in groups]
+        correct = [sum(a.turns[0].is_right for a in group.attempts) for group in groups]
         estimates = [pass_at_k(self.pass_k, c, self.pass_k) for c in correct]
         mean, low, high = mean_interval(estimates)
         name = f"pass_at_{self.pass_k}"
@@ -183,10 +184,6 @@ def paired_change(before: str, after: str, turn: int) -> tuple[float, float, flo
     return mean_interval(
         [float(bool(int(b) & bit)) - float(bool(int(a) & bit)) for a, b in zip(before, after, strict=True)]
     )
-
-
-def _is_right(group: JudgedGroup, turn: int) -> bool:
-    return group.attempts[0].turns[turn].outcome is Outcome.CORRECT
 
 
 def _is_parsed(group: JudgedGroup) -> bool:

@@ -1,7 +1,7 @@
 """Imitation in place of reward: which of what was said is copied. The arms that self-correction by RL is compared with.
 
-Every rule copies text that the model said and the judge found right; the loss is its plain likelihood
-(`anchor` "none" in selfplay/train/loss.py). Sources: STaR (arXiv 2203.14465) and Pair-SFT (Welleck et al.,
+Every rule but one, a control, copies text that the model said and the judge found right; the loss is its plain
+likelihood (`anchor` "none" in selfplay/train/loss.py). Sources: STaR (arXiv 2203.14465) and Pair-SFT (Welleck et al.,
 arXiv 2211.00053) as SCoRe (arXiv 2409.12917, section 4) sets them up; rejection-sampling fine-tuning (2308.01825).
 """
 
@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
-from roles.judge import JudgedAttempt, JudgedGroup
+from roles.judge import JudgedGroup
 from roles.requests import Sampled
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.train.batch import TrainSample
-from store.records import Outcome
 
 ImitationRule = Literal["none", "rft", "star", "star_plus", "pair_sft", "pair_sft_plus", "truth"]
 
@@ -41,25 +40,21 @@ def _copied(
     tree: Tree, group: JudgedGroup, rule: ImitationRule, truth: Sequence[int]
 ) -> Iterator[tuple[str, int, int]]:
     """(label, last node, tokens) of each completion to copy."""
-    right_tries = [a.turns[0].sampled.completion.ids for a in group.judged if _is_right(a, 0)]
+    right_tries = [a.turns[0].sampled.completion.ids for a in group.judged if a.turns[0].is_right]
     for index, attempt in enumerate(group.judged):
-        if _is_right(attempt, 0):
+        if attempt.turns[0].is_right:
             yield _said(0, attempt.turns[0].sampled)
         for before, turn in pairwise(range(len(attempt.turns))):
             look = attempt.turns[turn].sampled
             takes_all = rule == "rft" or rule.endswith("_plus")
             if rule == "truth":
                 yield _grafted(tree, turn, look, truth)
-            elif _is_right(attempt, before) and not takes_all:
+            elif attempt.turns[before].is_right and not takes_all:
                 continue
             elif rule.startswith("pair_sft") and right_tries:
                 yield _grafted(tree, turn, look, right_tries[index % len(right_tries)])
-            elif not rule.startswith("pair_sft") and _is_right(attempt, turn):
+            elif not rule.startswith("pair_sft") and attempt.turns[turn].is_right:
                 yield _said(turn, look)
-
-
-def _is_right(attempt: JudgedAttempt, turn: int) -> bool:
-    return attempt.turns[turn].outcome is Outcome.CORRECT
 
 
 def _said(turn: int, sampled: Sampled) -> tuple[str, int, int]:

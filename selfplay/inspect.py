@@ -12,18 +12,14 @@ import typer
 from selfplay import looking
 from selfplay.exits import DATA, DISK, Refused, clear_errors
 from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort
-from selfplay.terminal import say, say_json, say_table
+from selfplay.terminal import AsJson, command_line, say, say_json, say_table
 from store.records import Fate, Origin, ProblemState
 from store.store import Store
 
-app = typer.Typer(
-    name="python -m selfplay.inspect", help=__doc__, no_args_is_help=True, add_completion=False,
-    pretty_exceptions_enable=False, rich_markup_mode=None,
-)  # fmt: skip
+app = command_line("selfplay.inspect", __doc__)
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in --dir, or its folder.")]
 Directory = Annotated[Path, typer.Option("--dir", help="Where run folders are.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
 RUNS = Path("runs")
 SHOWN_ID = 8  # of 16 digits; `show` takes the beginning of an id
 STEP_COLUMNS = {

@@ -27,7 +27,7 @@ from roles.rewards import ChallengerRule, challenger_reward
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.reports import ReportPay, ReportRule, report_advantages, with_report_terms
 from selfplay.train.batch import TrainSample
-from store.records import Fate, Outcome
+from store.records import Fate
 
 FirstTurnRule = Literal["own", "last"]
 
@@ -86,11 +86,11 @@ def solver_lesson(
             paid[attempt.index].append(reward)
         said = [attempt.turns[turn].sampled for attempt in judged]
         is_kept = has_signal(advantages) and not (banked and turn == 0)
-        samples += train_samples(turn_label(turn), said, advantages, is_kept, settings.held)
+        samples += _train_samples(turn_label(turn), said, advantages, is_kept, settings.held)
     if pay is not None:
         said = [attempt.report.sampled for attempt in judged if attempt.report is not None]
         advantages = report_advantages(judged, pay, settings.advantage)
-        samples += train_samples(REPORT_LABEL, said, advantages, has_signal(advantages), settings.held)
+        samples += _train_samples(REPORT_LABEL, said, advantages, has_signal(advantages), settings.held)
     nothing = tuple(None for _ in group.attempts[0].turns) if group.attempts else ()
     return SolverLesson(
         group=group,
@@ -115,7 +115,7 @@ def _turn_advantages(
     return second_look_rewards(pairs, bonus), advantages
 
 
-def train_samples(
+def _train_samples(
     label: str, said: Sequence[Sampled], advantages: Sequence[float], is_kept: bool, held: Collection[str]
 ) -> list[TrainSample]:
     """One for each completion; none of a group that teaches nothing, unless its label is held by a KL."""
@@ -129,7 +129,7 @@ def train_samples(
 
 def measured_rate(group: JudgedGroup) -> float | None:
     """First-try pass rate by truth; None when nothing was judged."""
-    right = [attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.first_tries]
+    right = [attempt.turns[0].is_right for attempt in group.first_tries]
     return sum(right) / len(right) if right else None
 
 
@@ -158,10 +158,9 @@ def challenger_samples(
         measured = [(said, reward) for said, reward in paid if reward is not None]
         advantages = group_advantages([reward for _, reward in measured], rule)
         said = [each for each, _ in measured]
-        samples += train_samples(challenger.LABEL, said, advantages, has_signal(advantages), held)
-        if challenger.LABEL in held:
-            unmeasured = [each for each, reward in paid if reward is None]
-            samples += train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, held)
+        samples += _train_samples(challenger.LABEL, said, advantages, has_signal(advantages), held)
+        unmeasured = [each for each, reward in paid if reward is None]
+        samples += _train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, held)
     return samples
 
 

@@ -7,8 +7,7 @@ A model that imitates corrections of the start model's mistakes learns to mend t
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from roles.judge import JudgedAttempt, JudgedGroup
-from store.records import Outcome
+from roles.judge import JudgedGroup
 
 Errors = Counter[tuple[str, str | None]]  # (problem_id, wrong answer), None: nothing could be read
 
@@ -46,17 +45,13 @@ def _errors(groups: Iterable[JudgedGroup], half: int) -> Errors:
         (group.problem.problem_id, attempt.turns[0].answer)
         for group in groups
         for attempt in group.attempts[half::2]
-        if not _is_right(attempt, 0)
+        if not attempt.turns[0].is_right
     )
 
 
 def _share_right(groups: Iterable[JudgedGroup], after_right: bool, nothing: float = 0.0) -> float:
     """Share of last turns that are right, after first tries that were, or were not; `nothing` where there are none."""
     after = [
-        _is_right(attempt, -1) for group in groups for attempt in group.attempts if _is_right(attempt, 0) == after_right
+        attempt.is_right for group in groups for attempt in group.attempts if attempt.turns[0].is_right == after_right
     ]
     return sum(after) / len(after) if after else nothing
-
-
-def _is_right(attempt: JudgedAttempt, turn: int) -> bool:
-    return attempt.turns[turn].outcome is Outcome.CORRECT

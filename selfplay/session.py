@@ -33,7 +33,7 @@ from selfplay.train.trainer import Update
 from store.errors import DiskFull
 from store.faults import reach
 from store.journal import StepJournal, write_journal
-from store.records import Origin, Outcome, Problem, Wave
+from store.records import Origin, Problem, Wave
 from store.store import Store
 
 RELEASE_EVERY = 2  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
@@ -155,7 +155,7 @@ class Run:
         """As the tracker will decide it when it sees the step."""
         problem_id, tracker = group.problem.problem_id, self.parts.tracker
         is_retry = tracker.knows(problem_id) and tracker.banked_step(problem_id) is not None
-        successes = sum(attempt.turns[0].outcome is Outcome.CORRECT for attempt in group.first_tries)
+        successes = sum(attempt.turns[0].is_right for attempt in group.first_tries)
         return is_banked(successes, self.parts.poser.settings.min_successes, is_retry)
 
     def update(self, step: Step, batch: TrainBatch) -> tuple[Update, tuple[str, str]]:
@@ -193,10 +193,11 @@ class Run:
         kind = "full" if head in (0, config.run.steps) else "interim"
         if kind == "interim" and head % config.evaluate.every:
             return
-        done = {(e.set_name, e.kind) for e in self.store.evaluations() if e.step == head}
+        past = self.store.evaluations()
+        done = {(e.set_name, e.kind) for e in past if e.step == head}
+        start = {e.set_name: e.outcomes for e in past if e.step == 0}
         due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
         release_freed_memory()
-        start = {e.set_name: e.outcomes for e in self.store.evaluations() if e.step == 0}
         for name in self.progress.evaluating(head, kind, due):
             started = time.monotonic()
             evaluator = self.parts.evaluator

@@ -7,8 +7,9 @@ markup nor an escape sequence in it does anything. Left out: the live line of a 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +20,17 @@ PIPE_WIDTH = 160  # a pipe has no width of its own
 WIDE = 100  # columns of a terminal with room for space between those of a table
 LONGEST_WORD = 24  # a column of words no longer than this is not folded
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
+
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def command_line(module: str, about: str | None) -> typer.Typer:
+    """An application without commands yet: plain help, plain errors, nothing of a shell's."""
+    return typer.Typer(
+        name=f"python -m {module}", help=about, no_args_is_help=True, add_completion=False,
+        pretty_exceptions_enable=False, rich_markup_mode=None,
+    )  # fmt: skip
 
 
 def plain(text: str) -> str:

@@ -222,9 +222,7 @@ class Evaluation:
     kind: str
     metrics: Mapping[str, float]
     outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first try was right, +1 if the second was
-    reports: str = (
-        ""  # "1:0.7 0:-": one sampled answer a problem, right or not, and what it said of itself ("-": unread)
-    )
+    reports: str = ""  # "1:0.7 0:-": of one sampled answer a problem, whether right, and what it said of itself
 
 
 @dataclass(frozen=True, slots=True)

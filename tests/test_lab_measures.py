@@ -20,14 +20,11 @@ from selfplay.lab.measures import (
     change,
     delta,
     difference,
-    fix_rate,
     from_metrics,
     i2c,
     largest,
     of,
-    on_sets,
     ratio,
-    ratio_to_start,
     report_parsed,
     same_share,
     scaled,
@@ -38,7 +35,7 @@ from selfplay.lab.rows import parse_reports
 # measures, by hand
 
 
-def by_hand() -> CellView:
+def by_hand(*sets: str) -> CellView:
     row = replace(
         made_row("full", 0, 0.3),
         outcomes={"easy": {"start": "0033", "end": "0123"}, "hard": {"start": "00", "end": "13"}},
@@ -46,16 +43,16 @@ def by_hand() -> CellView:
         end={"easy": {"change_rate": 0.25, "tokens_mean": 3.0}, "hard": {"change_rate": 1.0, "tokens_mean": 6.0}},
         reports={"easy": {"end": "0:0.2 1:0.9 1:- 0:0.6"}, "hard": {"end": "1:0.9 0:0.2"}},
     )
-    return cell_views([row])["full"][0]
+    return cell_views([row], sets)["full"][0]
 
 
 def test_statistics_of_a_cell_by_hand() -> None:
     view = by_hand()
     # both sets: first 001101, last 010111
-    expected = {acc_t1: 3 / 6, acc_t2: 4 / 6, delta: 1 / 6, i2c: 2 / 6, c2i: 1 / 6, fix_rate: 2 / 3}
+    expected = {acc_t1: 3 / 6, acc_t2: 4 / 6, delta: 1 / 6, i2c: 2 / 6, c2i: 1 / 6}
     assert {statistic: float(statistic(view)) for statistic in expected} == pytest.approx(expected)
     assert float(at_start(acc_t1)(view)) == pytest.approx(2 / 6)
-    assert float(on_sets(acc_t2, "hard")(view)) == 1.0
+    assert float(acc_t2(by_hand("hard"))) == 1.0
     assert float(same_share(view)) == pytest.approx(1 - (4 * 0.25 + 2 * 1.0) / 6)
     assert float(from_metrics("tokens_mean")(view)) == pytest.approx(4.0)
     assert float(report_parsed(view)) == pytest.approx(5 / 6)
@@ -67,8 +64,8 @@ def test_what_a_cell_has_not_is_not_measured() -> None:
     for statistic in (from_metrics("fix_own"), at_start(from_metrics("tokens_mean")), at_start(calibrated("ece"))):
         with pytest.raises(NotMeasured):
             statistic(view)
-    with pytest.raises(ValueError, match="no held-out set odd"):
-        on_sets(acc_t1, "odd")(view)
+    with pytest.raises(ValueError, match="has no set odd"):
+        by_hand("odd")
     with pytest.raises(ValueError, match="no calibration figure"):
         calibrated("sharpness")
 
@@ -85,9 +82,9 @@ def test_measures_by_hand() -> None:
         between("a", "b", acc_t1): 0.0,
         between("b", "a", acc_t2): 0.5,
         change("a", acc_t2): 0.0,
-        ratio_to_start("a", acc_t1): 1.0,
-        ratio_to_start("b", acc_t1): math.inf,
-        ratio_to_start("b", c2i): 1.0,
+        ratio(of("a", acc_t1), of("a", at_start(acc_t1))): 1.0,
+        ratio(of("b", acc_t1), of("b", at_start(acc_t1))): math.inf,
+        ratio(of("b", c2i), of("b", at_start(c2i))): 1.0,
         ratio(of("a", acc_t2), of("b", acc_t2)): 0.5,
         difference(of("a", c2i), scaled(of("b", acc_t2), 0.5)): -0.25,
         largest(of("a", delta), of("b", delta)): 0.5,
@@ -146,9 +143,11 @@ def test_the_bootstrap_is_deterministic_and_paired() -> None:
 
 def test_pooled_sets_and_single_ones_are_resampled_alike() -> None:
     rows = made_rows(0.3)
-    value, low, high = interval(of("full", on_sets(acc_t1, "hard")), cell_views(rows), RESAMPLES)
+    value, low, high = interval(of("full", acc_t1), cell_views(rows), RESAMPLES)
     assert low <= value <= high
-    assert value == interval(of("full", acc_t1), cell_views(rows, ("hard",)), RESAMPLES)[0]
+    apart = [interval(of("full", acc_t1), cell_views(rows, (name,)), RESAMPLES) for name in SETS]
+    assert all(low <= value <= high for value, low, high in apart)
+    assert value == pytest.approx(sum(each[0] for each in apart) / len(SETS))  # of as many problems each
 
 
 def test_seeds_are_resampled_too() -> None:

@@ -11,7 +11,7 @@ import pytest
 from lab_rows import RESAMPLES, SETS, made_row, made_rows, reporting
 
 from selfplay.lab.bootstrap import cell_views
-from selfplay.lab.criteria import Criterion, Direction, Judged, explained, judge, verdict
+from selfplay.lab.criteria import Criterion, Direction, Judged, explained, judge
 from selfplay.lab.experiment import Arm, Column, Experiment
 from selfplay.lab.findings import find
 from selfplay.lab.measures import (
@@ -183,15 +183,15 @@ def test_each_branch_of_the_verdict() -> None:
     narrow = found(0.03, 0.02, 0.04, passed=False)
     blind = found(0.03, -0.05, 0.11, passed=False)
     unmeasured = replace(bad, value=None, interval=None, per_seed={})
-    assert verdict([good, good], control) == "positive"
-    assert verdict([good, bad], control) == "negative"
-    assert verdict([narrow], control) == "negative"
-    assert verdict([good, blind], control) == "inconclusive"
-    assert verdict([good], replace(control, passed=False)) == "inconclusive"
-    assert verdict([good], replace(control, interval=None)) == "inconclusive"
-    assert verdict([found(0.1, 0.05, 0.15, passed=True, seeds=2)], control) == "inconclusive"
-    assert verdict([good, unmeasured], control) == "inconclusive"
-    assert verdict([good, replace(bad, is_gated=False)], control) == "positive"
+    assert explained([good, good], control)[0] == "positive"
+    assert explained([good, bad], control)[0] == "negative"
+    assert explained([narrow], control)[0] == "negative"
+    assert explained([good, blind], control)[0] == "inconclusive"
+    assert explained([good], replace(control, passed=False))[0] == "inconclusive"
+    assert explained([good], replace(control, interval=None))[0] == "inconclusive"
+    assert explained([found(0.1, 0.05, 0.15, passed=True, seeds=2)], control)[0] == "inconclusive"
+    assert explained([good, unmeasured], control)[0] == "inconclusive"
+    assert explained([good, replace(bad, is_gated=False)], control)[0] == "positive"
     assert not replace(blind, passed=True).is_blind and not found(0.0, -0.1, 0.02, passed=False).is_blind
     assert "could not have seen it: it" in explained([blind], control)[1]
 

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
+from curriculum.domains.bare import BareDomain
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -18,14 +19,13 @@ _PROBLEM = re.compile(r"[ \t\r\n]*([1-9][0-9]{0,17})[ \t\r\n]*")
 _ANSWER = re.compile(r"[ \t\r\n]*([1-9][0-9]{0,17})[ ]?\*[ ]?([1-9][0-9]{0,17})[ \t\r\n]*")
 
 
-class FactorsDomain:
+class FactorsDomain(BareDomain):
     """Products p*q of primes, `min_prime` <= p <= q <= `max_prime`. DomainError for impossible options.
 
     The family and level of a problem are the number of digits of the product.
     """
 
     name = "factors"
-    solver_examples: Sequence[tuple[str, str]] = ()
     solver_instruction = "Take the number apart into two primes, the smaller first. Answer like 3*5 only."
     recheck_instruction = "Do it once more, carefully: multiply to check. Answer like 3*5 only."
     challenger_instruction = "Write one product of two primes that is a little harder to take apart: the product only."
@@ -56,10 +56,6 @@ class FactorsDomain:
             return self._stated(number)
         return Fate.TOO_LARGE if number > max(self._pairs) else Fate.INVALID
 
-    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
-        """Whether it is the parent."""
-        return parent.canonical == child.canonical
-
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         """The two numbers read from `text`, the smaller one first, against the primes."""
         match = _ANSWER.fullmatch(text)
@@ -75,19 +71,10 @@ class FactorsDomain:
             return "no product"
         return f"{match[1]} * {match[2]} = {int(match[1]) * int(match[2])}"
 
-    def question(self, problem: Problem) -> str:
-        """ "221 =" """
-        return f"{problem.text} ="
-
     def seeds(self) -> Sequence[Statement]:
         """The smallest product of each number of digits, and the largest one of all."""
         numbers = {min(self._of_level[level]) for level in self._levels} | {max(self._pairs)}
         return [self._stated(number) for number in sorted(numbers)]
-
-    def shown_examples(self) -> Sequence[Statement]:
-        """Both products of the escalation example."""
-        found = [self.parse(text) for pair in self.escalation_examples for text in pair]
-        return [each for each in found if isinstance(each, Statement)]
 
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Uniform over the products with a number of digits. Levels go round those that exist, so that levels drawn

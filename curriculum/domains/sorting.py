@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from curriculum.domains.bare import BareDomain, distinct
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -18,11 +19,10 @@ SET_SIZE = 2000  # members of an evaluation set, of which the held-out ones are 
 _DIGITS = re.compile(r"[ \t\r\n]*([0-9]{1,64})[ \t\r\n]*")
 
 
-class SortingDomain:
+class SortingDomain(BareDomain):
     """Lists of `min_length` to `max_length` digits, zeros and repeats allowed. DomainError for impossible options."""
 
     name = "sorting"
-    solver_examples: Sequence[tuple[str, str]] = ()
     solver_instruction = "Put the digits in rising order. Answer with the digits only."
     recheck_instruction = "Put them in order once more, carefully, and answer with the digits only."
     challenger_instruction = "Write one list of digits that is a little harder to sort. Answer with the digits only."
@@ -45,10 +45,6 @@ class SortingDomain:
             return Fate.UNPARSED
         return _statement(match[1]) if len(match[1]) in self.lengths else Fate.TOO_LARGE
 
-    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
-        """Whether it is the parent."""
-        return parent.canonical == child.canonical
-
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         """The digits read from `text` against the sorted ones."""
         match = _DIGITS.fullmatch(text)
@@ -70,18 +66,9 @@ class SortingDomain:
         falls = sum(left > right for left, right in pairwise(said))
         return f"missing {missing}, extra {extra}, falls {falls}"
 
-    def question(self, problem: Problem) -> str:
-        """ "731942 =" """
-        return f"{problem.text} ="
-
     def seeds(self) -> Sequence[Statement]:
         """One list of each length."""
         return [_statement(_ruled(length, 3)) for length in self.lengths]
-
-    def shown_examples(self) -> Sequence[Statement]:
-        """Both texts of each escalation example."""
-        found = [self.parse(text) for pair in self.escalation_examples for text in pair]
-        return [each for each in found if isinstance(each, Statement)]
 
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Uniform over the lists of a length. Levels go round the allowed lengths, so that levels drawn uniformly give
@@ -117,9 +104,4 @@ def _drawn(rng: random.Random, length: int) -> Statement:
 
 def _members(length: int) -> Sequence[Statement]:
     """Distinct draws of a generator of their own, in the order in which they came."""
-    rng = random.Random(f"sorting/{length}")
-    found: dict[str, Statement] = {}
-    while len(found) < min(SET_SIZE, 10**length // 2):
-        each = _drawn(rng, length)
-        found.setdefault(each.canonical, each)
-    return list(found.values())
+    return distinct(lambda rng: _drawn(rng, length), min(SET_SIZE, 10**length // 2), f"sorting/{length}")

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
+from curriculum.domains.bare import BareDomain, distinct
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -18,7 +19,7 @@ _PROBLEM = re.compile(r"[ \t\r\n]*([1-9][0-9]{0,17})[ ]?\+[ ]?([1-9][0-9]{0,17})
 _ANSWER = re.compile(r"[ \t\r\n]*(0|[1-9][0-9]{0,18})[ \t\r\n]*")
 
 
-class SumsDomain:
+class SumsDomain(BareDomain):
     """Sums of two numbers of d digits each, `min_digits` <= d <= `max_digits`. DomainError for impossible options.
 
     `nines` is the share of columns, beyond chance, whose digits add up to nine, so that a carry from below goes through
@@ -26,7 +27,6 @@ class SumsDomain:
     """
 
     name = "sums"
-    solver_examples: Sequence[tuple[str, str]] = ()
     solver_instruction = "Add the numbers. Answer with the sum only."
     recheck_instruction = "Add them once more, carefully, and answer with the sum only."
     challenger_instruction = "Write one sum of two numbers that is a little harder. Answer with the sum's text only."
@@ -55,10 +55,6 @@ class SumsDomain:
             return Fate.TOO_LARGE
         return _statement(int(left), int(right))
 
-    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
-        """Whether it is the parent with its numbers exchanged, or unchanged."""
-        return parent.canonical == child.canonical
-
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         """The number read from `text` against the sum."""
         match = _ANSWER.fullmatch(text)
@@ -75,18 +71,9 @@ class SumsDomain:
         agree = [said == true for said, true in pairs]
         return str(agree.index(False) if False in agree else len(agree))
 
-    def question(self, problem: Problem) -> str:
-        """ "347 + 586 =" """
-        return f"{problem.text} ="
-
     def seeds(self) -> Sequence[Statement]:
         """One sum of each length."""
         return [_statement(int("3" * d), int("4" * d)) for d in self.digits]
-
-    def shown_examples(self) -> Sequence[Statement]:
-        """Those of the escalation examples that have an allowed length."""
-        found = [self.parse(text) for pair in self.escalation_examples for text in pair]
-        return [each for each in found if isinstance(each, Statement)]
 
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Levels go round the allowed lengths, so that levels drawn uniformly give every length its share."""
@@ -108,12 +95,7 @@ class SumsDomain:
     def _members(self, d: int) -> Sequence[Statement]:
         if d == 1:
             return [_statement(a, b) for a in range(1, 10) for b in range(a, 10)]
-        rng = random.Random(f"sums/{d}/{self.nines}")
-        found: dict[str, Statement] = {}
-        while len(found) < SET_SIZE:
-            each = self._drawn(rng, d)
-            found.setdefault(each.canonical, each)
-        return list(found.values())
+        return distinct(lambda rng: self._drawn(rng, d), SET_SIZE, f"sums/{d}/{self.nines}")
 
 
 def _statement(left: int, right: int) -> Statement:

@@ -15,15 +15,11 @@ from selfplay.lab.experiments import EXPERIMENTS
 from selfplay.lab.page import report_json, write_page
 from selfplay.lab.pool import run_all
 from selfplay.lab.rows import read_rows
-from selfplay.terminal import say, say_json, say_table
+from selfplay.terminal import AsJson, command_line, say, say_json, say_table
 
-app = typer.Typer(
-    name="python -m selfplay.lab", help=__doc__, no_args_is_help=True, add_completion=False,
-    pretty_exceptions_enable=False, rich_markup_mode=None,
-)  # fmt: skip
+app = command_line("selfplay.lab", __doc__)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An experiment; `list` shows them.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
 RUNS = Path("runs/lab")
 
 
@@ -62,7 +58,7 @@ def run(
 
 @app.command()
 def report(name: Name, as_json: AsJson = False) -> None:
-    """Rebuild the page from the rows in docs/lab/NAME/, or print its figures as JSON."""
+    """Rebuild the page from its rows in docs/lab/, or print its figures."""
     experiment = _experiment(name)
     rows = read_rows(ROWS / name)
     if not rows:

@@ -68,12 +68,6 @@ class CellView:
         """The same cell at its start or its end."""
         return replace(self, moment=moment)
 
-    def only(self, *sets: str) -> "CellView":
-        """The same cell, of these sets; ValueError for one that it does not have."""
-        if unknown := [name for name in sets if name not in self.facts[0]]:
-            raise ValueError(f"no held-out set {', '.join(unknown)}; there are {', '.join(self.facts[0])}")
-        return replace(self, sets=sets)
-
     def first(self) -> NDArray[np.bool_]:
         """[..., n]: whether the first try, greedy, was right."""
         return self._gather("first")

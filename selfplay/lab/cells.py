@@ -45,9 +45,10 @@ class Cell:
 
     @property
     def settings(self) -> list[str]:
-        """What makes the cell what it is, for its row: the base file with its digest, and the arm's changes."""
+        """What makes the cell what it is, for its row: the base file with a digest of it and of how the start model is
+        made, and the arm's changes."""
         base = Path(self.experiment.base_config)
-        digest = hashlib.sha256(base.read_bytes()).hexdigest()[:8]
+        digest = hashlib.sha256(base.read_bytes() + repr(self.experiment.warm_start).encode()).hexdigest()[:8]
         return [f"{base.as_posix()}@{digest}", *self.experiment.arms[self.arm].overrides]
 
 
@@ -129,13 +130,11 @@ def _config(cell: Cell, say: Callable[[str], None]) -> Config:
         f"run.dir={cell.directory / experiment.name}",
         "logging.transcript_every=0",
     ]
-    plain = configuration.load(Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own])
-    if experiment.warm_start is None:
-        return plain
-    folder = start_model(plain.domain, plain.domain_options, experiment.warm_start, cell.seed, say)
-    return configuration.load(
-        Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own, f"model.name={folder}"]
-    )
+    config = configuration.load(Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own])
+    if experiment.warm_start is not None:
+        folder = start_model(config.domain, config.domain_options, experiment.warm_start, cell.seed, say)
+        config.model.name = str(folder)
+    return config
 
 
 def _stored_digest(folder: Path) -> str:

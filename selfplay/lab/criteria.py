@@ -102,11 +102,6 @@ def judge(criterion: Criterion, cells: Cells, smallest_effect: float, resamples:
     )
 
 
-def verdict(judged: Sequence[Judged], control: Judged) -> Verdict:
-    """What the criteria say together, by the rule at the top of this file."""
-    return explained(judged, control)[0]
-
-
 def explained(judged: Sequence[Judged], control: Judged) -> tuple[Verdict, str]:
     """The verdict, and the sentence that says which part of the rule gave it."""
     gated = [each for each in judged if each.is_gated]

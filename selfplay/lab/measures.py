@@ -41,12 +41,6 @@ def c2i(view: CellView) -> Values:
     return (view.first() & ~view.last()).mean(axis=-1)
 
 
-def fix_rate(view: CellView) -> Values:
-    """Of wrong first tries, the share that ends right; 0 where none was wrong."""
-    wrong = 1.0 - acc_t1(view)
-    return i2c(view) / np.where(wrong > 0, wrong, 1.0)
-
-
 def same_share(view: CellView) -> Values:
     """Share of problems whose last answer is the first one again, from metrics: `same_share`, or 1 - `change_rate`."""
     return view.metric("same_share") if view.has_metric("same_share") else 1.0 - view.metric("change_rate")
@@ -60,14 +54,6 @@ def from_metrics(name: str) -> Statistic:
 def at_start(statistic: Statistic) -> Statistic:
     """The same of the cell's start model."""
     return lambda view: statistic(view.at("start"))
-
-
-def on_sets(statistic: Statistic, *sets: str) -> Statistic:
-    """The same of these sets, of those that the experiment pools."""
-    return lambda view: statistic(view.only(*sets))
-
-
-# statistics of reports; NaN where none could be read
 
 
 def calibrated(name: str) -> Statistic:
@@ -126,11 +112,6 @@ def ratio(one: Measure, other: Measure) -> Measure:
 def change(arm: str, statistic: Statistic) -> Measure:
     """End minus start of an arm."""
     return difference(of(arm, statistic), of(arm, at_start(statistic)))
-
-
-def ratio_to_start(arm: str, statistic: Statistic) -> Measure:
-    """End over start of an arm."""
-    return ratio(of(arm, statistic), of(arm, at_start(statistic)))
 
 
 def between(arm: str, other: str, statistic: Statistic) -> Measure:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfplay.calibration import Bin, draw_reliability, reliability_bins
+from selfplay.calibration import Bin, reliability_bins
 from selfplay.lab import picture
 from selfplay.lab.bootstrap import RESAMPLES
 from selfplay.lab.criteria import MIN_SEEDS, Judged
@@ -67,7 +67,7 @@ def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path, resamp
     picture.draw(experiment, findings, folder / f"{experiment.name}.png")
     panels = reliability_panels(findings, experiment.sets)
     if panels:
-        draw_reliability(panels, folder / f"{experiment.name}-reliability.png")
+        picture.draw_reliability(panels, folder / f"{experiment.name}-reliability.png")
     path = folder / f"{experiment.name}.md"
     path.write_text(page_text(experiment, findings, has_reliability=bool(panels)), encoding="utf-8")
     return path

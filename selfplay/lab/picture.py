@@ -1,4 +1,4 @@
-"""The picture of an experiment: a dot with its interval for every arm, and what moved over training."""
+"""The pictures of an experiment: a dot with its interval for every arm, what moved over training, and calibration."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from selfplay.calibration import Bin
 from selfplay.lab.experiment import Column, Experiment
 from selfplay.lab.findings import ArmFindings, Findings
 from selfplay.lab.rows import Row
@@ -42,6 +43,32 @@ def series_lines(experiment: Experiment, findings: Findings) -> dict[tuple[str, 
     rows = {arm: findings.arms[arm].rows for arm in arms if arm in findings.arms}
     found = {(a, m): _mean_points(rows[a], m, experiment.sets) for a in rows for m in experiment.series}
     return {key: points for key, points in found.items() if points}
+
+
+def draw_reliability(panels: Sequence[tuple[str, Sequence[Bin]]], path: Path) -> None:
+    """A PNG with a reliability diagram for each (title, bins): on the diagonal, what is said is what is true."""
+    columns = min(4, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(3.4 * columns, 3.5 * rows), dpi=110, layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axis, (title, bins) in zip(axes, panels, strict=False):
+        total = sum(each.n for each in bins) or 1
+        axis.plot([0, 1], [0, 1], color="grey", linewidth=0.9, linestyle=":")
+        axis.plot([b.confidence for b in bins], [b.accuracy for b in bins], color=BLUE, linewidth=1, alpha=0.5)
+        areas = [20 + 600 * b.n / total for b in bins]
+        axis.scatter([b.confidence for b in bins], [b.accuracy for b in bins], s=areas, color=BLUE, alpha=0.6)
+        axis.set_title(title, fontsize=11, parse_math=False)
+        axis.set_xlim(-0.03, 1.03)
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis in axes[max(0, len(panels) - columns) : len(panels)]:  # shared axes label the last row only, full or not
+        axis.xaxis.set_tick_params(labelbottom=True)
+    figure.supxlabel("stated confidence", fontsize=10)
+    figure.supylabel("share right (size: how often it was said)", fontsize=10)
+    figure.savefig(path, format="png")
 
 
 def _dots(axis: Axes, column: Column, arms: Mapping[str, ArmFindings]) -> None:

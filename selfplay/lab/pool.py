@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,12 +42,13 @@ def run_named(experiment: str, arm: str, seed: int, directory: str, made_at: str
     row = run_cell(Cell(EXPERIMENTS[experiment], arm, seed, Path(directory)), lambda line: None, made_at)
     if row is None:
         return None
-    sets = list(row.end)
-    mean = {
-        key: sum(getattr(row, moment)[name].get(metric, 0.0) for name in sets) / len(sets)
-        for key, (moment, metric) in {
-            "before": ("start", "acc_t1"), "after": ("end", "acc_t1"), "last": ("end", "acc_t2"),
-        }.items()
-    }  # fmt: skip
-    second = f", second look {mean['last']:.2f}" if any("acc_t2" in row.end[name] for name in sets) else ""
-    return f"{row.seconds:5.0f} s  first try {mean['before']:.2f} -> {mean['after']:.2f}{second}"
+    before, after = _mean(row.start, "acc_t1"), _mean(row.end, "acc_t1")
+    last = _mean(row.end, "acc_t2")
+    second = "" if last is None else f", second look {last:.2f}"
+    return f"{row.seconds:5.0f} s  first try {before:.2f} -> {after:.2f}{second}"
+
+
+def _mean(metrics: Mapping[str, Mapping[str, float]], name: str) -> float | None:
+    """Over the sets that have the metric; None where none has."""
+    found = [by_name[name] for by_name in metrics.values() if name in by_name]
+    return sum(found) / len(found) if found else None
