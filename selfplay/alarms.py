@@ -19,11 +19,12 @@ BINS = 10
 def first_try_alarm(start: str, now: str) -> dict[str, float]:
     """From `Evaluation.outcomes` of one set at step 0 and now (its first problems will do).
 
-    first_try_change: mean change of the first try, problem by problem; alarm_first_try: 1 when it fell by more than
-    two points and the 95% interval of the change lies below 0.
+    first_try_change: mean change of the first try, problem by problem, with its 95% interval (_low, _high).
+    alarm_first_try: 1 when it fell by more than two points. Of 100 problems that may be chance: the interval tells.
     """
-    mean, _, high = paired_change(start[: len(now)], now, turn=0)
-    return {"first_try_change": mean, "alarm_first_try": float(mean < -FELL_BY and high < 0.0)}
+    mean, low, high = paired_change(start[: len(now)], now, turn=0)
+    interval = {"first_try_change_low": low, "first_try_change_high": high}
+    return {"first_try_change": mean, **interval, "alarm_first_try": float(mean < -FELL_BY)}
 
 
 def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:

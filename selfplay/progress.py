@@ -101,10 +101,12 @@ class Progress:
         """Remembered until the others of its step are there."""
         self._interim.append(evaluation)
         if evaluation.metrics.get("alarm_first_try"):
+            change, low, high = (
+                f"{100 * evaluation.metrics[f'first_try_change{bound}']:+.0f}" for bound in ("", "_low", "_high")
+            )
             self.note(
-                f"ALARM     {evaluation.set_name}: since the start its first try has fallen "
-                f"by {-100 * evaluation.metrics['first_try_change']:.0f} points: failing so that the second look can "
-                "mend? A KL holds it (train.kl.solver_first)"
+                f"ALARM     {evaluation.set_name}: the first try changed by {change} points since the start, 95% "
+                f"[{low}, {high}]: failing so that the second look can mend? A KL holds it (train.kl.solver_first)"
             )
 
     def closing(self, run: Run) -> int:

@@ -22,7 +22,7 @@ from selfplay.lab.measures import (
     from_metrics,
     of,
 )
-from selfplay.lab.page import figure, report_json, write_page
+from selfplay.lab.page import figure, page_text, report_json, write_page
 from selfplay.lab.picture import series_lines
 from selfplay.lab.rows import RowError, parse_reports, read_row, read_rows, row_path, write_row
 
@@ -225,6 +225,16 @@ def test_only_seeds_that_every_gated_arm_has_are_compared() -> None:
 def test_a_criterion_on_an_arm_that_is_not_gated_is_an_error() -> None:
     with pytest.raises(ValueError, match="criterion gain needs arm 'extra'"):
         find(fake([criterion(arm="extra")]), made_rows(0.5), RESAMPLES)
+
+
+def test_a_criterion_that_is_not_gated_waits_for_the_arms_of_full() -> None:
+    waiting = replace(criterion(arm="extra"), name="more", is_gated=False)
+    experiment = fake([criterion(), waiting])
+    absent = find(experiment, made_rows(0.5), RESAMPLES)
+    assert absent.criteria[1].value is None and "not measured (not gated)" in page_text(experiment, absent, False)
+    there = find(experiment, [*made_rows(0.5), *(made_row("extra", seed, 0.5) for seed in (0, 1, 2))], RESAMPLES)
+    assert there.criteria[1].value == pytest.approx(there.criteria[0].value, abs=0.05)
+    assert absent.verdict == there.verdict
 
 
 def test_a_criterion_on_what_no_cell_has_is_not_measured() -> None:

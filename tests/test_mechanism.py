@@ -51,8 +51,14 @@ def test_total_variation_by_hand() -> None:
 
 def test_a_first_try_that_falls_raises_the_alarm() -> None:
     start = "2" * 60 + "0" * 40
-    assert first_try_alarm(start, "2" * 40 + "1" * 20 + "0" * 40) == {"first_try_change": -0.2, "alarm_first_try": 1.0}
-    assert first_try_alarm(start, "0" + "2" * 59 + "0" * 40)["alarm_first_try"] == 0.0  # one point: may be chance
+    fallen = first_try_alarm(start, "2" * 40 + "1" * 20 + "0" * 40)
+    assert (fallen["first_try_change"], fallen["alarm_first_try"]) == (-0.2, 1.0)
+    assert fallen["first_try_change_low"] < -0.2 < fallen["first_try_change_high"] < 0.0
+    assert first_try_alarm(start, "00" + "2" * 58 + "0" * 40)["alarm_first_try"] == 0.0  # two points: not more
+    three = first_try_alarm(start, "000" + "2" * 57 + "0" * 39 + "2")
+    assert three["alarm_first_try"] == 0.0  # three lost, one won
+    by_chance = first_try_alarm(start, "0000" + "2" * 56 + "0" * 39 + "2")
+    assert by_chance["alarm_first_try"] == 1.0 and by_chance["first_try_change_high"] > 0.0
     assert first_try_alarm(start, "2" * 100)["alarm_first_try"] == 0.0
     assert first_try_alarm(start, "2" * 50)["first_try_change"] == 0.0  # its first 50 problems were right at the start
 

@@ -39,7 +39,7 @@ def run(
     name: Name,
     arm: Annotated[str | None, typer.Option(help="Only this arm.")] = None,
     seed: Annotated[int | None, typer.Option(help="Only this seed; any number.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="The arms that decide nothing, too.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also the second family and arms that decide nothing.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at a time, one thread each.")] = 2,
     directory: Annotated[Path, typer.Option("--dir", help="Where run folders go.")] = RUNS,
 ) -> None:
@@ -47,13 +47,15 @@ def run(
     experiment = _experiment(name)
     if arm is not None and arm not in experiment.arms:
         raise Refused(f"{name} has no arm {arm}; there are {', '.join(experiment.arms)}", USAGE)
-    cells = _cells(experiment, arm, seed, full, directory)
-    left = [cell for cell in cells if not finished(cell)]
-    say(f"{name}: {len(cells)} cells, {len(cells) - len(left)} done")
-    if not run_all(left, jobs):
-        say("interrupted; the same command goes on")
-        raise typer.Exit(INTERRUPTED)
-    say(f"page     {write_page(experiment, read_rows(ROWS / name), ROWS)}")
+    second = [experiment.second_family] if full and arm is None and experiment.second_family else []
+    for family in [experiment, *second]:
+        cells = _cells(family, arm, seed, full, directory)
+        left = [cell for cell in cells if not finished(cell)]
+        say(f"{family.name}: {len(cells)} cells, {len(cells) - len(left)} done")
+        if not run_all(left, jobs):
+            say("interrupted; the same command goes on")
+            raise typer.Exit(INTERRUPTED)
+        say(f"page     {write_page(family, read_rows(ROWS / family.name), ROWS)}")
 
 
 @app.command()

@@ -84,7 +84,8 @@ def judge(criterion: Criterion, cells: Cells, smallest_effect: float, resamples:
     """A criterion on all cells, which have the same seeds in every arm; without cells, or without
     what the measure reads, it is not measured.
 
-    `smallest_effect` is for criteria without one of their own. ValueError where it needs an arm that is not there.
+    `smallest_effect` is for criteria without one of their own. An arm that is not there leaves a criterion that is not
+    gated unmeasured, and is a ValueError for others.
     """
     value, bounds, per_seed = _measured(criterion, cells, resamples) if cells else NOTHING
     return Judged(
@@ -127,6 +128,8 @@ def _measured(criterion: Criterion, cells: Cells, resamples: int) -> Measured:
     except NotMeasured:
         return NOTHING
     except KeyError as error:
+        if not criterion.is_gated:
+            return NOTHING
         raise ValueError(f"criterion {criterion.name} needs arm {error}, which is not among the gated") from error
     is_whole = not any(math.isnan(each) for each in (value, low, high, *per_seed.values()))
     return (value, (low, high), per_seed) if is_whole else NOTHING

@@ -38,7 +38,8 @@ class Experiment:
     sets: evaluation sets whose problems are pooled; none means all. smallest_effect: half-width of a 95% interval
     beyond which the design is blind, in the unit of the main criterion (a criterion may have its own). series: metrics
     drawn over training, for `series_arms` or else all gated arms. plotted: the column drawn for every arm, else the
-    first one. Raises ValueError where these do not fit together.
+    first one. second_family: the same question asked of other problems, which --full runs too. Raises ValueError where
+    these do not fit together.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Experiment:
     series_arms: tuple[str, ...] = ()
     plotted: str = ""
     warm_start: WarmStart | None = None
+    second_family: Experiment | None = None
 
     def __post_init__(self) -> None:
         titles = [column.title for column in self.columns]

@@ -1,8 +1,8 @@
-"""The experiments, with the criteria that were written before they were run.
+"""The experiments by name, and those on reports, with the criteria that were written before they were run.
 
 A threshold is changed only with the reason beside it. Arms that decide nothing are run with --full. Settings were
-chosen for what fits the time: learning rate, steps and stage I on seed 100, which is none of the seeds below; before
-that, task and size of the model on seed 0 with other start models. The held-out problems are the same for all seeds.
+chosen for what fits the time: learning rate and steps on seed 100, which is none of the seeds below; before that, task
+and size of the model on seed 0 with other start models. The held-out problems are the same for all seeds.
 """
 
 from dataclasses import replace
@@ -11,132 +11,22 @@ from selfplay.lab.criteria import Criterion
 from selfplay.lab.experiment import Arm, Column, Experiment
 from selfplay.lab.measures import (
     acc_t1,
-    acc_t2,
     at_start,
     between,
-    c2i,
     calibrated,
     change,
-    delta,
     difference,
     from_metrics,
-    i2c,
-    largest,
     of,
     ratio,
     report_parsed,
-    same_share,
     scaled,
     wrong_admitted,
 )
 from selfplay.lab.scratch import WarmStart
+from selfplay.lab.self_correction import SELF_CORRECTION, SORTING
 
-OFFLINE = "solver.source=frozen"
-STAGE_ONE = ("train.stage_one.max_steps=200", "train.stage_one.kl_first=1.0", "train.stage_one.plateau_window=0")
-BONUS = "judge.correction_bonus=1.0"
 TOKENS = from_metrics("tokens_mean")
-SFT_ARMS = ("offline-pair-sft", "offline-star", "online-sft")
-
-SELF_CORRECTION = Experiment(
-    name="self-correction",
-    title="Is self-correction learned on one's own live mistakes?",
-    claim=(
-        "SCoRe gives second looks that mend more than they break; imitating recorded or fresh corrections does not "
-        "(arXiv 2409.12917)."
-    ),
-    base_config="configs/lab/self-correction.yaml",
-    warm_start=WarmStart(iterations=800, first_share=0.9),
-    arms={
-        "score": Arm((BONUS, *STAGE_ONE), note="r1 pays turn 1, r2 + alpha (r2 - r1) turn 2; stage I first"),
-        "no-stage-one": Arm((BONUS,), note="r1 pays turn 1, r2 + alpha (r2 - r1) turn 2"),
-        "no-bonus": Arm(STAGE_ONE, note="r1 pays turn 1, r2 turn 2; stage I first"),
-        "last-reward": Arm(("judge.first_turn_reward=last",), note="r2 pays turn 1 and turn 2"),
-        "first-turn": Arm(("train.weights.solver_second=0.0",), note="r1 pays turn 1, nothing turn 2"),
-        "offline-pair-sft": Arm((OFFLINE, "train.imitation=pair_sft"), note="copies right answers after wrong ones"),
-        "offline-star": Arm((OFFLINE, "train.imitation=star"), note="copies second looks that mended"),
-        "online-sft": Arm(("train.imitation=rft",), note="copies every right turn, sampled anew each step"),
-        "truth": Arm(("train.imitation=truth",), note="control: the second look is told the answer, on live mistakes"),
-        "weighted": Arm(
-            ("train.weights.solver_second=2.0", *STAGE_ONE), is_gated=False, note="turn 2 weighs 1 + alpha, no bonus"
-        ),
-        "offline-rl": Arm((OFFLINE, BONUS), is_gated=False, note="score's rewards on recorded traces"),
-        "offline-sft": Arm((OFFLINE, "train.imitation=rft"), is_gated=False, note="copies every right recorded turn"),
-        "offline-star-plus": Arm((OFFLINE, "train.imitation=star_plus"), is_gated=False, note="also right ones kept"),
-        "offline-pair-sft-plus": Arm(
-            (OFFLINE, "train.imitation=pair_sft_plus"), is_gated=False, note="also after right ones"
-        ),
-        "online-star": Arm(("train.imitation=star",), is_gated=False, note="STaR on traces sampled anew"),
-        "two-looks": Arm(
-            (BONUS, *STAGE_ONE, "solver.looks=2", "solver.group_size=4"), is_gated=False,
-            note="as score, half the first tries, two looks at each",
-        ),
-        "feedback": Arm((BONUS, "solver.feedback=true"), is_gated=False, note="the second look sees an executed check"),
-    },
-    criteria=(
-        Criterion("delta", "score: Delta = acc@t2 - acc@t1 at the end", 0.03, ">=", of("score", delta), is_signed=True),
-        Criterion(
-            "over SFT", "score's Delta over the best imitating arm's", 0.02, ">=",
-            difference(of("score", delta), largest(*(of(arm, delta) for arm in SFT_ARMS))), is_signed=True,
-        ),
-        Criterion(
-            "broken", "score's right-to-wrong share less half of the start's", 0.0, "<=",
-            difference(of("score", c2i), scaled(of("score", at_start(c2i)), 0.5)), is_signed=True,
-        ),
-        Criterion("first try", "score: change of acc@t1", -0.01, ">=", change("score", acc_t1), is_signed=True),
-        Criterion(
-            "collapse", "answers repeated: last-reward less score", 0.2, ">=",
-            between("last-reward", "score", same_share), is_signed=True,
-        ),
-    ),
-    control=Criterion(
-        "control", "truth: Delta of second looks that are told the answers", 0.03, ">=", of("truth", delta),
-        is_signed=True,
-    ),
-    smallest_effect=0.03,
-    columns=(
-        Column("Delta", delta, is_signed=True),
-        Column("acc@t1", acc_t1),
-        Column("acc@t2", acc_t2),
-        Column("mended", i2c),
-        Column("broken", c2i),
-        Column("same answer", same_share),
-        Column("mends own", from_metrics("fix_own")),
-        Column("mends start's", from_metrics("fix_start")),
-        Column("error distance", from_metrics("error_distance")),
-    ),
-    series_arms=("score", "last-reward", "offline-pair-sft", "online-sft"),
-    notes=(
-        "Problems are sums of two four-digit numbers, answered most significant digit first, half of whose columns "
-        "add up to nine, so that carries travel far. A model of one layer can look one column ahead; a draft shows it "
-        "one column more. So a second look can know more than the first try, which hardly becomes perfect.",
-        "Each arm is a 2 x 2 table of which reward (r1, r2) pays which turn's tokens; the notes of the arms say it. "
-        "With credit on second-turn tokens only and r1 fixed by the first, alpha (r2 - r1) is in expectation a factor "
-        "1 + alpha on the second turn's gradient: the arm `weighted` has that factor and no bonus. All second turns "
-        "are compared within strata of (problem, r1).",
-        "Imitating arms copy right first tries as well: trained on second looks only, this model forgets the first "
-        "(acc@t1 fell from 0.61 to 0.09 in a pilot), and a Delta made of that would mean nothing.",
-        "Every arm of a seed has the same start model, the same problems in the same order, the same number of samples "
-        "and updates, and the same held-out problems. Offline arms sample from the start weights throughout.",
-        "`mends own` is the share of wrong first tries of the arm's own that a sampled second look mends; `mends "
-        "start's` the same for the start model's first tries; `error distance` the total variation between the two "
-        "models' wrong answers (two draws of the start model are already about 0.7 apart).",
-    ),
-    seen=(
-        "Of the arms whose first try stays whole and that are not told the answers, `score` has the highest Delta "
-        "in two seeds of three and on average (+0.02); without stage I, without the bonus, and with any imitation "
-        "the mean is within 0.02 of zero. With seed 2 `score` is at zero and `offline-pair-sft` at +0.03. The "
-        "intervals are too wide to call it; `truth` shows that +0.07 can be learned in the same time.",
-        "`last-reward` does not collapse into copying, as the criterion expected: it fails on purpose. Its first "
-        "try falls from 0.53 to 0.34, its second look mends that, and its Delta of +0.24 means nothing. The alarm "
-        "for a falling first try was raised with all three seeds, and in no other arm. `first-turn` unlearns the "
-        "second look, which nobody pays: acc@t2 falls to 0.10.",
-        "All arms that train the second look mend the start model's mistakes (0.29 to 0.32) better than their own "
-        "(0.15 to 0.23), `score` as well as the imitating ones; only `last-reward`, whose mistakes are made to be "
-        "mended, is better at its own. Likely what is left after training is what is hard to mend, while the "
-        "start model's samples also err on easy sums. So this figure does not tell online from offline here.",
-    ),
-)  # fmt: skip
-
 CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
 SELF_EVALUATED = "evaluate.report=self_evaluation"
 REPORT_SETTINGS = WarmStart(turns=1, iterations=900, first_share=0.9)
@@ -294,4 +184,4 @@ POST_COMPLETION = Experiment(
     ),
 )  # fmt: skip
 
-EXPERIMENTS = {each.name: each for each in (SELF_CORRECTION, CALIBRATION, POST_COMPLETION)}
+EXPERIMENTS = {each.name: each for each in (SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION)}

@@ -50,9 +50,14 @@ def find(experiment: Experiment, rows: Sequence[Row], resamples: int = RESAMPLES
     cells = cell_views(own, experiment.sets)
     there = [set(cells.get(arm, {})) for arm in experiment.gated]
     seeds = tuple(sorted(set.intersection(*there)))
-    compared = {arm: {seed: cells[arm][seed] for seed in seeds} for arm in experiment.gated if seeds}
-    criteria = tuple(judge(each, compared, experiment.smallest_effect, resamples) for each in experiment.criteria)
-    control = judge(experiment.control, compared, experiment.smallest_effect, resamples)
+    whole = [arm for arm in experiment.arms if seeds and set(seeds) <= set(cells.get(arm, {}))]
+    shown = {arm: {seed: cells[arm][seed] for seed in seeds} for arm in whole}
+    deciding = {arm: by_seed for arm, by_seed in shown.items() if experiment.arms[arm].is_gated}
+    criteria = tuple(
+        judge(each, deciding if each.is_gated else shown, experiment.smallest_effect, resamples)
+        for each in experiment.criteria
+    )
+    control = judge(experiment.control, deciding, experiment.smallest_effect, resamples)
     word, reason = explained(criteria, control)
     return Findings(
         seeds=seeds,

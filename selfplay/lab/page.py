@@ -147,7 +147,9 @@ def _criteria_table(findings: Findings) -> str:
 
 def _criterion_row(each: Judged) -> tuple[str, ...]:
     seeds = ", ".join(figure(value, each.is_signed) for value in each.per_seed.values())
-    passed = ("yes" if each.passed else "**no**") + ("" if each.is_gated else " (not gated)")
+    passed = "yes" if each.passed else "**no**"
+    if not each.is_gated:
+        passed = f"{passed if each.interval else 'not measured'} (not gated)"
     return f"{each.name}: {each.statement}", _threshold(each), _judged_value(each), seeds or ABSENT, passed
 
 
