@@ -28,6 +28,7 @@ from selfplay.lab.self_correction import SELF_CORRECTION, SORTING
 
 TOKENS = from_metrics("tokens_mean")
 CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
+LIGHT = "train.weights.report=0.25"
 SELF_EVALUATED = "evaluate.report=self_evaluation"
 REPORT_SETTINGS = WarmStart(turns=1, iterations=900, first_share=0.9)
 
@@ -46,6 +47,10 @@ CALIBRATION = Experiment(
             (*CONFIDENT, "judge.report_reward=brier_apart"), is_gated=False,
             note="c pays the answer, (q - c)^2 the report",
         ),
+        "light": Arm(
+            (*CONFIDENT, "judge.report_reward=brier", LIGHT), is_gated=False,
+            note="as rlcr, the report's tokens weighing a quarter",
+        ),
     },
     criteria=(
         Criterion(
@@ -62,6 +67,15 @@ CALIBRATION = Experiment(
         Criterion(
             "log score", "rlcr's accuracy less log's, greedy", 0.0, ">=", between("rlcr", "log", acc_t1),
             is_gated=False, is_signed=True,
+        ),
+        # why accuracy was lost: written when the gated arms had been seen and these had not
+        Criterion(
+            "accuracy, apart", "apart's accuracy less binary's, greedy", -0.01, ">=",
+            between("apart", "binary", acc_t1), is_gated=False, is_signed=True,
+        ),
+        Criterion(
+            "accuracy, light", "light's accuracy less binary's, greedy", -0.01, ">=",
+            between("light", "binary", acc_t1), is_gated=False, is_signed=True,
         ),
     ),
     control=Criterion(
@@ -126,6 +140,10 @@ POST_COMPLETION = Experiment(
             (SELF_EVALUATED, "solver.report=self_evaluation", "judge.report_reward=consistency_original"),
             note="the same as published: 0/0 is paid 0",
         ),
+        "light": Arm(
+            (SELF_EVALUATED, "solver.report=self_evaluation", "judge.report_reward=balanced", LIGHT), is_gated=False,
+            note="as balanced, the report's tokens weighing a quarter",
+        ),
     },
     criteria=(
         Criterion("AUROC", "balanced: AUROC of P(right)", 0.7, ">=", of("balanced", calibrated("auroc"))),
@@ -144,6 +162,11 @@ POST_COMPLETION = Experiment(
         Criterion(
             "fewer tokens", "the same", 0.98, ">=",
             ratio(of("balanced", TOKENS), of("rl", TOKENS)), smallest_effect=0.02, every_seed=False,
+        ),
+        # why accuracy was lost: written when the gated arms had been seen and this one had not
+        Criterion(
+            "accuracy, light", "light's accuracy less rl's, greedy", -0.01, ">=", between("light", "rl", acc_t1),
+            is_gated=False, is_signed=True,
         ),
         Criterion("admits", "consistency: wrong answers called wrong", 0.3, ">=", of("consistency", wrong_admitted)),
         Criterion(
