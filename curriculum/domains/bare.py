@@ -9,7 +9,7 @@ from store.records import Fate, Problem
 
 
 class BareDomain(ABC):
-    """A base for the parts of a domain (curriculum/domains/protocol.py) that sums, sorting, factors and countdown share.
+    """What sums, sorting, factors and countdown share of a domain (curriculum/domains/protocol.py).
 
     A subclass gives `parse` and `escalation_examples`, and the rest of the protocol.
     """
