@@ -142,6 +142,9 @@ SELF_CORRECTION = Experiment(
         "offline-pair-sft-plus": Arm(
             (OFFLINE, "train.imitation=pair_sft_plus"), is_gated=False, note="also after right ones"
         ),
+        "online-pair-sft-plus": Arm(
+            ("train.imitation=pair_sft_plus",), is_gated=False, note="the same on traces sampled anew"
+        ),
         "online-star": Arm(("train.imitation=star",), is_gated=False, note="STaR on traces sampled anew"),
         "two-looks": Arm(
             (BONUS, *STAGE_ONE, "solver.looks=2", "solver.group_size=4"), is_gated=False,
