@@ -152,7 +152,7 @@ class TrainConfig:
     clip_high: float = 0.28  # ratio clip above 1
     anchor: str = "policy"  # what the ratio is taken against: policy or sampler (selfplay/train/loss.py)
     importance_cap: float = 2.0  # truncation of the sampler's importance weights
-    imitation: str = "none"  # copy right answers instead of RL: rft, star[_plus], pair_sft[_plus], or truth (a control)
+    imitation: str = "none"  # copy right answers instead of RL: rft, star, pair_sft[_plus], or truth (a control)
     kl_coef: float = 0.0  # weight of the KL to the start policy, on all tokens that were said
     kl: KlConfig = field(default_factory=KlConfig)  # more of it, by who said them
     stage_one: StageOneConfig = field(default_factory=StageOneConfig)  # reward on the second turn only, at first

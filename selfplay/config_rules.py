@@ -116,7 +116,7 @@ RULES = {
     "train.clip_high": _POSITIVE,
     "train.anchor": _one_of("policy", "sampler"),
     "train.importance_cap": _at_least(1),
-    "train.imitation": _one_of("none", "rft", "star", "star_plus", "pair_sft", "pair_sft_plus", "truth"),
+    "train.imitation": _one_of("none", "rft", "star", "pair_sft", "pair_sft_plus", "truth"),
     "train.kl_coef": _at_least(0),
     "train.kl.challenger": _at_least(0),
     "train.kl.solver_first": _at_least(0),

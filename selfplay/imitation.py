@@ -15,7 +15,7 @@ from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.train.batch import TrainSample
 
-ImitationRule = Literal["none", "rft", "star", "star_plus", "pair_sft", "pair_sft_plus", "truth"]
+ImitationRule = Literal["none", "rft", "star", "pair_sft", "pair_sft_plus", "truth"]
 
 
 def imitated(
@@ -26,8 +26,8 @@ def imitated(
     Every rule copies right first tries: a small model that is trained on second looks only forgets the first. Of later
     turns, they copy
 
-    rft            every right one
-    star           those that mended a wrong one; star_plus: also those that kept a right one
+    rft            every right one, whether it mended a wrong one or kept a right one: also called STaR+
+    star           those that mended a wrong one
     pair_sft       after a wrong one, a right first try of the same problem as if that had been the second look;
                    pair_sft_plus: after right ones, too
     truth          after every one, the domain's own answer: a control that is told what the others must find
@@ -46,7 +46,7 @@ def _copied(
             yield _said(0, attempt.turns[0].sampled)
         for before, turn in pairwise(range(len(attempt.turns))):
             look = attempt.turns[turn].sampled
-            takes_all = rule == "rft" or rule.endswith("_plus")
+            takes_all = rule in ("rft", "pair_sft_plus")
             if rule == "truth":
                 yield _grafted(tree, turn, look, truth)
             elif attempt.turns[before].is_right and not takes_all:

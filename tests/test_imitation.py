@@ -36,7 +36,6 @@ MENDED, KEPT = (WRONG, RIGHT), (RIGHT, RIGHT)  # of star: (what was said before,
     [
         ("rft", [MENDED, KEPT]),
         ("star", [MENDED]),
-        ("star_plus", [MENDED, KEPT]),
         ("pair_sft", [(WRONG, RIGHT), (WRONG, OTHER)]),
         ("pair_sft_plus", [(WRONG, RIGHT), (RIGHT, OTHER), (OTHER, RIGHT), (WRONG, OTHER)]),
         ("truth", [(before, RIGHT) for before in (WRONG, RIGHT, OTHER, WRONG)]),
@@ -71,5 +70,5 @@ def test_nothing_right_nothing_copied() -> None:
     engine = ScriptedEngine({"solver/0": [WRONG, WRONG], "solver/1": [WRONG, WRONG]})
     said = engine.drive(attempt(problem("23 + 45"), STYLE, SolverSettings(2, 2, PARAMS), step=1))
     group = judge_group(said, STYLE, JudgeSettings(), step=1)
-    rules: tuple[ImitationRule, ...] = ("rft", "star", "star_plus", "pair_sft", "pair_sft_plus")
-    assert [imitated(engine.tree, group, rule, encode) for rule in rules] == [()] * 5
+    rules: tuple[ImitationRule, ...] = ("rft", "star", "pair_sft", "pair_sft_plus")
+    assert [imitated(engine.tree, group, rule, encode) for rule in rules] == [()] * 4
