@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from selfplay import looking
-from selfplay.exits import DATA, DISK, Refused, clear_errors
+from selfplay.exits import DATA, DISK, USAGE, Refused, clear_errors
 from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort
-from selfplay.terminal import AsJson, command_line, say, say_json, say_table
+from selfplay.terminal import AsJson, command_line, plain, say, say_json, say_table, say_tree
 from store.records import Fate, Origin, ProblemState
 from store.store import Store
 
@@ -152,6 +152,44 @@ def _attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for (step, *turns), times in counts.items()
         for turn, values in enumerate(turns)
     ]
+
+
+@app.command()
+def tree(
+    run: RunArgument,
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem's id, or a unique beginning of it.")],
+    directory: Directory = RUNS,
+    step: Annotated[int | None, typer.Option(help="Of this step; default: the newest that tried it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write it there: .png, .svg, .graphml or .json.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a step said about one problem, as a tree: said alike is said once; values are shares that ended right."""
+    from selfplay import attempt_tree  # networkx, which only trees need
+
+    with _opened(run, directory) as store:
+        graph, at_step, steps_with_any = looking.tree(store, problem, step)
+    if output is not None:
+        _write_tree(graph, output)
+    if as_json:
+        return say_json({"step": at_step, "steps": steps_with_any} | attempt_tree.as_json(graph))
+    say(f"step {at_step}; tried in steps {', '.join(map(str, steps_with_any))}")
+    say_tree(attempt_tree.ROOT, lambda n: attempt_tree.label(graph.nodes[n]), lambda n: attempt_tree.children(graph, n))
+    return say(f"wrote {output}") if output is not None else None
+
+
+def _write_tree(graph: Any, path: Path) -> None:
+    from selfplay import attempt_tree
+
+    if not path.parent.is_dir():
+        raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
+    try:
+        attempt_tree.write(graph, path, plain)
+    except ValueError as error:
+        raise Refused(str(error), USAGE) from None
+    except OSError as error:
+        raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
 
 
 @app.command()

@@ -230,6 +230,24 @@ def show(store: Store, prefix: str) -> dict[str, Any]:
     }
 
 
+def tree(store: Store, prefix: str, step: int | None) -> tuple[Any, int, list[int]]:
+    """(tree of the attempts at a problem in one step, that step, all steps that tried it).
+
+    The newest step unless one is given. NotFound for a problem that no step, or not that one, has tried.
+    """
+    from selfplay.attempt_tree import attempt_tree
+
+    problem_id = _find([problem.problem_id for problem, _ in store.problems()], prefix)
+    tried = store.attempts(problem_id)
+    steps = sorted({at for at, _ in tried})
+    if not steps or (step is not None and step not in steps):
+        where = f"step {step}; there are attempts in steps {', '.join(map(str, steps))}" if steps else "any step yet"
+        raise NotFound(f"problem {problem_id} was not tried in {where}")
+    chosen = steps[-1] if step is None else step
+    problem, _ = store.problem(problem_id)
+    return attempt_tree(problem, [attempt for at, attempt in tried if at == chosen]), chosen, steps
+
+
 def _find(ids: Sequence[str], prefix: str) -> str:
     found = [each for each in ids if each == prefix] or sorted(each for each in ids if each.startswith(prefix))
     if not found:

@@ -6,20 +6,22 @@ markup nor an escape sequence in it does anything. Left out: the live line of a 
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 LONGEST_CELL = 300  # a completion may be huge: --json has it whole
 PIPE_WIDTH = 160  # a pipe has no width of its own
 WIDE = 100  # columns of a terminal with room for space between those of a table
 LONGEST_WORD = 24  # a column of words no longer than this is not folded
 
+Node = TypeVar("Node")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -71,6 +73,17 @@ def say_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     for row in rows:
         table.add_row(*(Text(plain(_cell(row.get(column)))) for column in columns))
     console.print(table)
+
+
+def say_tree(root: Node, label: Callable[[Node], str], children: Callable[[Node], Sequence[Node]]) -> None:
+    """A tree with a line for each node, drawn with guides."""
+
+    def grow(branch: Tree, node: Node) -> Tree:
+        for child in children(node):
+            grow(branch.add(Text(plain(label(child)))), child)
+        return branch
+
+    console.print(grow(Tree(Text(plain(label(root)))), root))
 
 
 def _cell(value: Any) -> str:

@@ -67,6 +67,19 @@ def test_show_tells_every_attempt_of_a_problem(runs: Path) -> None:
     assert inspect(runs, "show", "x", tried["problem_id"]).returncode == 0
 
 
+def test_a_tree_counts_the_attempts_of_a_step(runs: Path, tmp_path: Path) -> None:
+    tried = next(row for row in told(runs, "problems", "x", "--sort", "attempts")["problems"] if row["attempts"])
+    found = told(runs, "tree", "x", tried["problem_id"])
+    assert found["step"] == max(found["steps"]) == tried["last_step"]
+    attempts = told(runs, "show", "x", tried["problem_id"])["attempts"]
+    of_step = [each for each in attempts if each["step"] == found["step"]]
+    assert found["nodes"][0]["times"] == len(of_step) and found["nodes"][0]["said"] == tried["text"]
+    assert inspect(runs, "tree", "x", tried["problem_id"], "-o", str(tmp_path / "a.svg")).returncode == 0
+    for wrong in (["--step", "99"], ["-o", str(tmp_path / "a.doc")], ["-o", str(tmp_path / "none" / "a.png")]):
+        done = inspect(runs, "tree", "x", tried["problem_id"], *wrong)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, wrong
+
+
 def test_a_models_bytes_never_reach_the_terminal(runs: Path) -> None:
     shown = inspect(runs, "proposals", "x").stdout
     assert shown

@@ -67,7 +67,7 @@ def run(tmp_path: Path) -> Path:
 def commands(run: Path) -> list[tuple[object, ...]]:
     return [
         ("runs", "--dir", run.parent), ("status", run), ("problems", run), ("show", run, "p-2"), ("proposals", run),
-        ("steps", run), ("digest", run, "--tables"),
+        ("steps", run), ("digest", run, "--tables"), ("tree", run, "p-2"),
     ]  # fmt: skip
 
 
@@ -287,7 +287,8 @@ def test_migrate_leaves_a_current_run_and_refuses_a_newer_one(run: Path, look: L
 def test_looking_loads_neither_torch_nor_matplotlib(run: Path) -> None:
     code = (
         "import sys; from selfplay.inspect import main\n"
-        f"for command in (['status', {str(run)!r}], ['problems', {str(run)!r}], ['show', {str(run)!r}, 'p-2']):\n"
+        f"for command in (['status', {str(run)!r}], ['problems', {str(run)!r}], ['show', {str(run)!r}, 'p-2'],"
+        f" ['tree', {str(run)!r}, 'p-2']):\n"
         "    try: main(command)\n"
         "    except SystemExit as ended: assert not ended.code, ended.code\n"
         "sys.exit(bool({'torch', 'transformers', 'matplotlib', 'scipy'} & set(sys.modules)))"
