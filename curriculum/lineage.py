@@ -55,17 +55,6 @@ class Lineage:
             graph.nodes[problem_id].update(attributes, origin=str(problem.origin), depth=self.depth(problem_id))
         return graph
 
-    def as_text(self, problem_id: str | None = None) -> str:
-        """One line for each problem, indented by depth: below `problem_id`, or everything."""
-        starts = self.roots() if problem_id is None else [self._problems[problem_id]]
-        lines: list[str] = []
-        stack = [(problem, 0) for problem in reversed(starts)]
-        while stack:
-            problem, indent = stack.pop()
-            lines.append(f"{'  ' * indent}{problem.text}  [{problem.family}, level {problem.level}]")
-            stack += [(child, indent + 1) for child in reversed(self.children(problem.problem_id))]
-        return "\n".join(lines)
-
     def _parent(self, problem_id: str) -> str | None:
         parent = self._problems[problem_id].parent_id
         return parent if parent in self._problems else None

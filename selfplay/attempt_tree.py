@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import networkx as nx
 
+from selfplay.looking import graph_json
 from store.records import Attempt, Outcome, Problem
 
 ROOT = 0
@@ -60,12 +61,6 @@ def label(attributes: Mapping[str, Any]) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def as_json(graph: Graph) -> dict[str, Any]:
-    """{"nodes": [...], "edges": [...]}, networkx's node-link form."""
-    found: dict[str, Any] = nx.node_link_data(graph, edges="edges")
-    return found
-
-
 def write(graph: Graph, path: Path, plain: Callable[[str], str]) -> None:
     """GraphML, JSON, PNG or SVG, by the suffix of `path`; ValueError for another.
 
@@ -83,7 +78,7 @@ def write(graph: Graph, path: Path, plain: Callable[[str], str]) -> None:
 
 
 def _write_json(graph: Graph, path: Path) -> None:
-    path.write_text(json.dumps(as_json(graph), indent=1) + "\n")
+    path.write_text(json.dumps(graph_json(graph), indent=1) + "\n")
 
 
 def _spelled(graph: Graph, plain: Callable[[str], str]) -> Graph:

@@ -11,7 +11,7 @@ import typer
 
 from selfplay import looking
 from selfplay.exits import DATA, DISK, USAGE, Refused, clear_errors
-from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort
+from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort, graph_json
 from selfplay.terminal import AsJson, command_line, plain, say, say_json, say_table, say_tree
 from store.records import Fate, Origin, ProblemState
 from store.store import Store
@@ -173,7 +173,7 @@ def tree(
     if output is not None:
         _write_tree(graph, output)
     if as_json:
-        return say_json({"step": at_step, "steps": steps_with_any} | attempt_tree.as_json(graph))
+        return say_json({"step": at_step, "steps": steps_with_any} | graph_json(graph))
     say(f"step {at_step}; tried in steps {', '.join(map(str, steps_with_any))}")
     say_tree(attempt_tree.ROOT, lambda n: attempt_tree.label(graph.nodes[n]), lambda n: attempt_tree.children(graph, n))
     return say(f"wrote {output}") if output is not None else None
@@ -190,6 +190,24 @@ def _write_tree(graph: Any, path: Path) -> None:
         raise Refused(str(error), USAGE) from None
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
+
+
+@app.command()
+def lineage(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
+    """The curriculum as a family tree: which problem was made into which, and the pass rate of each."""
+    with _opened(run, directory) as store:
+        graph = looking.lineage(store)
+    if as_json:
+        return say_json(graph_json(graph))
+    roots = [node for node in graph if graph.in_degree(node) == 0]
+
+    def label(node: str | None) -> str:
+        if node is None:
+            return f"{len(graph)} problems from {len(roots)} roots"
+        own = graph.nodes[node]
+        return f"{own['text']}  {own['family']}, rate {own['pass_rate']:.2f}, {own['state']}"
+
+    return say_tree(None, label, lambda node: roots if node is None else list(graph.successors(node)))
 
 
 @app.command()

@@ -230,6 +230,18 @@ def show(store: Store, prefix: str) -> dict[str, Any]:
     }
 
 
+def lineage(store: Store) -> Any:
+    """The whole curriculum as a networkx graph, from parents to what they were made into.
+
+    Attributes of a problem: text, family, level, origin, depth, state, pass_rate.
+    """
+    tracker = tracker_of(store)
+    graph = Lineage(tracker.problem(each) for each in tracker.problem_ids()).graph()
+    for problem_id, attributes in graph.nodes.items():
+        attributes |= {"state": tracker.state(problem_id).value, "pass_rate": round(tracker.rate(problem_id), 4)}
+    return graph
+
+
 def tree(store: Store, prefix: str, step: int | None) -> tuple[Any, int, list[int]]:
     """(tree of the attempts at a problem in one step, that step, all steps that tried it).
 
@@ -246,6 +258,14 @@ def tree(store: Store, prefix: str, step: int | None) -> tuple[Any, int, list[in
     chosen = steps[-1] if step is None else step
     problem, _ = store.problem(problem_id)
     return attempt_tree(problem, [attempt for at, attempt in tried if at == chosen]), chosen, steps
+
+
+def graph_json(graph: Any) -> dict[str, Any]:
+    """{"nodes": [...], "edges": [...]}, networkx's node-link form."""
+    from networkx import node_link_data
+
+    found: dict[str, Any] = node_link_data(graph, edges="edges")
+    return found
 
 
 def _find(ids: Sequence[str], prefix: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 from few_problems import FewProblems
 
 from curriculum.domains.protocol import problem_of
-from selfplay.attempt_tree import ROOT, as_json, attempt_tree, children, label, places, write
+from selfplay.attempt_tree import ROOT, attempt_tree, children, label, places, write
+from selfplay.looking import graph_json
 from selfplay.terminal import plain
 from store.records import Attempt, Finish, Origin, Outcome, Turn
 
@@ -68,7 +69,7 @@ def test_it_is_written_in_every_form(graph: nx.DiGraph, tmp_path: Path, suffix: 
     write(graph, path, plain)
     match suffix:
         case ".json":
-            assert json.loads(path.read_text()) == as_json(graph)
+            assert json.loads(path.read_text()) == graph_json(graph)
         case ".graphml":
             back = nx.read_graphml(path, node_type=int)
             assert nx.is_isomorphic(back, graph) and back.nodes[ROOT]["times"] == 5

@@ -32,7 +32,7 @@ def test_ancestors_descendants_and_depth(lineage: Lineage) -> None:
 
 
 def test_an_unknown_problem_is_a_key_error(lineage: Lineage) -> None:
-    for question in (lineage.ancestors, lineage.descendants, lineage.depth, lineage.children, lineage.as_text):
+    for question in (lineage.ancestors, lineage.descendants, lineage.depth, lineage.children):
         with pytest.raises(KeyError):
             question("nobody")
 
@@ -40,16 +40,6 @@ def test_an_unknown_problem_is_a_key_error(lineage: Lineage) -> None:
 def test_parents_in_a_circle_are_refused() -> None:
     with pytest.raises(ValueError, match="circle"):
         Lineage([problem("a", "b"), problem("b", "a")])
-
-
-def test_the_tree_as_text(lineage: Lineage) -> None:
-    assert lineage.as_text("a").splitlines() == [
-        "text a  [d+d, level 1]",
-        "  text b  [d+d, level 1]",
-        "    text d  [d+d, level 1]",
-        "  text c  [d+d, level 1]",
-    ]
-    assert len(lineage.as_text().splitlines()) == 6
 
 
 def test_the_exported_graph_has_edges_and_plain_attributes(lineage: Lineage) -> None:

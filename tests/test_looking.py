@@ -68,6 +68,7 @@ def commands(run: Path) -> list[tuple[object, ...]]:
     return [
         ("runs", "--dir", run.parent), ("status", run), ("problems", run), ("show", run, "p-2"), ("proposals", run),
         ("steps", run), ("digest", run, "--tables"), ("tree", run, "p-2"),
+        ("lineage", run),
     ]  # fmt: skip
 
 
@@ -194,6 +195,15 @@ def test_show_has_the_lineage_and_every_attempt(run: Path, look: Look) -> None:
     shown = look("show", run, "p-2")[1]
     assert "3 attempts" in shown
     assert shown.count("INCORRECT") == 2, "three attempts that went alike share their two rows"
+
+
+def test_the_lineage_is_the_whole_curriculum(run: Path, look: Look) -> None:
+    found = json.loads(look("lineage", run, "--json")[1])
+    assert {(each["source"], each["target"]) for each in found["edges"]} == {("p-seed", "p-1"), ("p-1", "p-2")}
+    by_id = {each["id"]: each for each in found["nodes"]}
+    assert by_id["p-2"]["depth"] == 2 and by_id["p-2"]["text"] == HOSTILE
+    lines = look("lineage", run)[1].splitlines()
+    assert lines[0] == f"{len(by_id)} problems from 1 roots" and len(lines) >= len(by_id) + 1
 
 
 def test_proposals_are_counted_before_they_are_cut(run: Path, look: Look) -> None:
