@@ -218,7 +218,7 @@ def _origin(experiment: Experiment, findings: Findings) -> list[str]:
     name = experiment.name
     commands = {
         f"run {name}": "what is not done yet, then this page",
-        f"run {name} --full": "also the arms that decide nothing",
+        **({f"run {name} --full": "also what decides nothing"} if _has_more(experiment) else {}),
         f"run {name} --arm {experiment.gated[0]} --seed {experiment.seeds[0]}": "one cell",
         f"report {name}": "this page, its tables and its pictures, from the rows",
         f"report {name} --json": "its figures",
@@ -226,6 +226,10 @@ def _origin(experiment: Experiment, findings: Findings) -> list[str]:
     longest = max(map(len, commands))
     lines = [f"$ python -m selfplay.lab {command:{longest}}  # {what}" for command, what in commands.items()]
     return [_wrapped(facts), "\n".join(["```console", *lines, "```"]), _overrides_list(findings)]
+
+
+def _has_more(experiment: Experiment) -> bool:
+    return experiment.second_family is not None or len(experiment.gated) < len(experiment.arms)
 
 
 def _overrides_list(findings: Findings) -> str:
