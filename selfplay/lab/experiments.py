@@ -201,8 +201,8 @@ POST_COMPLETION = Experiment(
     seen=(
         "Self-evaluation is learned, and costs nothing when answering: AUROC 0.77 against chance without it, and "
         "answers as long as before. It does cost accuracy here: 5.5 points greedy, in a model of one layer whose "
-        "weights the report shares; the weight of the report (train.weights.report) was left at 1 and not tried "
-        "lower.",
+        "weights the report shares. Where the report weighs a quarter (`light`) it costs 0.8 points, which noise alone "
+        "could be, and AUROC is 0.71.",
         "The reward as published teaches to claim 'right' of everything (0.98 on average, 0.8% of wrong answers "
         "called wrong); with 0/0 counted as no error 88% of them are. Nobody trains the format in `rl`: 38% of "
         "its reports can be read.",
