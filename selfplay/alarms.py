@@ -20,11 +20,12 @@ def first_try_alarm(start: str, now: str) -> dict[str, float]:
     """From `Evaluation.outcomes` of one set at step 0 and now (its first problems will do).
 
     first_try_change: mean change of the first try, problem by problem, with its 95% interval (_low, _high).
-    alarm_first_try: 1 when it fell by more than two points. Of 100 problems that may be chance: the interval tells.
+    alarm_first_try: 1 when it fell by more than two points, which of 100 problems may be chance: the interval tells.
+    Of fewer than 50 problems a single one is more than two points, and there is no alarm.
     """
     mean, low, high = paired_change(start[: len(now)], now, turn=0)
     interval = {"first_try_change_low": low, "first_try_change_high": high}
-    return {"first_try_change": mean, **interval, "alarm_first_try": float(mean < -FELL_BY)}
+    return {"first_try_change": mean, **interval, "alarm_first_try": float(mean < -FELL_BY and len(now) * FELL_BY >= 1)}
 
 
 def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:

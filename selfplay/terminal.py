@@ -76,14 +76,13 @@ def say_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
 
 
 def say_tree(root: Node, label: Callable[[Node], str], children: Callable[[Node], Sequence[Node]]) -> None:
-    """A tree with a line for each node, drawn with guides."""
-
-    def grow(branch: Tree, node: Node) -> Tree:
-        for child in children(node):
-            grow(branch.add(Text(plain(label(child)))), child)
-        return branch
-
-    console.print(grow(Tree(Text(plain(label(root)))), root))
+    """A line for each node, drawn with guides; as deep as it may be."""
+    top = Tree(Text(plain(label(root))))
+    growing = [(top, root)]
+    while growing:
+        branch, node = growing.pop()
+        growing += [(branch.add(Text(plain(label(child)))), child) for child in children(node)]
+    console.print(top)
 
 
 def _cell(value: Any) -> str:

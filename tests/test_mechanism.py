@@ -60,6 +60,8 @@ def test_a_first_try_that_falls_raises_the_alarm() -> None:
     by_chance = first_try_alarm(start, "0000" + "2" * 56 + "0" * 39 + "2")
     assert by_chance["alarm_first_try"] == 1.0 and by_chance["first_try_change_high"] > 0.0
     assert first_try_alarm(start, "2" * 100)["alarm_first_try"] == 0.0
+    assert first_try_alarm("2" * 50, "00" + "2" * 48)["alarm_first_try"] == 1.0
+    assert first_try_alarm("2" * 49, "00" + "2" * 47)["alarm_first_try"] == 0.0  # one problem is over two points
     assert first_try_alarm(start, "2" * 50)["first_try_change"] == 0.0  # its first 50 problems were right at the start
 
 
