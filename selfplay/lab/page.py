@@ -17,10 +17,10 @@ from selfplay.lab.rows import Row, parse_reports, rounded
 WIDTH = 120
 ABSENT = "-"
 RULE = (
-    "They stood in the file before the run. One passes when the bound of its 95% interval nearest to failure is on the"
-    " right side of the threshold and every seed alone has the right sign, or, where zero would pass, is on the right"
-    f" side too. Intervals: paired bootstrap over seeds, then over problems, {RESAMPLES:,} resamples. The verdict needs"
-    f" {MIN_SEEDS} seeds and a positive control that passes; a criterion that failed while its interval holds the"
+    "Gated ones stood in the file before the run. One passes when the bound of its 95% interval nearest to failure is"
+    " on the right side of the threshold and every seed alone has the right sign, or, where zero would pass, is on the"
+    f" right side too. Intervals: paired bootstrap over seeds, then over problems, {RESAMPLES:,} resamples. The verdict"
+    f" needs {MIN_SEEDS} seeds and a positive control that passes; a criterion that failed while its interval holds the"
     " threshold and is wider than the design allows makes it inconclusive (`selfplay/lab/criteria.py`)."
 )
 BESIDE = (

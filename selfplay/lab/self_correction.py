@@ -51,7 +51,8 @@ CRITERIA = (
     ),
 )  # fmt: skip
 
-# of the arms of --full: written when the gated arms had been seen and these had not, so they decide nothing
+# of the arms of --full: written while these ran, when the gated arms and one seed of two others had been seen. So they
+# decide nothing
 FULL_CRITERIA = (
     Criterion(
         "over offline", "score's Delta over the best offline arm's", 0.02, ">=",
@@ -189,9 +190,10 @@ SELF_CORRECTION = Experiment(
         "+0.03. The intervals are too wide to call it; `truth` shows that +0.07 can be learned in the same time.",
         "But an offline arm that was not gated does better: `offline-pair-sft-plus`, which copies right answers after "
         "right first tries as well as after wrong ones, ends at +0.05 and is above `score` with every seed. It mends "
-        "as much and breaks a third as often. The same on live traces, `online-pair-sft-plus`, ends at +0.03. So here "
-        "imitation does teach a second look if it also teaches when to leave an answer alone, and recorded traces "
-        "serve as well as live ones; the claim that it cannot does not hold in this model.",
+        "as much and breaks a third as often. The same on live traces, `online-pair-sft-plus`, an arm added when that "
+        "was seen, ends at +0.03. So here imitation does teach a second look if it also teaches when to leave an "
+        "answer alone, and recorded traces serve as well as live ones; the claim that it cannot does not hold in this "
+        "model.",
         "Nothing is left of the bonus: `weighted` is `score` with every seed, bit for bit. Second turns are compared "
         "within strata of equal r1, so that the baseline takes r1 away again and 1 + alpha is all that remains.",
         "Policy gradients on recorded traces (`offline-rl`) undo the model: its first try ends at 0.25 on average, at "
