@@ -2,10 +2,14 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from curriculum.domains.protocol import Statement
+from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Problem
+
+Choice = TypeVar("Choice")
 
 
 class BareDomain(ABC):
@@ -33,6 +37,20 @@ class BareDomain(ABC):
         """The texts of the escalation examples, where they are problems of this domain."""
         found = [self.parse(text) for pair in self.escalation_examples for text in pair]
         return [each for each in found if isinstance(each, Statement)]
+
+
+def whole_numbers(domain: str, options: Mapping[str, object]) -> None:
+    """Raise DomainError for the first option that is no integer, which True and 4.0 are not."""
+    for option, value in options.items():
+        if type(value) is not int:
+            raise DomainError(f"{domain}: {option} is {value!r}, it must be an integer")
+
+
+def at_level(choices: Sequence[Choice], level: int) -> Choice:
+    """Levels go round the choices, so that levels drawn uniformly give each its share. ValueError for one under 1."""
+    if level < 1:
+        raise ValueError(f"there is no problem of level {level}: levels start at 1")
+    return choices[(level - 1) % len(choices)]
 
 
 def distinct(draw: Callable[[random.Random], Statement], size: int, key: str) -> Sequence[Statement]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
-from curriculum.domains.bare import BareDomain, distinct
+from curriculum.domains.bare import BareDomain, at_level, distinct, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -60,9 +60,7 @@ class CountdownDomain(BareDomain):
         options = {
             "min_numbers": min_numbers, "max_numbers": max_numbers, "max_number": max_number, "max_target": max_target,
         }  # fmt: skip
-        for option, value in options.items():
-            if type(value) is not int:
-                raise DomainError(f"countdown: {option} is {value!r}, it must be an integer")
+        whole_numbers("countdown", options)
         if not 3 <= min_numbers <= max_numbers <= MAX_NUMBERS:
             raise DomainError(f"countdown: needs 3 <= min_numbers <= max_numbers <= {MAX_NUMBERS}")
         if not 9 <= max_number <= MAX_NUMBER or not 50 <= max_target <= 10**5:
@@ -121,9 +119,7 @@ class CountdownDomain(BareDomain):
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Random numbers, combined at random until the target is in range. Levels go round the allowed sizes, so that
         levels drawn uniformly give every size its share. ValueError for a level under 1."""
-        if level < 1:
-            raise ValueError(f"countdown has no problem of level {level}: levels start at 1")
-        return self._drawn(rng, self.sizes[(level - 1) % len(self.sizes)])
+        return self._drawn(rng, at_level(self.sizes, level))
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`countdown<n>`: SET_SIZE problems of each size n."""

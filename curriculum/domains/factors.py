@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from curriculum.domains.bare import BareDomain
+from curriculum.domains.bare import BareDomain, at_level, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -31,9 +31,11 @@ class FactorsDomain(BareDomain):
     challenger_instruction = "Write one product of two primes that is a little harder to take apart: the product only."
 
     def __init__(self, min_prime: int = 2, max_prime: int = 31) -> None:
-        for option, value in (("min_prime", min_prime), ("max_prime", max_prime)):
-            if type(value) is not int or not 2 <= value <= MAX_PRIME:
-                raise DomainError(f"factors: {option} is {value!r}, it must be an integer from 2 to {MAX_PRIME}")
+        options = {"min_prime": min_prime, "max_prime": max_prime}
+        whole_numbers("factors", options)
+        for option, value in options.items():
+            if not 2 <= value <= MAX_PRIME:
+                raise DomainError(f"factors: {option} is {value!r}, it must be from 2 to {MAX_PRIME}")
         primes = [n for n in range(min_prime, max_prime + 1) if _is_prime(n)]
         if len(primes) < 3:
             raise DomainError(f"factors: there are under 3 primes from {min_prime} to {max_prime}")
@@ -79,9 +81,7 @@ class FactorsDomain(BareDomain):
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Uniform over the products with a number of digits. Levels go round those that exist, so that levels drawn
         uniformly give every number of digits about the same share. ValueError for a level under 1."""
-        if level < 1:
-            raise ValueError(f"factors has no problem of level {level}: levels start at 1")
-        return self._stated(rng.choice(self._of_level[self._levels[(level - 1) % len(self._levels)]]))
+        return self._stated(rng.choice(self._of_level[at_level(self._levels, level)]))
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`factor<d>`: the products of d digits, in an order drawn once, at most SET_SIZE; none with fewer than 4."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from curriculum.domains.bare import BareDomain, distinct
+from curriculum.domains.bare import BareDomain, at_level, distinct, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -28,9 +28,7 @@ class SortingDomain(BareDomain):
     challenger_instruction = "Write one list of digits that is a little harder to sort. Answer with the digits only."
 
     def __init__(self, min_length: int = 4, max_length: int = 8) -> None:
-        for option, value in (("min_length", min_length), ("max_length", max_length)):
-            if type(value) is not int:
-                raise DomainError(f"sorting: {option} is {value!r}, it must be an integer")
+        whole_numbers("sorting", {"min_length": min_length, "max_length": max_length})
         if not 3 <= min_length <= max_length <= MAX_LENGTH:
             raise DomainError(f"sorting: needs 3 <= min_length <= max_length <= {MAX_LENGTH}")
         self.lengths = range(min_length, max_length + 1)
@@ -73,9 +71,7 @@ class SortingDomain(BareDomain):
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Uniform over the lists of a length. Levels go round the allowed lengths, so that levels drawn uniformly give
         every length about the same share. ValueError for a level under 1."""
-        if level < 1:
-            raise ValueError(f"sorting has no problem of level {level}: levels start at 1")
-        return _drawn(rng, self.lengths[(level - 1) % len(self.lengths)])
+        return _drawn(rng, at_level(self.lengths, level))
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`sort<n>`: SET_SIZE lists of each length n, or half of all of them where that is fewer."""

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from curriculum.domains.bare import BareDomain, distinct
+from curriculum.domains.bare import BareDomain, at_level, distinct
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -77,7 +77,7 @@ class SumsDomain(BareDomain):
 
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Levels go round the allowed lengths, so that levels drawn uniformly give every length its share."""
-        return self._drawn(rng, self.digits[(level - 1) % len(self.digits)])
+        return self._drawn(rng, at_level(self.digits, level))
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`add<d>`: SET_SIZE sums of each length, or all of them where there are fewer."""

@@ -87,10 +87,13 @@ CLAIM = (
 )
 
 LAST_REWARD = Arm(("judge.first_turn_reward=last",), note="r2 pays turn 1 and turn 2")
-PAIR_SFT = Arm((OFFLINE, "train.imitation=pair_sft"), note="copies right answers after wrong ones")
-STAR = Arm((OFFLINE, "train.imitation=star"), note="copies second looks that mended")
-ONLINE_SFT = Arm(("train.imitation=rft",), note="copies every right turn, sampled anew each step")
-TRUTH = Arm(("train.imitation=truth",), note="control: the second look is told the answer, on live mistakes")
+IMITATING = {
+    "offline-pair-sft": Arm((OFFLINE, "train.imitation=pair_sft"), note="copies right answers after wrong ones"),
+    "offline-star": Arm((OFFLINE, "train.imitation=star"), note="copies second looks that mended"),
+    "online-sft": Arm(("train.imitation=rft",), note="copies every right turn, sampled anew each step"),
+    "truth": Arm(("train.imitation=truth",), note="control: the second look is told the answer, on live mistakes"),
+}
+SERIES_ARMS = ("score", "last-reward", "offline-pair-sft", "online-sft")
 
 SORTING = Experiment(
     name="self-correction-sorting",
@@ -101,16 +104,13 @@ SORTING = Experiment(
     arms={
         "score": Arm((BONUS, *SHORT_STAGE_ONE), note="r1 pays turn 1, r2 + alpha (r2 - r1) turn 2; stage I first"),
         "last-reward": LAST_REWARD,
-        "offline-pair-sft": PAIR_SFT,
-        "offline-star": STAR,
-        "online-sft": ONLINE_SFT,
-        "truth": TRUTH,
+        **IMITATING,
     },
     criteria=CRITERIA,
     control=CONTROL,
     smallest_effect=0.03,
     columns=COLUMNS,
-    series_arms=("score", "last-reward", "offline-pair-sft", "online-sft"),
+    series_arms=SERIES_ARMS,
     notes=(
         "The second family of `self-correction`: sixteen digits to be put in order. Checking is easier than solving: "
         "an answer that is wrong is nearly always out of order, or not made of the problem's digits. Same arms, "
@@ -139,10 +139,7 @@ SELF_CORRECTION = Experiment(
         "no-bonus": Arm(STAGE_ONE, note="r1 pays turn 1, r2 turn 2; stage I first"),
         "last-reward": LAST_REWARD,
         "first-turn": Arm(("train.weights.solver_second=0.0",), note="r1 pays turn 1, nothing turn 2"),
-        "offline-pair-sft": PAIR_SFT,
-        "offline-star": STAR,
-        "online-sft": ONLINE_SFT,
-        "truth": TRUTH,
+        **IMITATING,
         "weighted": Arm(
             ("train.weights.solver_second=2.0", *STAGE_ONE), is_gated=False, note="turn 2 weighs 1 + alpha, no bonus"
         ),
@@ -166,7 +163,7 @@ SELF_CORRECTION = Experiment(
     smallest_effect=0.03,
     second_family=SORTING,
     columns=COLUMNS,
-    series_arms=("score", "last-reward", "offline-pair-sft", "online-sft"),
+    series_arms=SERIES_ARMS,
     notes=(
         "Problems are sums of two four-digit numbers, answered most significant digit first, half of whose columns "
         "add up to nine, so that carries travel far. A model of one layer can look one column ahead; a draft shows it "
