@@ -100,8 +100,8 @@ def judge_group(group: SolvedGroup, style: PromptStyle, settings: JudgeSettings,
         for turn, sampled in enumerate(said):
             outcome, answer = verdict(group.problem, sampled, style)
             key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
-            turns.append(JudgedTurn(sampled, outcome, answer, _reward(outcome, settings, key)))
-        report = _report(group.report, group.reports[index], style) if group.reports else None
+            turns.append(JudgedTurn(sampled, outcome, answer, reward_of(outcome, settings, key)))
+        report = report_of(group.report, group.reports[index], style) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
     return JudgedGroup(group.problem, tuple(attempts), group.looks)
 
@@ -113,7 +113,7 @@ def verdict(problem: Problem, sampled: Sampled, style: PromptStyle) -> tuple[Out
     return style.domain.judge(problem, style.strip_stop(sampled.completion.text))
 
 
-def _report(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedReport:
+def report_of(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedReport:
     """Read strictly; a report cut by length is none."""
     if sampled.completion.finish is Finish.LENGTH:
         return JudgedReport(sampled, None)
@@ -124,7 +124,7 @@ def _report(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedRep
     return JudgedReport(sampled, None if claim is None else float(claim))
 
 
-def _reward(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None:
+def reward_of(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None:
     if outcome is Outcome.UNJUDGED or (outcome is Outcome.TRUNCATED and settings.truncated == "unjudged"):
         return None
     match settings.reward:

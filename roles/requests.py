@@ -38,3 +38,25 @@ class Sampled:
 
     node: NodeId
     completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask what the policy makes of the context that ends with `prompt` below `parent`; nothing is sampled.
+
+    `choices`: texts whose first tokens are compared as what comes next; none asks the critic heads only.
+    """
+
+    parent: NodeId | None
+    prompt: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """`choices`: probability of each choice's first token among all tokens, in [0, 1]. `value`, `process`: what the
+    critic heads say of the context, in [0, 1]; None where there are no heads."""
+
+    choices: tuple[float, ...] = ()
+    value: float | None = None
+    process: float | None = None

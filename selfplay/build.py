@@ -20,6 +20,7 @@ from roles.judge import JudgeSettings
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, SolverSettings, turn_label
+from selfplay import build_search
 from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
@@ -30,10 +31,12 @@ from selfplay.learning import LearningSettings
 from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Parity, Policy
 from selfplay.posing import Poser
+from selfplay.searching import Searcher
 from selfplay.stages import Stage, StageSettings
 from selfplay.train.batch import TrainBatch
 from selfplay.train.loss import LossSettings
 from selfplay.train.passes import PackPass, pack_hidden, row_temperatures
+from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer, TrainerSettings
 
 
@@ -68,6 +71,8 @@ class Parts:
     learning: LearningSettings
     objectives: Mapping[Stage, Objective]
     stage_one: StageSettings
+    searcher: Searcher | None
+    scorer: Scorer
 
     def encode(self, text: str) -> list[int]:
         """Prompt text to ids, without special tokens of the tokenizer's own."""
@@ -99,6 +104,9 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     trainer_settings = _trainer_settings(config, parity)
     reference = None if start is None else _reference(start, trainer_settings)
     params = SamplingParams(config.solver.temperature, config.solver.max_tokens, style.stop)
+    steps = build_search.step_style(style, params, policy.tokenizer)
+    critic = build_search.critic(config, policy, device)
+    scorer = Scorer(policy, engine, critic)
     parts = Parts(
         config=config,
         domain=domain,
@@ -109,10 +117,14 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         engine=engine,
         challenger_engine=_spoken_by(config.challenger.source, engine, start_engine),
         solver_engine=_spoken_by(config.solver.source, engine, start_engine),
-        trainer=Trainer(policy, trainer_settings, reference),
+        trainer=Trainer(policy, trainer_settings, reference, critic),
         tracker=tracker,
         poser=poser,
-        evaluator=_evaluator(config, engine, start_engine, policy, style, held_out),
+        evaluator=replace(
+            _evaluator(config, engine, start_engine, policy, style, held_out),
+            search=build_search.search_evaluation(config, steps),
+            score=scorer,
+        ),
         solver=SolverSettings(
             group_size=config.solver.group_size,
             turns=config.solver.turns,
@@ -126,6 +138,8 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         learning=_learning(config, objectives.values()),
         objectives=objectives,
         stage_one=_stage_one(config),
+        searcher=build_search.searcher(config, steps),
+        scorer=scorer,
     )
     return parts
 

@@ -9,8 +9,9 @@ from roles.judge import attempt_record, node_values, pass_rate
 from roles.solver import turn_label
 from selfplay.alarms import copying_metrics
 from selfplay.build import Parts
-from selfplay.learning import SolverLesson, share
-from store.records import Fate, Origin, Outcome, PassRate, Proposal, StepCommit, StepHistory
+from selfplay.learning import SolverLesson, measured_rate, share
+from selfplay.searching import search_metrics, search_nodes
+from store.records import Fate, Origin, Outcome, PassRate, Proposal, SearchNode, StepCommit, StepHistory
 
 if TYPE_CHECKING:
     from selfplay.session import Step
@@ -34,12 +35,33 @@ def step_commit(
             for attempt, paid in zip(lesson.group.attempts, lesson.paid, strict=True)
         ),
         pass_rates=rates,
-        metrics=update_metrics | step_metrics(step, rates) | {f"seconds/{k}": v for k, v in step.seconds.items()},
+        metrics=_all_metrics(step, rates, parts, update_metrics),
         weights_digest=parts.trainer.digest(),
         journal_file=journal[0],
         journal_sha256=journal[1],
         seconds=seconds,
+        search_nodes=tuple(_search_nodes(step, parts, version - 1)),
     )
+
+
+def _all_metrics(
+    step: Step, rates: tuple[PassRate, ...], parts: Parts, update_metrics: dict[str, float]
+) -> dict[str, float]:
+    seconds = {f"seconds/{stage}": wall for stage, wall in step.seconds.items()}
+    return update_metrics | step_metrics(step, rates) | _search_metrics(step, parts) | seconds
+
+
+def _search_metrics(step: Step, parts: Parts) -> dict[str, float]:
+    if parts.searcher is None:
+        return {}
+    rates = {lesson.group.problem.problem_id: measured_rate(lesson.group) or 0.0 for lesson in step.lessons}
+    return search_metrics(parts.searcher, list(step.searched.values()), rates)
+
+
+def _search_nodes(step: Step, parts: Parts, version: int) -> list[SearchNode]:
+    if parts.searcher is None:
+        return []
+    return [node for found in step.searched.values() for node in search_nodes(found, version, parts.searcher.credit)]
 
 
 def history(commit: StepCommit) -> StepHistory:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rapidfuzz import process
 
 from curriculum.settings import CurriculumSettings
+from selfplay.config_judge import JudgeConfig
 from selfplay.config_rules import broken_rules
 
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
@@ -94,15 +95,6 @@ class SolverConfig:
 
 
 @dataclass
-class JudgeConfig:
-    reward: str = "truth"  # truth; or a control: random, format
-    truncated: str = "zero"  # what a completion cut by length earns: zero, or unjudged
-    correction_bonus: float = 1.0  # alpha: the second turn is paid r2 + alpha (r2 - r1)
-    first_turn_reward: str = "own"  # what pays the first turn's tokens: own, its own verdict; last, the last turn's
-    report_reward: str = "none"  # confidence: brier, log, brier_apart; else consistency[_original], balanced
-
-
-@dataclass
 class CurriculumConfig:
     forgetting: float = 0.97  # what a past observation of a problem is still worth, per policy version
     family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner
@@ -152,7 +144,7 @@ class TrainConfig:
     clip_high: float = 0.28  # ratio clip above 1
     anchor: str = "policy"  # what the ratio is taken against: policy or sampler (selfplay/train/loss.py)
     importance_cap: float = 2.0  # truncation of the sampler's importance weights
-    imitation: str = "none"  # copy right answers instead of RL: rft, star, pair_sft[_plus], or truth (a control)
+    imitation: str = "none"  # copy right answers instead: rft, star, pair_sft[_plus], best_path, or truth (a control)
     kl_coef: float = 0.0  # weight of the KL to the start policy, on all tokens that were said
     kl: KlConfig = field(default_factory=KlConfig)  # more of it, by who said them
     stage_one: StageOneConfig = field(default_factory=StageOneConfig)  # reward on the second turn only, at first
@@ -172,6 +164,8 @@ class EvaluateConfig:
     pass_k: int = 8  # samples per problem for pass@k, before and after
     pass_size: int = 100  # problems of each set for pass@k
     report: str = "none"  # ask for a report after sampled answers: none, confidence or self_evaluation
+    search_tokens: int = 0  # also search, beside best-of-N and voting, with so many sampled tokens a problem; 0: no
+    search_seconds: float = 0.0  # ... ended by a clock as well, marked as not reproducible; 0: no such limit
     mechanism: bool = False  # also measure second looks at the start model's own first tries, and how errors moved
     holdout_key: str = "selfplay-1"  # keys the hash that chooses held-out problems
 

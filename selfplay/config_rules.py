@@ -46,8 +46,28 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
         yield "judge.report_reward", f"one of {', '.join(allowed)} while solver.report is {config.solver.report}"
     if config.train.stage_one.max_steps > 0 and config.solver.turns < 2:
         yield "train.stage_one.max_steps", "0 while solver.turns is 1: stage I pays the second turn"
+    yield from _broken_searches(config)
     if config.evaluate.mechanism and config.solver.turns < 2:
         yield "evaluate.mechanism", "false while solver.turns is 1: it measures second looks"
+
+
+def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:
+    search, critics = config.judge.search, config.judge.critics
+    if search.when == "off" and config.judge.credit.rule != "outcome":
+        yield "judge.credit.rule", "outcome while judge.search.when is off: dense rewards are read from its trees"
+    if search.when == "off" and config.train.imitation == "best_path":
+        yield "train.imitation", "another rule while judge.search.when is off: best_path copies what a search found"
+    if search.when != "off" and config.solver.source == "frozen":
+        yield "judge.search.when", "off while solver.source is frozen: the search is by the policy that is trained"
+    if search.rollouts == 0 and search.method == "monte_carlo":
+        yield "judge.search.rollouts", "at least 1 while judge.search.method is monte_carlo"
+    if search.method == "mcts" and search.rollouts == 0 and critics.value == critics.process == 0:
+        yield "judge.search.rollouts", "at least 1 while no critic has a weight: nothing would value a new step"
+    if search.method == "n_ary" and search.min_children < 2:
+        yield "judge.search.min_children", "at least 2 while judge.search.method is n_ary"
+    for low, high in (("min_children", "max_children"), ("min_first", "max_first")):
+        if getattr(search, high) < getattr(search, low):
+            yield f"judge.search.{high}", f"at least judge.search.{low}"
 
 
 def _one_of(*choices: str) -> Rule:
@@ -98,11 +118,41 @@ RULES = {
     "solver.turns": Rule("from 1 to 8", lambda value: 1 <= value <= 8),
     "solver.max_tokens": _at_least(1),
     "solver.temperature": _POSITIVE,
+    "judge.source": _one_of("verifier", "model"),
     "judge.reward": _one_of("truth", "random", "format"),
     "judge.truncated": _one_of("zero", "unjudged"),
     "judge.correction_bonus": _at_least(0),
     "judge.first_turn_reward": _one_of("own", "last"),
     "judge.report_reward": _one_of("none", *CONFIDENCE_REWARDS, *SELF_EVALUATION_REWARDS),
+    "judge.search.when": _one_of("off", "every", "band"),
+    "judge.search.method": _one_of("mcts", "monte_carlo", "n_ary"),
+    "judge.search.rule": _one_of("uct", "puct"),
+    "judge.search.exploration": _at_least(0),
+    "judge.search.nodes": _at_least(1),
+    "judge.search.tokens": _at_least(0),
+    "judge.search.at_once": _at_least(1),
+    "judge.search.min_children": _at_least(1),
+    "judge.search.max_children": _at_least(1),
+    "judge.search.min_first": _at_least(1),
+    "judge.search.max_first": _at_least(1),
+    "judge.search.branching": _at_least(0),
+    "judge.search.rollouts": _at_least(0),
+    "judge.critics.value": _at_least(0),
+    "judge.critics.process": _at_least(0),
+    "judge.critics.outcome": _at_least(0),
+    "judge.critics.process_from": _one_of("head", "words"),
+    "judge.critics.process_threshold": Rule("from 0 to below 1", lambda value: 0 <= value < 1),
+    "judge.critics.held_out": Rule("from 0 to below 1", lambda value: 0 <= value < 1),
+    "judge.critics.width": _at_least(1),
+    "judge.critics.learning_rate": _POSITIVE,
+    "judge.critics.epochs": _at_least(1),
+    "judge.critics.last_step": _at_least(0),
+    "judge.credit.rule": _one_of("outcome", "tree", "monte_carlo", "siblings"),
+    "judge.credit.local_weight": _at_least(0),
+    "judge.credit.global_weight": _at_least(0),
+    "judge.credit.outcome_weight": _at_least(0),
+    "judge.credit.shrink": _at_least(0),
+    "judge.credit.noise_floor": _at_least(0),
     "train.learning_rate": _POSITIVE,
     "train.weight_decay": _at_least(0),
     "train.betas": Rule(
@@ -116,7 +166,7 @@ RULES = {
     "train.clip_high": _POSITIVE,
     "train.anchor": _one_of("policy", "sampler"),
     "train.importance_cap": _at_least(1),
-    "train.imitation": _one_of("none", "rft", "star", "pair_sft", "pair_sft_plus", "truth"),
+    "train.imitation": _one_of("none", "rft", "star", "pair_sft", "pair_sft_plus", "best_path", "truth"),
     "train.kl_coef": _at_least(0),
     "train.kl.challenger": _at_least(0),
     "train.kl.solver_first": _at_least(0),
@@ -138,6 +188,8 @@ RULES = {
     "evaluate.interim_size": _at_least(1),
     "evaluate.pass_k": _at_least(1),
     "evaluate.pass_size": _at_least(1),
+    "evaluate.search_tokens": _at_least(0),
+    "evaluate.search_seconds": _at_least(0),
     "evaluate.report": _one_of(*REPORTS),
     "resume.mode": _one_of("replay", "rewind"),
     "logging.transcript_every": _at_least(0),

@@ -7,16 +7,19 @@ first tries and at one's own (selfplay/mechanism.py), and `full` what sampled an
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from roles.growth import Searched
 from roles.judge import JudgedAttempt, JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
-from roles.requests import SamplingParams
+from roles.requests import SamplingParams, Scored
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
 from selfplay.calibration import calibration_metrics
-from selfplay.engine.protocol import Engine
+from selfplay.engine.protocol import Engine, Question
+from selfplay.evaluate_search import SearchEvaluation
 from selfplay.mechanism import mechanism_metrics
 from selfplay.rollout import Rollout
 from selfplay.statistics import mean_interval, pass_at_k, wilson
@@ -40,6 +43,8 @@ class Evaluator:
     pass_size: int
     report: ReportKind = "none"
     report_tokens: int = 1
+    search: SearchEvaluation | None = None
+    score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # what a search with critics needs
     start_engine: Engine | None = None  # the start weights': with it, the mechanism is measured
     _start_tries: dict[str, list[JudgedGroup]] = field(default_factory=dict)  # by set: they never change
 
@@ -49,7 +54,8 @@ class Evaluator:
         metrics, outcomes = self._greedy(problems, self.turns, step)
         metrics |= self._sampled(problems[: self.pass_size], step) | self._mechanism(set_name, step)
         found, reports = self._reports(problems, step)
-        return Evaluation(step, set_name, "full", metrics | found, outcomes, reports)
+        searched, searches = self._searches(problems[: self.pass_size], step)
+        return Evaluation(step, set_name, "full", metrics | found | searched, outcomes, reports, searches)
 
     def interim(self, step: int, set_name: str) -> Evaluation:
         """The first try only, greedy, on at most `interim_size` problems."""
@@ -102,6 +108,18 @@ class Evaluator:
             metrics |= {f"report_{name}": value for name, value in found.items()}
         pairs = (f"{right:d}:{'-' if value is None else f'{value:.4g}'}" for right, value in said)
         return metrics, " ".join(pairs)
+
+    def _searches(self, problems: Sequence[Problem], step: int) -> tuple[dict[str, float], str]:
+        """Metrics and `Evaluation.searches`; nothing where evaluations do not search."""
+        if self.search is None:
+            return {}, ""
+
+        def drive(roles: Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]) -> list[Searched]:
+            tree = Tree()
+            rollout = Rollout(step, tree, self.engine, self.encode, lambda wave: wave, {}, self.score)
+            return rollout.run("evaluation", roles(tree))
+
+        return self.search.measure(problems, step, drive)
 
     def _attempts(
         self,

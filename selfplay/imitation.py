@@ -15,7 +15,7 @@ from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.train.batch import TrainSample
 
-ImitationRule = Literal["none", "rft", "star", "pair_sft", "pair_sft_plus", "truth"]
+ImitationRule = Literal["none", "rft", "star", "pair_sft", "pair_sft_plus", "best_path", "truth"]
 
 
 def imitated(
@@ -30,6 +30,7 @@ def imitated(
     star           those that mended a wrong one
     pair_sft       after a wrong one, a right first try of the same problem as if that had been the second look;
                    pair_sft_plus: after right ones, too
+    best_path      only the best answer that the judge's search found: selfplay/searching.py
     truth          after every one, the domain's own answer: a control that is told what the others must find
     """
     truth = tuple(encode(f" {group.problem.answer}\n"))

@@ -27,6 +27,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None) -> int:
             run.propose(step)  # the challenger makes known problems harder
             run.pose(step)  # what is valid, new and promising is admitted; replays fill the step
             judged = run.solve(step)  # attempts, second looks, verdicts
+            run.search(step, judged)  # the judge looks further, where it is told to
             batch = run.learn(step, judged)  # rewards and advantages, summed over the tree
             update, journal = run.update(step, batch)  # one optimizer step for challenger and solver
             run.commit(step, update, journal)  # one transaction

@@ -7,7 +7,7 @@ are made in chunks by selfplay/head.py, so the whole [tokens, vocabulary] matrix
 Whether a model can run on trees is found out, not assumed: `check_paths` compares both ways on a small random tree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +99,20 @@ class Policy:
         with self.on_paths(Pass(plan, memory, where)):
             return self.tree_hidden(ids, positions)
 
+    def padded_hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
+        """[N, d] hidden states of `nodes`, one padded row each: the model's own attention. No gradient."""
+        rows, lengths = self._padded_rows(tree, nodes)
+        return rows[torch.arange(len(nodes), device=self.device), lengths - 1]
+
+    def _padded_rows(self, tree: Tree, nodes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """[N, L, d] hidden states of the paths to `nodes`, right-padded, and their lengths [N]."""
+        paths = [tree.path(node) for node in nodes]
+        ids = torch.zeros(len(paths), max(map(len, paths)), dtype=torch.long)
+        for row, path in zip(ids, paths, strict=True):
+            row[: len(path)] = torch.tensor([tree.tokens[n] for n in path])
+        lengths = torch.tensor([len(path) for path in paths], device=self.device)
+        return self.flat_hidden(ids.to(self.device), lengths), lengths
+
     def next_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues, rows: Rows) -> Tensor:
         """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
         ids, positions = (torch.from_numpy(np.array(of)[nodes]).to(self.device) for of in (tree.tokens, tree.depths))
@@ -138,11 +152,7 @@ class Policy:
         except Exception as error:  # any architecture may fail in its own way; the flat pass is the answer to all
             return Parity(False, float("inf"), f"{type(error).__name__}: {error}".splitlines()[0])
         paths = [tree.path(leaf) for leaf in leaves]
-        ids = torch.zeros(len(paths), max(map(len, paths)), dtype=torch.long)
-        for row, path in zip(ids, paths, strict=True):
-            row[: len(path)] = torch.tensor([tree.tokens[n] for n in path])
-        lengths = torch.tensor([len(path) for path in paths], device=self.device)
-        flat = self.flat_hidden(ids.to(self.device), lengths)
+        flat, _ = self._padded_rows(tree, leaves)
         errors = [_relative_error(hidden[path], row[: len(path)]) for path, row in zip(paths, flat, strict=True)]
         errors += [
             _relative_error(last, row[len(path) - 1]) for path, last, row in zip(paths, decoded, flat, strict=True)

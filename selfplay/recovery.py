@@ -18,6 +18,7 @@ from typing import IO
 from selfplay.checkpoint import CheckpointError, Checkpoints
 from selfplay.exits import BUSY, DATA, Refused
 from selfplay.train.batch import TrainBatch
+from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer
 from store.journal import read_journal
 from store.records import Incarnation, StepRow
@@ -107,7 +108,7 @@ def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparis
     if row.journal_file is None or row.journal_sha256 is None:
         raise Refused(f"step {row.step} has no journal to replay; try resume.mode=rewind", DATA)
     journal = read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256)
-    trainer.step(TrainBatch.from_arrays(journal.arrays))
+    trainer.step(TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays))
     if trainer.digest() != row.weights_digest:
         comparison.disagrees(row.step, f"replaying step {row.step} gave other weights than it did first")
 

@@ -1,21 +1,23 @@
 """Drives the roles' generators in lock-step waves: gather what they ask for, one engine call, send the results back.
 
-A role yields `Sample`s and knows neither engine nor tokenizer. A wave is everything that the roles of a step ask
-for at one time. It is committed as soon as it ends and is atomic: a wave found in the store is not drawn again.
+A role yields `Sample`s and `Score`s and knows neither engine nor tokenizer. A wave is everything that the roles of a
+step ask for at one time. Its completions are committed as soon as it ends and are atomic: a wave found in the store is
+not drawn again. Scores are not stored: they are a function of the weights and the tree, and made again with the wave.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from roles.requests import Sample, Sampled
+from roles.requests import NodeId, Sample, Sampled, Score, Scored
 from roles.tree import ROOT, Tree
-from selfplay.engine.protocol import Draw, Engine
+from selfplay.engine.protocol import Draw, Engine, Question
 from store.records import Completion, Wave
 
 Result = TypeVar("Result")
-Asked = Sample | list[Sample]
-Role = Generator[Asked, Any, Result]
+Request = Sample | Score
+Answer = list[Sampled] | Scored
+Role = Generator[Any, Any, Result]  # yields a Request, or a list of them
 
 
 @dataclass(slots=True)
@@ -28,30 +30,34 @@ class Rollout:
     encode: Callable[[str], Sequence[int]]  # text of a prompt -> ids, without special tokens
     commit: Callable[[Wave], Wave]  # returns what was stored: text that cannot be stored as it is comes back cleaned
     stored: Mapping[str, Wave]
+    score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # needed where a role yields a Score
 
     def run(self, phase: str, roles: Iterable[Role[Result]]) -> list[Result]:
         """Drive all `roles` to their end; returns what each returned, in order. `phase` names the waves."""
         conversations = [_Conversation(role) for role in roles]
         wave = 0
         while talking := [c for c in conversations if c.asked is not None]:
-            samples = [sample for c in talking for sample in c.samples()]
-            results = iter(self._wave(f"{phase}/{wave}", samples))
+            requests = [request for c in talking for request in c.requests()]
+            results = iter(self._wave(f"{phase}/{wave}", requests))
             for conversation in talking:
-                conversation.answer([next(results) for _ in conversation.samples()])
+                conversation.answer([next(results) for _ in conversation.requests()])
             wave += 1
         return [conversation.result for conversation in conversations]
 
-    def _wave(self, key: str, samples: Sequence[Sample]) -> list[list[Sampled]]:
-        draws = [
-            Draw(
-                node=self.tree.extend(ROOT if s.parent is None else s.parent, self.encode(s.prompt)),
-                n=s.n,
-                params=s.params,
-                key=s.key,
-                label=s.label,
-            )
-            for s in samples
-        ]
+    def _wave(self, key: str, requests: Sequence[Request]) -> list[Answer]:
+        samples = [request for request in requests if isinstance(request, Sample)]
+        scores = [request for request in requests if isinstance(request, Score)]
+        scored = iter(self._scores(scores) if scores else [])
+        said = iter(self._samples(key, samples) if samples else [])
+        return [next(said) if isinstance(request, Sample) else next(scored) for request in requests]
+
+    def _scores(self, scores: Sequence[Score]) -> list[Scored]:
+        assert self.score is not None, "a role asked for scores in a rollout that cannot give any"
+        first = [tuple(self.encode(choice)[0] for choice in s.choices) for s in scores]
+        return self.score(self.tree, [Question(self._node(s), c) for s, c in zip(scores, first, strict=True)])
+
+    def _samples(self, key: str, samples: Sequence[Sample]) -> list[list[Sampled]]:
+        draws = [Draw(node=self._node(s), n=s.n, params=s.params, key=s.key, label=s.label) for s in samples]
         stored = self.stored.get(key)
         script = None if stored is None else stored.completions
         results = self.engine.sample(self.tree, draws, script)
@@ -60,21 +66,24 @@ class Rollout:
         said: Iterator[Completion] = iter(stored.completions)
         return [[Sampled(sampled.node, next(said)) for sampled in group] for group in results]
 
+    def _node(self, request: Request) -> NodeId:
+        return self.tree.extend(ROOT if request.parent is None else request.parent, self.encode(request.prompt))
+
 
 class _Conversation:
     """A role's generator, what it asks for now, and in the end what it returned."""
 
     def __init__(self, role: Role[Any]) -> None:
         self._role = role
-        self.asked: Asked | None = None
+        self.asked: Request | list[Request] | None = None
         self.result: Any = None
         self._send(None)
 
-    def samples(self) -> list[Sample]:
+    def requests(self) -> list[Request]:
         assert self.asked is not None
         return self.asked if isinstance(self.asked, list) else [self.asked]
 
-    def answer(self, results: list[list[Sampled]]) -> None:
+    def answer(self, results: list[Answer]) -> None:
         self._send(results if isinstance(self.asked, list) else results[0])
 
     def _send(self, value: Any) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from curriculum.domains.protocol import problem_of
 from curriculum.states import is_banked
 from roles.challenger import ProposedGroup, propose
+from roles.credit import CreditSettings
+from roles.growth import Searched
 from roles.judge import JudgedGroup, judge_group
-from roles.solver import attempt
+from roles.solver import attempt, turn_label
 from roles.tree import Tree
 from selfplay import commits, metrics
 from selfplay.alarms import first_try_alarm
@@ -27,8 +29,10 @@ from selfplay.progress import Progress
 from selfplay.recovery import JOURNAL_FOLDER
 from selfplay.reports import report_pay
 from selfplay.rollout import Rollout
+from selfplay.searching import best_path, credited
 from selfplay.stages import Stage, StageFacts, stage_after, stage_facts
-from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.train.batch import TrainBatch, TrainSample, build_batch
+from selfplay.train.critic import CriticBatch, critic_batch
 from selfplay.train.trainer import Update
 from store.errors import DiskFull
 from store.faults import reach
@@ -52,6 +56,7 @@ class Step:
     proposed: list[ProposedGroup] = field(default_factory=list)
     posed: Posed | None = None
     lessons: list[SolverLesson] = field(default_factory=list)
+    searched: dict[str, Searched] = field(default_factory=dict)  # by problem
     rewards: dict[tuple[int, int], float | None] = field(default_factory=dict)
     stage: Stage = 2
     seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall time
@@ -124,6 +129,16 @@ class Run:
         reach("loop.rolled_out")
         return [judge_group(group, self.parts.style, self.parts.judge, step.number) for group in solved]
 
+    def search(self, step: Step, judged: Sequence[JudgedGroup]) -> None:
+        """Where the configuration says so, the judge looks further into what the attempts began."""
+        searcher = self.parts.searcher
+        if searcher is None:
+            return
+        roles = [searcher.role(group, step.tree, step.number) for group in judged if searcher.wants(group)]
+        with step.timed("search"):
+            found = self._rollout(step, self.parts.solver_engine).run("judge", roles)
+        step.searched = {each.problem.problem_id: each for each in found}
+
     def learn(self, step: Step, judged: Sequence[JudgedGroup]) -> TrainBatch:
         """Rewards and advantages for every turn and every proposal, summed over the tree."""
         assert step.posed is not None
@@ -136,10 +151,10 @@ class Run:
         step.lessons = [solver_lesson(g, self._is_banked(g), rate, settings, pay) for g in judged]
         imitation: ImitationRule = self.parts.config.train.imitation  # type: ignore[assignment]
         if imitation != "none":
-            step.lessons = [
-                replace(each, samples=imitated(step.tree, each.group, imitation, self.parts.encode))
-                for each in step.lessons
-            ]
+            step.lessons = [replace(each, samples=self._imitated(step, each.group, imitation)) for each in step.lessons]
+        elif self.parts.searcher is not None and self.parts.searcher.credit is not None:
+            credit = self.parts.searcher.credit
+            step.lessons = [self._credited(step, each, credit) for each in step.lessons]
         rates = {group.problem.problem_id: measured_rate(group) for group in judged}
         step.rewards = {
             key: proposal_reward(fate, rates.get(problem_id) if problem_id else None, settings)
@@ -151,6 +166,21 @@ class Run:
         objective = self.parts.objectives[step.stage]
         return build_batch(step.tree, samples, objective.weights, objective.kl)
 
+    def _imitated(self, step: Step, group: JudgedGroup, rule: ImitationRule) -> tuple[TrainSample, ...]:
+        if rule != "best_path":
+            return imitated(step.tree, group, rule, self.parts.encode)
+        found = step.searched.get(group.problem.problem_id)
+        return () if found is None else tuple(best_path(found))  # what was not searched teaches nothing
+
+    def _credited(self, step: Step, lesson: SolverLesson, credit: CreditSettings) -> SolverLesson:
+        """First tries paid step by step, where the problem was searched."""
+        found = step.searched.get(lesson.group.problem.problem_id)
+        if found is None:
+            return lesson
+        paid = credited(found, credit, self._is_banked(lesson.group), self.parts.learning.held)
+        later = [sample for sample in lesson.samples if sample.label != turn_label(0)]
+        return replace(lesson, samples=(*paid, *later))
+
     def _is_banked(self, group: JudgedGroup) -> bool:
         """As the tracker will decide it when it sees the step."""
         problem_id, tracker = group.problem.problem_id, self.parts.tracker
@@ -160,13 +190,21 @@ class Run:
 
     def update(self, step: Step, batch: TrainBatch) -> tuple[Update, tuple[str, str]]:
         """The journal first, then the update in memory. Returns the journal's (file, sha256) too."""
-        journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, batch.arrays()))
+        judged = self._critic_batch(step)
+        arrays = batch.arrays() | ({} if judged is None else judged.arrays())
+        journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
-            update = self.parts.trainer.step(batch)
+            update = self.parts.trainer.step(batch, judged)
         for engine in {id(e): e for e in self._engines()}.values():
             engine.load(engine_version(engine, self.parts))
         reach("loop.updated")
         return update, journal
+
+    def _critic_batch(self, step: Step) -> CriticBatch | None:
+        """What the trees of this step teach the critic heads."""
+        if self.parts.searcher is None or self.parts.trainer.critic is None:
+            return None
+        return critic_batch(step.tree, self.parts.searcher.critic_rows(step.searched.values()))
 
     def commit(self, step: Step, update: Update, journal: tuple[str, str]) -> None:
         """Everything the step said and learned, in one transaction; then the curriculum sees it."""
@@ -234,7 +272,8 @@ class Run:
         self.store.checkpoint_wal()
 
     def _rollout(self, step: Step, engine: Engine) -> Rollout:
-        return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored)
+        score = self.parts.scorer
+        return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored, score)
 
     def _engines(self) -> list[Engine]:
         engines = {id(e): e for e in (self.parts.engine, self.parts.challenger_engine, self.parts.solver_engine)}

@@ -27,12 +27,15 @@ from store.schema import (
     problems,
     proposals,
     runs,
+    search_nodes,
     steps,
     turns,
     waves,
 )
 
-CONTENT_TABLES = (runs, steps, problems, proposals, attempts, turns, pass_rates, waves, completions, evaluations)
+CONTENT_TABLES = (
+    runs, steps, problems, proposals, attempts, turns, pass_rates, search_nodes, waves, completions, evaluations,
+)  # fmt: skip
 
 EXCLUDED: Mapping[str, frozenset[str]] = {
     "runs": frozenset({"name", "config_yaml", "config_digest", "code_digest"}),

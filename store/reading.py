@@ -27,6 +27,7 @@ from store.records import (
     Problem,
     Proposal,
     RunRow,
+    SearchNode,
     StepHistory,
     StepRow,
     StepStatus,
@@ -43,6 +44,7 @@ from store.schema import (
     problems,
     proposals,
     runs,
+    search_nodes,
     steps,
     turns,
     waves,
@@ -160,6 +162,20 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
     return [(step, _attempt(list(rows))) for (step, _), rows in groups]
 
 
+def search_node_records(connection: Connection, problem_id: str) -> dict[int, list[SearchNode]]:
+    """The trees that were searched for a problem, by live step, nodes in order."""
+    query = (
+        select(search_nodes, steps.c.step)
+        .join(steps, steps.c.step_id == search_nodes.c.step_id)
+        .where(_LIVE, search_nodes.c.problem_id == problem_id)
+        .order_by(steps.c.step, search_nodes.c.node)
+    )
+    found: dict[int, list[SearchNode]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.step, []).append(_search_node(row))
+    return found
+
+
 def proposal_records(
     connection: Connection, step: int | None, fate: Fate | None, limit: int | None
 ) -> list[tuple[int, Proposal]]:
@@ -176,7 +192,9 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
     query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(_LIVE)
     found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
     return [
-        Evaluation(row.step, row.set_name, row.kind, decode_metrics(row.metrics), row.outcomes, row.reports)
+        Evaluation(
+            row.step, row.set_name, row.kind, decode_metrics(row.metrics), row.outcomes, row.reports, row.searches
+        )
         for row in found
     ]
 
@@ -295,4 +313,26 @@ def _attempt(rows: Sequence[Row[Any]]) -> Attempt:
         last_version=first.last_version,
         report=first.report,
         confidence=first.confidence,
+    )
+
+
+def _search_node(row: Row[Any]) -> SearchNode:
+    return SearchNode(
+        problem_id=row.problem_id,
+        node=row.node,
+        parent=row.parent,
+        text=row.text,
+        num_tokens=row.num_tokens,
+        logprob=row.logprob,
+        said=row.said,
+        visits=row.visits,
+        mean=row.mean,
+        leaves=row.leaves,
+        right=row.right_leaves,
+        policy_version=row.policy_version,
+        value=row.value,
+        process=row.process,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        merged_into=row.merged_into,
+        advantage=row.advantage,
     )

@@ -159,6 +159,32 @@ class PassRate:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchNode:
+    """One step of answers to a problem, in the tree that the judge searched; node 0 is the problem itself.
+
+    `leaves` finished answers are below it, of which `right` were; `value` and `process` are the critics', in [0, 1].
+    """
+
+    problem_id: str
+    node: int
+    parent: int | None  # None of node 0
+    text: str
+    num_tokens: int
+    logprob: float  # the sampler's, of the step
+    said: int  # how often it was sampled there
+    visits: int
+    mean: float  # what the search backed up, in [0, 1]
+    leaves: int
+    right: int
+    policy_version: int
+    value: float | None = None
+    process: float | None = None
+    outcome: Outcome | None = None  # of the answer that it ends
+    merged_into: int | None = None
+    advantage: float | None = None  # what it was paid, where rewards are dense
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommit:
     """Everything one step adds to the store, in one transaction."""
 
@@ -173,6 +199,7 @@ class StepCommit:
     journal_file: str  # basename in the run's journal folder
     journal_sha256: str
     seconds: float
+    search_nodes: tuple[SearchNode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +250,7 @@ class Evaluation:
     metrics: Mapping[str, float]
     outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first try was right, +1 if the second was
     reports: str = ""  # "1:0.7 0:-": of one sampled answer a problem, whether right, and what it said of itself
+    searches: str = ""  # "34/7/-/-/0": tokens and nodes until right of a search and of best-of-N; was the vote right
 
 
 @dataclass(frozen=True, slots=True)

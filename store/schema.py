@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0002"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0003"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -207,6 +207,34 @@ pass_rates = _table(
     _check("second_looks", "kept >= 0 AND broken >= 0 AND fixed >= 0 AND missed >= 0"),
 )
 
+search_nodes = _table(
+    "search_nodes",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("node", Integer),
+    Column("parent", Integer),
+    _required("text", Text),
+    _required("num_tokens", Integer),
+    _required("logprob", Double),
+    _required("said", Integer),
+    _required("visits", Integer),
+    _required("mean", Double),
+    _required("leaves", Integer),
+    _required("right_leaves", Integer),  # RIGHT is a word of SQL
+    _required("policy_version", Integer),
+    Column("value", Double),
+    Column("process", Double),
+    Column("outcome", Text),
+    Column("merged_into", Integer),
+    Column("advantage", Double),
+    PrimaryKeyConstraint("step_id", "problem_id", "node"),
+    _one_of("outcome", Outcome),
+    _check("root", "(node = 0) = (parent IS NULL)"),
+    _check("order", "node >= 0 AND (parent IS NULL OR parent < node)"),
+    _check("counts", "num_tokens >= 0 AND said >= 0 AND visits >= 0 AND 0 <= right_leaves AND right_leaves <= leaves"),
+    _check("mean", "0 <= mean AND mean <= 1"),
+)
+
 waves = _table(
     "waves",
     Column("wave_id", Integer, primary_key=True),
@@ -261,6 +289,7 @@ evaluations = _table(
     _required("metrics", Text),
     _required("outcomes", Text),
     Column("reports", Text, nullable=False, server_default=""),
+    Column("searches", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("step_id", "set_name", "kind"),
     _one_of("kind", EVALUATION_KINDS),
 )

@@ -29,6 +29,7 @@ from store.records import (
     Problem,
     Proposal,
     RunRow,
+    SearchNode,
     StepCommit,
     StepHistory,
     StepRow,
@@ -262,6 +263,11 @@ class Store:
         """Live attempts at a problem (its whole id), each with its step, oldest first."""
         with self._reading() as connection:
             return reading.attempt_records(connection, problem_id)
+
+    def search_nodes(self, problem_id: str) -> dict[int, list[SearchNode]]:
+        """The trees that the judge searched for a problem (its whole id), by step; nodes in order, parents first."""
+        with self._reading() as connection:
+            return reading.search_node_records(connection, problem_id)
 
     def proposals(
         self, step: int | None = None, fate: Fate | None = None, limit: int | None = None

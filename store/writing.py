@@ -11,7 +11,18 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from store.encoding import clean_text, encode_metrics, finite, pack_ids, pack_logprobs
 from store.errors import StoreError
 from store.reading import head_row
-from store.records import Attempt, CheckpointRow, Completion, Evaluation, PassRate, Problem, Proposal, StepCommit, Wave
+from store.records import (
+    Attempt,
+    CheckpointRow,
+    Completion,
+    Evaluation,
+    PassRate,
+    Problem,
+    Proposal,
+    SearchNode,
+    StepCommit,
+    Wave,
+)
 from store.schema import (
     attempts,
     checkpoints,
@@ -21,6 +32,7 @@ from store.schema import (
     problems,
     proposals,
     runs,
+    search_nodes,
     steps,
     turns,
     waves,
@@ -98,6 +110,31 @@ def turn_rows(attempt: Attempt, step_id: int) -> list[dict[str, Any]]:
         }
         for index, turn in enumerate(attempt.turns)
     ]
+
+
+def search_node_row(node: SearchNode, step_id: int) -> dict[str, Any]:
+    """The row of a node of a searched tree. StoreError for a number that is not finite."""
+    what = f"node {node.node} of the tree of {node.problem_id}"
+    return {
+        "step_id": step_id,
+        "problem_id": node.problem_id,
+        "node": node.node,
+        "parent": node.parent,
+        "text": clean_text(node.text),
+        "num_tokens": node.num_tokens,
+        "logprob": finite(node.logprob, f"the log-probability of {what}"),
+        "said": node.said,
+        "visits": node.visits,
+        "mean": finite(node.mean, f"the mean of {what}"),
+        "leaves": node.leaves,
+        "right_leaves": node.right,
+        "policy_version": node.policy_version,
+        "value": _share(node.value, f"the value of {what}"),
+        "process": _share(node.process, f"the process score of {what}"),
+        "outcome": None if node.outcome is None else node.outcome.value,
+        "merged_into": node.merged_into,
+        "advantage": _reward(node.advantage, f"the advantage of {what}"),
+    }
 
 
 def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int) -> dict[str, Any]:
@@ -184,6 +221,7 @@ def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> Non
     insert_rows(connection, attempts, [attempt_row(item, step_id) for item in commit.attempts])
     insert_rows(connection, turns, [row for item in commit.attempts for row in turn_rows(item, step_id)])
     insert_rows(connection, pass_rates, rates)
+    insert_rows(connection, search_nodes, [search_node_row(item, step_id) for item in commit.search_nodes])
 
 
 def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:
@@ -247,6 +285,7 @@ def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
         "metrics": encode_metrics(evaluation.metrics),
         "outcomes": evaluation.outcomes,
         "reports": evaluation.reports,
+        "searches": evaluation.searches,
     }
     insert_rows(connection, table, [row])
 

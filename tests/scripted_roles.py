@@ -1,17 +1,24 @@
 """A scripted engine for roles: strings and a loop. One character is one token, so a text's ids are its code points."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from curriculum.domains.arithmetic import ArithmeticDomain
-from curriculum.domains.protocol import Statement, problem_of
-from roles.requests import Sample, Sampled, SamplingParams
+from curriculum.domains.countdown import STEP_END, CountdownDomain, left_after, moves, read_steps
+from curriculum.domains.protocol import Domain, Statement, problem_of
+from roles.growth import Growth, StepStyle
+from roles.prompts import PromptStyle
+from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
+from roles.step_tree import Piece
 from roles.tree import ROOT, Tree
-from store.records import Completion, Finish, Origin, Problem
+from store.records import Completion, Finish, Origin, Outcome, Problem
 
 DOMAIN = ArithmeticDomain()
+COUNTDOWN = CountdownDomain()
 PARAMS = SamplingParams(temperature=1.0, max_tokens=8, stop=("\n",))
+Say = Callable[[Sample, str, int], str]  # request, all text above, which of its completions -> what is said
 
 
 def problem(text: str) -> Problem:
@@ -26,9 +33,27 @@ def unjudgeable() -> Problem:
     return Problem("broken", "arithmetic", "1 + + +", "?", "?", 1, "?", "executed", Origin.SEED)
 
 
-def completion(text: str, versions: tuple[int, int] = (4, 4)) -> Completion:
+def countdown(text: str) -> Problem:
+    """A problem of the countdown domain."""
+    statement = COUNTDOWN.parse(text)
+    assert isinstance(statement, Statement)
+    return problem_of(statement, COUNTDOWN.name, Origin.SEED)
+
+
+def step_style(max_tokens: int = 40, domain: Domain = COUNTDOWN) -> StepStyle:
+    """Answers of at most `max_tokens` characters; a comma ends a step, a new line the answer."""
+    params = replace(PARAMS, max_tokens=max_tokens)
+    return StepStyle(PromptStyle(domain), params, frozenset({ord(STEP_END)}), lambda ids: "".join(map(chr, ids)))
+
+
+def piece(node: int, text: str = "x,", outcome: Outcome | None = None, state: str | None = None) -> Piece:
+    """A step whose tokens have a log-probability of -0.5 each, as those of `completion`."""
+    return Piece(node, len(text), text, -0.5 * len(text), outcome, state)
+
+
+def completion(text: str, versions: tuple[int, int] = (4, 4), stops: Sequence[str] = ("\n",)) -> Completion:
     """What an engine would return for `text`: cut by length unless it holds a stop."""
-    finish = Finish.STOP if "\n" in text else Finish.LENGTH
+    finish = Finish.STOP if any(stop in text for stop in stops) else Finish.LENGTH
     return Completion(tuple(map(ord, text)), (-0.5,) * len(text), text, finish, *versions)
 
 
@@ -36,11 +61,15 @@ def completion(text: str, versions: tuple[int, int] = (4, 4)) -> Completion:
 class ScriptedEngine:
     """Answers requests from a script: for each label, the texts to say, in the order they are asked for.
 
-    `asked` keeps every request; `tree` is grown as the real driver grows it.
+    A word of a request's key, such as "step" or "rollout", goes before its label; "score" has what `Score`s are
+    answered with. Where there is `say`, it makes up the texts. `asked` and `scored` keep every request; `tree` is
+    grown as the real driver grows it.
     """
 
-    script: Mapping[str, Sequence[str]]
+    script: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    say: Say | None = None
     asked: list[Sample] = field(default_factory=list)
+    scored: list[Score] = field(default_factory=list)
     tree: Tree = field(default_factory=Tree)
 
     def drive(self, role: Generator[Any, Any, Any]) -> Any:
@@ -54,16 +83,56 @@ class ScriptedEngine:
                 assert all(next(rest, None) is None for rest in lines.values()), "the script has lines left over"
                 return end.value
             if isinstance(request, list):
-                answer = [self._say(sample, lines[sample.label]) for sample in request]
+                answer = [self._answer(each, lines) for each in request]
             else:
-                answer = self._say(request, lines[request.label])
+                answer = self._answer(request, lines)
+
+    def given(self, problem: Problem, texts: Sequence[str], steps: StepStyle) -> list[Sampled]:
+        """First tries at `problem` that said `texts`, as a step of the loop hands them to a search."""
+        request = Sample(None, steps.style.solver(problem), len(texts), steps.params, ("solver",), "solver/0")
+        return self._say(request, iter(texts))
+
+    def growth(
+        self, problem: Problem, given: Sequence[str] = (), steps: StepStyle | None = None, **rest: Any
+    ) -> Growth:
+        """A search's beginning at `problem`, which the answers `given` were said to before."""
+        steps = steps or step_style()
+        growth = Growth(problem, steps, self.tree, **{"key": ("search",), **rest})
+        growth.take(self.given(problem, given, steps) if given else [])
+        return growth
+
+    def _answer(self, request: Sample | Score, lines: Mapping[str, Iterator[Any]]) -> list[Sampled] | Scored:
+        if isinstance(request, Score):
+            self.scored.append(request)
+            return next(lines["score"])
+        self.asked.append(request)
+        asked_for = next((str(word) for word in request.key if word in lines), request.label)
+        return self._say(request, lines[asked_for] if self.say is None else self._made_up(request, self.say))
+
+    def _made_up(self, sample: Sample, say: Say) -> Iterator[str]:
+        above = ("" if sample.parent is None else self.text_to(sample.parent)) + sample.prompt
+        return (say(sample, above, i) for i in range(sample.n))
 
     def _say(self, sample: Sample, lines: Iterator[str]) -> list[Sampled]:
-        self.asked.append(sample)
         node = self.tree.extend(ROOT if sample.parent is None else sample.parent, map(ord, sample.prompt))
-        said = [completion(next(lines)) for _ in range(sample.n)]
+        said = [completion(next(lines), stops=sample.params.stop) for _ in range(sample.n)]
         return [Sampled(self.tree.sampled(node, c.ids, c.logprobs, sample.label), c) for c in said]
 
     def text_to(self, node: int) -> str:
         """Everything said and given on the path to `node`."""
         return "".join(chr(self.tree.tokens[n]) for n in self.tree.path(node))
+
+
+def wander(sample: Sample, above: str, index: int) -> str:
+    """True steps of a countdown answer at random, the same for the same key: one, or for a rollout all that are left.
+
+    Cut where the room ends, as an engine does.
+    """
+    rng = random.Random(f"{sample.key}/{index}")
+    question, _, said = above.partition(" =")
+    left = left_after(tuple(map(int, question.partition(":")[0].split())), read_steps(said.rstrip(STEP_END)) or [])
+    text = ""
+    while left is not None and len(left) > 1 and (not text or "rollout" in sample.key):
+        step, left = rng.choice(list(moves(left)))
+        text += f"{step}\n" if len(left) == 1 else f"{step}{STEP_END}"
+    return text[: sample.params.max_tokens]

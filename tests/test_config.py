@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from curriculum.settings import CurriculumSettings
 from selfplay import config as configuration
+from selfplay import config_judge
 from selfplay.config import Config, ConfigError, CurriculumConfig, digest, keys, load, resumed, to_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,13 +31,14 @@ def refusal(*overrides: str) -> str:
 
 
 def fields_in_source() -> list[tuple[str, str]]:
-    """(class.field, source line) of every key, as it stands in config.py."""
-    text = Path(configuration.__file__).read_text()
-    lines = text.splitlines()
-    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    """(class.field, source line) of every key, as it stands in config.py and config_judge.py."""
+    texts = [Path(str(module.__file__)).read_text() for module in (configuration, config_judge)]
+    classes = [
+        (node, text.splitlines()) for text in texts for node in ast.parse(text).body if isinstance(node, ast.ClassDef)
+    ]
     return [
         (f"{node.name}.{item.target.id}", lines[item.lineno - 1])
-        for node in classes
+        for node, lines in classes
         for item in node.body
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
     ]

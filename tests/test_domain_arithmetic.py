@@ -282,6 +282,32 @@ class CredulousDomain(ArithmeticDomain):
         return super().shown_examples()[1:]
 
 
+class HastyDomain(ArithmeticDomain):
+    """Its `state` is no text for some texts."""
+
+    def state(self, problem: Problem, text: str) -> str | None:
+        return None if text.isascii() else text.split()  # type: ignore[return-value]
+
+
+class FragileDomain(ArithmeticDomain):
+    """Its `state` raises on some texts."""
+
+    def state(self, problem: Problem, text: str) -> str | None:
+        return text.split()[0]
+
+
+class EndlessDomain(ArithmeticDomain):
+    """Steps end with nothing."""
+
+    step_ends = (",", "")
+
+
+class LooseDomain(ArithmeticDomain):
+    """One text in place of a sequence of texts."""
+
+    step_ends = ", "
+
+
 def test_domains_are_loaded_by_name_and_by_path() -> None:
     assert load_domain("arithmetic", {"max_digits": 2}).parse("100 + 1") is Fate.TOO_LARGE
     assert load_domain(f"{__name__}:EchoDomain").name == "echo"
@@ -308,3 +334,17 @@ def test_validate_domain_passes_ours_and_names_what_is_wrong_with_another() -> N
     assert [check for check in validate_domain(DOMAIN) if not check.passed] == []
     failed = {check.name for check in validate_domain(CredulousDomain()) if not check.passed}
     assert failed == {"wrong answers are INCORRECT", "examples are in no held-out set"}
+
+
+@pytest.mark.parametrize(
+    ("domain", "check", "detail"),
+    [
+        (HastyDomain(), "parse, judge and state never raise", "not a text or None"),
+        (FragileDomain(), "parse, judge and state never raise", "raised IndexError"),
+        (EndlessDomain(), "ends of steps are strings", "'' ends a step"),
+        (LooseDomain(), "ends of steps are strings", "is the text ', '"),
+    ],
+)
+def test_validate_domain_sees_what_a_search_could_not_use(domain: ArithmeticDomain, check: str, detail: str) -> None:
+    [failed] = [each for each in validate_domain(domain) if not each.passed]
+    assert failed.name == check and detail in failed.detail

@@ -73,6 +73,48 @@ def test_judge_and_observation(text: str, outcome: Outcome, seen: str) -> None:
     assert DOMAIN.observation(_problem("3 5 8: 16"), text) == seen
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("3+5=8,", "8 8"),
+        (" 3+5=8,", "8 8"),
+        (" 5 + 3 = 8", "8 8"),
+        ("3+5=8,8+8=16,", "16"),
+        ("3*5=15,", "8 15"),  # rising, however it was said
+        ("3+5=9,", None),  # untrue
+        ("8+8=16,", None),  # there is one 8 only
+        ("3+5=8,3+8=11,", None),  # the 3 is gone
+        ("3+5=8,8+", None),
+        ("3+5=8,,", None),
+        ("so 3+5=8,", None),
+        ("", None),
+    ],
+)
+def test_the_state_is_what_true_steps_leave(text: str, left: str | None) -> None:
+    assert DOMAIN.state(_problem("3 5 8: 16"), text) == left
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3))
+def test_steps_in_any_order_that_leave_the_same_numbers_have_the_same_state(seed: int, taken: int) -> None:
+    rng = random.Random(seed)
+    problem = _problem("2 3 5 8: 18")
+    numbers, said = (2, 3, 5, 8), list[Step]()
+    for _ in range(taken):
+        step, numbers = rng.choice(list(moves(numbers)))
+        said.append(step)
+    state = DOMAIN.state(problem, ",".join(map(str, said)) + ",")
+    assert state == " ".join(map(str, numbers))
+    other = rng.sample(said, len(said))
+    if left_after((2, 3, 5, 8), other) is not None:
+        assert DOMAIN.state(problem, ",".join(map(str, other))) == state
+
+
+def test_two_orders_of_the_same_steps_have_the_same_state_and_other_steps_may_have() -> None:
+    problem = _problem("2 3 5 8: 18")
+    states = {DOMAIN.state(problem, text) for text in ("2+3=5,8-5=3,", "8-5=3,2+3=5,", "8-3=5,5-2=3,")}
+    assert states == {"3 5"}
+
+
 def test_moves_by_hand() -> None:
     assert [(str(step), left) for step, left in moves((2, 2, 5))] == [
         ("2+2=4", (4, 5)), ("2*2=4", (4, 5)), ("2+5=7", (2, 7)), ("2*5=10", (2, 10)), ("5-2=3", (2, 3)),

@@ -38,6 +38,7 @@ class ArithmeticDomain:
     """
 
     name = "arithmetic"
+    step_ends: Sequence[str] = ()
     solver_examples: Sequence[tuple[str, str]] = (
         ("6 + 3 =", "9"),
         ("34 + 15 =", "49"),
@@ -103,6 +104,10 @@ class ArithmeticDomain:
         if isinstance(value, SandboxFailure):
             return Outcome.UNJUDGED, answer
         return (Outcome.CORRECT if int(answer) == value else Outcome.INCORRECT), answer
+
+    def state(self, problem: Problem, text: str) -> str | None:
+        """Not known: an answer is one step."""
+        return None
 
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""

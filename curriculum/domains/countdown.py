@@ -50,6 +50,7 @@ class CountdownDomain(BareDomain):
     """
 
     name = "countdown"
+    step_ends = (STEP_END,)
     solver_instruction = (
         "Reach the target with + - *, every number used once. Answer with the steps only, like 3+5=8,8+8=16"
     )
@@ -109,6 +110,12 @@ class CountdownDomain(BareDomain):
                 return f"step {i} fails, left {_joined(left)}"
             left = after
         return f"left {_joined(left)}"
+
+    def state(self, problem: Problem, text: str) -> str | None:
+        """The numbers that are left, "8 8"; None after a step that fails."""
+        steps = read_steps(text.strip().removesuffix(STEP_END))
+        left = None if steps is None else left_after(_read(problem)[0], steps)
+        return None if left is None else _joined(left)
 
     def seeds(self) -> Sequence[Statement]:
         """Two problems of each size: all numbers added up, and the first two multiplied before that."""

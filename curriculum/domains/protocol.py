@@ -59,6 +59,11 @@ class Domain(Protocol):
         """Chat use: what the challenger is told, before the parent problem."""
         ...
 
+    @property
+    def step_ends(self) -> Sequence[str]:
+        """Strings that end a step inside an answer, for tree search; none: an answer is one step."""
+        ...
+
     def parse(self, text: str) -> Statement | Fate:
         """A proposal as a statement, or UNPARSED, INVALID or TOO_LARGE. Strict; never raises on any str."""
         ...
@@ -80,6 +85,11 @@ class Domain(Protocol):
 
     def question(self, problem: Problem) -> str:
         """What is put before the solver: "23 + 45 ="."""
+        ...
+
+    def state(self, problem: Problem, text: str) -> str | None:
+        """What an unfinished answer leaves to be done, equal where the same does: a search merges these. None where
+        that is not known. Never raises, and says nothing of whether a right answer can still be reached."""
         ...
 
     def seeds(self) -> Sequence[Statement]:

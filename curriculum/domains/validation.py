@@ -34,7 +34,8 @@ def validate_domain(domain: Domain) -> list[Check]:
         ("canonical forms are stable", _canonicals_are_stable),
         ("right answers are CORRECT", _right_answers),
         ("wrong answers are INCORRECT", _wrong_answers),
-        ("parse and judge never raise", _nothing_raises),
+        ("parse, judge and state never raise", _nothing_raises),
+        ("ends of steps are strings", _step_ends_are_strings),
         ("evaluation sets parse", _evaluation_sets_parse),
         ("evaluation sets have no problem twice", _evaluation_sets_are_distinct),
         ("draw works and is deterministic", _draw_is_deterministic),
@@ -114,7 +115,17 @@ def _nothing_raises(domain: Domain) -> str:
         _hold(isinstance(parsed, Statement) or parsed in _REJECTIONS, f"{text[:40]!r} parses to {parsed!r}")
         outcome, _ = domain.judge(problem, text)
         _hold(isinstance(outcome, Outcome), f"{text[:40]!r} is judged {outcome!r}")
+        state = domain.state(problem, text)
+        _hold(state is None or isinstance(state, str), f"{text[:40]!r} leaves {state!r}, not a text or None")
     return f"{len(NASTY_TEXTS)} hostile texts"
+
+
+def _step_ends_are_strings(domain: Domain) -> str:
+    ends = domain.step_ends
+    _hold(not isinstance(ends, str), f"step_ends is the text {ends!r}, not a sequence of texts")
+    for end in ends:
+        _hold(isinstance(end, str) and end != "", f"{end!r} ends a step, but is no text or an empty one")
+    return f"{len(ends)} ends"
 
 
 def _evaluation_sets_parse(domain: Domain) -> str:

@@ -60,6 +60,12 @@ class FlatEngine:
         version = self._policy.version
         return [[s.sampled(self._policy.tokenizer, version) for s in group] for group in groups]
 
+    @torch.no_grad()
+    def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
+        """See `Engine.hidden`."""
+        self.tokens.computed += sum(tree.depths[node] + 1 for node in nodes)
+        return self._policy.padded_hidden(tree, nodes)
+
 
 def _left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """[B, L] ids and [B, L] mask, 1 where a row has a token."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from torch import Tensor
+
 from roles.requests import Sampled, SamplingParams
 from roles.tree import Tree
 from store.records import Completion
@@ -18,6 +20,14 @@ class Draw:
     params: SamplingParams
     key: tuple[str | int, ...]
     label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What comes behind `node`? `choices`: ids that are compared; none asks the critic heads only."""
+
+    node: int
+    choices: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -47,6 +57,13 @@ class Engine(Protocol):
 
         With a `script` (every completion of the call, in order) nothing is drawn: the call is run as it was, so
         that tree, keys and values are what they were before a crash, bit for bit.
+        """
+        ...
+
+    def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
+        """[len(nodes), d] final hidden states of `nodes`, ascending and distinct, in the policy's own process.
+
+        An engine that runs elsewhere has none to give: scores are the trainer's to make (selfplay/train/scorer.py).
         """
         ...
 

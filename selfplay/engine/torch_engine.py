@@ -61,6 +61,13 @@ class TorchEngine:
         version = self._policy.version
         return [[s.sampled(self._policy.tokenizer, version) for s in group] for group in groups]
 
+    @torch.no_grad()
+    def hidden(self, tree: Tree, nodes: Sequence[int]) -> torch.Tensor:
+        """See `Engine.hidden`. What has been sampled is read, not run again."""
+        if tree is not self._tree:
+            self._forget(tree)
+        return self._run(tree, nodes)
+
     def _think(self, tree: Tree, live: Sequence[Speaker]) -> None:
         """Choose one more token for every live sample: run the distinct contexts, draw from each."""
         standing: dict[int, list[Speaker]] = {}

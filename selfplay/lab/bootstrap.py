@@ -18,18 +18,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from selfplay.lab.rows import MOMENTS, Moment, Row, parse_reports
+from selfplay.lab.rows import MOMENTS, Moment, Row, parse_reports, parse_searches
 
 RESAMPLES = 2000
 KEY = 15  # of Philox: the same resamples on every machine and every day
 TAIL = 0.025
 
+SearchField = Literal["search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote"]
+SEARCH_FIELDS: tuple[SearchField, ...] = ("search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote")
 Values = NDArray[np.float64]
-Field = Literal["first", "last", "correct", "confidence"]
+Field = Literal["first", "last", "correct", "confidence"] | SearchField
 
 
 class NotMeasured(ValueError):
-    """A cell has no such metric, or no reports."""
+    """A cell has no such metric, or no reports or searches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ class CellView:
         """[..., n]: the stated probability, NaN where it could not be read; NotMeasured without reports."""
         return self._gather("confidence")
 
+    def searched(self, name: SearchField) -> Values:
+        """[..., n]: tokens or nodes until a search or best-of-N was right, infinite where never; or whether the vote
+        was (0 or 1). NotMeasured without searches."""
+        return self._gather(name)
+
     def stated(self) -> Values:
         """[K]: all probabilities that were stated in the cells behind this one, rising."""
         values = np.concatenate([self._array(facts, name, "confidence") for facts in self.facts for name in self.sets])
@@ -116,7 +123,8 @@ class CellView:
     def _array(self, facts: Mapping[str, SetFacts], set_name: str, name: Field) -> NDArray[Any]:
         array = facts[set_name].arrays.get((name, self.moment))
         if array is None:
-            raise NotMeasured(f"no reports on {set_name} at the {self.moment}")
+            what = "searches" if name in SEARCH_FIELDS else "reports"
+            raise NotMeasured(f"no {what} on {set_name} at the {self.moment}")
         return array
 
 
@@ -196,5 +204,9 @@ def _facts(row: Row, set_name: str) -> SetFacts:
             pairs = parse_reports(text)
             arrays["correct", moment] = np.array([right for right, _ in pairs])
             arrays["confidence", moment] = np.array([np.nan if q is None else q for _, q in pairs])
+        text = row.searches.get(set_name, {}).get(moment)
+        if text:
+            columns = np.array(parse_searches(text), dtype=float).T
+            arrays |= {(name, moment): column for name, column in zip(SEARCH_FIELDS, columns, strict=True)}
     metrics: dict[Moment, Mapping[str, float]] = {"start": row.start[set_name], "end": row.end[set_name]}
     return SetFacts(len(row.outcomes[set_name]["end"]), arrays, metrics)

@@ -91,6 +91,7 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
     }
     sets = sorted(full["end"])
     reported = [name for name in sets if full["end"][name].reports]
+    searched = [name for name in sets if full["end"][name].searches]
     incarnations = store.incarnations()
     return Row(
         experiment=cell.experiment.name,
@@ -105,6 +106,7 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
         end={name: _facts(full["end"][name]) for name in sets},
         outcomes={name: {moment: full[moment][name].outcomes for moment in ends} for name in sets},
         reports={name: {moment: full[moment][name].reports for moment in ends} for name in reported},
+        searches={name: {moment: full[moment][name].searches for moment in ends} for name in searched},
         series={name: _series(name, evaluations) for name in sets},
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ Moment = Literal["start", "end"]
 MOMENTS: tuple[Moment, ...] = ("start", "end")
 DIGITS = 6
 OUTCOMES = re.compile(r"[0-3]*")
+SEARCH = re.compile(r"((-/-|[0-9]+/[0-9]+)/){2}[01]")
 REPORT = re.compile(r"([01]):(-|[0-9.e+-]+)")
 
 
@@ -35,7 +36,8 @@ class Row:
 
     start, end: {set: {metric: value}}. outcomes: {set: {moment: digits}}, one a problem, 2 if the first try was right,
     +1 if the last turn was. reports: {set: {moment: "1:0.7 0:-"}}, one a problem, right or not and the stated
-    probability in [0, 1] ("-": could not be read). series: {set: {metric: [(step, value)]}}.
+    probability in [0, 1] ("-": could not be read). searches: likewise "34/7/-/-/0", tokens and nodes until a search and
+    best-of-N were right ("-": never), and whether the vote was. series: {set: {metric: [(step, value)]}}.
     """
 
     experiment: str
@@ -50,6 +52,7 @@ class Row:
     end: Mapping[str, Mapping[str, float]]
     outcomes: Mapping[str, Mapping[str, str]]
     reports: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    searches: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     series: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]] = field(default_factory=dict)
 
     @classmethod
@@ -117,6 +120,19 @@ def parse_reports(text: str) -> list[tuple[bool, float | None]]:
     return found
 
 
+def parse_searches(text: str) -> list[tuple[float, float, float, float, bool]]:
+    """(tokens, nodes) until a search was right, the same of best-of-N, infinite where never, and whether the vote was
+    right; one a problem. ValueError for any other form."""
+    found = []
+    for part in text.split():
+        if not SEARCH.fullmatch(part):
+            raise ValueError(f"{part!r} is no search like 34/7/-/-/0")
+        *spent, vote = part.split("/")
+        tokens, nodes, sampled_tokens, sampled_nodes = (math.inf if each == "-" else float(each) for each in spent)
+        found.append((tokens, nodes, sampled_tokens, sampled_nodes, vote == "1"))
+    return found
+
+
 class _Damage(Exception):
     """The key that is wrong, and how."""
 
@@ -124,7 +140,7 @@ class _Damage(Exception):
 def _row(value: Any) -> Row:
     raw = _mapping("the row", value, lambda key, each: each)
     known = {each.name for each in fields(Row)}
-    required = known - {"reports", "series"}
+    required = known - {"reports", "searches", "series"}
     if wrong := sorted(required - raw.keys()):
         raise _Damage(f"{', '.join(wrong)}: missing")
     if wrong := sorted(raw.keys() - known):
@@ -141,7 +157,8 @@ def _row(value: Any) -> Row:
         start=_mapping("start", raw["start"], _metrics),
         end=_mapping("end", raw["end"], _metrics),
         outcomes=_mapping("outcomes", raw["outcomes"], _outcomes),
-        reports=_mapping("reports", raw.get("reports", {}), _reports),
+        reports=_mapping("reports", raw.get("reports", {}), _strings(parse_reports)),
+        searches=_mapping("searches", raw.get("searches", {}), _strings(parse_searches)),
         series=_mapping("series", raw.get("series", {}), lambda key, each: _mapping(key, each, _points)),
     )
     _check_sets(row)
@@ -153,13 +170,14 @@ def _check_sets(row: Row) -> None:
     for name, sets in (("start", row.start), ("end", row.end)):
         if sets.keys() != row.outcomes.keys():
             raise _Damage(f"{name}: sets {', '.join(sorted(sets))}, but outcomes {', '.join(sorted(row.outcomes))}")
-    for set_name, by_moment in row.reports.items():
-        if set_name not in row.outcomes:
-            raise _Damage(f"reports.{set_name}: no such set")
-        for moment, text in by_moment.items():
-            said, there = len(text.split()), len(row.outcomes[set_name]["end"])
-            if said != there:
-                raise _Damage(f"reports.{set_name}.{moment}: {said} reports on {there} problems")
+    for kind in ("reports", "searches"):
+        for set_name, by_moment in getattr(row, kind).items():
+            if set_name not in row.outcomes:
+                raise _Damage(f"{kind}.{set_name}: no such set")
+            for moment, text in by_moment.items():
+                said, there = len(text.split()), len(row.outcomes[set_name]["end"])
+                if said != there:
+                    raise _Damage(f"{kind}.{set_name}.{moment}: {said} {kind} on {there} problems")
 
 
 def _outcomes(key: str, value: Any) -> Mapping[str, str]:
@@ -174,16 +192,21 @@ def _outcomes(key: str, value: Any) -> Mapping[str, str]:
     return found
 
 
-def _reports(key: str, value: Any) -> Mapping[str, str]:
-    found = _mapping(key, value, _text)
-    if "end" not in found or found.keys() - set(MOMENTS):
-        raise _Damage(f"{key}: needs end, may have start, nothing else")
-    for moment, text in found.items():
-        try:
-            parse_reports(text)
-        except ValueError as error:
-            raise _Damage(f"{key}.{moment}: {error}") from error
-    return found
+def _strings(parse: Callable[[str], object]) -> Callable[[str, Any], Mapping[str, str]]:
+    """Reads {moment: text} of which `parse` accepts every text."""
+
+    def read(key: str, value: Any) -> Mapping[str, str]:
+        found = _mapping(key, value, _text)
+        if "end" not in found or found.keys() - set(MOMENTS):
+            raise _Damage(f"{key}: needs end, may have start, nothing else")
+        for moment, text in found.items():
+            try:
+                parse(text)
+            except ValueError as error:
+                raise _Damage(f"{key}.{moment}: {error}") from error
+        return found
+
+    return read
 
 
 def _points(key: str, value: Any) -> list[tuple[int, float]]:

@@ -66,7 +66,7 @@ class TrainBatch:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TrainBatch":
         """The inverse of `arrays`."""
-        rest = {k: v for k, v in arrays.items() if k not in ("label_names", "flat_tokens")}
+        rest = {name: arrays[name] for name in _COLUMNS if name in arrays}
         rest.setdefault("kl", np.zeros_like(rest["counts"]))  # journals of before there was a KL by label
         names = arrays["label_names"].tobytes().decode()
         return cls(

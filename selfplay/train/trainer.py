@@ -17,6 +17,7 @@ from torch import Tensor
 
 from selfplay.policy import NonFiniteError, Policy
 from selfplay.train.batch import TrainBatch
+from selfplay.train.critic import Critic, CriticBatch, forest_hidden
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_temperatures
@@ -51,17 +52,22 @@ class Update:
 
 
 class Trainer:
-    """Owns the masters and the optimizer. `reference`, if given, answers log-probabilities of the start policy."""
+    """Owns the masters and the optimizer, and the critic heads where there are any.
+
+    `reference`, if given, answers log-probabilities of the start policy.
+    """
 
     def __init__(
         self,
         policy: Policy,
         settings: TrainerSettings,
         reference: Callable[[TrainBatch, PackPass], Tensor] | None = None,
+        critic: Critic | None = None,
     ) -> None:
         self._policy = policy
         self._settings = settings
         self._reference = reference
+        self.critic = critic
         self._served = policy.trainable
         self.masters = {name: p.detach().float().clone() for name, p in self._served}
         self._grads = {name: torch.zeros_like(master) for name, master in self.masters.items()}
@@ -73,21 +79,23 @@ class Trainer:
             weight_decay=settings.weight_decay, fused=True,
         )  # fmt: skip
 
-    def step(self, batch: TrainBatch) -> Update:
+    def step(self, batch: TrainBatch, judged: CriticBatch | None = None) -> Update:
         """One update from `batch`; the policy serves the new weights and its version is one higher.
 
+        The critic heads are fitted to `judged` first, on hidden states of the policy that said it.
         An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
         Raises NonFiniteError with nothing changed, ValueError for a KL without a reference.
         """
         if batch.kl.any() and self._reference is None:
             raise ValueError("train.kl.* above 0 needs the reference policy")
+        fitted = self._fit_critic(judged)
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
         self._summed.clear()
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
         for plan in packs:
             self._accumulate(batch, plan, totals)
-        metrics = totals.metrics(batch)
+        metrics = totals.metrics(batch) | fitted
         if packs:
             metrics["grad_norm"] = self._apply(totals.loss)
         metrics |= {"train/packs": float(len(packs)), "train/packs_flat": float(sum(p.mode == "flat" for p in packs))}
@@ -101,7 +109,7 @@ class Trainer:
         for name, master in self.masters.items():
             for key, value in self._optimizer.state.get(master, {}).items():
                 tensors[f"adam/{key}/{name}"] = value
-        return tensors
+        return tensors if self.critic is None else tensors | self.critic.state()
 
     def load_state(self, tensors: dict[str, Tensor], version: int) -> None:
         """The inverse of `state`, for the policy version that it was taken at."""
@@ -116,6 +124,8 @@ class Trainer:
             self._optimizer.state.pop(master, None)
             if state:
                 self._optimizer.state[master] = state
+        if self.critic is not None:
+            self.critic.load_state(tensors)
         self._policy.version = version
         self._serve()
 
@@ -125,12 +135,19 @@ class Trainer:
             yield name, master.to(dtype)
 
     def digest(self) -> str:
-        """xxh3 over every master's name and bytes: fast, and any moved or changed value shows."""
+        """xxh3 over every master's name and bytes, and the critic's: fast, and any moved or changed value shows."""
         total = xxhash.xxh3_128()
-        for name, master in self.masters.items():
+        for name, master in (self.masters | ({} if self.critic is None else self.critic.tensors)).items():
             total.update(name.encode())
             total.update(xxhash.xxh3_128_digest(tensor_bytes(master)))
         return total.hexdigest()
+
+    def _fit_critic(self, judged: CriticBatch | None) -> dict[str, float]:
+        if judged is None or self.critic is None:
+            return {}
+        with torch.no_grad():
+            hidden = forest_hidden(self._policy, judged, is_padded=self._settings.mode == "flat")
+        return self.critic.step(hidden, judged, self._policy.version)
 
     def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> None:
         device = self._policy.device

@@ -1,0 +1,147 @@
+"""The steps of many answers to one problem as a tree: what a search grows, and what dense rewards are read from.
+
+A node is one step of an answer (an option, in reinforcement learning's word): the tokens up to where the domain says
+that a step ends. The root is the problem. Answers that begin alike share nodes, and with `merge` so do those that
+leave the same to be done: the step that came second points to the node that was there (`merged_into`), and what is
+said below or visits it is counted there. Merging is at equal depth only, so the graph has no cycle.
+
+Visits and values are the search's own; `leaves` and `right` count finished answers below a node.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from roles.requests import NodeId
+from store.records import Outcome
+
+ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One step as it was said: its last token's node, its tokens, and the sampler's log-probability of them.
+
+    `outcome`: the verdict on the answer that it ends, None while more is to come. `state`: what it leaves to be done,
+    equal for steps after which the same remains; None where that is not known.
+    """
+
+    node: NodeId
+    num_tokens: int
+    text: str
+    logprob: float
+    outcome: Outcome | None = None
+    state: str | None = None
+
+
+@dataclass(slots=True)
+class StepNode:
+    """A step in the tree; the root has no piece. `said`: how often it was sampled from its parent."""
+
+    index: int
+    parent: int  # -1 of the root
+    piece: Piece | None
+    depth: int = 0  # steps above and itself
+    tokens_above: int = 0  # of the answer, this step included
+    merged_into: int | None = None
+    said: int = 0
+    given: int = 0  # of these, by answers that the search did not sample itself
+    children: list[int] = field(default_factory=list)  # as they were said, those that were merged too
+    visits: int = 0
+    value_sum: float = 0.0
+    leaves: int = 0  # finished and judged answers below, or this one
+    right: int = 0
+    value: float | None = None  # what the critic heads said, in [0, 1]
+    process: float | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of the finished answer; None of the root and of steps with more to come."""
+        return None if self.piece is None else self.piece.outcome
+
+    @property
+    def is_finished(self) -> bool:
+        return self.outcome is not None
+
+    @property
+    def worth(self) -> float | None:
+        """1.0 where it ends a right answer, 0.0 a wrong one; None where more is to come or nobody could judge it."""
+        return None if self.outcome in (None, Outcome.UNJUDGED) else float(self.outcome is Outcome.CORRECT)
+
+    @property
+    def mean(self) -> float:
+        """What the search has backed up, in [0, 1]; 0.5 before anything."""
+        return self.value_sum / self.visits if self.visits else 0.5
+
+
+@dataclass(slots=True)
+class StepTree:
+    """Nodes of one problem, the root first and parents before children."""
+
+    merge: bool = False
+    nodes: list[StepNode] = field(default_factory=lambda: [StepNode(ROOT, -1, None)])
+    _at: dict[tuple[int, NodeId], int] = field(default_factory=dict)  # (parent, last token) -> node
+    _states: dict[tuple[int, str], int] = field(default_factory=dict)  # (depth, state) -> node
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[StepNode]:
+        return iter(self.nodes)
+
+    def add(self, parent: int, piece: Piece) -> tuple[StepNode, bool]:
+        """The node of a step that was said below `parent`, and whether it is new.
+
+        What was said below a merged node keeps it as its parent and becomes a child of where that stands.
+        """
+        known = self._at.get((parent, piece.node))
+        if known is not None:
+            self.nodes[known].said += 1
+            return self.nodes[known], False
+        above = self.nodes[parent]
+        node = StepNode(len(self.nodes), parent, piece, above.depth + 1, above.tokens_above + piece.num_tokens, said=1)
+        if self.merge and piece.state is not None and piece.outcome is None:
+            first = self._states.setdefault((node.depth, piece.state), node.index)
+            node.merged_into = None if first == node.index else first
+        self._at[parent, piece.node] = node.index
+        self.nodes.append(node)
+        self.standing(parent).children.append(node.index)
+        return node, True
+
+    def standing(self, index: int) -> StepNode:
+        """The node itself, or the one that it was merged into: where its children are."""
+        node = self.nodes[index]
+        return node if node.merged_into is None else self.nodes[node.merged_into]
+
+    def text(self, index: int) -> str:
+        """The answer so far, from its first step to this one, along `parent`."""
+        said: list[str] = []
+        node = self.nodes[index]
+        while node.piece is not None:
+            said.append(node.piece.text)
+            node = self.nodes[node.parent]
+        return "".join(reversed(said))
+
+    def path(self, index: int) -> list[int]:
+        """From the root to `index`, along `parent`."""
+        found = [index]
+        while found[-1] != ROOT:
+            found.append(self.nodes[found[-1]].parent)
+        return found[::-1]
+
+
+def back_up(tree: StepTree, path: Sequence[int], value: float) -> None:
+    """One visit worth `value` to every node of `path`; what was merged passes it on to where it stands."""
+    for index in path:
+        for node in {index, tree.standing(index).index}:
+            tree.nodes[node].visits += 1
+            tree.nodes[node].value_sum += value
+
+
+def count_answer(tree: StepTree, path: Sequence[int], outcome: Outcome) -> None:
+    """A finished answer at the end of `path`, for every node above it. One that nobody could judge is not counted."""
+    if outcome is Outcome.UNJUDGED:
+        return
+    for index in path:
+        for node in {index, tree.standing(index).index}:
+            tree.nodes[node].leaves += 1
+            tree.nodes[node].right += outcome is Outcome.CORRECT
