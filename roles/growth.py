@@ -77,13 +77,17 @@ class Searched:
 
 @dataclass(slots=True)
 class Growth:
-    """The tree of steps of one problem while it grows. `key` begins all random keys of the search."""
+    """The tree of steps of one problem while it grows. `key` begins all random keys of the search.
+
+    `merge`: steps that leave the same to be done become one. `prune`: a step that fails when executed ends its answer.
+    """
 
     problem: Problem
     steps: StepStyle
     tokens: Tree
     key: tuple[str | int, ...]
     merge: bool = False
+    prune: bool = False
     tree: StepTree = field(init=False)
     num_given: int = 0  # tokens of given answers
     num_sampled: int = 0
@@ -161,9 +165,13 @@ class Growth:
             step = self.steps.decode(said.ids[start:end])
             text += step
             outcome = self._outcome(said, text, above.tokens_above + end) if end == len(said.ids) else None
+            if outcome is None and self.prune and self.steps.domain.fails(self.problem, text):
+                outcome = Outcome.INCORRECT
             state = self.steps.domain.state(self.problem, text) if outcome is None else None
             logprob = sum(said.logprobs[start:end])
             pieces.append(Piece(nodes[end - 1], end - start, step, logprob, outcome, state))
+            if outcome is not None:
+                break  # what was said behind a step that failed is no part of the tree
         return pieces
 
     def _outcome(self, said: Completion, text: str, num_tokens: int) -> Outcome | None:

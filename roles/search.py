@@ -73,8 +73,8 @@ def search(growth: Growth, settings: SearchSettings, clock: Callable[[], float] 
     while not _is_over(growth, settings, most) and (clock is None or clock() < end):
         wave = _choose(growth, settings, most - len(tree), wider)
         if not wave.chosen:  # every step has all the next ones that are wanted
-            if len(tree) == before[0] and growth.num_sampled > before[1]:
-                break  # asked for more, the policy only said the same again
+            if settings.tokens == 0 or (len(tree) == before[0] and growth.num_sampled > before[1]):
+                break  # there is no budget to spend, or, asked for more, the policy only said the same again
             wider, before = wider + 1, (len(tree), growth.num_sampled)
             continue
         results = yield [growth.ask_step(tree.standing(path[-1]), n) for path, n in wave.chosen]

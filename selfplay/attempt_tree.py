@@ -1,7 +1,8 @@
 """What one step said about a problem, as a tree: attempts that said the same share a node. For people and tools.
 
-A node is a turn. Its value is the share of the attempts through it whose last turn was right: the mean of the leaves
-below it, as the judge has it. Left out: single tokens; a turn is the smallest thing drawn.
+A node is a turn of an attempt, or, where the judge searched, a step of an answer. Its value is the share of right ones
+among the attempts, or the finished answers, through it. Left out: single tokens; a turn or step is the smallest thing
+drawn.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 import networkx as nx
 
 from selfplay.looking import graph_json
-from store.records import Attempt, Outcome, Problem
+from store.records import Attempt, Outcome, Problem, SearchNode
 
 ROOT = 0
 LONGEST_SAID = 60  # characters of a turn in a label; JSON and GraphML have it whole
@@ -43,6 +44,32 @@ def attempt_tree(problem: Problem, attempts: Sequence[Attempt]) -> Graph:
     return graph
 
 
+def search_tree(problem: Problem, nodes: Sequence[SearchNode]) -> Graph:
+    """The tree that the judge searched; node 0 is the problem. Attributes as of `attempt_tree`, and of a step also
+    visits and, where there are any, critic and process (what the critics said), advantage and same_as (merged into)."""
+    graph: Graph = nx.DiGraph()
+    for node in nodes:
+        value = node.right / node.leaves if node.leaves else node.mean
+        known = {
+            "critic": node.value,
+            "process": node.process,
+            "advantage": node.advantage,
+            "same_as": node.merged_into,
+        }
+        graph.add_node(
+            node.node,
+            said=problem.text if node.parent is None else node.text.strip(),
+            verdict="" if node.outcome is None else node.outcome.value,
+            times=node.leaves if node.parent is None else node.said,
+            value=round(value, 4),
+            visits=node.visits,
+            **{name: round(each, 4) for name, each in known.items() if each is not None},
+        )
+        if node.parent is not None:
+            graph.add_edge(node.parent, node.node)
+    return graph
+
+
 def _pass(graph: Graph, node: int, is_right: bool) -> None:
     graph.nodes[node]["times"] += 1
     graph.nodes[node]["right"] += is_right
@@ -54,10 +81,16 @@ def children(graph: Graph, node: int) -> list[int]:
 
 
 def label(attributes: Mapping[str, Any]) -> str:
-    """One line for a node: "57  INCORRECT  5 times, value 0.20"; long text is cut."""
+    """One line for a node: "57  INCORRECT  5 times, value 0.20"; long text is cut. A searched step says more:
+    "3+5=8,  2 times, value 0.20, 6 visits, critic 0.31, advantage +0.12, same as 4"."""
     times = "once" if attributes["times"] == 1 else f"{attributes['times']} times"
     said = attributes["said"] if len(attributes["said"]) <= LONGEST_SAID else attributes["said"][:LONGEST_SAID] + "..."
-    parts = [said or "(nothing)", attributes["verdict"], f"{times}, value {attributes['value']:.2f}"]
+    figures = [times, f"value {attributes['value']:.2f}"]
+    figures += [f"{attributes['visits']} visits"] if "visits" in attributes else []
+    for name, form in (("critic", ".2f"), ("process", ".2f"), ("advantage", "+.2f")):
+        figures += [f"{name} {attributes[name]:{form}}"] if name in attributes else []
+    figures += [f"same as {attributes['same_as']}"] if "same_as" in attributes else []
+    parts = [said or "(nothing)", attributes["verdict"], ", ".join(figures)]
     return "  ".join(part for part in parts if part)
 
 
@@ -126,7 +159,7 @@ def _draw(graph: Graph, path: Path) -> None:
             label(graph.nodes[node]), at[node], xytext=(10, 9), textcoords="offset points", fontsize=8, bbox=paper,
             parse_math=False,
         )  # fmt: skip
-    figure.colorbar(discs, label="value: share that ended right", shrink=0.7)
+    figure.colorbar(discs, label="value: share of what ended that was right", shrink=0.7)
     axes.set_xlim(-0.2, depths - 0.1)
     axes.margins(y=0.1)
     axes.set_axis_off()

@@ -54,7 +54,7 @@ def search_evaluation(config: Config, steps: StepStyle) -> SearchEvaluation | No
         search_settings(config), nodes=budget, tokens=budget, stop_when_right=True,
         seconds=config.evaluate.search_seconds,
     )  # fmt: skip
-    return SearchEvaluation(settings, steps, config.judge.search.merge)
+    return SearchEvaluation(settings, steps, config.judge.search.merge, config.judge.search.prune)
 
 
 def searcher(config: Config, steps: StepStyle) -> Searcher | None:
@@ -69,6 +69,7 @@ def searcher(config: Config, steps: StepStyle) -> Searcher | None:
         steps=steps,
         band=(0.0, 1.0) if s.when == "every" else (config.curriculum.band_low, config.curriculum.band_high),
         merge=s.merge,
+        prune=s.prune,
         credit=CreditSettings(
             credit.rule, credit.local_weight, credit.global_weight, credit.outcome_weight, credit.shrink,  # type: ignore[arg-type]
             credit.noise_floor,

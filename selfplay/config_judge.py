@@ -18,6 +18,7 @@ class SearchConfig:
     max_first: int = 4  # ... and at most, with branching
     branching: float = 0.0  # alpha of adaptive branching: next steps by how much they decide; 0: always the minimum
     rollouts: int = 1  # completions to the end of the answer from each new step
+    prune: bool = False  # a step that fails when executed ends its answer, before more is sampled behind it
     merge: bool = False  # steps that leave the same to be done become one
 
 

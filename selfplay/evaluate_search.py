@@ -27,6 +27,7 @@ class SearchEvaluation:
     settings: SearchSettings
     steps: StepStyle
     merge: bool
+    prune: bool
 
     def measure(self, problems: Sequence[Problem], step: int, drive: Drive) -> tuple[dict[str, float], str]:
         """Metrics, and what `Evaluation.searches` holds. `drive` runs searches that share a fresh tree of tokens."""
@@ -34,7 +35,10 @@ class SearchEvaluation:
         budget = self.settings.tokens
 
         def grown(tree: Tree, how: str) -> list[Growth]:
-            return [Growth(p, self.steps, tree, ("evaluation", how, step, p.problem_id), self.merge) for p in problems]
+            keys = [("evaluation", how, step, problem.problem_id) for problem in problems]
+            return [
+                Growth(p, self.steps, tree, key, self.merge, self.prune) for p, key in zip(problems, keys, strict=True)
+            ]
 
         found = drive(lambda tree: [search(each, self.settings, clock) for each in grown(tree, "search")])
         sampled = drive(lambda tree: [best_of(each, budget) for each in grown(tree, "best of")])

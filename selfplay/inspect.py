@@ -163,13 +163,17 @@ def tree(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write it there: .png, .svg, .graphml or .json.")
     ] = None,
+    attempts: Annotated[bool, typer.Option(help="The attempts alone, also where the judge searched.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What a step said about one problem, as a tree: said alike is said once; values are shares that ended right."""
+    """What a step said about one problem, as a tree: said alike is said once; values are shares that ended right.
+
+    Where the judge searched, nodes are the steps of answers, with visits and what the critics said.
+    """
     from selfplay import attempt_tree  # networkx, which only trees need
 
     with _opened(run, directory) as store:
-        graph, at_step, steps_with_any = looking.tree(store, problem, step)
+        graph, at_step, steps_with_any = looking.tree(store, problem, step, attempts)
     if output is not None:
         _write_tree(graph, output)
     if as_json:

@@ -242,12 +242,13 @@ def lineage(store: Store) -> Any:
     return graph
 
 
-def tree(store: Store, prefix: str, step: int | None) -> tuple[Any, int, list[int]]:
-    """(tree of the attempts at a problem in one step, that step, all steps that tried it).
+def tree(store: Store, prefix: str, step: int | None, only_attempts: bool = False) -> tuple[Any, int, list[int]]:
+    """(tree of what was said of a problem in one step, that step, all steps that tried it).
 
-    The newest step unless one is given. NotFound for a problem that no step, or not that one, has tried.
+    The newest step unless one is given. The tree that the judge searched, where it did and unless `only_attempts`.
+    NotFound for a problem that no step, or not that one, has tried.
     """
-    from selfplay.attempt_tree import attempt_tree
+    from selfplay.attempt_tree import attempt_tree, search_tree
 
     problem_id = _find([problem.problem_id for problem, _ in store.problems()], prefix)
     tried = store.attempts(problem_id)
@@ -257,6 +258,9 @@ def tree(store: Store, prefix: str, step: int | None) -> tuple[Any, int, list[in
         raise NotFound(f"problem {problem_id} was not tried in {where}")
     chosen = steps[-1] if step is None else step
     problem, _ = store.problem(problem_id)
+    searched = {} if only_attempts else store.search_nodes(problem_id)
+    if chosen in searched:
+        return search_tree(problem, searched[chosen]), chosen, steps
     return attempt_tree(problem, [attempt for at, attempt in tried if at == chosen]), chosen, steps
 
 

@@ -35,6 +35,7 @@ class Searcher:
     steps: StepStyle
     band: tuple[float, float]
     merge: bool
+    prune: bool
     credit: CreditSettings | None
     process_threshold: float
     held_out: float
@@ -47,7 +48,7 @@ class Searcher:
     def role(self, group: JudgedGroup, tree: Tree, step: int) -> Growing:
         """The search for one group, to be driven by a rollout."""
         problem = group.problem
-        growth = Growth(problem, self.steps, tree, ("search", step, problem.problem_id), self.merge)
+        growth = Growth(problem, self.steps, tree, ("search", step, problem.problem_id), self.merge, self.prune)
         growth.take([attempt.turns[0].sampled for attempt in group.first_tries])
         found = yield from self._grow(growth)
         yield from score_rest(growth, self.settings.weights)

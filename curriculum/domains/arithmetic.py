@@ -109,6 +109,10 @@ class ArithmeticDomain:
         """Not known: an answer is one step."""
         return None
 
+    def fails(self, problem: Problem, text: str) -> bool:
+        """Never: an answer is one step."""
+        return False
+
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""
         found = _ANSWER.fullmatch(text)

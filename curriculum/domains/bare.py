@@ -34,6 +34,10 @@ class BareDomain(ABC):
         """Not known: no two partial answers are merged."""
         return None
 
+    def fails(self, problem: Problem, text: str) -> bool:
+        """Never: an answer is one step."""
+        return False
+
     def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
         """Whether it is the parent, or its canonical form is: "4 + 3" of "3 + 4"."""
         return parent.canonical == child.canonical

@@ -117,6 +117,10 @@ class CountdownDomain(BareDomain):
         left = None if steps is None else left_after(_read(problem)[0], steps)
         return None if left is None else _joined(left)
 
+    def fails(self, problem: Problem, text: str) -> bool:
+        """Whether a step is untrue, uses a number that is not there, or is no step at all."""
+        return self.state(problem, text) is None
+
     def seeds(self) -> Sequence[Statement]:
         """Two problems of each size: all numbers added up, and the first two multiplied before that."""
         sizes = [tuple(range(3, 3 + size)) for size in self.sizes]

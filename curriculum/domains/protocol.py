@@ -92,6 +92,11 @@ class Domain(Protocol):
         that is not known. Never raises, and says nothing of whether a right answer can still be reached."""
         ...
 
+    def fails(self, problem: Problem, text: str) -> bool:
+        """Whether a step of an unfinished answer fails when executed, so that no continuation can be right. Never
+        raises; False where steps cannot be executed."""
+        ...
+
     def seeds(self) -> Sequence[Statement]:
         """The problems a run starts from."""
         ...
