@@ -61,7 +61,8 @@ def take_scores(node: StepNode, scored: Sequence[Scored]) -> None:
 def score_rest(growth: Growth, weights: CriticWeights) -> Generator[list[Any], list[Any], None]:
     """Ask about the unfinished steps that a search did not ask about, so that every step has its critics' scores."""
     tree = growth.tree
-    silent = [n for n in tree if n.piece and not n.is_finished and n.merged_into is None and n.value is None]
+    open_ones = [node for node in tree if node.piece and not node.is_finished and node.merged_into is None]
+    silent = [node for node in open_ones if node.value is None and node.process is None]
     asked = [questions(weights, growth.steps, growth.problem, tree, node) for node in silent]
     requests = [question for each in asked for question in each]
     answers = iter((yield requests) if requests else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curriculum.admission import fate_counts
-from roles.judge import attempt_record, node_values, pass_rate
+from roles.judge import attempt_record, node_values, pass_rate, verdict
 from roles.solver import turn_label
 from selfplay.alarms import copying_metrics
 from selfplay.build import Parts
@@ -48,7 +48,25 @@ def _all_metrics(
     step: Step, rates: tuple[PassRate, ...], parts: Parts, update_metrics: dict[str, float]
 ) -> dict[str, float]:
     seconds = {f"seconds/{stage}": wall for stage, wall in step.seconds.items()}
-    return update_metrics | step_metrics(step, rates) | _search_metrics(step, parts) | seconds
+    found = update_metrics | step_metrics(step, rates) | _search_metrics(step, parts) | seconds
+    return found | (_model_judge_metrics(step, parts) if parts.config.judge.source == "model" else {})
+
+
+def _model_judge_metrics(step: Step, parts: Parts) -> dict[str, float]:
+    """How far the model's verdicts are from the domain's, which nothing is paid by, and how its canaries fared."""
+    turns = [(lesson.group.problem, turn) for lesson in step.lessons for a in lesson.group.attempts for turn in a.turns]
+    pairs = [(turn.is_right, verdict(problem, turn.sampled, parts.style)[0]) for problem, turn in turns]
+    wrong = [said for said, truth in pairs if truth is not Outcome.CORRECT]
+    found = {
+        "judge/agrees": share([said == (truth is Outcome.CORRECT) for said, truth in pairs]),
+        "judge/false_positive_rate": share(wrong),
+    }
+    if step.canaries is not None:
+        found |= {
+            "judge/canary_false_positive_rate": step.canaries.rate,
+            "judge/canary_blocked_share": step.canaries.blocked / max(1, step.canaries.tried),
+        }
+    return found
 
 
 def _search_metrics(step: Step, parts: Parts) -> dict[str, float]:

@@ -59,6 +59,8 @@ def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:
         yield "train.imitation", "another rule while judge.search.when is off: best_path copies what a search found"
     if search.when != "off" and config.solver.source == "frozen":
         yield "judge.search.when", "off while solver.source is frozen: the search is by the policy that is trained"
+    if search.when != "off" and config.judge.source == "model":
+        yield "judge.search.when", "off while judge.source is model: a search is told by the verifier what is right"
     if search.rollouts == 0 and search.method == "monte_carlo":
         yield "judge.search.rollouts", "at least 1 while judge.search.method is monte_carlo"
     if search.method == "mcts" and search.rollouts == 0 and critics.value == critics.process == 0:

@@ -17,6 +17,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from curriculum.difficulty import Tracker
+from roles.model_judge import ALARM_RATE
 from selfplay.config import Config
 from selfplay.exits import DISK, INTERRUPTED, OK, TERMINATED
 from store.records import Evaluation, StepRow
@@ -83,6 +84,11 @@ class Progress:
                 f"ALARM     second looks repeat the first answer: {COPYING_STEPS} steps in a row gave back nearly "
                 "every wrong one. A bonus or stage I keeps the turns apart (judge.correction_bonus, train.stage_one)"
             )
+        if m.get("judge/canary_false_positive_rate", 0.0) > ALARM_RATE:
+            self.note(
+                f"ALARM     the model judge took {100 * m['judge/canary_false_positive_rate']:.1f}% of empty or forged "
+                "answers for right ones: it can be pleased without solving anything (judge.source=verifier)"
+            )
         every = self._config.logging.transcript_every
         if every and row.step % every == 0:
             self._transcript(step)
@@ -104,9 +110,10 @@ class Progress:
             change, low, high = (
                 f"{100 * evaluation.metrics[f'first_try_change{bound}']:+.0f}" for bound in ("", "_low", "_high")
             )
+            why = ": failing so that the second look can mend?" if self._config.solver.turns > 1 else ""
             self.note(
                 f"ALARM     {evaluation.set_name}: the first try changed by {change} points since the start, 95% "
-                f"[{low}, {high}]: failing so that the second look can mend? A KL holds it (train.kl.solver_first)"
+                f"[{low}, {high}]{why}. A KL holds it (train.kl.solver_first)"
             )
 
     def closing(self, run: Run) -> int:

@@ -14,7 +14,8 @@ from roles.challenger import ProposedGroup, propose
 from roles.credit import CreditSettings
 from roles.growth import Searched
 from roles.judge import JudgedGroup, judge_group
-from roles.solver import attempt, turn_label
+from roles.model_judge import CanaryCount, ModelJudgeSettings, canary_requests, judge_by_model, total
+from roles.solver import SolvedGroup, attempt, turn_label
 from roles.tree import Tree
 from selfplay import commits, metrics
 from selfplay.alarms import first_try_alarm
@@ -40,6 +41,7 @@ from store.journal import StepJournal, write_journal
 from store.records import Origin, Problem, Wave
 from store.store import Store
 
+CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
 RELEASE_EVERY = 2  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
 
 
@@ -56,6 +58,7 @@ class Step:
     proposed: list[ProposedGroup] = field(default_factory=list)
     posed: Posed | None = None
     lessons: list[SolverLesson] = field(default_factory=list)
+    canaries: CanaryCount | None = None  # how often the model judge was fooled, where it was tried
     searched: dict[str, Searched] = field(default_factory=dict)  # by problem
     rewards: dict[tuple[int, int], float | None] = field(default_factory=dict)
     stage: Stage = 2
@@ -127,7 +130,23 @@ class Run:
         with step.timed("solve"):
             solved = self._rollout(step, self.parts.solver_engine).run("solver", roles)
         reach("loop.rolled_out")
-        return [judge_group(group, self.parts.style, self.parts.judge, step.number) for group in solved]
+        return self._judged(step, solved)
+
+    def _judged(self, step: Step, solved: Sequence[SolvedGroup]) -> list[JudgedGroup]:
+        """By the domain's verifier, or by the model itself; then canaries say now and then how easily it is fooled."""
+        parts, number = self.parts, step.number
+        if parts.config.judge.source == "verifier":
+            return [judge_group(group, parts.style, parts.judge, number) for group in solved]
+        asking = ModelJudgeSettings()
+        rollout = self._rollout(step, parts.engine)
+        roles = [judge_by_model(group, parts.style, asking, parts.judge, number) for group in solved]
+        with step.timed("judge"):
+            found = rollout.run("verdict", roles)
+            if number == 1 or number % parts.config.evaluate.every == 0:
+                problems = [group.problem for group in solved[:CANARY_PROBLEMS]]
+                counts = rollout.run("canary", (canary_requests(each, parts.style, asking) for each in problems))
+                step.canaries = total(counts)
+        return found
 
     def search(self, step: Step, judged: Sequence[JudgedGroup]) -> None:
         """Where the configuration says so, the judge looks further into what the attempts began."""
