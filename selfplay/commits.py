@@ -48,8 +48,22 @@ def _all_metrics(
     step: Step, rates: tuple[PassRate, ...], parts: Parts, update_metrics: dict[str, float]
 ) -> dict[str, float]:
     seconds = {f"seconds/{stage}": wall for stage, wall in step.seconds.items()}
-    found = update_metrics | step_metrics(step, rates) | _search_metrics(step, parts) | seconds
+    found = (
+        {"tokens/sampled": float(_sampled(step))}
+        | update_metrics
+        | step_metrics(step, rates)
+        | _search_metrics(step, parts)
+        | seconds
+    )
     return found | (_model_judge_metrics(step, parts) if parts.config.judge.source == "model" else {})
+
+
+def _sampled(step: Step) -> int:
+    """Tokens that were sampled in the step, by all roles and by the judge's searches."""
+    said = [turn.sampled for lesson in step.lessons for a in lesson.group.attempts for turn in a.turns]
+    said += [a.report.sampled for lesson in step.lessons for a in lesson.group.attempts if a.report is not None]
+    said += [proposal for group in step.proposed for proposal in group.proposals]
+    return sum(len(s.completion.ids) for s in said) + sum(found.tokens for found in step.searched.values())
 
 
 def _model_judge_metrics(step: Step, parts: Parts) -> dict[str, float]:

@@ -17,6 +17,7 @@ from selfplay import exits, loop
 from selfplay.arguments import Arguments
 from selfplay.config import Config
 from selfplay.exits import DATA, Refused
+from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiment import Experiment
 from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
@@ -27,6 +28,11 @@ from store.store import Store
 
 ROWS = Path("docs/lab")
 CODE = ("selfplay", "roles", "curriculum", "store", "configs")
+LATE = 20  # steps at the end of a run
+STEP_FIGURES = (
+    "tokens/sampled", "critic/value_ece", "critic/value_auroc", "critic/value_brier", "critic/process_auroc",
+    "search/nodes", "search/merged_share", "search/gap",
+)  # fmt: skip
 SERIES = ("acc_t1", "acc_t2", "fix_own", "fix_start", "break_own", "error_distance", "error_floor")
 
 
@@ -92,6 +98,7 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
     sets = sorted(full["end"])
     reported = [name for name in sets if full["end"][name].reports]
     searched = [name for name in sets if full["end"][name].searches]
+    late = _late_figures(store, last)
     incarnations = store.incarnations()
     return Row(
         experiment=cell.experiment.name,
@@ -103,12 +110,23 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
         seconds=sum(step.seconds for step in store.steps()),
         fingerprint=incarnations[-1].fingerprint,
         start={name: _facts(full["start"][name]) for name in sets},
-        end={name: _facts(full["end"][name]) for name in sets},
+        end={name: _facts(full["end"][name]) | late for name in sets},
         outcomes={name: {moment: full[moment][name].outcomes for moment in ends} for name in sets},
         reports={name: {moment: full[moment][name].reports for moment in ends} for name in reported},
         searches={name: {moment: full[moment][name].searches for moment in ends} for name in searched},
         series={name: _series(name, evaluations) for name in sets},
     )  # fmt: skip
+
+
+def _late_figures(store: Store, last: int) -> dict[str, float]:
+    """Means over the last steps of what only steps measure, and how well dense rewards told right steps from others."""
+    steps = [step for step in store.steps() if step.step > max(0, last - LATE)]
+    found = {}
+    for name in STEP_FIGURES:
+        values = [step.metrics[name] for step in steps if name in step.metrics]
+        if values:
+            found[name] = sum(values) / len(values)
+    return found | credit_auroc(store, {step.step for step in steps})
 
 
 def commit() -> str:

@@ -25,6 +25,7 @@ from selfplay.lab.measures import (
 )
 from selfplay.lab.scratch import WarmStart
 from selfplay.lab.self_correction import SELF_CORRECTION, SORTING
+from selfplay.lab.tree_search import SEARCH, TREE_CREDIT
 
 TOKENS = from_metrics("tokens_mean")
 CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
@@ -209,4 +210,6 @@ POST_COMPLETION = Experiment(
     ),
 )  # fmt: skip
 
-EXPERIMENTS = {each.name: each for each in (SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION)}
+EXPERIMENTS = {
+    each.name: each for each in (SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, TREE_CREDIT)
+}

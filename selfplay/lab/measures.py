@@ -80,6 +80,26 @@ def wrong_admitted(view: CellView) -> Values:
     return (wrong & admitted).sum(axis=-1) / np.maximum(wrong.sum(axis=-1), 1)
 
 
+def search_within(tokens: int) -> Statistic:
+    """Share of problems of which a search found a right answer within so many sampled tokens."""
+    return lambda view: (view.searched("search_tokens") <= tokens).mean(axis=-1)
+
+
+def best_of_within(tokens: int) -> Statistic:
+    """The same of best-of-N."""
+    return lambda view: (view.searched("best_of_tokens") <= tokens).mean(axis=-1)
+
+
+def vote(view: CellView) -> Values:
+    """Share of problems where the answer that most samples gave is right."""
+    return view.searched("vote").mean(axis=-1)
+
+
+def capped_nodes(most: int) -> Statistic:
+    """Mean number of different steps until a search was right, `most` where it took more or never was."""
+    return lambda view: np.minimum(view.searched("search_nodes"), most).mean(axis=-1)
+
+
 # measures of an experiment
 
 
