@@ -115,7 +115,7 @@ TREE_CREDIT = Experiment(
     base_config="configs/lab/countdown.yaml",
     warm_start=START,
     arms={
-        "outcome": Arm(("solver.group_size=16"), note="16 answers a problem, each paid as a whole"),
+        "outcome": Arm(("solver.group_size=16",), note="16 answers a problem, each paid as a whole"),
         "monte-carlo": Arm(
             (
                 "solver.problems=17", "solver.group_size=4", "judge.search.when=every",
