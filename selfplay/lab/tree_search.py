@@ -44,13 +44,13 @@ SEARCH = Experiment(
     base_config="configs/lab/countdown.yaml",
     warm_start=START,
     arms={
-        "mcts": Arm(("run.steps=1", *STILL), note="UCT, 4 first steps and 2 next ones, one rollout each"),
-        "branching": Arm(("run.steps=1", *STILL, *BRANCHING), note="+ as many next steps as they decide"),
-        "critics": Arm((*BRANCHING, *CRITICS), note="+ value and process heads, trained on 80 steps of trees"),
-        "merge": Arm((*BRANCHING, *CRITICS, *MERGE), note="+ steps that leave the same to be done are one"),
-        "puct": Arm(("run.steps=1", *STILL, "judge.search.rule=puct"), is_gated=False, note="mcts by PUCT"),
+        "mcts": Arm((*EVALUATED, "run.steps=1", *STILL), note="UCT, 4 first steps and 2 next ones, one rollout each"),
+        "branching": Arm((*EVALUATED, "run.steps=1", *STILL, *BRANCHING), note="+ as many next steps as they decide"),
+        "critics": Arm((*EVALUATED, *BRANCHING, *CRITICS), note="+ value and process heads, trained on 80 steps of trees"),
+        "merge": Arm((*EVALUATED, *BRANCHING, *CRITICS, *MERGE), note="+ steps that leave the same to be done are one"),
+        "puct": Arm((*EVALUATED, "run.steps=1", *STILL, "judge.search.rule=puct"), is_gated=False, note="mcts by PUCT"),
         "heads-alone": Arm(
-            (*BRANCHING, *CRITICS, "judge.search.rollouts=0", "judge.critics.outcome=0.0"), is_gated=False,
+            (*EVALUATED, *BRANCHING, *CRITICS, "judge.search.rollouts=0", "judge.critics.outcome=0.0"), is_gated=False,
             note="critics without rollouts",
         ),
     },
@@ -103,7 +103,7 @@ SEARCH = Experiment(
 )  # fmt: skip
 
 N_ARY = (
-    "judge.search.when=every", "judge.search.method=n_ary", "solver.problems=15", "judge.search.min_children=4",
+    "judge.search.when=every", "judge.search.method=n_ary", "solver.problems=30", "judge.search.min_children=4",
     "judge.search.max_children=4",
 )  # fmt: skip
 
@@ -115,10 +115,10 @@ TREE_CREDIT = Experiment(
     base_config="configs/lab/countdown.yaml",
     warm_start=START,
     arms={
-        "outcome": Arm(("solver.group_size=16",), note="16 answers a problem, each paid as a whole"),
+        "outcome": Arm(("solver.problems=32", "solver.group_size=16"), note="16 answers a problem, each paid as a whole"),
         "monte-carlo": Arm(
             (
-                "solver.problems=17", "solver.group_size=4", "judge.search.when=every",
+                "solver.problems=34", "solver.group_size=4", "judge.search.when=every",
                 "judge.search.method=monte_carlo", "judge.search.rollouts=4", "judge.credit.rule=monte_carlo",
             ),
             note="4 answers, 4 rollouts at each step: V(step) - V(step before)",
