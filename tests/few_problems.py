@@ -6,7 +6,7 @@ from itertools import islice
 
 from curriculum.domains.arithmetic import ArithmeticDomain
 from curriculum.domains.protocol import Statement
-from store.records import Fate
+from store.records import Fate, Outcome, Problem
 
 
 class FewProblems(ArithmeticDomain):
@@ -26,3 +26,13 @@ class AnyText(FewProblems):
             return found
         digest = hashlib.sha256(text.encode()).digest()
         return Fate.INVALID if digest[0] & 1 else super().parse(f"{10 + digest[1] % 90} + {10 + digest[2] % 90}")
+
+
+class AnySteps(FewProblems):
+    """What a tiny model babbles as steps, right and wrong about as often, so that trees differ in worth."""
+
+    step_ends = tuple("aeiouxyz0123456789")
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        is_right = hashlib.sha256(f"{problem.canonical} {text}".encode()).digest()[0] & 1
+        return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text

@@ -170,9 +170,9 @@ def _no_memory_in_step_3() -> None:
 
     honest = Trainer.step
 
-    def step(self: Any, batch: Any) -> Any:
+    def step(self: Any, *batches: Any) -> Any:
         if self._policy.version < 2:
-            return honest(self, batch)
+            return honest(self, *batches)
         limits = resource.getrlimit(resource.RLIMIT_AS)
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use, limits[1]))
@@ -181,7 +181,7 @@ def _no_memory_in_step_3() -> None:
             for size in (1 << 20, 1 << 16, 1 << 12):
                 with suppress(MemoryError):
                     hoard.extend(bytearray(size) for _ in range((1 << 29) // size))  # where nothing limits it: no more
-            return honest(self, batch)
+            return honest(self, *batches)
         finally:
             hoard.clear()
             resource.setrlimit(resource.RLIMIT_AS, limits)

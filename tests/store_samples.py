@@ -14,6 +14,7 @@ from store.records import (
     PassRate,
     Problem,
     Proposal,
+    SearchNode,
     StepCommit,
     Turn,
     Wave,
@@ -33,7 +34,8 @@ def new_problem(step: int, **changes: Any) -> Problem:
 
 
 def step_commit(step: int, **changes: Any) -> StepCommit:
-    """What step `step` of the sample run commits: one new problem, two proposals, two attempts, two pass rates."""
+    """What step `step` of the sample run commits: one new problem, two proposals, two attempts, two pass rates, a
+    searched tree of three nodes."""
     made = new_problem(step)
     right = Turn(" 41\n", "41", Outcome.CORRECT, Finish.STOP, 3, 0.1 + step)
     cut = Turn(" 4", None, Outcome.TRUNCATED, Finish.LENGTH, 2, -0.25)
@@ -59,6 +61,15 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
         journal_file=f"step_{step:06d}.safetensors",
         journal_sha256=f"sha-{step}",
         seconds=1.5,
+        search_nodes=(
+            SearchNode(made.problem_id, 0, None, made.text, 0, 0.0, 0, 9, 0.5, 4, 2, step - 1),
+            SearchNode(
+                made.problem_id, 1, 0, " 4,", 3, -0.75, 5, 6, 0.25, 3, 1, step - 1, 0.3, 0.6, None, None, -0.125
+            ),
+            SearchNode(
+                made.problem_id, 2, 0, " 41\n", 2, -1.5, 7, 8, 1.0, 1, 1, step - 1, None, None, Outcome.CORRECT, 1, 0.5
+            ),
+        ),
     )
     return replace(commit, **changes)
 

@@ -1,5 +1,6 @@
 """What only a whole run shows: that the configuration's numbers come to where they act."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from run_server import Server
 from selfplay.exits import OK
 from selfplay.recovery import JOURNAL_FOLDER
 from selfplay.train.batch import TrainBatch
+from selfplay.train.critic import CriticBatch
 from store.journal import read_journal
 from store.store import Store
 
@@ -34,6 +36,76 @@ def test_each_role_is_trained_at_the_temperature_that_it_spoke_at(server: Server
     assert trained_labels(tmp_path / "x") == {"challenger", "solver/0", "solver/1"}
     with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
         assert max(row.metrics["sampling/logp_diff/max"] for row in store.steps()[1:]) < 1e-4
+
+
+STEPS = [
+    "configs/tiny.yaml", "run.threads=1", "run.checkpoint_every=2", "domain=few_problems:AnySteps",
+    "challenger.source=procedural", "solver.problems=3", "solver.turns=1", "solver.max_tokens=12",
+    "curriculum.min_successes=1", "judge.reward=truth", "judge.search.when=every", "judge.search.nodes=8",
+    "judge.critics.value=1.0", "judge.critics.process=1.0", "judge.credit.rule=tree", "evaluate.every=9",
+    "evaluate.pass_size=2", "evaluate.pass_k=2", "evaluate.search_tokens=40",
+]  # fmt: skip
+
+
+def searched_run(server: Server, directory: Path, name: str, *more: str) -> None:
+    ended = server.run([*STEPS, f"run.name={name}", f"run.dir={directory}", "run.steps=4", *more])
+    assert ended.code == OK, ended.output
+
+
+def test_a_searched_run_that_is_killed_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
+    searched_run(server, tmp_path, "whole")
+    for number, point in enumerate(("wave.committed:9", "loop.updated:3", "checkpoint.renamed:1")):
+        name = f"cut{number}"
+        ended = server.run(
+            [*STEPS, f"run.name={name}", f"run.dir={tmp_path}", "run.steps=4"], environment={"SELFPLAY_KILL_AT": point}
+        )
+        assert ended.code == -signal.SIGKILL, ended.output
+        ended = server.run(["--resume", name, f"run.dir={tmp_path}"])
+        assert ended.code == OK, ended.output
+    found = []
+    for name in ("whole", "cut0", "cut1", "cut2"):
+        with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
+            found.append((store.table_digest(), [row.weights_digest for row in store.steps()]))
+    assert found[1:] == [found[0]] * 3 and len(set(found[0][1])) == 5
+
+
+def test_a_search_is_stored_and_its_critics_are_trained(server: Server, tmp_path: Path) -> None:
+    searched_run(server, tmp_path, "x")
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        problems = [each.problem_id for step in store.history() for each in step.problems if step.step > 0]
+        trees = {problem_id: store.search_nodes(problem_id) for problem_id in problems}
+        metrics = [row.metrics for row in store.steps()[1:]]
+        ends = [e for e in store.evaluations() if e.kind == "full"]
+        journals = [(row.journal_file, row.journal_sha256) for row in store.steps()[1:]]
+    assert all(tree for tree in trees.values()) and all(m["search/problems"] == 3 for m in metrics)
+    nodes = [node for tree in trees.values() for of_step in tree.values() for node in of_step]
+    assert any(node.value is not None and node.advantage for node in nodes)
+    assert all("critic/loss" in m for m in metrics) and any("critic/value_ece" in m for m in metrics)
+    kept = [read_journal(tmp_path / "x" / JOURNAL_FOLDER, *file) for file in journals if file[0] and file[1]]  # type: ignore[arg-type]
+    assert kept and all(CriticBatch.from_arrays(journal.arrays) is not None for journal in kept)
+    assert all(len(e.searches.split()) == 2 and 0.0 <= e.metrics["search_acc"] <= 1.0 for e in ends)
+
+
+@pytest.mark.parametrize("more", [
+    ("judge.search.method=monte_carlo", "judge.credit.rule=monte_carlo"),
+    ("judge.search.method=n_ary", "judge.credit.rule=siblings", "judge.search.min_children=2"),
+    ("judge.credit.rule=outcome", "train.imitation=best_path"),
+])  # fmt: skip
+def test_every_use_of_a_tree_trains(server: Server, tmp_path: Path, more: tuple[str, ...]) -> None:
+    searched_run(server, tmp_path, "x", *more)
+    assert trained_labels(tmp_path / "x") == {"solver/0"}
+
+
+def test_the_model_judges_where_it_is_told_to_and_meets_canaries(server: Server, tmp_path: Path) -> None:
+    ended = server.run(
+        [*SUMS, "run.name=x", f"run.dir={tmp_path}", "run.steps=3", "judge.source=model", "evaluate.every=3"]
+    )
+    assert ended.code == OK, ended.output
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        metrics = [row.metrics for row in store.steps()[1:]]
+    assert all({"judge/agrees", "judge/false_positive_rate"} <= m.keys() for m in metrics)
+    assert ["judge/canary_false_positive_rate" in m for m in metrics] == [True, False, True]
+    assert 0.0 < metrics[0]["judge/canary_blocked_share"] < 1.0
 
 
 SUMS = [

@@ -6,6 +6,7 @@ The golden trees are written anew by `WRITE_GOLDEN=1 pytest tests/test_search.py
 import json
 import os
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ PROBLEM = countdown("3 5 8: 16")
 LONGER = countdown("2 3 5 8: 18")
 EASY = countdown("1 2 2 3: 6")  # often reached at random, and by steps that leave the same
 RIGHT, WRONG = "3+5=8,8+8=16\n", "3+5=8,8*8=64\n"
-EXHAUSTING = SearchSettings(nodes=10_000)
+PLENTY = 100_000  # tokens: with such a budget a search wants more once it has all that it wanted
+EXHAUSTING = SearchSettings(nodes=10_000, tokens=PLENTY)
 
 
 def searched(settings: SearchSettings, seed: int = 0, merge: bool = False) -> Searched:
@@ -67,11 +69,13 @@ def answer_above(engine: ScriptedEngine, request: Sample) -> str:
 @pytest.mark.parametrize(
     ("name", "seed", "settings", "merge"),
     [
-        ("search_uct", 5, SearchSettings(nodes=24, at_once=2, min_first=3), False),
+        ("search_uct", 5, SearchSettings(nodes=24, tokens=PLENTY, at_once=2, min_first=3), False),
         (
             "search_puct_branching",
             2,
-            SearchSettings("puct", 1.5, nodes=40, at_once=3, max_children=4, max_first=6, branching=8.0, rollouts=2),
+            SearchSettings(
+                "puct", 1.5, nodes=40, tokens=PLENTY, at_once=3, max_children=4, max_first=6, branching=8.0, rollouts=2
+            ),
             True,
         ),
     ],
@@ -181,7 +185,7 @@ def test_more_next_steps_are_given_where_values_differ(
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_number_of_next_steps_stays_within_its_bounds(seed: int) -> None:
-    settings = SearchSettings(nodes=16, min_first=3, max_first=6, max_children=4, branching=6.0)
+    settings = SearchSettings(nodes=16, tokens=PLENTY, min_first=3, max_first=6, max_children=4, branching=6.0)
     tree = searched(settings, seed).tree
     said = {n.index: sum(tree.nodes[child].said for child in n.children) for n in tree if not n.is_finished}
     assert 3 <= said.pop(ROOT) <= 6
@@ -273,10 +277,10 @@ def test_a_search_may_stop_with_the_first_right_answer() -> None:
 
 
 def test_where_all_wanted_steps_are_there_as_many_more_are_wanted_everywhere() -> None:
-    settings = SearchSettings(at_once=9, min_first=2, min_children=1)  # all of which GOOD has
+    settings = SearchSettings(tokens=PLENTY, at_once=9, min_first=2, min_children=1)  # all of which GOOD has
     assert first_choices(GOOD, settings)[0] == ("", 2)
     one_step = ["2+3=5\n"] * 8
-    assert first_choices(one_step, SearchSettings(min_first=4)) == [("", 4)]  # three times 4, less the 8 that are there
+    assert first_choices(one_step, SearchSettings(tokens=PLENTY, min_first=4)) == [("", 4)]  # 3 x 4 less 8
 
 
 def test_a_search_ends_where_the_policy_says_only_what_was_said() -> None:
@@ -296,7 +300,7 @@ def test_a_clock_ends_a_search_and_marks_it() -> None:
         return engine.drive(
             search(
                 engine.growth(EASY, key=("search", 0)),
-                SearchSettings(nodes=10_000, seconds=seconds),
+                replace(EXHAUSTING, seconds=seconds),
                 lambda: float(next(clock)),
             )
         )

@@ -49,6 +49,7 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     ]
     assert store.attempts("p-1") == [(1, commit.attempts[0])]
     assert store.attempts("p-seed") == [(1, commit.attempts[1])]
+    assert store.search_nodes("p-1") == {1: list(commit.search_nodes)} and store.search_nodes("p-seed") == {}
     assert store.proposals() == [(1, proposal) for proposal in commit.proposals]
 
 

@@ -35,7 +35,7 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         store.commit_wave(wave(1))
         store.commit_step(step_commit(1))
         store.commit_wave(wave(2))
-        store.commit_evaluation(Evaluation(1, "add2", "full", {"acc_t1": 0.5}))
+        store.commit_evaluation(Evaluation(1, "add2", "full", {"acc_t1": 0.5}, "20", "", "3/1/-/-/0"))
         return path, store.table_digest()
 
 
@@ -107,6 +107,6 @@ def test_the_digest_does_not_depend_on_the_order_of_commits_of_a_kind(tmp_path: 
     for name in ("add2", "sub2"), ("sub2", "add2"):
         with create(tmp_path / f"{name[0]}.db") as store:
             for each in name:
-                store.commit_evaluation(Evaluation(0, each, "full", {"acc_t1": 0.5}))
+                store.commit_evaluation(Evaluation(0, each, "full", {"acc_t1": 0.5}, "20", "", "3/1/-/-/0"))
             digests.append(store.table_digest())
     assert digests[0] == digests[1]
