@@ -84,6 +84,7 @@ def critic_batch(tree: Tree, rows: Mapping[int, Sequence[tuple[float, float]]]) 
     )
 
 
+@torch.no_grad()
 def forest_hidden(policy: Policy, batch: CriticBatch, is_padded: bool) -> Tensor:
     """[M, d] hidden states of the batch's nodes. `is_padded`: not on the tree, for a policy that cannot."""
     forest = Tree(parents=_whole(batch.parents), tokens=_whole(batch.ids), depths=_whole(batch.depths))

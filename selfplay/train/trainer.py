@@ -145,8 +145,7 @@ class Trainer:
     def _fit_critic(self, judged: CriticBatch | None) -> dict[str, float]:
         if judged is None or self.critic is None:
             return {}
-        with torch.no_grad():
-            hidden = forest_hidden(self._policy, judged, is_padded=self._settings.mode == "flat")
+        hidden = forest_hidden(self._policy, judged, is_padded=self._settings.mode == "flat")
         return self.critic.step(hidden, judged, self._policy.version)
 
     def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> None:
