@@ -193,8 +193,19 @@ TREE_CREDIT = Experiment(
         Column("value AUROC", from_metrics("critic/value_auroc")),
     ),
     notes=(
-        "All arms sample about as many tokens a step (the table has how many): what rollouts and branches cost is paid "
-        "for with fewer problems or fewer answers to each. Credit AUROC says how well a step's advantage tells steps "
-        "that are right from others, by executing them, over the last 20 steps of training; no arm is told.",
+        "All arms sample about as many tokens a step at the start: what rollouts and branches cost is paid for with "
+        "fewer problems or fewer answers to each. As a policy grows surer its branches say the same, and a tree "
+        "samples less (the table has the last 20 steps). Credit AUROC says how well a step's advantage tells steps "
+        "after which the target can still be reached from others, found by trying; no arm is told.",
+    ),
+    seen=(
+        "Nothing is decided: from here policy gradients raise greedy accuracy by 2 points in 150 steps where the "
+        "control asked for 5, with every credit, and what they gain at the first answer they lose of pass@8. So this "
+        "model and task cannot say which credit is faster. Longer pilots (300 steps on seed 100, twice the tokens) "
+        "did not get further than 5 or 6 points.",
+        "What can be said: a tree's advantages know good steps from bad ones (AUROC 0.84, above the 0.75 asked for), "
+        "better than rollouts from each step of the attempts (0.72) or a step's siblings alone (0.74). Values drawn "
+        "towards the value head know less (0.65): the head is weak here. Refreshing it keeps its ECE 0.8 points "
+        "lower than leaving it as it was after 30 steps, far from the 5 points claimed: the policy hardly moves.",
     ),
 )  # fmt: skip
