@@ -9,8 +9,8 @@ them, lets the critics value what is new, with rollouts to the end of the answer
 
 How many next steps a step is given follows what they decide: I = max |V(child) - V(step)|, and
 min(floor(alpha I) + 1, max), never under min. Several steps are chosen for one wave: each choice counts as a lost visit
-until its value is there, so that the next one goes elsewhere. Where all wanted steps are there
-and a budget of tokens is not spent, as many more are wanted everywhere. The same key gives the same tree, visit by visit.
+until its value is there, so that the next one goes elsewhere. Where all wanted steps are there and a budget of tokens is
+not spent, as many more are wanted everywhere. The same key gives the same tree, visit by visit.
 """
 
 import math

@@ -295,4 +295,32 @@ FAULTS = (
         "parts += [(first, True),",
         "tests/test_lab_scratch.py::test_traces_are_right_where_they_are_learned_and_never_of_held_out_problems",
     ),
+    Fault(
+        "values by leaves that a search liked",
+        "roles/credit.py",
+        "known = [(tree.nodes[child].said, found[child])",
+        "known = [(tree.nodes[child].leaves, found[child])",
+        "tests/test_credit.py::test_values_of_an_uneven_tree_by_hand",
+    ),
+    Fault(
+        "critics outside the digest",
+        "selfplay/train/trainer.py",
+        "(self.masters | ({} if self.critic is None else self.critic.tensors)).items()",
+        "self.masters.items()",
+        "tests/test_critic.py::test_a_state_goes_on_bit_for_bit_and_a_digest_sees_it",
+    ),
+    Fault(
+        "critics not replayed",
+        "selfplay/recovery.py",
+        "CriticBatch.from_arrays(journal.arrays)",
+        "None",
+        "tests/test_loop.py::test_a_searched_run_that_is_killed_goes_on_bit_for_bit",
+    ),
+    Fault(
+        "no virtual loss",
+        "roles/search.py",
+        "wave.virtual[index] = wave.virtual.get(index, 0) + 1",
+        "wave.virtual[index] = wave.virtual.get(index, 0)",
+        "tests/test_search.py::test_a_visit_in_flight_sends_the_next_choice_elsewhere",
+    ),
 )

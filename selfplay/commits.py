@@ -60,7 +60,10 @@ def _all_metrics(
 
 def _sampled(step: Step) -> int:
     """Tokens that were sampled in the step, by all roles and by the judge's searches."""
-    said = [turn.sampled for lesson in step.lessons for a in lesson.group.attempts for turn in a.turns]
+    groups = [lesson.group for lesson in step.lessons]
+    attempts = [(group, attempt) for group in groups for attempt in group.attempts]
+    said = [turn.sampled for _, attempt in attempts for turn in attempt.turns[1:]]
+    said += [attempt.turns[0].sampled for group, attempt in attempts if attempt.index % group.looks == 0]  # shared
     said += [a.report.sampled for lesson in step.lessons for a in lesson.group.attempts if a.report is not None]
     said += [proposal for group in step.proposed for proposal in group.proposals]
     return sum(len(s.completion.ids) for s in said) + sum(found.tokens for found in step.searched.values())

@@ -42,10 +42,10 @@ class SearchEvaluation:
 
         found = drive(lambda tree: [search(each, self.settings, clock) for each in grown(tree, "search")])
         sampled = drive(lambda tree: [best_of(each, budget) for each in grown(tree, "best of")])
-        return search_metrics(found, sampled, budget), " ".join(map(_told, found, sampled))
+        return search_accuracies(found, sampled, budget), " ".join(map(_told, found, sampled))
 
 
-def search_metrics(found: Sequence[Searched], sampled: Sequence[Searched], budget: int) -> dict[str, float]:
+def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], budget: int) -> dict[str, float]:
     """Accuracies within `budget` tokens a problem, and what was spent; one of `found` and `sampled` a problem."""
     n = max(1, len(found))
     return {

@@ -9,8 +9,7 @@ from roles.credit import CreditSettings, step_advantages
 from roles.growth import Searched, monte_carlo
 from roles.search import SearchSettings, search
 from roles.step_tree import ROOT
-from selfplay.evaluate_search import search_metrics as evaluation_metrics
-from selfplay.evaluate_search import vote_is_right
+from selfplay.evaluate_search import search_accuracies, vote_is_right
 from selfplay.searching import Searcher, best_path, credited, critic_calibration, search_nodes
 from store.records import Outcome
 
@@ -104,8 +103,8 @@ def test_an_evaluation_counts_what_came_within_the_budget_and_the_vote() -> None
     late, never = grown([WRONG, SLIP, RIGHT]), grown([WRONG, WRONG, SLIP])
     spent = len(WRONG) + len(SLIP) + len(RIGHT)
     assert (late.right_after, never.right_after) == (spent, None)
-    found = evaluation_metrics([late, never], [late, never], spent)
+    found = search_accuracies([late, never], [late, never], spent)
     assert (found["search_acc"], found["best_of_acc"], found["best_of_n"]) == (0.5, 0.5, 3.0)
-    assert evaluation_metrics([late, never], [late, never], spent - 1)["search_acc"] == 0.0
+    assert search_accuracies([late, never], [late, never], spent - 1)["search_acc"] == 0.0
     assert vote_is_right(grown([RIGHT, WRONG, RIGHT])) and not vote_is_right(grown([WRONG, WRONG, RIGHT]))
     assert not vote_is_right(grown([]))
