@@ -7,10 +7,10 @@ them, lets the critics value what is new, with rollouts to the end of the answer
     uct    mean(child) + c sqrt(2 ln N / n)                       (UCB1 on trees, Kocsis and Szepesvari 2006)
     puct   mean(child) + c P(child) sqrt(N) / (1 + n)             (AlphaZero; P: the policy's own, among siblings)
 
-How many next steps a step is given follows what they decide: I = max |V(child) - V(step)|, and
-min(floor(alpha I) + 1, max), never under min. Several steps are chosen for one wave: each choice counts as a lost visit
-until its value is there, so that the next one goes elsewhere. Where all wanted steps are there and a budget of tokens is
-not spent, as many more are wanted everywhere. The same key gives the same tree, visit by visit.
+How many next steps a step is given follows what they decide: I = max |V(child) - V(step)|, and min(floor(alpha I) +
+1, max), never under min. Several steps are chosen for one wave: each choice counts as a lost visit until its value is
+there, so that the next one goes elsewhere. Where all wanted steps are there and a budget of tokens is not spent, as
+many more are wanted everywhere. The same key gives the same tree, visit by visit.
 """
 
 import math
