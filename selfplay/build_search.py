@@ -60,7 +60,7 @@ def search_evaluation(config: Config, steps: StepStyle) -> SearchEvaluation | No
 def searcher(config: Config, steps: StepStyle) -> Searcher | None:
     """None where the judge does not search."""
     s, c, credit = config.judge.search, config.judge.critics, config.judge.credit
-    if s.when == "off":
+    if s.when == "never":
         return None
     is_dense = credit.rule != "outcome"
     return Searcher(
@@ -83,7 +83,7 @@ def critic(config: Config, policy: Policy, device: torch.device) -> Critic | Non
     """The heads, where some critic that reads them has a weight and there are trees to learn from."""
     c = config.judge.critics
     reads_heads = c.value > 0 or (c.process > 0 and c.process_from == "head")
-    if not reads_heads or config.judge.search.when == "off":
+    if not reads_heads or config.judge.search.when == "never":
         return None
     settings = CriticSettings(c.width, c.learning_rate, c.epochs, c.last_step)
     return Critic(policy.head.weight.shape[1], config.seed, device, settings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class SearchConfig:
-    when: str = "off"  # off, every step, or band: on problems whose group is in the curriculum's band
+    when: str = "never"  # never, every step, or band: on problems whose group is in the curriculum's band
     method: str = "mcts"  # mcts; monte_carlo: rollouts at each step of the attempts; n_ary: min_children everywhere
     rule: str = "uct"  # mcts: uct or puct
     exploration: float = 1.0  # c of the rule

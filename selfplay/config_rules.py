@@ -53,14 +53,14 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
 
 def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:
     search, critics = config.judge.search, config.judge.critics
-    if search.when == "off" and config.judge.credit.rule != "outcome":
-        yield "judge.credit.rule", "outcome while judge.search.when is off: dense rewards are read from its trees"
-    if search.when == "off" and config.train.imitation == "best_path":
-        yield "train.imitation", "another rule while judge.search.when is off: best_path copies what a search found"
-    if search.when != "off" and config.solver.source == "frozen":
-        yield "judge.search.when", "off while solver.source is frozen: the search is by the policy that is trained"
-    if search.when != "off" and config.judge.source == "model":
-        yield "judge.search.when", "off while judge.source is model: a search is told by the verifier what is right"
+    if search.when == "never" and config.judge.credit.rule != "outcome":
+        yield "judge.credit.rule", "outcome while judge.search.when is never: dense rewards are read from its trees"
+    if search.when == "never" and config.train.imitation == "best_path":
+        yield "train.imitation", "another rule while judge.search.when is never: best_path copies what a search found"
+    if search.when != "never" and config.solver.source == "frozen":
+        yield "judge.search.when", "never while solver.source is frozen: the search is by the policy that is trained"
+    if search.when != "never" and config.judge.source == "model":
+        yield "judge.search.when", "never while judge.source is model: a search is told by the verifier what is right"
     if search.rollouts == 0 and search.method == "monte_carlo":
         yield "judge.search.rollouts", "at least 1 while judge.search.method is monte_carlo"
     if search.method == "mcts" and search.rollouts == 0 and critics.value == critics.process == 0:
@@ -126,7 +126,7 @@ RULES = {
     "judge.correction_bonus": _at_least(0),
     "judge.first_turn_reward": _one_of("own", "last"),
     "judge.report_reward": _one_of("none", *CONFIDENCE_REWARDS, *SELF_EVALUATION_REWARDS),
-    "judge.search.when": _one_of("off", "every", "band"),
+    "judge.search.when": _one_of("never", "every", "band"),
     "judge.search.method": _one_of("mcts", "monte_carlo", "n_ary"),
     "judge.search.rule": _one_of("uct", "puct"),
     "judge.search.exploration": _at_least(0),

@@ -259,3 +259,19 @@ def test_on_resume_a_typo_and_an_impossible_value_are_refused_as_ever() -> None:
 def test_a_damaged_stored_configuration_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"^the stored configuration: not YAML"):
         resumed("run: [", [])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["judge.credit.rule=tree"], "judge.credit.rule"),
+        (["train.imitation=best_path"], "train.imitation"),
+        (["judge.search.when=every", "solver.source=frozen"], "judge.search.when"),
+        (["judge.search.when=every", "judge.source=model"], "judge.search.when"),
+        (["judge.search.when=every", "judge.search.rollouts=0"], "judge.search.rollouts"),
+        (["judge.search.when=every", "judge.search.max_first=3"], "judge.search.max_first"),
+        (["judge.search.when=sometimes"], "judge.search.when"),
+    ],
+)
+def test_searches_that_cannot_be_are_refused(overrides: list[str], said: str) -> None:
+    assert refusal(*overrides).startswith(said)
