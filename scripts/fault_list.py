@@ -144,7 +144,7 @@ FAULTS = (
     Fault(
         "replay off",
         "selfplay/recovery.py",
-        "trainer.step(TrainBatch.from_arrays(journal.arrays))",
+        "trainer.step(TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays))",
         "journal.arrays.items()",
         "tests/test_recovery.py::test_replay_brings_the_weights_to_the_head_bit_for_bit",
     ),

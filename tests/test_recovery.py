@@ -100,8 +100,8 @@ def forked(killed: Killed, monkeypatch: pytest.MonkeyPatch) -> Killed:
     """The same run, on a machine whose updates come out a little different."""
     honest = Trainer.step
 
-    def rounded_otherwise(self: Trainer, batch: TrainBatch) -> Update:
-        update = honest(self, batch)
+    def rounded_otherwise(self: Trainer, batch: TrainBatch, judged: CriticBatch | None = None) -> Update:
+        update = honest(self, batch, judged)
         next(iter(self.masters.values())).view(-1)[7] += 1e-6
         return update
 
