@@ -17,6 +17,7 @@ from selfplay.models import load_model
 from selfplay.policy import Policy
 from selfplay.recovery import JOURNAL_FOLDER, recover
 from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer, TrainerSettings, Update
 from store.errors import DiskFull, JournalError
 from store.journal import StepJournal, write_journal
