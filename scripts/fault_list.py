@@ -177,6 +177,13 @@ FAULTS = (
         "tests/test_engine.py::test_new_weights_forget_old_keys_and_values",
     ),
     Fault(
+        "blocks of older weights kept",
+        "selfplay/policy.py",
+        "        self.head.refresh()\n        self.end_sampling()\n",
+        "        self.head.refresh()\n",
+        "tests/test_prepacked.py::test_new_weights_are_sampled_with_once_the_policy_is_told",
+    ),
+    Fault(
         "crowd not seen",
         "curriculum/novelty.py",
         "distances <= _NEAR",

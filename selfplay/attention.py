@@ -52,13 +52,15 @@ class Rows:
     """Keys and values of R paths that grow by a token at a time: what decoding reads.
 
     The same numbers as in `KeyValues`, laid out as the products want them. To gather every path anew for every token
-    costs more than the products themselves.
+    costs more than the products themselves. Products run over whole blocks, the room behind a row's end masked: cut to
+    what is in use, a block is no longer contiguous and would be copied for each product.
     """
 
     lengths: Tensor  # [R] int64, keys of each row
     keys: dict[int, Tensor]  # layer -> [R, Hkv, capacity, D]
     values: dict[int, Tensor]
     longest: int  # of `lengths`
+    _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)  # of this token
 
     @classmethod
     def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor) -> "Rows":
@@ -66,48 +68,58 @@ class Rows:
 
         def gather(buffer: Tensor) -> Tensor:
             rows = buffer.index_select(0, paths.reshape(-1)).view(*paths.shape, -1, memory.head_dim)
-            return _with_room(rows.transpose(1, 2), paths.shape[1])
+            return _with_room(rows.transpose(1, 2))
 
         keys, values = ({i: gather(b) for i, b in kept.items()} for kept in (memory.keys, memory.values))
         return cls(lengths, keys, values, paths.shape[1])
 
+    @property
+    def capacity(self) -> int:
+        """Keys that a row has room for."""
+        return next(iter(self.keys.values())).shape[2]
+
     def selected(self, rows: Tensor) -> "Rows":
         """The given rows, in that order; one may come several times."""
+        keys, values = ({i: b.index_select(0, rows) for i, b in kept.items()} for kept in (self.keys, self.values))
+        return Rows(self.lengths.index_select(0, rows), keys, values, self.longest)
 
-        def select(kept: dict[int, Tensor]) -> dict[int, Tensor]:
-            return {i: _with_room(b[:, :, : self.longest].index_select(0, rows), self.longest) for i, b in kept.items()}
-
-        return Rows(self.lengths.index_select(0, rows), select(self.keys), select(self.values), self.longest)
+    def make_room(self) -> None:
+        """Before a pass: every row can take one token more."""
+        if self.capacity == self.longest:
+            for kept in (self.keys, self.values):
+                for layer, block in kept.items():
+                    kept[layer] = _with_room(block)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one token [R, Hkv, D] at each row's end; returns [R, Hkv, longest + 1, D]."""
-        if self.keys[layer].shape[2] == self.longest:
-            for kept in (self.keys, self.values):
-                kept[layer] = _with_room(kept[layer], self.longest)
+        """Write one token [R, Hkv, D] at each row's end; returns the blocks [R, Hkv, capacity, D]."""
         every = torch.arange(len(self.lengths), device=self.lengths.device)
-        self.keys[layer][every, :, self.lengths] = key
-        self.values[layer][every, :, self.lengths] = value
-        return self.keys[layer][:, :, : self.longest + 1], self.values[layer][:, :, : self.longest + 1]
+        keys, values = self.keys[layer], self.values[layer]
+        keys[every, :, self.lengths] = key
+        values[every, :, self.lengths] = value
+        return keys, values
 
     def grow(self) -> None:
         """Every layer has its token: the next one comes behind it."""
         self.lengths = self.lengths + 1
         self.longest += 1
+        self._masks.clear()
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
-        """[R, 1, 1, longest + 1] additive: the new token sees its row, itself, and nothing outside its window."""
-        keys = torch.arange(self.longest + 1, device=self.lengths.device)
-        seen = keys <= self.lengths[:, None]
-        if window is not None:
-            seen &= keys > self.lengths[:, None] - window
-        zero = torch.zeros((), dtype=dtype, device=keys.device)
-        return torch.where(seen, zero, float("-inf"))[:, None, None]
+        """[R, 1, 1, capacity] additive: the new token sees its row, itself, and nothing outside its window."""
+        if (window, dtype) not in self._masks:
+            keys = torch.arange(self.capacity, device=self.lengths.device)
+            seen = keys <= self.lengths[:, None]
+            if window is not None:
+                seen &= keys > self.lengths[:, None] - window
+            zero = torch.zeros((), dtype=dtype, device=keys.device)
+            self._masks[window, dtype] = torch.where(seen, zero, float("-inf"))[:, None, None]
+        return self._masks[window, dtype]
 
 
-def _with_room(rows: Tensor, length: int) -> Tensor:
-    """[R, H, length, D] in a block with room for `ROOM` keys more; the room is zero, for 0 * nan would be nan."""
-    block = rows.new_zeros(rows.shape[0], rows.shape[1], length + ROOM, rows.shape[3])
-    block[:, :, :length] = rows[:, :, :length]
+def _with_room(rows: Tensor) -> Tensor:
+    """[R, H, L, D] in a block with room for `ROOM` keys more; the room is zero, for 0 * nan would be nan."""
+    block = rows.new_zeros(rows.shape[0], rows.shape[1], rows.shape[2] + ROOM, rows.shape[3])
+    block[:, :, : rows.shape[2]] = rows
     return block
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from selfplay.prepacked import prepack, prepacked_product, prepacks
+
 DEFAULT_CHUNK = 128
 KEPT_BYTES = 64 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
 
@@ -31,10 +33,10 @@ class Head:
                 raise ValueError(f"{type(model).__name__} scales its logits ({name}), which is not supported")
         self.weight: Tensor = output.weight  # [V, d]
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        self._wide: Tensor | None = None  # the weight in fp32, for the CPU's mixed product
+        self._wide: Tensor | None = None  # the weight in fp32, in blocks where that helps
 
     def refresh(self) -> None:
-        """Forget the fp32 copy: the weight has changed."""
+        """Forget the copy: the weight has changed."""
         self._wide = None
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ class Head:
             product = torch.mm(hidden, self.weight.detach().T, out_dtype=torch.float32)
         else:
             with _mixed_products(hidden.dtype):
-                product = hidden.float() @ self._in_fp32().T
+                product = self._wide_product(hidden.float())
         return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
     def logprobs(self, hidden: Tensor, targets: Tensor, temperatures: Tensor | None, chunk: int) -> Tensor:
@@ -53,14 +55,13 @@ class Head:
         """
         return _ChunkedLogprobs.apply(hidden, self.weight, targets, self, temperatures, chunk, torch.is_grad_enabled())
 
-    def _in_fp32(self) -> Tensor:
-        """[V, d] the weight in fp32, kept until `refresh`."""
+    def _wide_product(self, hidden: Tensor) -> Tensor:
+        """[M, V] hidden [M, d] times the weight, both fp32. The weight's copy is kept until `refresh`."""
         weight = self.weight.detach()
-        if weight.dtype == torch.float32:
-            return weight
+        is_blocked = prepacks(weight)
         if self._wide is None:
-            self._wide = weight.float()
-        return self._wide
+            self._wide = prepack(weight.float()) if is_blocked else weight.float()
+        return prepacked_product(hidden, self._wide) if is_blocked else hidden @ self._wide.T
 
 
 class _ChunkedLogprobs(torch.autograd.Function):

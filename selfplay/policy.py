@@ -21,6 +21,7 @@ from selfplay import attention
 from selfplay.attention import KeyValues, Pass, Rows, attending
 from selfplay.head import Head
 from selfplay.paths import path_matrix, plan_paths
+from selfplay.prepacked import PrepackedLinears
 
 PARITY_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative error of hidden states, tree against flat
 
@@ -52,6 +53,7 @@ class Policy:
         self.adapter: Any = None  # the peft model around `model`, when adapters are trained
         self.head = Head(model)
         self._decoder: Any = model.base_model
+        self._prepacked = PrepackedLinears(self._decoder)
         self._flat_implementation: str = model.config._attn_implementation
 
     @property
@@ -62,6 +64,15 @@ class Policy:
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that require a gradient, tied ones once, in the module's own order."""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+
+    def refresh(self) -> None:
+        """The weights have changed: forget every copy of them. The next pass makes them anew."""
+        self.head.refresh()
+        self.end_sampling()
+
+    def end_sampling(self) -> None:
+        """Let go of the copy of the weights that only sampling reads."""
+        self._prepacked.forget()
 
     @contextmanager
     def on_paths(self, current: Pass) -> Iterator[None]:
@@ -83,8 +94,8 @@ class Policy:
             )[0]
 
     def cached_hidden(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        """[B, L, d] for a padded batch that continues a transformers cache: what the flat sampler runs on."""
-        with self._implementation(self._flat_implementation):
+        """[B, L, d] for a padded batch that continues a transformers cache, for the flat sampler. No gradient."""
+        with self._implementation(self._flat_implementation), self._prepacked.applied():
             return self._decoder(
                 input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )[0]
@@ -96,7 +107,7 @@ class Policy:
         ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
         positions = torch.from_numpy(depths[nodes]).to(self.device)
         where = torch.from_numpy(nodes).to(self.device)
-        with self.on_paths(Pass(plan, memory, where)):
+        with self.on_paths(Pass(plan, memory, where)), self._prepacked.applied():
             return self.tree_hidden(ids, positions)
 
     def padded_hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
@@ -115,8 +126,10 @@ class Policy:
 
     def next_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues, rows: Rows) -> Tensor:
         """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
-        ids, positions = (torch.from_numpy(np.array(of)[nodes]).to(self.device) for of in (tree.tokens, tree.depths))
-        with self.on_paths(Pass(None, memory, torch.from_numpy(nodes).to(self.device), rows)):
+        ids, positions = (torch.tensor([of[n] for n in nodes]).to(self.device) for of in (tree.tokens, tree.depths))
+        rows.make_room()
+        current = Pass(None, memory, torch.from_numpy(nodes).to(self.device), rows)
+        with self.on_paths(current), self._prepacked.applied():
             hidden = self.tree_hidden(ids, positions)
         rows.grow()
         return hidden

@@ -89,6 +89,7 @@ class Trainer:
         if batch.kl.any() and self._reference is None:
             raise ValueError("train.kl.* above 0 needs the reference policy")
         fitted = self._fit_critic(judged)
+        self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
         self._summed.clear()
         width = self._policy.head.weight.shape[1]
@@ -210,7 +211,7 @@ class Trainer:
     def _serve(self) -> None:
         for name, parameter in self._served:
             parameter.copy_(self.masters[name])
-        self._policy.head.refresh()
+        self._policy.refresh()
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:

@@ -1,0 +1,67 @@
+"""Weights in the layout that a CPU's bf16 products want, made once per policy version instead of once per product.
+
+oneDNN multiplies by blocks of the weight. Given a plain weight it lays these out anew in every product, which for the
+few rows of a decoding step takes longer than multiplying. The blocks give the same bits. They are a second copy of the
+weights, so a policy holds them while it samples and lets go of them before it is trained.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROWS = 32  # of a typical product; the layout suits others as well
+_ops: Any = torch.ops.mkldnn
+
+
+def prepacks(weight: Tensor) -> bool:
+    """Whether blocks of this weight help: bf16 on a CPU whose oneDNN multiplies it."""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch.backends.mkldnn.is_available()
+        and hasattr(_ops, "_reorder_linear_weight")
+        and _ops._is_mkldnn_bf16_supported()
+    )
+
+
+def prepack(weight: Tensor) -> Tensor:
+    """Blocks of weight [O, I], bf16 or fp32, for `prepacked_product`. They are opaque: nothing else can read them."""
+    return _ops._reorder_linear_weight(weight.detach(), ROWS)
+
+
+def prepacked_product(x: Tensor, blocks: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [..., I] times the transposed weight that `blocks` were made of, and bias [O]: [..., O]."""
+    return _ops._linear_pointwise(x, blocks, bias, "none", [], "")
+
+
+class PrepackedLinears:
+    """The linear layers of a module, run on blocks inside `applied`; elsewhere they are as they were."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._linears = [m for m in module.modules() if type(m) is nn.Linear and prepacks(m.weight)]
+        self._forwards: list[Callable[[Tensor], Tensor]] = []
+
+    def forget(self) -> None:
+        """Let go of the blocks: the weights change, or memory is needed."""
+        self._forwards = []
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """No gradient flows through what runs in here."""
+        if not self._forwards:
+            self._forwards = [_forward(linear) for linear in self._linears]
+        for linear, forward in zip(self._linears, self._forwards, strict=True):
+            linear.forward = forward  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            for linear in self._linears:
+                del linear.forward
+
+
+def _forward(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
+    blocks, bias = prepack(linear.weight), linear.bias
+    return lambda x: prepacked_product(x, blocks, bias)

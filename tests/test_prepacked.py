@@ -1,0 +1,80 @@
+"""Weights in blocks: the same bits, only where they help, and never those of an older policy."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from roles.tree import Tree
+from selfplay.attention import KeyValues
+from selfplay.head import Head
+from selfplay.models import load_model
+from selfplay.policy import Policy
+from selfplay.prepacked import PrepackedLinears, prepack, prepacked_product, prepacks
+
+WEIGHT = torch.randn(192, 576, generator=torch.Generator().manual_seed(1)).bfloat16()
+needs_blocks = pytest.mark.skipif(not prepacks(WEIGHT), reason="this machine's oneDNN has no bf16 products")
+
+
+@needs_blocks
+@pytest.mark.parametrize("rows", [1, 5, 40, 300])
+def test_blocks_give_the_bits_of_the_plain_product(rows: int) -> None:
+    x = torch.randn(1, rows, 576, generator=torch.Generator().manual_seed(rows)).bfloat16()
+    bias = torch.arange(192.0).bfloat16()
+    assert torch.equal(prepacked_product(x, prepack(WEIGHT)), nn.functional.linear(x, WEIGHT))
+    assert torch.equal(prepacked_product(x, prepack(WEIGHT), bias), nn.functional.linear(x, WEIGHT, bias))
+
+
+def test_only_bf16_on_a_cpu_is_laid_out_anew() -> None:
+    assert not prepacks(WEIGHT.float())
+    assert not prepacks(WEIGHT.to("meta"))
+    linear = nn.Linear(4, 4)
+    with PrepackedLinears(linear).applied():
+        assert "forward" not in vars(linear)
+
+
+@needs_blocks
+def test_a_layer_is_as_it_was_afterwards_even_after_an_error() -> None:
+    layer = nn.Linear(64, 32).bfloat16()
+    linears = PrepackedLinears(nn.Sequential(layer))
+    with pytest.raises(ZeroDivisionError), linears.applied():
+        assert "forward" in vars(layer)
+        raise ZeroDivisionError
+    assert "forward" not in vars(layer)
+    layer(torch.ones(2, 64).bfloat16()).sum().backward()
+    assert layer.weight.grad is not None
+
+
+@needs_blocks
+def test_new_weights_are_sampled_with_once_the_policy_is_told() -> None:
+    loaded = load_model("tiny-llama", "bfloat16")
+    policy = Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
+    tree = Tree()
+    tree.extend(-1, b"12 + 7 =")
+
+    def anew() -> torch.Tensor:
+        return hidden(Policy(loaded.model, loaded.tokenizer, torch.device("cpu")), tree)
+
+    before = hidden(policy, tree)
+    assert torch.equal(before, anew())
+    with torch.no_grad():
+        for _, parameter in policy.trainable:
+            parameter.mul_(1.25)
+    policy.refresh()
+    after = hidden(policy, tree)
+    assert torch.equal(after, anew())
+    assert not torch.equal(after, before)
+
+
+def hidden(policy: Policy, tree: Tree) -> torch.Tensor:
+    with torch.no_grad():
+        return policy.tree_nodes_hidden(tree, np.arange(len(tree)), KeyValues())
+
+
+@needs_blocks
+def test_logits_of_a_served_model_are_fp32_sums_of_its_own_bf16_numbers() -> None:
+    loaded = load_model("tiny-llama", "bfloat16")
+    head = Head(loaded.model)
+    x = torch.randn(7, head.weight.shape[1], generator=torch.Generator().manual_seed(3)).bfloat16()
+    exact = x.double() @ head.weight.detach().double().T
+    assert (head.logits(x).double() - exact).abs().max() < 1e-5 * exact.abs().max()
