@@ -2,10 +2,12 @@
 
 import pytest
 
-from benchmarks.search import GenerateEngine, Run, Work, run
+from benchmarks.search_sides import GenerateEngine, Run, ShownCountdown, Work, run
 from curriculum.domains.countdown import CountdownDomain
+from curriculum.domains.protocol import Statement, problem_of
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.models import load_model
+from store.records import Origin, Outcome
 
 
 class ManySteps(CountdownDomain):
@@ -48,3 +50,11 @@ def test_a_script_is_said_by_generate_and_compared_with_its_own_draws(work: Work
     assert same.agreed == same.drawn
     assert 0.0 < same.apart < 1e-4
     assert other.agreed < other.drawn
+
+
+def test_the_problems_that_are_shown_solved_are_solved() -> None:
+    domain = ShownCountdown(3, 4)
+    for question, answer in domain.solver_examples:
+        stated = domain.parse(question.removesuffix(" ="))
+        assert isinstance(stated, Statement)
+        assert domain.judge(problem_of(stated, domain.name, Origin.SEED), answer) == (Outcome.CORRECT, answer)
