@@ -231,7 +231,7 @@ def test_a_criterion_that_is_not_gated_waits_for_the_arms_of_full() -> None:
     waiting = replace(criterion(arm="extra"), name="more", is_gated=False)
     experiment = fake([criterion(), waiting])
     absent = find(experiment, made_rows(0.5), RESAMPLES)
-    assert absent.criteria[1].value is None and "not measured (not gated)" in page_text(experiment, absent, False)
+    assert absent.criteria[1].value is None and "not measured (not gated)" in page_text(experiment, absent)
     there = find(experiment, [*made_rows(0.5), *(made_row("extra", seed, 0.5) for seed in (0, 1, 2))], RESAMPLES)
     assert there.criteria[1].value == pytest.approx(there.criteria[0].value, abs=0.05)
     assert absent.verdict == there.verdict

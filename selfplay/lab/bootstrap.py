@@ -129,8 +129,8 @@ class CellView:
 
 
 Cells = Mapping[str, Mapping[int, CellView]]  # by arm and seed
-Statistic = Callable[[CellView], Values]  # one cell: a number; resampled [R]
-Measure = Callable[[Cells], Values]  # an experiment: a number; resampled [R]
+Statistic = Callable[[CellView], Values]  # one cell: a number; resampled [R]. Of a curve: [P]; resampled [R, P]
+Measure = Callable[[Cells], Values]  # an experiment: likewise
 
 
 def cell_views(rows: Sequence[Row], sets: Sequence[str] = ()) -> dict[str, dict[int, CellView]]:
@@ -161,12 +161,17 @@ def interval(measure: Measure, cells: Cells, resamples: int = RESAMPLES) -> tupl
     seeds = {tuple(sorted(by_seed)) for by_seed in cells.values()}
     if len(seeds) != 1 or seeds == {()}:
         raise ValueError(f"a paired resample needs the same seeds in every arm, at least one, not {sorted(seeds)}")
-    value = float(measure(cells))
-    found = np.sort(measure(_resampled(cells, resamples)))
-    if np.isnan(found).any():
-        return value, float("nan"), float("nan")
+    value, low, high = intervals(measure, cells, resamples)
+    return float(value), float(low), float(high)
+
+
+def intervals(measure: Measure, cells: Cells, resamples: int = RESAMPLES) -> tuple[Values, Values, Values]:
+    """The same, place by place, of a measure that gives [P] for cells and [R, P] for resampled ones: three of [P]."""
+    value = np.asarray(measure(cells))
+    found = np.sort(measure(_resampled(cells, resamples)), axis=0)
     outer = math.floor(TAIL * (resamples - 1))
-    return value, float(found[outer]), float(found[-1 - outer])
+    is_whole = ~np.isnan(found).any(axis=0)
+    return value, np.where(is_whole, found[outer], np.nan), np.where(is_whole, found[-1 - outer], np.nan)
 
 
 def _resampled(cells: Cells, resamples: int) -> dict[str, dict[int, CellView]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfplay.lab.bootstrap import Statistic
 from selfplay.lab.criteria import Criterion
+from selfplay.lab.curves import Curves
 
 if TYPE_CHECKING:
     from selfplay.lab.scratch import WarmStart
@@ -38,8 +39,8 @@ class Experiment:
     sets: evaluation sets whose problems are pooled; none means all. smallest_effect: half-width of a 95% interval
     beyond which the design is blind, in the unit of the main criterion (a criterion may have its own). series: metrics
     drawn over training, for `series_arms` or else all gated arms. plotted: the column drawn for every arm, else the
-    first one. second_family: the same question asked of other problems, which --full runs too. Raises ValueError where
-    these do not fit together.
+    first one. curves: a second picture, of what arms had found by how much they had spent. second_family: the same
+    question asked of other problems, which --full runs too. Raises ValueError where these do not fit together.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Experiment:
     series: tuple[str, ...] = ("fix_own", "fix_start")
     series_arms: tuple[str, ...] = ()
     plotted: str = ""
+    curves: Curves | None = None
     warm_start: WarmStart | None = None
     second_family: Experiment | None = None
 
@@ -69,6 +71,8 @@ class Experiment:
             raise ValueError(f"{self.name}: columns need titles of their own, and `plotted` is one of them")
         if unknown := [arm for arm in self.series_arms if arm not in self.arms]:
             raise ValueError(f"{self.name}: series_arms has no arm {', '.join(unknown)}")
+        if unknown := sorted((self.curves.arms if self.curves else set()) - self.arms.keys()):
+            raise ValueError(f"{self.name}: curves have no arm {', '.join(unknown)}")
 
     @property
     def gated(self) -> tuple[str, ...]:

@@ -5,13 +5,23 @@ last axis, and so work on one experiment and on all resamples of it at once. Of 
 ratio is one of means.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfplay.calibration import BINS
-from selfplay.lab.bootstrap import Cells, CellView, Measure, Statistic, Values
+from selfplay.lab.bootstrap import Cells, CellView, Measure, SearchField, Statistic, Values
+
+Way = Literal["search", "best_of"]
+Unit = Literal["tokens", "nodes"]
+FIELDS: dict[tuple[Way, Unit], SearchField] = {
+    ("search", "tokens"): "search_tokens",
+    ("search", "nodes"): "search_nodes",
+    ("best_of", "tokens"): "best_of_tokens",
+    ("best_of", "nodes"): "best_of_nodes",
+}
 
 # statistics of a cell, at its end; shares of all problems, in [0, 1]
 
@@ -90,6 +100,22 @@ def best_of_within(tokens: int) -> Statistic:
     return lambda view: (view.searched("best_of_tokens") <= tokens).mean(axis=-1)
 
 
+def found_by(how: Way, unit: Unit, places: Sequence[int], budget: int) -> Statistic:
+    """A curve [P]: the share of problems of which a right answer was there within each of P rising `places`.
+
+    `unit`: what is counted, sampled tokens or different steps. What took more than `budget` tokens was not found.
+    """
+    spent_on: SearchField = FIELDS[how, unit]
+
+    def statistic(view: CellView) -> Values:
+        spent = np.where(view.searched(FIELDS[how, "tokens"]) <= budget, view.searched(spent_on), np.inf)
+        first = np.searchsorted(places, spent)  # the place by which a problem was solved, P where by none
+        counts = _row_counts(first, len(places) + 1)[..., :-1]
+        return np.cumsum(counts, axis=-1) / spent.shape[-1]
+
+    return statistic
+
+
 def vote(view: CellView) -> Values:
     """Share of problems where the answer that most samples gave is right."""
     return view.searched("vote").mean(axis=-1)
@@ -164,11 +190,15 @@ def _of_counts(figure: Counted, view: CellView) -> Values:
 def report_counts(view: CellView) -> NDArray[np.int64]:
     """[..., K, 2]: of each value of `view.stated()`, how many wrong and how many right answers it was said of."""
     correct, confidence, stated = view.correct(), view.confidence(), view.stated()
-    shape, num_kinds = confidence.shape[:-1], 2 * len(stated)
+    num_kinds = 2 * len(stated)
     kinds = np.where(np.isnan(confidence), num_kinds, 2 * np.searchsorted(stated, confidence) + correct)
-    rows = kinds.reshape(-1, kinds.shape[-1]) + (num_kinds + 1) * np.arange(kinds.size // kinds.shape[-1])[:, None]
-    counts = np.bincount(rows.ravel(), minlength=rows.shape[0] * (num_kinds + 1)).reshape(*shape, num_kinds + 1)
-    return counts[..., :num_kinds].reshape(*shape, len(stated), 2)
+    return _row_counts(kinds, num_kinds + 1)[..., :-1].reshape(*kinds.shape[:-1], len(stated), 2)
+
+
+def _row_counts(kinds: NDArray[np.int64], num_kinds: int) -> NDArray[np.int64]:
+    """[..., num_kinds]: how often each kind from 0 stands in each row of `kinds` [..., n]."""
+    rows = kinds.reshape(-1, kinds.shape[-1]) + num_kinds * np.arange(kinds.size // kinds.shape[-1])[:, None]
+    return np.bincount(rows.ravel(), minlength=len(rows) * num_kinds).reshape(*kinds.shape[:-1], num_kinds)
 
 
 def _accuracy(stated: Values, counts: NDArray[np.int64]) -> Values:

@@ -10,6 +10,7 @@ from selfplay.calibration import Bin, reliability_bins
 from selfplay.lab import picture
 from selfplay.lab.bootstrap import RESAMPLES
 from selfplay.lab.criteria import MIN_SEEDS, Judged
+from selfplay.lab.curves import Curves, DrawnPanel, drawn_panels
 from selfplay.lab.experiment import Column, Experiment
 from selfplay.lab.findings import ArmFindings, Findings, find
 from selfplay.lab.rows import Row, parse_reports, rounded
@@ -58,7 +59,8 @@ def report_json(experiment: Experiment, rows: Sequence[Row], resamples: int = RE
 
 
 def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path, resamples: int = RESAMPLES) -> Path:
-    """Write <name>.md, <name>.png and, where there are reports, <name>-reliability.png to `folder`; the page's path.
+    """Write <name>.md and its pictures to `folder`; the page's path. Pictures: <name>.png; <name>-reliability.png where
+    there are reports; <name>-curves.png where the experiment has curves and there is something to draw.
 
     ValueError as in `find`.
     """
@@ -68,12 +70,19 @@ def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path, resamp
     panels = reliability_panels(findings, experiment.sets)
     if panels:
         picture.draw_reliability(panels, folder / f"{experiment.name}-reliability.png")
+    curves = experiment.curves
+    drawn = curve_panels(experiment, findings, resamples)
+    if curves is not None and drawn:
+        picture.draw_curves(curves.title, drawn, folder / f"{experiment.name}-curves.png")
     path = folder / f"{experiment.name}.md"
-    path.write_text(page_text(experiment, findings, has_reliability=bool(panels)), encoding="utf-8")
+    text = page_text(experiment, findings, has_reliability=bool(panels), has_curves=bool(drawn))
+    path.write_text(text, encoding="utf-8")
     return path
 
 
-def page_text(experiment: Experiment, findings: Findings, has_reliability: bool) -> str:
+def page_text(
+    experiment: Experiment, findings: Findings, has_reliability: bool = False, has_curves: bool = False
+) -> str:
     """The whole page as Markdown."""
     parts = [
         f"# {experiment.title}",
@@ -93,6 +102,7 @@ def page_text(experiment: Experiment, findings: Findings, has_reliability: bool)
         *_arm_notes(experiment),
         *(["## What was seen", *(_wrapped(each) for each in experiment.seen)] if experiment.seen else []),
         f"![{experiment.title}]({experiment.name}.png)",
+        *(_curves(experiment.name, experiment.curves) if experiment.curves and has_curves else []),
         *([f"![Stated confidence against accuracy]({experiment.name}-reliability.png)"] if has_reliability else []),
         "## How it was made",
         *_origin(experiment, findings),
@@ -115,6 +125,12 @@ def reliability_panels(findings: Findings, sets: Sequence[str]) -> list[tuple[st
         if read:
             panels.append((name, reliability_bins([right for right, _ in read], [value for _, value in read])))
     return panels
+
+
+def curve_panels(experiment: Experiment, findings: Findings, resamples: int = RESAMPLES) -> list[DrawnPanel]:
+    """What the experiment's second picture shows; empty where it has none or its arms have not what it needs."""
+    rows = [row for arm in findings.arms.values() for row in arm.rows]
+    return drawn_panels(experiment.curves, rows, experiment.sets, resamples) if experiment.curves else []
 
 
 def figure(value: float | None, is_signed: bool = False) -> str:
@@ -204,6 +220,10 @@ def _arm_row(name: str, arm: ArmFindings, columns: Sequence[Column]) -> tuple[st
 def _arm_notes(experiment: Experiment) -> list[str]:
     items = [_item(f"`{name}`: {arm.note}") for name, arm in experiment.arms.items() if arm.note]
     return ["\n".join(items)] if items else []
+
+
+def _curves(name: str, curves: Curves) -> list[str]:
+    return [f"![{curves.title}]({name}-curves.png)", *([_wrapped(curves.caption)] if curves.caption else [])]
 
 
 def _origin(experiment: Experiment, findings: Findings) -> list[str]:

@@ -1,4 +1,5 @@
-"""The pictures of an experiment: a dot with its interval for every arm, what moved over training, and calibration."""
+"""The pictures of an experiment: a dot with its interval for every arm, what moved over training, curves against what
+was spent, and calibration."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from selfplay.calibration import Bin
+from selfplay.lab.curves import DrawnPanel
 from selfplay.lab.experiment import Column, Experiment
 from selfplay.lab.findings import ArmFindings, Findings
 from selfplay.lab.rows import Row
@@ -69,6 +71,51 @@ def draw_reliability(panels: Sequence[tuple[str, Sequence[Bin]]], path: Path) ->
     figure.supxlabel("stated confidence", fontsize=10)
     figure.supylabel("share right (size: how often it was said)", fontsize=10)
     figure.savefig(path, format="png")
+
+
+def draw_curves(title: str, panels: Sequence[DrawnPanel], path: Path) -> None:
+    """A PNG with the panels side by side, to one vertical scale, and one legend for all of them, on the right."""
+    colours = _colours(panels)
+    figure = Figure(figsize=(2.2 + 5.4 * len(panels), 4.6), dpi=110, layout="constrained")
+    axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False).flat)
+    for axis, panel in zip(axes, panels, strict=True):
+        _curve_panel(axis, panel, colours)
+    axes[0].set_ylim(bottom=0.0)
+    axes[0].set_ylabel(title, parse_math=False)
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=9, frameon=False)
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def _colours(panels: Sequence[DrawnPanel]) -> dict[str, str]:
+    """A colour for each label: lines take them from the front, levels from the back, where the greys are."""
+    lines = dict.fromkeys(line.label for panel in panels for line in panel.lines)
+    levels = dict.fromkeys(level.label for panel in panels for level in panel.levels)
+    found = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(lines)}
+    return found | {label: COLOURS[-1 - i % len(COLOURS)] for i, label in enumerate(levels)}
+
+
+def _curve_panel(axis: Axes, panel: DrawnPanel, colours: Mapping[str, str]) -> None:
+    """Lines with a band are thick, and lie below the thin ones, which would be hidden otherwise."""
+    places = panel.panel.places
+    for line in panel.lines:
+        colour = colours[line.label]
+        if line.band is not None:
+            axis.fill_between(places, *line.band, color=colour, alpha=0.15, linewidth=0)
+        width, depth = (1.1, 3.0) if line.band is None else (2.4, 2.5)
+        axis.plot(places, line.values, label=line.label, color=colour, linewidth=width, zorder=depth)
+    for level in panel.levels:
+        colour = colours[level.label]
+        axis.axhline(level.value, label=level.label, color=colour, linewidth=1.2, linestyle="--")
+        if level.cost is not None:
+            axis.plot([level.cost], [level.value], color=colour, marker="o", markersize=6)
+    axis.set_title(panel.panel.title, fontsize=11, parse_math=False)
+    axis.set_xlabel(panel.panel.axis, parse_math=False)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _dots(axis: Axes, column: Column, arms: Mapping[str, ArmFindings]) -> None:

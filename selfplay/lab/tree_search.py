@@ -5,6 +5,7 @@ seed 100, which is none of the seeds compared. Source of the claims: ../shared/d
 """
 
 from selfplay.lab.criteria import Criterion
+from selfplay.lab.curves import search_curves
 from selfplay.lab.experiment import Arm, Column, Experiment
 from selfplay.lab.measures import (
     acc_t1,
@@ -87,6 +88,12 @@ SEARCH = Experiment(
     ),
     smallest_effect=0.03,
     plotted=f"search, {BUDGET} tokens",
+    curves=search_curves(
+        BUDGET, most_nodes=30, arms=("mcts", "branching", "critics", "merge"), sampled="merge",
+        seen="Best-of-N is ahead from 82 tokens on and at every number of steps. Searches find nothing before 40 "
+        "tokens: they sample their first steps before they finish any. At 62 and at 78 to 80 tokens some have caught "
+        "up, by less than a point.",
+    ),
     series=(),
     columns=(
         Column("greedy", acc_t1),
