@@ -1,15 +1,24 @@
 """Start models of the lab: their tokenizer, their traces, and that a seed makes one model."""
 
+import dataclasses
 import random
 from pathlib import Path
 
 import pytest
 
+from curriculum.domains.protocol import Statement
 from curriculum.domains.sums import SumsDomain
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle
 from selfplay.lab import scratch
-from selfplay.lab.scratch import HELD_OUT_KEY, WarmStart, character_tokenizer, corrupted, start_model
+from selfplay.lab.scratch import (
+    HELD_OUT_KEY,
+    WarmStart,
+    character_tokenizer,
+    corrupted,
+    start_model,
+    traces_digest,
+)
 from selfplay.models import load_model
 
 OPTIONS = {"min_digits": 2, "max_digits": 2}
@@ -46,6 +55,38 @@ def test_a_start_model_is_an_ordinary_folder_made_once_and_alike() -> None:
     again = start_model("sums", OPTIONS, SHORT, 3, said.append)
     assert (again / "model.safetensors").read_bytes() == one != two
     assert load_model(str(folder), "float32").model.num_parameters() < scratch.MAX_PARAMETERS
+
+
+def test_a_start_model_of_other_traces_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = start_model("sums", OPTIONS, SHORT, 3, lambda line: None)
+    draw, report = SumsDomain.draw, PromptStyle.report
+
+    def mirrored(self: SumsDomain, rng: random.Random, level: int) -> Statement:
+        statement = draw(self, rng, level)
+        return dataclasses.replace(statement, text=" + ".join(reversed(statement.text.split(" + "))))
+
+    with monkeypatch.context() as changed:  # as if the domain's code had been edited
+        changed.setattr(SumsDomain, "draw", mirrored)
+        after = start_model("sums", OPTIONS, SHORT, 3, lambda line: None)
+    with monkeypatch.context() as changed:  # said in whole traces only, which come late in a training
+        changed.setattr(PromptStyle, "report", lambda *given: report(*given) + " ")
+        reworded = start_model("sums", OPTIONS, SHORT, 3, lambda line: None)
+    assert len({before, after, reworded}) == 3
+    assert start_model("sums", OPTIONS, SHORT, 3, pytest.fail) == before
+
+
+def test_traces_are_known_by_what_they_say_and_by_nothing_that_is_said_elsewhere() -> None:
+    known = traces_digest(DOMAIN, SHORT, 3)
+    assert traces_digest(SumsDomain(**OPTIONS), SHORT, 3) == known
+    longer = dataclasses.replace(SHORT, iterations=400, batch=4, learning_rate=1.0, layers=2)
+    assert traces_digest(DOMAIN, longer, 3) == known  # the cache's key has the settings themselves
+    others = [
+        traces_digest(DOMAIN, SHORT, 4),
+        traces_digest(SumsDomain(min_digits=2, max_digits=3), SHORT, 3),
+        traces_digest(DOMAIN, dataclasses.replace(SHORT, report="none"), 3),
+        traces_digest(DOMAIN, dataclasses.replace(SHORT, corrupted_share=0.4), 3),
+    ]
+    assert len({known, *others}) == 5
 
 
 def test_a_model_that_is_too_large_is_refused() -> None:

@@ -10,7 +10,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ MAX_PARAMETERS = 1_000_000
 POSITIONS = 128
 HELD_OUT_KEY = "selfplay-1"  # as evaluate.holdout_key has it
 IGNORED = -100  # a label that the loss leaves out
+DIGESTED, DIGESTED_TRACES = 8, 128  # batches, and traces of each, by which the data of a start model is known
 Say = Callable[[str], None]
 
 
@@ -60,14 +61,34 @@ class WarmStart:
 
 
 def start_model(domain: str, options: Mapping[str, Any], settings: WarmStart, seed: int, say: Say) -> Path:
-    """The folder of the start model of a seed, made now if it is not there: an ordinary Hugging Face folder."""
-    source = json.dumps([domain, dict(options), asdict(settings), seed, HELD_OUT_KEY], sort_keys=True)
+    """The folder of the start model of a seed, made now if it is not there: an ordinary Hugging Face folder.
+
+    It is known by the settings and by the traces that it would be trained on today, so that one made before the code of
+    a domain or of the prompts changed is not used after it.
+    """
+    loaded = load_domain(domain, options)
+    said = [domain, dict(options), asdict(settings), seed, HELD_OUT_KEY, traces_digest(loaded, settings, seed)]
+    source = json.dumps(said, sort_keys=True)
     name = hashlib.sha256(source.encode()).hexdigest()[:16]
 
     def make(folder: Path) -> None:
-        warm_start(load_domain(domain, options), settings, seed, folder, say)
+        warm_start(loaded, settings, seed, folder, say)
 
     return made_once(cache_folder() / "lab" / name, source, make)
+
+
+def traces_digest(domain: Domain, settings: WarmStart, seed: int) -> str:
+    """16 hex digits of the tokens of some batches, first tries only and whole traces: those of a shorter training.
+
+    Of the data, not of source files, which change without changing it. What alters one trace in thousands and draws no
+    other random number for it may go unseen, and so does how the model is trained on them.
+    """
+    digest = hashlib.sha256()
+    shorter = replace(settings, iterations=DIGESTED, first_share=0.5, batch=DIGESTED_TRACES)
+    for arrays in _batches(domain, shorter, seed, character_tokenizer()):
+        for array in arrays:
+            digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def warm_start(domain: Domain, settings: WarmStart, seed: int, folder: Path, say: Say) -> None:
