@@ -3,12 +3,12 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
 from selfplay.lab.cells import Cell, commit, run_cell
 from selfplay.lab.experiments import EXPERIMENTS
+from selfplay.lab.workers import worker_pool
 from selfplay.terminal import say
 
 
@@ -16,7 +16,7 @@ def run_all(cells: Sequence[Cell], jobs: int) -> bool:
     """Whether all were done; a line for each that is."""
     started, done, interrupted = time.monotonic(), 0, False
     os.environ["OMP_NUM_THREADS"] = "1"  # of the children, which read it when they start
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         made_at = commit()
         pending = {
             pool.submit(run_named, c.experiment.name, c.arm, c.seed, str(c.directory), made_at): c for c in cells

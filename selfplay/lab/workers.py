@@ -1,0 +1,27 @@
+"""The processes that cells run in. They end when the one that started them does, whatever ended it."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from threading import Thread
+
+
+def worker_pool(jobs: int) -> ProcessPoolExecutor:
+    """A pool of fresh processes. Of its own accord one would go on with its cell when this process is killed."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """In a worker: from now on, end at once when the process that started it is gone.
+
+    Nothing is tidied up: a cell is a run, and what a run has committed survives that (docs/durability.md).
+    """
+    parent = parent_process()
+    if parent is None:
+        raise RuntimeError("no worker: multiprocessing did not start this process")
+
+    def watch() -> None:
+        parent.join()  # waits for the end of a pipe that the parent holds, not for a number that may be given anew
+        os._exit(1)
+
+    Thread(target=watch, name="end with parent", daemon=True).start()
