@@ -303,6 +303,20 @@ FAULTS = (
         "tests/test_lab_scratch.py::test_traces_are_right_where_they_are_learned_and_never_of_held_out_problems",
     ),
     Fault(
+        "start models known by settings alone",
+        "selfplay/lab/scratch.py",
+        "seed, HELD_OUT_KEY, traces_digest(loaded, settings, seed)]",
+        "seed, HELD_OUT_KEY]",
+        "tests/test_lab_scratch.py::test_a_start_model_of_other_traces_is_not_used",
+    ),
+    Fault(
+        "workers outlive their parent",
+        "selfplay/lab/workers.py",
+        ", initializer=_prepare",
+        "",
+        "tests/test_lab_workers.py::test_workers_end_when_their_parent_is_killed",
+    ),
+    Fault(
         "values by leaves that a search liked",
         "roles/credit.py",
         "known = [(tree.nodes[child].said, found[child])",

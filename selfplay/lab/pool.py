@@ -3,32 +3,37 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from selfplay.lab.cells import Cell, commit, run_cell
 from selfplay.lab.experiments import EXPERIMENTS
-from selfplay.lab.workers import worker_pool
+from selfplay.lab.workers import interruptible, worker_pool
 from selfplay.terminal import say
 
 
 def run_all(cells: Sequence[Cell], jobs: int) -> bool:
-    """Whether all were done; a line for each that is."""
+    """Whether all were done; a line for each that is. Ctrl-C ends the running ones after their step and starts no more.
+
+    No more are handed out than can run: what a pool was given ahead, it would start after Ctrl-C too.
+    """
     started, done, interrupted = time.monotonic(), 0, False
     os.environ["OMP_NUM_THREADS"] = "1"  # of the children, which read it when they start
     with worker_pool(jobs) as pool:
-        made_at = commit()
-        pending = {
-            pool.submit(run_named, c.experiment.name, c.arm, c.seed, str(c.directory), made_at): c for c in cells
-        }
+        made_at, waiting = commit(), list(cells)
+        pending: dict[Future[str | None], Cell] = {}
         try:
-            while pending:
+            while pending or (waiting and not interrupted):
+                while waiting and not interrupted and len(pending) < jobs:
+                    c = waiting.pop(0)
+                    arguments = (c.experiment.name, c.arm, c.seed, str(c.directory), made_at)
+                    pending[pool.submit(run_named, *arguments)] = c
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     cell = pending.pop(future)
                     line = future.result()
                     interrupted = interrupted or line is None
                     done += 1
-                    left = (time.monotonic() - started) / done * len(pending) / 60
+                    left = (time.monotonic() - started) / done * (len(pending) + len(waiting)) / 60
                     say(f"{done:>3}/{len(cells)}  {cell.name:28} {line or 'interrupted'}  ({left:.0f} min left)")
         except KeyboardInterrupt:
             interrupted = True
@@ -39,7 +44,8 @@ def run_all(cells: Sequence[Cell], jobs: int) -> bool:
 
 def run_named(experiment: str, arm: str, seed: int, directory: str, made_at: str) -> str | None:
     """One cell, in a process of its own: a line on how it ended, None when it was interrupted."""
-    row = run_cell(Cell(EXPERIMENTS[experiment], arm, seed, Path(directory)), lambda line: None, made_at)
+    with interruptible():
+        row = run_cell(Cell(EXPERIMENTS[experiment], arm, seed, Path(directory)), lambda line: None, made_at)
     if row is None:
         return None
     before, after = _mean(row.start, "acc_t1"), _mean(row.end, "acc_t1")
