@@ -19,6 +19,7 @@ from roles.requests import Sampled, SamplingParams
 from roles.search import SearchSettings, search
 from roles.step_tree import ROOT
 from roles.tree import Tree
+from roles.verdicts import ByVerifier
 from selfplay.build import prompt_style
 from selfplay.build_search import step_style
 from selfplay.config import Config
@@ -204,7 +205,9 @@ def run(work: Work, engine: Engine, way: Callable[[Growth], Growing], script: Ma
         return waves.setdefault(wave.key, wave)
 
     rollout = Rollout(1, tree, engine, work.encode, commit, script)
-    growths = [Growth(problem, work.steps, tree, ("search", 1, problem.problem_id)) for problem in work.problems]
+    growths = [
+        Growth(p, work.steps, tree, ("search", 1, p.problem_id), ByVerifier(p, work.steps.style)) for p in work.problems
+    ]
     resident = _reset_peak()
     wall, cpu = time.perf_counter(), time.process_time()
     found = rollout.run("search", [way(growth) for growth in growths])

@@ -3,8 +3,8 @@
 The value head says what share of answers from here is right, the process critic whether the last step is a good one,
 and the outcome is what became of rollouts. The heads are trained beside the policy (selfplay/train/critic.py); with
 `process_from` "words" the model itself is asked for 1 or 0. AlphaLLM (arXiv 2404.12253) sums the three with weights of
-1; here they are a weighted mean, so that a score stays in [0, 1]. Where a verifier says what an answer is worth no
-critic does: a finished step is worth its verdict.
+1; here they are a weighted mean, so that a score stays in [0, 1]. A finished step is worth its verdict, the verifier's
+or, where there is none, the model judge's (roles/verdicts.py), and no critic is asked about it.
 """
 
 from collections.abc import Generator, Mapping, Sequence

@@ -4,6 +4,9 @@ A way of searching is a generator like any role: it yields what it wants sampled
 returns `Searched`. Everything that is sampled becomes a node, rollouts too. Searches of many problems run in the same
 waves, so that a wave is one batched engine call.
 
+A finished answer is worth its verdict (roles/verdicts.py). Where that has to be asked for, the answer hangs in the tree
+unjudged, in no count, until the next wave of its search has brought it: `Growth.wave`.
+
 `best_of` samples whole answers, `monte_carlo` puts fresh completions at every step end of given answers (VinePPO, arXiv
 2410.01679), `n_ary` gives every step the same number of next ones (TreeRPO, arXiv 2506.05183). Search that chooses is
 in roles/search.py.
@@ -16,10 +19,11 @@ from typing import Any
 
 from curriculum.domains.protocol import Domain
 from roles.prompts import PromptStyle
-from roles.requests import Sample, Sampled, SamplingParams
+from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
 from roles.solver import turn_label
 from roles.step_tree import ROOT, Piece, StepNode, StepTree, back_up, count_answer
 from roles.tree import Tree
+from roles.verdicts import Judging
 from store.records import Completion, Finish, Outcome, Problem
 
 LABEL = turn_label(0)
@@ -75,6 +79,16 @@ class Searched:
         return self.right_after is not None
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The path to where an answer ended, its text, and how many tokens and steps there were by then."""
+
+    path: Sequence[int]
+    text: str
+    tokens: int
+    nodes: int
+
+
 @dataclass(slots=True)
 class Growth:
     """The tree of steps of one problem while it grows. `key` begins all random keys of the search.
@@ -86,6 +100,7 @@ class Growth:
     steps: StepStyle
     tokens: Tree
     key: tuple[str | int, ...]
+    judging: Judging
     merge: bool = False
     prune: bool = False
     tree: StepTree = field(init=False)
@@ -93,17 +108,34 @@ class Growth:
     num_sampled: int = 0
     right_after: int | None = None
     right_after_nodes: int | None = None
+    _asked: dict[str, Score] = field(default_factory=dict)  # by answer: questions that no wave has put yet
+    _waiting: list[_Ended] = field(default_factory=list)  # for what is asked
 
     def __post_init__(self) -> None:
         self.tree = StepTree(self.merge)
 
-    def take(self, given: Sequence[Sampled]) -> None:
+    def take(self, given: Sequence[Sampled]) -> Generator[list[Any], list[Any], None]:
         """Whole answers that were sampled before, such as a group's first tries: each is a visit."""
+        paths = []
         for sampled in given:
             self.num_given += len(sampled.completion.ids)
-            path = self.insert([ROOT], sampled)
-            for index in path[1:]:
+            paths.append(self.insert([ROOT], sampled))
+            for index in paths[-1][1:]:
                 self.tree.nodes[index].given += 1
+        yield from self.wave([])
+        self.visit(paths)
+
+    def wave(self, requests: Sequence[Sample | Score]) -> Generator[list[Any], list[Any], list[Any]]:
+        """Ask `requests`, and in the same wave for the verdicts that finished answers wait for; no wave where there is
+        nothing to ask. Returns the answers to `requests`."""
+        everything = [*requests, *self._asked.values()]
+        answers = (yield everything) if everything else []
+        self._hear(answers[len(requests) :])
+        return answers[: len(requests)]
+
+    def visit(self, ended: Sequence[Sequence[int]]) -> None:
+        """Back up the verdicts on answers, by the paths to their ends. What nobody could judge is no visit."""
+        for path in ended:
             worth = self.tree.nodes[path[-1]].worth
             if worth is not None:
                 back_up(self.tree, path, worth)
@@ -130,19 +162,40 @@ class Growth:
         return self.insert(path, sampled), len(self.tree) > before
 
     def insert(self, path: Sequence[int], sampled: Sampled) -> list[int]:
-        """Hang a completion, step by step, below the last node of `path`, and count it if it ends the answer."""
+        """Hang a completion, step by step, below the last node of `path`, and count it if it ends the answer: at once,
+        or when its verdict is there."""
         found = list(path)
         node = self.tree.standing(path[-1])
         for piece in self._pieces(node, sampled):
             node, _ = self.tree.add(node.index, piece)
             found.append(node.index)
-        if node.outcome is not None:
-            count_answer(self.tree, found, node.outcome)
-            if node.outcome is Outcome.CORRECT and self.right_after is None:
-                self.right_after, self.right_after_nodes = self.num_given + self.num_sampled, len(self.tree) - 1
+        if node.is_finished:
+            text = self._answer(self.tree.text(node.index))
+            ended = _Ended(found, text, self.num_given + self.num_sampled, len(self.tree) - 1)
+            if node.outcome is Outcome.UNJUDGED and text in self._asked:
+                self._waiting.append(ended)
+            else:
+                self._count(ended)
         return found
 
+    def _count(self, ended: _Ended) -> None:
+        outcome = self.tree.nodes[ended.path[-1]].outcome
+        assert outcome is not None
+        count_answer(self.tree, ended.path, outcome)
+        if outcome is Outcome.CORRECT and self.right_after is None:
+            self.right_after, self.right_after_nodes = ended.tokens, ended.nodes
+
+    def _hear(self, scored: Sequence[Scored]) -> None:
+        """Verdicts for all that wait, from the answers to what was asked."""
+        verdicts = {text: self.judging.verdict(text, each) for text, each in zip(self._asked, scored, strict=True)}
+        for ended in self._waiting:
+            self.tree.settle(ended.path[-1], verdicts[ended.text])
+            self._count(ended)
+        self._asked.clear()
+        self._waiting.clear()
+
     def result(self, is_reproducible: bool = True) -> Searched:
+        assert not self._waiting, "a search ends when its verdicts are there"
         best = best_answer(self.tree)
         return Searched(
             self.problem, self.tree, self.num_sampled, self.right_after, self.right_after_nodes, best, is_reproducible
@@ -175,13 +228,22 @@ class Growth:
         return pieces
 
     def _outcome(self, said: Completion, text: str, num_tokens: int) -> Outcome | None:
-        """The verdict on an answer; None where a step ended it and there is room for more."""
+        """The verdict on an answer, UNJUDGED while it has to be asked for; None where a step ended it and there is room
+        for more."""
         is_step = said.ids[-1] in self.steps.step_tokens and not any(stop in text for stop in self.steps.params.stop)
         if said.finish is Finish.STOP and is_step:
             return None if num_tokens < self.steps.params.max_tokens else Outcome.TRUNCATED
         if said.finish is Finish.LENGTH:
             return Outcome.TRUNCATED
-        return self.steps.domain.judge(self.problem, self.steps.style.strip_stop(text))[0]
+        answer = self._answer(text)
+        question = self.judging.question(answer)
+        if question is None:
+            return self.judging.verdict(answer, None)
+        self._asked[answer] = question
+        return Outcome.UNJUDGED
+
+    def _answer(self, text: str) -> str:
+        return self.steps.style.strip_stop(text)
 
 
 def best_of(growth: Growth, tokens: int) -> Growing:
@@ -190,11 +252,12 @@ def best_of(growth: Growth, tokens: int) -> Growing:
     expected = float(growth.room(root))  # tokens of an answer, at first as many as there can be
     while growth.num_sampled < tokens:
         n = math.ceil((tokens - growth.num_sampled) / expected)
-        results = yield [growth.ask_rollouts(root, n)]
+        results = yield from growth.wave([growth.ask_rollouts(root, n)])
         for sampled in results[0]:
             growth.receive([ROOT], sampled)
         drawn += n
         expected = growth.num_sampled / drawn
+    yield from growth.wave([])
     return growth.result()
 
 
@@ -204,7 +267,9 @@ def monte_carlo(growth: Growth, rollouts: int) -> Growing:
     Steps that were merged share those of where they stand.
     """
     ends = [n for n in growth.tree if n.piece is not None and not n.is_finished and n.merged_into is None]
-    yield from _rolled_out(growth, ends, rollouts)
+    results = yield from growth.wave([growth.ask_rollouts(node, rollouts) for node in ends])
+    _receive(growth, ends, results)
+    yield from growth.wave([])
     return growth.result()
 
 
@@ -214,20 +279,17 @@ def n_ary(growth: Growth, children: int) -> Growing:
     while level:
         missing = [(node, children - _said_below(growth.tree, node)) for node in level]
         asked = [(node, n) for node, n in missing if n > 0]
-        results = (yield [growth.ask_step(node, n) for node, n in asked]) if asked else []
-        for (node, _), group in zip(asked, results, strict=True):
-            for sampled in group:
-                growth.receive(growth.tree.path(node.index), sampled)
+        results = yield from growth.wave([growth.ask_step(node, n) for node, n in asked])
+        _receive(growth, [node for node, _ in asked], results)
         below = [growth.tree.nodes[child] for node in level for child in node.children]
         level = [node for node in below if not node.is_finished and node.merged_into is None]
+    yield from growth.wave([])
     return growth.result()
 
 
-def _rolled_out(growth: Growth, nodes: Sequence[StepNode], n: int) -> Generator[list[Any], list[Any], None]:
-    if not nodes:
-        return
-    results = yield [growth.ask_rollouts(node, n) for node in nodes]
-    for node, group in zip(nodes, results, strict=True):
+def _receive(growth: Growth, nodes: Sequence[StepNode], groups: Sequence[Sequence[Sampled]]) -> None:
+    """What was said below `nodes`, a group each."""
+    for node, group in zip(nodes, groups, strict=True):
         for sampled in group:
             growth.receive(growth.tree.path(node.index), sampled)
 

@@ -116,13 +116,13 @@ def judge_by_model(
     Yields once at most: a question for each different answer. An answer is the whole text, there is nothing to parse.
     """
     problem = group.problem
-    texts = [_answer_in(sampled, style) for said in group.attempts for sampled in said]
+    texts = [answer_in(sampled, style) for said in group.attempts for sampled in said]
     verdicts = yield from _verdicts(problem, [text for text in texts if text is not None], style, model)
     attempts = []
     for index, said in enumerate(group.attempts):
         turns = []
         for turn, sampled in enumerate(said):
-            text = _answer_in(sampled, style)
+            text = answer_in(sampled, style)
             outcome = Outcome.TRUNCATED if text is None else verdicts[text]
             answer = None if outcome in (Outcome.TRUNCATED, Outcome.UNPARSED) else text
             key = f"{settings.seed}/judge/{step}/{problem.problem_id}/{index}/{turn}"
@@ -250,7 +250,7 @@ def _examples(domain: Domain) -> list[tuple[str, str, bool]]:
     return found + [(pairs[i % len(pairs)][0], talk, False) for i, talk in enumerate(_EMPTY_TALK)]
 
 
-def _answer_in(sampled: Sampled, style: PromptStyle) -> str | None:
+def answer_in(sampled: Sampled, style: PromptStyle) -> str | None:
     """The text that is judged; None where the length limit cut it."""
     if sampled.completion.finish is Finish.LENGTH:
         return None

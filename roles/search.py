@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from roles.critics import CriticWeights, node_score, questions, take_scores
 from roles.growth import Growing, Growth
-from roles.requests import Sampled
+from roles.requests import Sample, Sampled, Score
 from roles.step_tree import ROOT, StepNode, StepTree, back_up
 
 SearchRule = Literal["uct", "puct"]
@@ -77,9 +77,11 @@ def search(growth: Growth, settings: SearchSettings, clock: Callable[[], float] 
                 break  # there is no budget to spend, or, asked for more, the policy only said the same again
             wider, before = wider + 1, (len(tree), growth.num_sampled)
             continue
-        results = yield [growth.ask_step(tree.standing(path[-1]), n) for path, n in wave.chosen]
-        fresh, again = _received(growth, [(path, group) for (path, _), group in zip(wave.chosen, results, strict=True)])
-        yield from _value(growth, fresh, settings)
+        results = yield from growth.wave([growth.ask_step(tree.standing(path[-1]), n) for path, n in wave.chosen])
+        ended, fresh, again = _received(
+            growth, [(path, group) for (path, _), group in zip(wave.chosen, results, strict=True)]
+        )
+        yield from _value(growth, ended, fresh, settings)
         for path in again:
             if (known := tree.standing(path[-1])).visits:
                 back_up(tree, path, known.mean)
@@ -186,9 +188,10 @@ def _priors(tree: StepTree, node: StepNode) -> dict[int, float]:
 
 def _received(
     growth: Growth, said: Sequence[tuple[Sequence[int], Sequence[Sampled]]]
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Take what was sampled, and back up verdicts. Returns the paths of new steps, to be valued, and those of steps
-    said again or merged, which are one visit more once their value is there."""
+) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Take what was sampled. Returns the paths of answers that ended, of new steps, to be valued, and of steps said
+    again or merged, which are one visit more once their value is there."""
+    ended: list[list[int]] = []
     fresh: list[list[int]] = []
     again: list[list[int]] = []
     tree = growth.tree
@@ -196,36 +199,40 @@ def _received(
         for sampled in group:
             below, is_new = growth.receive(path, sampled)
             node = tree.nodes[below[-1]]
-            if node.worth is not None:
-                back_up(tree, below, node.worth)
-            elif not node.is_finished:
+            if node.is_finished:
+                ended.append(below)
+            else:
                 (fresh if is_new and node.merged_into is None else again).append(below)
-    return fresh, again
+    return ended, fresh, again
 
 
 def _value(
-    growth: Growth, fresh: Sequence[list[int]], settings: SearchSettings
+    growth: Growth, ended: Sequence[list[int]], fresh: Sequence[list[int]], settings: SearchSettings
 ) -> Generator[list[Any], list[Any], None]:
-    """Rollouts and critics for new steps, in one wave, and their values backed up."""
+    """Rollouts and critics for new steps and verdicts on answers that ended, in one wave, then verdicts on the rollouts
+    where these have to be asked for; all of it is backed up."""
     tree = growth.tree
     nodes = [tree.nodes[path[-1]] for path in fresh]
     asked = [questions(settings.weights, growth.steps, growth.problem, tree, node) for node in nodes]
     rollouts = [growth.ask_rollouts(node, settings.rollouts) for node in nodes] if settings.rollouts else []
-    requests = [*rollouts, *(question for each in asked for question in each)]
-    answers = iter((yield requests) if requests else [])
+    requests: list[Sample | Score] = [*rollouts, *(question for each in asked for question in each)]
+    answers = iter((yield from growth.wave(requests)))
+    growth.visit(ended)
     groups = [next(answers) for _ in rollouts] or [[] for _ in nodes]
     for node, each in zip(nodes, asked, strict=True):
         take_scores(node, [next(answers) for _ in each])
-    for path, node, group in zip(fresh, nodes, groups, strict=True):
-        judged = [_rolled_out(growth, path, sampled) for sampled in group]
+    whole = [[growth.receive(path, sampled)[0] for sampled in group] for path, group in zip(fresh, groups, strict=True)]
+    yield from growth.wave([])
+    for path, node, group in zip(fresh, nodes, whole, strict=True):
+        judged = [_rolled_out(tree, path, below) for below in group]
         outcomes = [worth for worth in judged if worth is not None]
         back_up(tree, path, node_score(settings.weights, node, sum(outcomes) / len(outcomes) if outcomes else None))
 
 
-def _rolled_out(growth: Growth, path: Sequence[int], sampled: Sampled) -> float | None:
-    """Take a rollout; its own steps are visited once. Returns 1 for a right answer, 0 for a wrong one."""
-    whole, _ = growth.receive(path, sampled)
-    worth = growth.tree.nodes[whole[-1]].worth
+def _rolled_out(tree: StepTree, path: Sequence[int], whole: Sequence[int]) -> float | None:
+    """The steps of a rollout from the end of `path` are visited once. Returns 1 for a right answer, 0 for a wrong one,
+    None for one that nobody could judge."""
+    worth = tree.nodes[whole[-1]].worth
     if worth is not None:
-        back_up(growth.tree, whole[len(path) :], worth)
+        back_up(tree, whole[len(path) :], worth)
     return worth

@@ -9,7 +9,7 @@ Visits and values are the search's own; `leaves` and `right` count finished answ
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from roles.requests import NodeId
 from store.records import Outcome
@@ -106,6 +106,12 @@ class StepTree:
         self.nodes.append(node)
         self.standing(parent).children.append(node.index)
         return node, True
+
+    def settle(self, index: int, outcome: Outcome) -> None:
+        """The verdict on a finished answer that came after it was hung here."""
+        node = self.nodes[index]
+        assert node.piece is not None and node.is_finished
+        node.piece = replace(node.piece, outcome=outcome)
 
     def standing(self, index: int) -> StepNode:
         """The node itself, or the one that it was merged into: where its children are."""

@@ -1,5 +1,6 @@
 """The judge's search as the configuration has it. Part of selfplay/build.py."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,12 @@ import torch
 from roles.credit import CreditSettings
 from roles.critics import CriticWeights
 from roles.growth import StepStyle
+from roles.judge import JudgedGroup
+from roles.model_judge import ModelJudgeSettings
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.search import SearchSettings
+from roles.verdicts import ByVerifier, Judging, by_model
 from selfplay.config import Config
 from selfplay.engine.sampling import stop_tokens
 from selfplay.evaluate_search import SearchEvaluation
@@ -76,7 +80,15 @@ def searcher(config: Config, steps: StepStyle) -> Searcher | None:
         ) if is_dense else None,
         process_threshold=c.process_threshold,
         held_out=c.held_out,
+        judging=_judging(config, steps.style),
     )  # fmt: skip
+
+
+def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judging]:
+    """The verifier, or the model where `judge.source` says so: then no verdict in a search is the verifier's."""
+    if config.judge.source == "model":
+        return lambda group: by_model(group, style, ModelJudgeSettings())
+    return lambda group: ByVerifier(group.problem, style)
 
 
 def critic(config: Config, policy: Policy, device: torch.device) -> Critic | None:

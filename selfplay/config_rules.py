@@ -59,8 +59,6 @@ def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:
         yield "train.imitation", "another rule while judge.search.when is never: best_path copies what a search found"
     if search.when != "never" and config.solver.source == "frozen":
         yield "judge.search.when", "never while solver.source is frozen: the search is by the policy that is trained"
-    if search.when != "never" and config.judge.source == "model":
-        yield "judge.search.when", "never while judge.source is model: a search is told by the verifier what is right"
     if search.rollouts == 0 and search.method == "monte_carlo":
         yield "judge.search.rollouts", "at least 1 while judge.search.method is monte_carlo"
     if search.method == "mcts" and search.rollouts == 0 and critics.value == critics.process == 0:

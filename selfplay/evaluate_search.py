@@ -4,6 +4,9 @@ All three may sample equally many tokens a problem. Search and best-of-N are tol
 right, as one who checks answers would be; what is kept of each is how many tokens, and how many different steps, it
 took until then, so that one evaluation gives accuracy at every smaller budget too. Self-consistency (arXiv 2203.11171)
 is the answer that most of the samples of best-of-N gave, without a verifier. Greedy answers stand in the evaluation.
+
+The verifier is the judge here whatever `judge.source` says, as it is of every figure on held-out problems: they measure
+what is true, pay nothing, and stay comparable between runs. A search that a model judges is not evaluated as such.
 """
 
 import time
@@ -15,6 +18,7 @@ from typing import Any
 from roles.growth import Growth, Searched, StepStyle, best_of
 from roles.search import SearchSettings, search
 from roles.tree import Tree
+from roles.verdicts import ByVerifier
 from store.records import Outcome, Problem
 
 Drive = Callable[[Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]], list[Searched]]
@@ -37,7 +41,8 @@ class SearchEvaluation:
         def grown(tree: Tree, how: str) -> list[Growth]:
             keys = [("evaluation", how, step, problem.problem_id) for problem in problems]
             return [
-                Growth(p, self.steps, tree, key, self.merge, self.prune) for p, key in zip(problems, keys, strict=True)
+                Growth(p, self.steps, tree, key, ByVerifier(p, self.steps.style), self.merge, self.prune)
+                for p, key in zip(problems, keys, strict=True)
             ]
 
         found = drive(lambda tree: [search(each, self.settings, clock) for each in grown(tree, "search")])

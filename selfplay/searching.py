@@ -5,7 +5,7 @@ dense rewards (roles/credit.py), targets for the critic heads, the best answer o
 store. Pass rates are of the attempts alone: answers that a search has chosen say nothing of what the policy can do.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from roles.judge import JudgedGroup
 from roles.search import SearchSettings, search
 from roles.step_tree import ROOT, StepTree
 from roles.tree import Tree
+from roles.verdicts import Judging
 from selfplay.calibration import calibration_metrics
 from selfplay.train.batch import TrainSample
 from selfplay.train.critic import HEADS
@@ -28,7 +29,8 @@ HASH_DIGITS = 8  # of a problem's id: enough to tell a share by
 @dataclass(frozen=True, slots=True)
 class Searcher:
     """`band`: (low, high) pass rates of the groups that are searched. `held_out`: share of problems that the critic
-    heads are measured on and not trained on. `credit` None: first tries are paid for the whole answer."""
+    heads are measured on and not trained on. `credit` None: first tries are paid for the whole answer. `judging`: who
+    judges what the search of a group finds."""
 
     method: Method
     settings: SearchSettings
@@ -39,6 +41,7 @@ class Searcher:
     credit: CreditSettings | None
     process_threshold: float
     held_out: float
+    judging: Callable[[JudgedGroup], Judging]
 
     def wants(self, group: JudgedGroup) -> bool:
         """Whether the group's measured pass rate lies in the band; no group that nobody could judge does."""
@@ -48,8 +51,9 @@ class Searcher:
     def role(self, group: JudgedGroup, tree: Tree, step: int) -> Growing:
         """The search for one group, to be driven by a rollout."""
         problem = group.problem
-        growth = Growth(problem, self.steps, tree, ("search", step, problem.problem_id), self.merge, self.prune)
-        growth.take([attempt.turns[0].sampled for attempt in group.first_tries])
+        key = ("search", step, problem.problem_id)
+        growth = Growth(problem, self.steps, tree, key, self.judging(group), self.merge, self.prune)
+        yield from growth.take([attempt.turns[0].sampled for attempt in group.first_tries])
         found = yield from self._grow(growth)
         yield from score_rest(growth, self.settings.weights)
         return found

@@ -13,6 +13,7 @@ from roles.prompts import PromptStyle
 from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
 from roles.step_tree import Piece
 from roles.tree import ROOT, Tree
+from roles.verdicts import ByVerifier
 from store.records import Completion, Finish, Origin, Outcome, Problem
 
 DOMAIN = ArithmeticDomain()
@@ -97,8 +98,10 @@ class ScriptedEngine:
     ) -> Growth:
         """A search's beginning at `problem`, which the answers `given` were said to before."""
         steps = steps or step_style()
-        growth = Growth(problem, steps, self.tree, **{"key": ("search",), **rest})
-        growth.take(self.given(problem, given, steps) if given else [])
+        verifier = ByVerifier(problem, steps.style)
+        growth = Growth(problem, steps, self.tree, **{"key": ("search",), "judging": verifier, **rest})
+        asked = list(growth.take(self.given(problem, given, steps) if given else []))
+        assert asked == [], "the verdicts on what is given have to be known"
         return growth
 
     def _answer(self, request: Sample | Score, lines: Mapping[str, Iterator[Any]]) -> list[Sampled] | Scored:

@@ -267,7 +267,6 @@ def test_a_damaged_stored_configuration_is_one_line() -> None:
         (["judge.credit.rule=tree"], "judge.credit.rule"),
         (["train.imitation=best_path"], "train.imitation"),
         (["judge.search.when=every", "solver.source=frozen"], "judge.search.when"),
-        (["judge.search.when=every", "judge.source=model"], "judge.search.when"),
         (["judge.search.when=every", "judge.search.rollouts=0"], "judge.search.rollouts"),
         (["judge.search.when=every", "judge.search.max_first=3"], "judge.search.max_first"),
         (["judge.search.when=sometimes"], "judge.search.when"),

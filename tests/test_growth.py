@@ -24,7 +24,8 @@ def test_a_completion_of_several_steps_is_cut_where_each_ends() -> None:
     logprobs = tuple(-i / 8 for i in range(len(RIGHT)))
     prompt = engine.tree.extend(-1, map(ord, "3 5 8: 16 ="))
     last = engine.tree.sampled(prompt, list(map(ord, RIGHT)), logprobs, "solver/0")
-    growth.take([Sampled(last, Completion(tuple(map(ord, RIGHT)), logprobs, RIGHT, Finish.STOP, 0, 0))])
+    given = Sampled(last, Completion(tuple(map(ord, RIGHT)), logprobs, RIGHT, Finish.STOP, 0, 0))
+    assert list(growth.take([given])) == []  # a verifier is not asked
 
     pieces = [node.piece for node in growth.tree if node.piece is not None]
     assert [(p.text, p.num_tokens, p.state, p.outcome) for p in pieces] == [

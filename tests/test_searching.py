@@ -3,12 +3,13 @@
 import hashlib
 
 import pytest
-from scripted_roles import ScriptedEngine, countdown, wander
+from scripted_roles import ScriptedEngine, countdown, step_style, wander
 
 from roles.credit import CreditSettings, step_advantages
 from roles.growth import Searched, monte_carlo
 from roles.search import SearchSettings, search
 from roles.step_tree import ROOT
+from roles.verdicts import ByVerifier
 from selfplay.evaluate_search import search_accuracies, vote_is_right
 from selfplay.searching import Searcher, best_path, credited, critic_calibration, search_nodes
 from store.records import Outcome
@@ -26,7 +27,10 @@ def grown(given: list[str], tokens: int = 0) -> Searched:
 
 
 def searcher(held_out: float) -> Searcher:
-    return Searcher("mcts", SearchSettings(), None, (0.1, 0.9), False, False, None, 0.0, held_out)  # type: ignore[arg-type]
+    return Searcher(
+        "mcts", SearchSettings(), step_style(), (0.1, 0.9), False, False, None, 0.0, held_out,
+        judging=lambda group: ByVerifier(group.problem, step_style().style),
+    )  # fmt: skip
 
 
 def test_a_step_is_paid_once_for_each_time_that_it_was_said() -> None:
