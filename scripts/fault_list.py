@@ -344,4 +344,25 @@ FAULTS = (
         "wave.virtual[index] = wave.virtual.get(index, 0)",
         "tests/test_search.py::test_a_visit_in_flight_sends_the_next_choice_elsewhere",
     ),
+    Fault(
+        "a search told by the verifier",
+        "selfplay/build_search.py",
+        'if config.judge.source == "model":',
+        'if config.judge.source == "nobody":',
+        "tests/test_loop.py::test_a_search_that_the_model_judges_trains_and_goes_on_bit_for_bit",
+    ),
+    Fault(
+        "forged answers shown in a search",
+        "roles/verdicts.py",
+        "if said in self.known or is_blocked(self.problem, said, self.style):",
+        "if said in self.known:",
+        "tests/test_verdicts.py::test_what_is_empty_or_forged_is_never_shown_and_counts_as_wrong",
+    ),
+    Fault(
+        "verdicts not backed up",
+        "roles/search.py",
+        "    growth.visit(ended)\n    groups",
+        "    groups",
+        "tests/test_verdicts.py::test_the_verdict_on_an_answer_comes_in_the_wave_that_values_the_steps_beside_it",
+    ),
 )

@@ -10,7 +10,7 @@ from roles.solver import turn_label
 from selfplay.alarms import copying_metrics
 from selfplay.build import Parts
 from selfplay.learning import SolverLesson, measured_rate, share
-from selfplay.searching import search_metrics, search_nodes
+from selfplay.searching import search_metrics, search_nodes, verdict_metrics
 from store.records import Fate, Origin, Outcome, PassRate, Proposal, SearchNode, StepCommit, StepHistory
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _model_judge_metrics(step: Step, parts: Parts) -> dict[str, float]:
             "judge/canary_false_positive_rate": step.canaries.rate,
             "judge/canary_blocked_share": step.canaries.blocked / max(1, step.canaries.tried),
         }
-    return found
+    return found | verdict_metrics(step.searched.values(), parts.style)
 
 
 def _search_metrics(step: Step, parts: Parts) -> dict[str, float]:

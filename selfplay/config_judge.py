@@ -48,7 +48,7 @@ class CreditConfig:
 
 @dataclass
 class JudgeConfig:
-    source: str = "verifier"  # who says whether an answer is right: verifier (the domain), or model (asked in words)
+    source: str = "verifier"  # who judges answers, also in a search: verifier (the domain), or model (asked in words)
     reward: str = "truth"  # truth; or a control: random, format
     truncated: str = "zero"  # what a completion cut by length earns: zero, or unjudged
     correction_bonus: float = 1.0  # alpha: the second turn is paid r2 + alpha (r2 - r1)

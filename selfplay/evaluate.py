@@ -4,6 +4,8 @@
 set; `interim` takes the first try of at most `interim_size`. A set's order is fixed by a keyed hash, so its first
 members are a fair sample and the same ones every time. On request both say how second looks fare at the start model's
 first tries and at one's own (selfplay/mechanism.py), and `full` what sampled answers say of themselves.
+
+Every verdict here is the domain's, whatever `judge.source` says: an evaluation measures what is true and pays nothing.
 """
 
 import math

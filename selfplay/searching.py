@@ -13,11 +13,13 @@ from roles.credit import CreditSettings, step_advantages
 from roles.critics import critic_targets, score_rest
 from roles.growth import LABEL, Growing, Growth, Searched, StepStyle, monte_carlo, n_ary
 from roles.judge import JudgedGroup
+from roles.prompts import PromptStyle
 from roles.search import SearchSettings, search
 from roles.step_tree import ROOT, StepTree
 from roles.tree import Tree
 from roles.verdicts import Judging
 from selfplay.calibration import calibration_metrics
+from selfplay.learning import share
 from selfplay.train.batch import TrainSample
 from selfplay.train.critic import HEADS
 from store.records import Outcome, SearchNode
@@ -158,6 +160,25 @@ def search_metrics(searcher: Searcher, searched: Sequence[Searched], rates: Mapp
     metrics |= {f"search/branching_{depth}": value for depth, value in _branching(trees).items()}
     held_out = [each.tree for each in searched if searcher.is_held_out(each.problem.problem_id)]
     return metrics | critic_calibration(held_out)
+
+
+def verdict_metrics(searched: Collection[Searched], style: PromptStyle) -> dict[str, float]:
+    """How far a model's verdicts in searches are from the domain's, which pay and steer nothing: search/agrees and
+    search/false_positive_rate, over different answers that ended and that both could judge."""
+    pairs = []
+    for each in searched:
+        for node in each.tree:
+            if node.is_finished and node.outcome not in (Outcome.TRUNCATED, Outcome.UNJUDGED):
+                text = style.strip_stop(each.tree.text(node.index))
+                truth = style.domain.judge(each.problem, text)[0]
+                if truth is not Outcome.UNJUDGED:
+                    pairs.append((node.outcome is Outcome.CORRECT, truth is Outcome.CORRECT))
+    if not pairs:
+        return {}
+    return {
+        "search/agrees": share([said == is_right for said, is_right in pairs]),
+        "search/false_positive_rate": share([said for said, is_right in pairs if not is_right]),
+    }
 
 
 def critic_calibration(trees: Sequence[StepTree]) -> dict[str, float]:

@@ -36,3 +36,10 @@ class AnySteps(FewProblems):
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         is_right = hashlib.sha256(f"{problem.canonical} {text}".encode()).digest()[0] & 1
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text
+
+
+class AnyJudged(AnySteps):
+    """As `AnySteps`, with an example after which the random model tiny-gemma, asked whether an answer is right, says 1
+    more often than 0, and either of them often enough."""
+
+    solver_examples = (("a" * 20, "a"),)

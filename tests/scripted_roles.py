@@ -63,14 +63,16 @@ class ScriptedEngine:
     """Answers requests from a script: for each label, the texts to say, in the order they are asked for.
 
     A word of a request's key, such as "step" or "rollout", goes before its label; "score" has what `Score`s are
-    answered with. Where there is `say`, it makes up the texts. `asked` and `scored` keep every request; `tree` is
-    grown as the real driver grows it.
+    answered with. Where there is `say`, it makes up the texts, and where there is `judge`, it answers `Score`s. `asked`
+    and `scored` keep every request, `waves` how many of each a wave had; `tree` is grown as the real driver grows it.
     """
 
     script: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     say: Say | None = None
+    judge: Callable[[Score], Scored] | None = None
     asked: list[Sample] = field(default_factory=list)
     scored: list[Score] = field(default_factory=list)
+    waves: list[tuple[int, int]] = field(default_factory=list)  # (samples, scores)
     tree: Tree = field(default_factory=Tree)
 
     def drive(self, role: Generator[Any, Any, Any]) -> Any:
@@ -84,6 +86,8 @@ class ScriptedEngine:
                 assert all(next(rest, None) is None for rest in lines.values()), "the script has lines left over"
                 return end.value
             if isinstance(request, list):
+                scores = sum(isinstance(each, Score) for each in request)
+                self.waves.append((len(request) - scores, scores))
                 answer = [self._answer(each, lines) for each in request]
             else:
                 answer = self._answer(request, lines)
@@ -107,7 +111,7 @@ class ScriptedEngine:
     def _answer(self, request: Sample | Score, lines: Mapping[str, Iterator[Any]]) -> list[Sampled] | Scored:
         if isinstance(request, Score):
             self.scored.append(request)
-            return next(lines["score"])
+            return next(lines["score"]) if self.judge is None else self.judge(request)
         self.asked.append(request)
         asked_for = next((str(word) for word in request.key if word in lines), request.label)
         return self._say(request, lines[asked_for] if self.say is None else self._made_up(request, self.say))

@@ -24,7 +24,7 @@ from selfplay.lab.measures import (
 )
 from selfplay.lab.page import figure, page_text, report_json, write_page
 from selfplay.lab.picture import series_lines
-from selfplay.lab.rows import RowError, parse_reports, read_row, read_rows, row_path, write_row
+from selfplay.lab.rows import RowError, parse_reports, parse_searches, read_row, read_rows, row_path, write_row
 
 PNG = b"\x89PNG\r\n"
 
@@ -106,6 +106,12 @@ def test_rows_are_read_by_arm_and_seed(tmp_path: Path) -> None:
         (("reports", "easy"), {"end": "1:70"}, "reports.easy.end: '1:70' is no report"),
         (("reports", "easy"), {"start": ""}, "reports.easy: needs end"),
         (("reports", "odd"), {"end": "1:1"}, "reports.odd: no such set"),
+        (("searches",), "34/7/-/-/0", "searches: not an object"),
+        (("searches", "easy"), {"end": "34/7/-/-/0"}, "searches.easy.end: 1 searches on 300 problems"),
+        (("searches", "easy"), {"end": "34/7/-/0"}, "searches.easy.end: '34/7/-/0' is no search"),
+        (("searches", "easy"), {"end": 34}, "searches.easy.end: not a string"),
+        (("searches", "easy"), {"start": "34/7/-/-/0"}, "searches.easy: needs end"),
+        (("searches", "odd"), {"end": "34/7/-/-/0"}, "searches.odd: no such set"),
         (("series", "easy", "fix_own"), [[0]], "series.easy.fix_own.0: needs [step, value]"),
     ],
 )
@@ -144,6 +150,14 @@ def test_reports_are_read_strictly() -> None:
     for text in ("1:1.2", "2:0.5", "1:nan", "1:", "1:.e"):
         with pytest.raises(ValueError):
             parse_reports(text)
+
+
+def test_searches_are_read_strictly() -> None:
+    never = math.inf
+    assert parse_searches("34/7/-/-/0 -/-/0/0/1") == [(34, 7, never, never, False), (never, never, 0, 0, True)]
+    for text in ("34/7/-/-/2", "34/7/-/-", "34/-/-/-/0", "-/7/9/2/0", "3.5/7/-/-/0", "-3/7/-/-/0", "34/7/-/-/0/", "x"):
+        with pytest.raises(ValueError, match=f"'{text}' is no search"):
+            parse_searches(f"34/7/-/-/0 {text}")
 
 
 # criteria and the verdict

@@ -1,10 +1,11 @@
 """What only a whole run shows: that the configuration's numbers come to where they act."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from few_problems import AnyJudged
 from journals import trained_labels
 from run_server import Server
 
@@ -13,6 +14,7 @@ from selfplay.recovery import JOURNAL_FOLDER
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import CriticBatch
 from store.journal import read_journal
+from store.records import Outcome, SearchNode
 from store.store import Store
 
 
@@ -106,6 +108,59 @@ def test_the_model_judges_where_it_is_told_to_and_meets_canaries(server: Server,
     assert all({"judge/agrees", "judge/false_positive_rate"} <= m.keys() for m in metrics)
     assert ["judge/canary_false_positive_rate" in m for m in metrics] == [True, False, True]
     assert 0.0 < metrics[0]["judge/canary_blocked_share"] < 1.0
+
+
+JUDGED = [
+    "judge.source=model", "model.name=tiny-gemma", "domain=few_problems:AnyJudged", "solver.max_tokens=60",
+    "judge.search.nodes=24",
+]  # fmt: skip
+
+
+def test_a_search_that_the_model_judges_trains_and_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
+    searched_run(server, tmp_path, "whole", *JUDGED)
+    said, metrics = verdicts_beside_the_domains(tmp_path / "whole", AnyJudged())
+    # the model says yes to all that is not blocked, also to what the verifier says no to
+    assert {(Outcome.CORRECT, Outcome.CORRECT), (Outcome.CORRECT, Outcome.INCORRECT)} <= said
+    assert Outcome.INCORRECT not in {outcome for outcome, _ in said}
+    assert all("search/agrees" in m and m["curriculum/signal_share"] > 0 for m in metrics)
+    assert trained_labels(tmp_path / "whole") == {"solver/0"}
+
+    for name, point in (("cut0", "wave.committed:5"), ("cut1", "loop.updated:3")):
+        ended = server.run(
+            [*STEPS, *JUDGED, f"run.name={name}", f"run.dir={tmp_path}", "run.steps=4"],
+            environment={"SELFPLAY_KILL_AT": point},
+        )
+        assert ended.code == -signal.SIGKILL, ended.output
+        with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
+            waves = store.pending_waves(store.head().step + 1)
+        assert "judge/3" in waves and ("judge/4" in waves) is (
+            name == "cut1"
+        )  # the first one in the middle of a search
+        ended = server.run(["--resume", name, f"run.dir={tmp_path}"])
+        assert ended.code == OK, ended.output
+    found = []
+    for name in ("whole", "cut0", "cut1"):
+        with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
+            found.append((store.table_digest(), [row.weights_digest for row in store.steps()]))
+    assert found[1:] == [found[0]] * 2 and len(set(found[0][1])) == 5
+
+
+def verdicts_beside_the_domains(
+    run_folder: Path, domain: AnyJudged
+) -> tuple[set[tuple[Outcome, Outcome]], list[Mapping[str, float]]]:
+    """(the stored verdict, the domain's) of every answer that a run's searches ended, cut ones left out; and the
+    metrics of its steps."""
+    with Store.open_readonly(run_folder / "selfplay.db") as store:
+        trees = [(p, nodes) for p, _ in store.problems() for nodes in store.search_nodes(p.problem_id).values()]
+        metrics = [row.metrics for row in store.steps()[1:]]
+    ends = [(p, nodes, node) for p, nodes in trees for node in nodes if node.outcome not in (None, Outcome.TRUNCATED)]
+    pairs = {(node.outcome, domain.judge(p, text_to(nodes, node).rstrip("\n"))[0]) for p, nodes, node in ends}
+    return {(told, truth) for told, truth in pairs if told is not None}, metrics
+
+
+def text_to(nodes: Sequence[SearchNode], node: SearchNode) -> str:
+    """The whole answer that ends there."""
+    return "" if node.parent is None else text_to(nodes, nodes[node.parent]) + node.text
 
 
 SUMS = [
