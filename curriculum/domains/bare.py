@@ -13,7 +13,7 @@ Choice = TypeVar("Choice")
 
 
 class BareDomain(ABC):
-    """What sums, sorting, factors and countdown share of a domain (curriculum/domains/protocol.py).
+    """What sums, sorting, factors, countdown and chains share of a domain (curriculum/domains/protocol.py).
 
     A subclass gives `parse` and `escalation_examples`, and the rest of the protocol.
     """

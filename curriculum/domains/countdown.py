@@ -113,13 +113,17 @@ class CountdownDomain(BareDomain):
 
     def state(self, problem: Problem, text: str) -> str | None:
         """The numbers that are left, "8 8"; None after a step that fails."""
-        steps = read_steps(text.strip().removesuffix(STEP_END))
-        left = None if steps is None else left_after(_read(problem)[0], steps)
+        left = _left(problem, text)
         return None if left is None else _joined(left)
 
     def fails(self, problem: Problem, text: str) -> bool:
         """Whether a step is untrue, uses a number that is not there, or is no step at all."""
-        return self.state(problem, text) is None
+        return _left(problem, text) is None
+
+    def is_good(self, problem: Problem, text: str) -> bool:
+        """Whether no step fails and the target can be reached from what is left, found by trying."""
+        left = _left(problem, text)
+        return left is not None and solution(left, _read(problem)[1]) is not None
 
     def seeds(self) -> Sequence[Statement]:
         """Two problems of each size: all numbers added up, and the first two multiplied before that."""
@@ -223,6 +227,12 @@ def _seed_targets(numbers: Numbers) -> tuple[int, int]:
 def _read(problem: Problem) -> tuple[Numbers, int]:
     numbers, target = problem.canonical.split(":")
     return tuple(map(int, numbers.split())), int(target)
+
+
+def _left(problem: Problem, text: str) -> Numbers | None:
+    """What an answer that may go on has left; None after a step that fails."""
+    steps = read_steps(text.strip().removesuffix(STEP_END))
+    return None if steps is None else left_after(_read(problem)[0], steps)
 
 
 def _joined(numbers: Numbers) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.factors import FactorsDomain
 from curriculum.domains.protocol import Domain
@@ -17,6 +18,7 @@ from curriculum.domains.sums import SumsDomain
 
 DOMAINS: Mapping[str, object] = {
     "arithmetic": ArithmeticDomain,
+    "chains": ChainsDomain,
     "countdown": CountdownDomain,
     "factors": FactorsDomain,
     "sorting": SortingDomain,

@@ -9,7 +9,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -111,6 +111,15 @@ class Domain(Protocol):
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """Every member of each evaluation set, one text for each canonical form, in a fixed order."""
+        ...
+
+
+@runtime_checkable
+class KnowsGoodSteps(Protocol):
+    """What a domain may know besides: for measuring what a search was worth, and too dear or too telling for one."""
+
+    def is_good(self, problem: Problem, text: str) -> bool:
+        """Whether a right answer, right in all its steps, can still come of this unfinished one. Never raises."""
         ...
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from curriculum.domains.loading import load_domain
+from curriculum.domains.protocol import Domain
 from selfplay import config as configuration
 from selfplay import exits, loop
 from selfplay.arguments import Arguments
@@ -81,12 +83,12 @@ def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = 
     if code != exits.OK:
         return None
     with Store.open_readonly(folder / DATABASE) as store:
-        row = row_of(cell, store, made_at)
+        row = row_of(cell, store, load_domain(config.domain, config.domain_options), made_at)
     write_row(rows / cell.experiment.name, row)
     return row
 
 
-def row_of(cell: Cell, store: Store, made_at: str) -> Row:
+def row_of(cell: Cell, store: Store, domain: Domain, made_at: str) -> Row:
     """What of a finished run the pages need."""
     evaluations = store.evaluations()
     last = store.head().step
@@ -98,7 +100,7 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
     sets = sorted(full["end"])
     reported = [name for name in sets if full["end"][name].reports]
     searched = [name for name in sets if full["end"][name].searches]
-    late = _late_figures(store, last)
+    found = _late_figures(store, domain, last) | _sum_of_tokens(store)
     incarnations = store.incarnations()
     return Row(
         experiment=cell.experiment.name,
@@ -110,7 +112,7 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
         seconds=sum(step.seconds for step in store.steps()),
         fingerprint=incarnations[-1].fingerprint,
         start={name: _facts(full["start"][name]) for name in sets},
-        end={name: _facts(full["end"][name]) | late for name in sets},
+        end={name: _facts(full["end"][name]) | found for name in sets},
         outcomes={name: {moment: full[moment][name].outcomes for moment in ends} for name in sets},
         reports={name: {moment: full[moment][name].reports for moment in ends} for name in reported},
         searches={name: {moment: full[moment][name].searches for moment in ends} for name in searched},
@@ -118,7 +120,7 @@ def row_of(cell: Cell, store: Store, made_at: str) -> Row:
     )  # fmt: skip
 
 
-def _late_figures(store: Store, last: int) -> dict[str, float]:
+def _late_figures(store: Store, domain: Domain, last: int) -> dict[str, float]:
     """Means over the last steps of what only steps measure, and how well dense rewards told right steps from others."""
     steps = [step for step in store.steps() if step.step > max(0, last - LATE)]
     found = {}
@@ -126,7 +128,12 @@ def _late_figures(store: Store, last: int) -> dict[str, float]:
         values = [step.metrics[name] for step in steps if name in step.metrics]
         if values:
             found[name] = sum(values) / len(values)
-    return found | credit_auroc(store, {step.step for step in steps})
+    return found | credit_auroc(store, domain, {step.step for step in steps})
+
+
+def _sum_of_tokens(store: Store) -> dict[str, float]:
+    """{"thousand_tokens": what was sampled in the whole run}: what arms of equal cost have alike."""
+    return {"thousand_tokens": sum(step.metrics.get("tokens/sampled", 0.0) for step in store.steps()) / 1000}
 
 
 def commit() -> str:

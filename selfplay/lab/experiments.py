@@ -25,7 +25,8 @@ from selfplay.lab.measures import (
 )
 from selfplay.lab.scratch import WarmStart
 from selfplay.lab.self_correction import SELF_CORRECTION, SORTING
-from selfplay.lab.tree_search import SEARCH, TREE_CREDIT
+from selfplay.lab.tree_credit import TREE_CREDIT, TREE_CREDIT_COUNTDOWN
+from selfplay.lab.tree_search import SEARCH
 
 TOKENS = from_metrics("tokens_mean")
 CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
@@ -211,5 +212,8 @@ POST_COMPLETION = Experiment(
 )  # fmt: skip
 
 EXPERIMENTS = {
-    each.name: each for each in (SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, TREE_CREDIT)
-}
+    each.name: each
+    for each in (
+        SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, TREE_CREDIT, TREE_CREDIT_COUNTDOWN,
+    )
+}  # fmt: skip
