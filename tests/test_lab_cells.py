@@ -49,6 +49,7 @@ def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) 
     assert (row.arm, row.seed, row.steps, row.commit) == ("offline", 5, 2, "abc1234")
     assert row.config[0].startswith(str(tmp_path / "base.yaml@")) and row.config[1:] == ("solver.source=frozen",)
     assert set(row.end) == {"add1", "add2"} and len(row.outcomes["add1"]["end"]) == row.end["add1"]["n"]
+    assert row.end["add1"]["thousand_tokens"] == pytest.approx(2 * row.end["add1"]["tokens/sampled"] / 1000)
     assert [step for step, _ in row.series["add1"]["fix_own"]] == [0, 1, 2]
     assert "step   2/2" in (tmp_path / "runs" / "small" / "offline-seed5.log").read_text()
 

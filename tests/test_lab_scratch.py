@@ -13,6 +13,7 @@ from roles.prompts import PromptStyle
 from selfplay.lab import scratch
 from selfplay.lab.scratch import (
     HELD_OUT_KEY,
+    StoppedStart,
     WarmStart,
     character_tokenizer,
     corrupted,
@@ -87,6 +88,25 @@ def test_traces_are_known_by_what_they_say_and_by_nothing_that_is_said_elsewhere
         traces_digest(DOMAIN, dataclasses.replace(SHORT, corrupted_share=0.4), 3),
     ]
     assert len({known, *others}) == 5
+
+
+def test_training_stops_when_the_loss_is_low_enough() -> None:
+    """A model that knows nothing begins near ln 102 = 4.6: five is reached at once, zero never."""
+    lengths = []
+    for until_loss in (5.0, 0.0):
+        said: list[str] = []
+        settings = StoppedStart(width=16, heads=2, iterations=4, batch=8, until_loss=until_loss)
+        start_model("sums", OPTIONS, settings, 3, said.append)
+        lengths.append(said[-1].split("  ")[0])
+    assert lengths == ["warm start 1/4", "warm start 4/4"]
+
+
+def test_how_others_are_made_is_spelled_as_before() -> None:
+    """Rows of cells hold a digest of this text."""
+    assert repr(WarmStart(layers=2, turns=1)) == (
+        "WarmStart(layers=2, width=128, heads=8, iterations=1000, batch=128, learning_rate=0.003, turns=1, "
+        "first_share=0.75, corrupted_share=0.5, report='none')"
+    )
 
 
 def test_a_model_that_is_too_large_is_refused() -> None:

@@ -26,7 +26,7 @@ from selfplay.lab.measures import (
 from selfplay.lab.scratch import WarmStart
 from selfplay.lab.self_correction import SELF_CORRECTION, SORTING
 from selfplay.lab.tree_credit import TREE_CREDIT, TREE_CREDIT_COUNTDOWN
-from selfplay.lab.tree_search import SEARCH
+from selfplay.lab.tree_search import SEARCH, SEARCH_CHAINS
 
 TOKENS = from_metrics("tokens_mean")
 CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
@@ -214,6 +214,7 @@ POST_COMPLETION = Experiment(
 EXPERIMENTS = {
     each.name: each
     for each in (
-        SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, TREE_CREDIT, TREE_CREDIT_COUNTDOWN,
+        SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
+        TREE_CREDIT_COUNTDOWN,
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ answers is wrong by a random digit: synthetic mistakes, not the model's own. Wro
 
 import hashlib
 import json
+import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ END = "<eos>"
 MAX_PARAMETERS = 1_000_000
 POSITIONS = 128
 HELD_OUT_KEY = "selfplay-1"  # as evaluate.holdout_key has it
+RECENT = 0.05  # what the newest loss counts in the running mean
 IGNORED = -100  # a label that the loss leaves out
 DIGESTED, DIGESTED_TRACES = 8, 128  # batches, and traces of each, by which the data of a start model is known
 Say = Callable[[str], None]
@@ -58,6 +60,24 @@ class WarmStart:
     first_share: float = 0.75
     corrupted_share: float = 0.5
     report: ReportKind = "none"
+
+    def is_enough(self, loss: float) -> bool:
+        """Whether to stop now, by a running mean of the loss: never before the last iteration."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedStart(WarmStart):
+    """Training ends when a running mean of the loss, over about 20 iterations, is down to `until_loss`.
+
+    For tasks that are learned late and then at once: after as many iterations one seed may know all, another nothing.
+    """
+
+    until_loss: float = 0.0
+
+    def is_enough(self, loss: float) -> bool:
+        """Whether the running mean is there."""
+        return loss <= self.until_loss
 
 
 def start_model(domain: str, options: Mapping[str, Any], settings: WarmStart, seed: int, say: Say) -> Path:
@@ -140,6 +160,7 @@ def _fit(model: Any, batches: Iterator[tuple[np.ndarray, np.ndarray]], settings:
     total = settings.iterations
     rise = max(1, total // 20)
     model.train()
+    recent = math.inf
     for iteration, (ids, labels) in enumerate(batches):
         share = min(1.0, (iteration + 1) / rise) * max(0.1, 1.0 - iteration / total)
         optimizer.param_groups[0]["lr"] = settings.learning_rate * share
@@ -150,8 +171,12 @@ def _fit(model: Any, batches: Iterator[tuple[np.ndarray, np.ndarray]], settings:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if (iteration + 1) % max(1, total // 10) == 0:
+        recent = loss.item() if iteration == 0 else (1 - RECENT) * recent + RECENT * loss.item()
+        is_enough = settings.is_enough(recent)
+        if is_enough or (iteration + 1) % max(1, total // 10) == 0:
             say(f"warm start {iteration + 1}/{total}  loss {loss.item():.3f}")
+        if is_enough:
+            break
     model.eval()
 
 

@@ -19,13 +19,17 @@ from selfplay.lab.measures import (
     search_within,
     vote,
 )
-from selfplay.lab.scratch import WarmStart
+from selfplay.lab.scratch import StoppedStart, WarmStart
 
-BUDGET = 300  # sampled tokens a problem
-HALF = BUDGET // 2
+TITLE = "Does tree search find more right answers than sampling, token for token?"
+CLAIM = (
+    "Tree search with critics solves more problems than best-of-N for as many tokens; adaptive branching, "
+    "critics and merging each add to it (AlphaLLM, arXiv 2404.12253)."
+)
+COUNTDOWN_BUDGET = 300  # sampled tokens a problem
+CHAINS_BUDGET = 100
 COUNTDOWN_START = WarmStart(layers=2, turns=1, iterations=1000)
-CHAINS_START = WarmStart(layers=2, turns=1, iterations=400, batch=64)
-EVALUATED = (f"evaluate.search_tokens={BUDGET}", "evaluate.pass_size=500")
+CHAINS_START = StoppedStart(layers=2, turns=1, iterations=2000, batch=64, until_loss=0.32)
 STILL = ("train.weights.solver_first=0.0",)  # the policy stays as it is: only the critic heads learn
 BRANCHING = (
     "judge.search.branching=8.0", "judge.search.min_first=4", "judge.search.max_first=12",
@@ -36,19 +40,93 @@ CRITICS = (
     "judge.critics.process=1.0", "judge.critics.held_out=0.1",
 )  # fmt: skip
 MERGE = ("judge.search.merge=true",)
+EVALUATED = (f"evaluate.search_tokens={COUNTDOWN_BUDGET}", "evaluate.pass_size=500")
+
+
+def _arms(budget: int) -> dict[str, Arm]:
+    """The gated ones, which both families have; each adds to the one before it."""
+    evaluated = (f"evaluate.search_tokens={budget}", "evaluate.pass_size=500")
+    return {
+        "mcts": Arm((*evaluated, "run.steps=1", *STILL), note="UCT, 4 first steps and 2 next ones, one rollout each"),
+        "branching": Arm((*evaluated, "run.steps=1", *STILL, *BRANCHING), note="+ as many next steps as they decide"),
+        "critics": Arm((*evaluated, *BRANCHING, *CRITICS), note="+ value and process heads, after 80 steps of trees"),
+        "merge": Arm((*evaluated, *BRANCHING, *CRITICS, *MERGE), note="+ steps that leave the same to be done are one"),
+    }
+
+
+def _criteria(budget: int) -> tuple[Criterion, ...]:
+    return (
+        Criterion(
+            "over best-of-N", f"merge (everything) less best-of-N, both within {budget} tokens", 0.03, ">=",
+            difference(of("merge", search_within(budget)), of("merge", best_of_within(budget))), is_signed=True,
+        ),
+        Criterion(
+            "plain", f"mcts less best-of-N, both within {budget} tokens", 0.0, ">=",
+            difference(of("mcts", search_within(budget)), of("mcts", best_of_within(budget))), is_gated=False,
+            is_signed=True,
+        ),
+        Criterion(
+            "branching", "branching less mcts", 0.0, ">=", between("branching", "mcts", search_within(budget)),
+            is_gated=False, is_signed=True,
+        ),
+        Criterion(
+            "critics", "critics less branching", 0.0, ">=", between("critics", "branching", search_within(budget)),
+            is_gated=False, is_signed=True,
+        ),
+        Criterion(
+            "fewer nodes", f"steps looked at until right (at most {budget // 2}), merge over critics", 0.85, "<=",
+            ratio(of("merge", capped_nodes(budget // 2)), of("critics", capped_nodes(budget // 2))),
+            smallest_effect=0.1,
+        ),
+    )  # fmt: skip
+
+
+def _control(budget: int) -> Criterion:
+    return Criterion(
+        "control", "best-of-N less greedy: more tokens find more", 0.1, ">=",
+        difference(of("mcts", best_of_within(budget)), of("mcts", acc_t1)), is_signed=True,
+    )  # fmt: skip
+
+
+def _columns(budget: int) -> tuple[Column, ...]:
+    return (
+        Column("greedy", acc_t1),
+        Column("self-consistency", vote),
+        Column(f"best-of-N, {budget // 2} tokens", best_of_within(budget // 2)),
+        Column(f"best-of-N, {budget} tokens", best_of_within(budget)),
+        Column(f"search, {budget // 2} tokens", search_within(budget // 2)),
+        Column(f"search, {budget} tokens", search_within(budget)),
+        Column("steps until right", capped_nodes(budget // 2)),
+        Column("AUROC of value", from_metrics("critic/value_auroc")),
+    )
+
+
+SEARCH_CHAINS = Experiment(
+    name="search-chains",
+    title=f"{TITLE} Chains",
+    claim=CLAIM,
+    base_config="configs/lab/chains.yaml",
+    warm_start=CHAINS_START,
+    arms=_arms(CHAINS_BUDGET),
+    criteria=_criteria(CHAINS_BUDGET),
+    control=_control(CHAINS_BUDGET),
+    smallest_effect=0.03,
+    plotted=f"search, {CHAINS_BUDGET} tokens",
+    series=(),
+    columns=_columns(CHAINS_BUDGET),
+    notes=(
+        f"The second family of `search`: {CHAINS_BUDGET} tokens a problem, at which best-of-N is not at its limit.",
+    ),
+)  # fmt: skip
 
 SEARCH = Experiment(
     name="search",
-    title="Does tree search find more right answers than sampling, token for token?",
-    claim="Tree search with critics solves more problems than best-of-N for as many tokens; adaptive branching, "
-    "critics and merging each add to it (AlphaLLM, arXiv 2404.12253).",
+    title=TITLE,
+    claim=CLAIM,
     base_config="configs/lab/countdown.yaml",
     warm_start=COUNTDOWN_START,
     arms={
-        "mcts": Arm((*EVALUATED, "run.steps=1", *STILL), note="UCT, 4 first steps and 2 next ones, one rollout each"),
-        "branching": Arm((*EVALUATED, "run.steps=1", *STILL, *BRANCHING), note="+ as many next steps as they decide"),
-        "critics": Arm((*EVALUATED, *BRANCHING, *CRITICS), note="+ value and process heads, after 80 steps of trees"),
-        "merge": Arm((*EVALUATED, *BRANCHING, *CRITICS, *MERGE), note="+ steps that leave the same to be done are one"),
+        **_arms(COUNTDOWN_BUDGET),
         "puct": Arm((*EVALUATED, "run.steps=1", *STILL, "judge.search.rule=puct"), is_gated=False, note="mcts by PUCT"),
         "prune": Arm(  # added when the others had been seen
             (*EVALUATED, "run.steps=1", *STILL, *BRANCHING, "judge.search.prune=true"), is_gated=False,
@@ -59,56 +137,23 @@ SEARCH = Experiment(
             note="critics without rollouts",
         ),
     },
-    criteria=(
-        Criterion(
-            "over best-of-N", f"merge (everything) less best-of-N, both within {BUDGET} tokens", 0.03, ">=",
-            difference(of("merge", search_within(BUDGET)), of("merge", best_of_within(BUDGET))), is_signed=True,
-        ),
-        Criterion(
-            "plain", f"mcts less best-of-N, both within {BUDGET} tokens", 0.0, ">=",
-            difference(of("mcts", search_within(BUDGET)), of("mcts", best_of_within(BUDGET))), is_gated=False,
-            is_signed=True,
-        ),
-        Criterion(
-            "branching", "branching less mcts", 0.0, ">=", between("branching", "mcts", search_within(BUDGET)),
-            is_gated=False, is_signed=True,
-        ),
-        Criterion(
-            "critics", "critics less branching", 0.0, ">=", between("critics", "branching", search_within(BUDGET)),
-            is_gated=False, is_signed=True,
-        ),
-        Criterion(
-            "fewer nodes", f"steps looked at until right (at most {HALF}), merge over critics", 0.85, "<=",
-            ratio(of("merge", capped_nodes(HALF)), of("critics", capped_nodes(HALF))), smallest_effect=0.1,
-        ),
-    ),
-    control=Criterion(
-        "control", "best-of-N less greedy: more tokens find more", 0.1, ">=",
-        difference(of("mcts", best_of_within(BUDGET)), of("mcts", acc_t1)), is_signed=True,
-    ),
+    criteria=_criteria(COUNTDOWN_BUDGET),
+    control=_control(COUNTDOWN_BUDGET),
     smallest_effect=0.03,
-    plotted=f"search, {BUDGET} tokens",
+    plotted=f"search, {COUNTDOWN_BUDGET} tokens",
     curves=search_curves(
-        BUDGET, most_nodes=30, arms=("mcts", "branching", "critics", "merge"), sampled="merge",
+        COUNTDOWN_BUDGET, most_nodes=30, arms=("mcts", "branching", "critics", "merge"), sampled="merge",
         seen="Best-of-N is ahead from 82 tokens on and at every number of steps. Searches find nothing before 40 "
         "tokens: they sample their first steps before they finish any. At 62 and at 78 to 80 tokens some have caught "
         "up, by less than a point.",
     ),
     series=(),
-    columns=(
-        Column("greedy", acc_t1),
-        Column("self-consistency", vote),
-        Column(f"best-of-N, {HALF} tokens", best_of_within(HALF)),
-        Column(f"best-of-N, {BUDGET} tokens", best_of_within(BUDGET)),
-        Column(f"search, {HALF} tokens", search_within(HALF)),
-        Column(f"search, {BUDGET} tokens", search_within(BUDGET)),
-        Column("steps until right", capped_nodes(HALF)),
-        Column("AUROC of value", from_metrics("critic/value_auroc")),
-    ),
+    second_family=SEARCH_CHAINS,
+    columns=_columns(COUNTDOWN_BUDGET),
     notes=(
-        f"Every way may sample {BUDGET} tokens a problem. Search and best-of-N are told by the verifier when an answer "
-        "is right, and count as right from then on; self-consistency takes the answer that most samples gave and is "
-        "told nothing. The critic heads learn from 80 steps of searched trees while the policy stays as it is, so that "
+        f"Every way may sample {COUNTDOWN_BUDGET} tokens a problem. Search and best-of-N are told by the verifier when "
+        "an answer is right, and count as right from then on; self-consistency takes the answer that most samples gave "
+        "and is told nothing. The critic heads learn from 80 steps of searched trees while the policy stays as it is, so that "
         "all arms of a seed search with the same policy.",
     ),
     seen=(
