@@ -27,7 +27,7 @@ CLAIM = (
     "critics and merging each add to it (AlphaLLM, arXiv 2404.12253)."
 )
 COUNTDOWN_BUDGET = 300  # sampled tokens a problem
-CHAINS_BUDGET = 100
+CHAINS_BUDGET = 150  # at which best-of-N is not near its limit
 COUNTDOWN_START = WarmStart(layers=2, turns=1, iterations=1000)
 CHAINS_START = StoppedStart(layers=2, turns=1, iterations=2000, batch=64, until_loss=0.32)
 STILL = ("train.weights.solver_first=0.0",)  # the policy stays as it is: only the critic heads learn
@@ -115,7 +115,9 @@ SEARCH_CHAINS = Experiment(
     series=(),
     columns=_columns(CHAINS_BUDGET),
     notes=(
-        f"The second family of `search`: {CHAINS_BUDGET} tokens a problem, at which best-of-N is not at its limit.",
+        f"The second family of `search`: four sums and products modulo 31, {CHAINS_BUDGET} sampled tokens a problem, "
+        "which are about a dozen answers: best-of-N is then not near its limit. What is compared stands on "
+        "[that page](search.md). Here a step is right or wrong for itself, and a wrong one can hardly be made good.",
     ),
 )  # fmt: skip
 
@@ -153,8 +155,8 @@ SEARCH = Experiment(
     notes=(
         f"Every way may sample {COUNTDOWN_BUDGET} tokens a problem. Search and best-of-N are told by the verifier when "
         "an answer is right, and count as right from then on; self-consistency takes the answer that most samples gave "
-        "and is told nothing. The critic heads learn from 80 steps of searched trees while the policy stays as it is, so that "
-        "all arms of a seed search with the same policy.",
+        "and is told nothing. The critic heads learn from 80 steps of searched trees while the policy stays as it is, "
+        "so that all arms of a seed search with the same policy.",
     ),
     seen=(
         "No search finds more than best-of-N does with as many tokens: everything together is 3 points below it, plain "
