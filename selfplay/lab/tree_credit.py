@@ -131,13 +131,13 @@ TREE_CREDIT = Experiment(
         Arm(("solver.problems=32", "solver.group_size=16"), note="16 answers, each paid as a whole"),
         Arm(
             (
-                "solver.problems=34", "solver.group_size=4", "judge.search.when=every",
+                "solver.problems=32", "solver.group_size=4", "judge.search.when=every",
                 "judge.search.method=monte_carlo", "judge.search.rollouts=4", "judge.credit.rule=monte_carlo",
             ),
             note="4 answers, 4 rollouts at each step: V(step) - V(step before)",
         ),
         (
-            "judge.search.when=every", "judge.search.method=n_ary", "solver.problems=30",
+            "judge.search.when=every", "judge.search.method=n_ary", "solver.problems=39",
             "judge.search.min_children=3", "judge.search.max_children=3",
         ),
         "8 answers, three next steps everywhere: local + global",
@@ -150,6 +150,15 @@ TREE_CREDIT = Experiment(
     second_family=TREE_CREDIT_COUNTDOWN,
     columns=(*LEARNED, *SAMPLED, TOKENS_IN_ALL, *CREDITED),
     notes=(
-        "NOTES",
+        "Problems are four sums and products modulo 31, left to right, answered by the value after each: `7*5+9*2*4 =` "
+        "by `4,13,26,11`. Steps are facts that recur in other problems, so that what is learned of one helps the next. "
+        "The verifier looks at the last value alone: which step went wrong is for the credit to find out.",
+        "All arms sample about as many tokens in all: what rollouts and branches cost is paid for with fewer answers "
+        "to a problem, and the number of problems was set on seed 100 so that the totals agree within a tenth; the "
+        "table says what they came to. A step gets three next ones, where countdown's get four: there is a step more. "
+        "Credit AUROC says how well a step's advantage tells steps that are right, as all before them, from others, "
+        "found by executing; no arm is told.",
+        "The start model of a seed stops where a running mean of its loss is down to 0.32: such a model learns the "
+        "task late and then at once, and after as many iterations one seed knew everything and another nothing.",
     ),
 )  # fmt: skip
