@@ -40,12 +40,18 @@ CRITICS = (
     "judge.critics.process=1.0", "judge.critics.held_out=0.1",
 )  # fmt: skip
 MERGE = ("judge.search.merge=true",)
-EVALUATED = (f"evaluate.search_tokens={COUNTDOWN_BUDGET}", "evaluate.pass_size=500")
+
+
+def _evaluated(budget: int) -> tuple[str, ...]:
+    return (f"evaluate.search_tokens={budget}", "evaluate.pass_size=500")
+
+
+EVALUATED = _evaluated(COUNTDOWN_BUDGET)
 
 
 def _arms(budget: int) -> dict[str, Arm]:
     """The gated ones, which both families have; each adds to the one before it."""
-    evaluated = (f"evaluate.search_tokens={budget}", "evaluate.pass_size=500")
+    evaluated = _evaluated(budget)
     return {
         "mcts": Arm((*evaluated, "run.steps=1", *STILL), note="UCT, 4 first steps and 2 next ones, one rollout each"),
         "branching": Arm((*evaluated, "run.steps=1", *STILL, *BRANCHING), note="+ as many next steps as they decide"),
@@ -112,6 +118,9 @@ SEARCH_CHAINS = Experiment(
     control=_control(CHAINS_BUDGET),
     smallest_effect=0.03,
     plotted=f"search, {CHAINS_BUDGET} tokens",
+    curves=search_curves(
+        CHAINS_BUDGET, most_nodes=40, arms=("mcts", "branching", "critics", "merge"), sampled="merge", seen=""
+    ),
     series=(),
     columns=_columns(CHAINS_BUDGET),
     notes=(
