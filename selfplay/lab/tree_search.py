@@ -60,6 +60,14 @@ def _arms(budget: int) -> dict[str, Arm]:
     }
 
 
+def _prune(budget: int) -> Arm:
+    """Added to both families when the others had been seen."""
+    return Arm(
+        (*_evaluated(budget), "run.steps=1", *STILL, *BRANCHING, "judge.search.prune=true"), is_gated=False,
+        note="branching, and a step that fails when executed ends its answer",
+    )  # fmt: skip
+
+
 def _criteria(budget: int) -> tuple[Criterion, ...]:
     return (
         Criterion(
@@ -113,8 +121,15 @@ SEARCH_CHAINS = Experiment(
     claim=CLAIM,
     base_config="configs/lab/chains.yaml",
     warm_start=CHAINS_START,
-    arms=_arms(CHAINS_BUDGET),
-    criteria=_criteria(CHAINS_BUDGET),
+    arms=_arms(CHAINS_BUDGET) | {"prune": _prune(CHAINS_BUDGET)},
+    criteria=(
+        *_criteria(CHAINS_BUDGET),
+        Criterion(  # written when the gated arms had been seen and this one had not
+            "steps checked", f"prune less best-of-N, both within {CHAINS_BUDGET} tokens", 0.03, ">=",
+            difference(of("prune", search_within(CHAINS_BUDGET)), of("prune", best_of_within(CHAINS_BUDGET))),
+            is_gated=False, is_signed=True,
+        ),
+    ),
     control=_control(CHAINS_BUDGET),
     smallest_effect=0.03,
     plotted=f"search, {CHAINS_BUDGET} tokens",
@@ -139,10 +154,7 @@ SEARCH = Experiment(
     arms={
         **_arms(COUNTDOWN_BUDGET),
         "puct": Arm((*EVALUATED, "run.steps=1", *STILL, "judge.search.rule=puct"), is_gated=False, note="mcts by PUCT"),
-        "prune": Arm(  # added when the others had been seen
-            (*EVALUATED, "run.steps=1", *STILL, *BRANCHING, "judge.search.prune=true"), is_gated=False,
-            note="branching, and a step that fails when executed ends its answer",
-        ),
+        "prune": _prune(COUNTDOWN_BUDGET),
         "heads-alone": Arm(
             (*EVALUATED, *BRANCHING, *CRITICS, "judge.search.rollouts=0", "judge.critics.outcome=0.0"), is_gated=False,
             note="critics without rollouts",
