@@ -218,9 +218,11 @@ class Growth:
             step = self.steps.decode(said.ids[start:end])
             text += step
             outcome = self._outcome(said, text, above.tokens_above + end) if end == len(said.ids) else None
-            if outcome is None and self.prune and self.steps.domain.fails(self.problem, text):
+            is_open = outcome is None and not self.steps.style.is_thinking(text)  # a thought may say what it likes
+            shown = self.steps.style.after_thought(text)
+            if is_open and self.prune and self.steps.domain.fails(self.problem, shown):
                 outcome = Outcome.INCORRECT
-            state = self.steps.domain.state(self.problem, text) if outcome is None else None
+            state = self.steps.domain.state(self.problem, shown) if is_open and outcome is None else None
             logprob = sum(said.logprobs[start:end])
             pieces.append(Piece(nodes[end - 1], end - start, step, logprob, outcome, state))
             if outcome is not None:
@@ -243,7 +245,7 @@ class Growth:
         return Outcome.UNJUDGED
 
     def _answer(self, text: str) -> str:
-        return self.steps.style.strip_stop(text)
+        return self.steps.style.visible(text)
 
 
 def best_of(growth: Growth, tokens: int) -> Growing:

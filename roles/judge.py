@@ -110,14 +110,14 @@ def verdict(problem: Problem, sampled: Sampled, style: PromptStyle) -> tuple[Out
     """TRUNCATED when the length limit cut it, else what the domain says of its text."""
     if sampled.completion.finish is Finish.LENGTH:
         return Outcome.TRUNCATED, None
-    return style.domain.judge(problem, style.strip_stop(sampled.completion.text))
+    return style.domain.judge(problem, style.visible(sampled.completion.text))
 
 
 def report_of(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedReport:
     """Read strictly; a report cut by length is none."""
     if sampled.completion.finish is Finish.LENGTH:
         return JudgedReport(sampled, None)
-    text = style.strip_stop(sampled.completion.text)
+    text = style.visible(sampled.completion.text)
     if kind == "confidence":
         return JudgedReport(sampled, parse_confidence(text))
     claim = parse_self_evaluation(text)

@@ -254,4 +254,4 @@ def answer_in(sampled: Sampled, style: PromptStyle) -> str | None:
     """The text that is judged; None where the length limit cut it."""
     if sampled.completion.finish is Finish.LENGTH:
         return None
-    return style.strip_stop(sampled.completion.text).strip()
+    return style.visible(sampled.completion.text).strip()

@@ -2,7 +2,7 @@
 
 Both are built from the same parts of a domain. A prompt's beginning is the same for every problem of a role, so the
 token tree shares it. The second look never says whether the first try was right; with `feedback` it says what the
-domain observed of it (an executed check).
+domain observed of it (an executed check). Of a model that thinks aloud only what comes after its thought is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,9 @@ from store.records import Completion, Finish, Problem
 Messages = Sequence[tuple[str, str]]  # (role, content): "system", "user" or "assistant"
 ReportKind = Literal["none", "confidence", "self_evaluation"]
 Render = Callable[[Messages], str]  # a chat template, ending where the assistant is to speak
+Thought = Literal["none", "said", "opened"]  # what a completion may begin with: nothing of it, all, all but its start
+
+THOUGHT_START, THOUGHT_END = "<think>", "</think>"
 
 _REPORT_PROMPTS = {  # few-shot text, chat
     "confidence": ("Confidence:", "How likely is it that your answer is right? Say a number from 0 to 1, only that."),
@@ -33,6 +36,7 @@ class PromptStyle:
     end_of_turn: str = ""
     next_turn: Callable[[str], str] | None = None
     feedback: bool = False  # the second look is shown the domain's `observation` of the answer
+    thought: Thought = "none"
 
     def solver(self, problem: Problem) -> str:
         """Ask for a first try."""
@@ -44,7 +48,7 @@ class PromptStyle:
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for one more look, right after the completion `previous`, whose stop token is part of it."""
-        seen = self.domain.observation(problem, self.strip_stop(previous.text)) if self.feedback else ""
+        seen = self.domain.observation(problem, self.visible(previous.text)) if self.feedback else ""
         if self.next_turn is not None:
             return self._closing(previous) + self.next_turn(f"{seen}\n{self.domain.recheck_instruction}".lstrip())
         check = f"Check: {seen}\n" if self.feedback else ""
@@ -74,3 +78,21 @@ class PromptStyle:
         """`text` up to its first stop string."""
         cuts = [at for stop in self.stop if (at := text.find(stop)) >= 0]
         return text[: min(cuts)] if cuts else text
+
+    def visible(self, text: str) -> str:
+        """What is read of a completion's `text`: up to its first stop string, and nothing of its thought."""
+        return self.after_thought(self.strip_stop(text))
+
+    def after_thought(self, text: str) -> str:
+        """`text` behind its thought; empty while that has not ended."""
+        if self.is_thinking(text):
+            return ""
+        _, end, after = text.rpartition(THOUGHT_END)
+        return after.lstrip() if end and self.thought != "none" else text
+
+    def is_thinking(self, text: str) -> bool:
+        """Whether `text` ends inside a thought."""
+        if self.thought == "none":
+            return False
+        _, end, after = text.rpartition(THOUGHT_END)
+        return (not end and self.thought == "opened") or after.lstrip().startswith(THOUGHT_START)

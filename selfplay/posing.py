@@ -46,7 +46,7 @@ class Poser:
         for group in groups:
             for index, said in enumerate(group.proposals):
                 fate, statement = triage(
-                    group.parent, style.strip_stop(said.completion.text), said.completion.finish,
+                    group.parent, style.visible(said.completion.text), said.completion.finish,
                     self.domain, self.tracker.knows, self.held_out, seen,
                 )  # fmt: skip
                 key = (group.target, index)

@@ -169,7 +169,7 @@ def verdict_metrics(searched: Collection[Searched], style: PromptStyle) -> dict[
     for each in searched:
         for node in each.tree:
             if node.is_finished and node.outcome not in (Outcome.TRUNCATED, Outcome.UNJUDGED):
-                text = style.strip_stop(each.tree.text(node.index))
+                text = style.visible(each.tree.text(node.index))
                 truth = style.domain.judge(each.problem, text)[0]
                 if truth is not Outcome.UNJUDGED:
                     pairs.append((node.outcome is Outcome.CORRECT, truth is Outcome.CORRECT))
