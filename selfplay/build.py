@@ -21,6 +21,7 @@ from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, SolverSettings, turn_label
 from selfplay import build_search
+from selfplay.chat import chat_style
 from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
@@ -195,31 +196,10 @@ def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:
 
 
 def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
-    """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused without one."""
+    """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused."""
     if config.prompts.style == "few_shot":
         return PromptStyle(domain, feedback=config.solver.feedback)
-    if getattr(tokenizer, "chat_template", None) is None:
-        raise Refused(
-            f"prompts.style=chat: {config.model.name} has no chat template; use prompts.style=few_shot", USAGE
-        )
-
-    def render(messages: Any) -> str:
-        return tokenizer.apply_chat_template(
-            [{"role": role, "content": content} for role, content in messages],
-            tokenize=False, add_generation_prompt=True, enable_thinking=config.prompts.thinking,
-        )  # fmt: skip
-
-    end = tokenizer.eos_token
-
-    def next_turn(content: str) -> str:
-        # what the template puts between an assistant's answer and its next one, the end-of-turn token left out:
-        # that one was sampled, and is trained
-        whole = render((("user", "U"), ("assistant", "A\0A"), ("user", content)))
-        return whole.split("A\0A", 1)[1].removeprefix(end)
-
-    return PromptStyle(
-        domain, stop=(end,), render=render, end_of_turn=end, next_turn=next_turn, feedback=config.solver.feedback
-    )
+    return chat_style(domain, tokenizer, config.model.name, config.prompts.thinking, config.solver.feedback)
 
 
 def _trainer_settings(config: Config, parity: Parity) -> TrainerSettings:

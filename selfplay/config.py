@@ -66,7 +66,7 @@ class PolicyConfig:
 @dataclass
 class PromptsConfig:
     style: str = "few_shot"  # few_shot (base-like use) or chat (the model's template)
-    thinking: bool = False  # chat: let the template turn thinking on, where it has that switch
+    thinking: bool = False  # chat: the template's switch; what is read is what comes after </think>
 
 
 @dataclass
