@@ -32,6 +32,7 @@ from selfplay.learning import LearningSettings
 from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Parity, Policy
 from selfplay.posing import Poser
+from selfplay.probe import check_logits, check_padded
 from selfplay.searching import Searcher
 from selfplay.stages import Stage, StageSettings
 from selfplay.train.batch import TrainBatch
@@ -91,8 +92,10 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     device = _device(config.run.device)
     loaded = load_model(config.model.name, config.model.dtype, say)
     policy = _policy(config, loaded, device)
+    check_logits(policy)
     parity = policy.check_paths() if config.train.pass_mode != "flat" else Parity(False, 0.0, "train.pass_mode=flat")
     if not parity.holds:
+        check_padded(policy)
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
     style = prompt_style(config, domain, policy.tokenizer)
     engine = _engine(policy, config.seed, parity)

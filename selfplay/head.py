@@ -14,23 +14,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from selfplay.models import ModelError
 from selfplay.prepacked import prepack, prepacked_product, prepacks
 
 DEFAULT_CHUNK = 128
 KEPT_BYTES = 64 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
+_ANOTHER = "choose another model.name"
 
 
 class Head:
-    """The output embedding of a model, its soft cap if it has one, and an fp32 copy of its weight where useful."""
+    """The output embedding of a model, its soft cap if it has one, and an fp32 copy of its weight where useful.
+
+    Raises ModelError for a model that makes its logits in another way.
+    """
 
     def __init__(self, model: Any) -> None:
         config = model.config.get_text_config()
         output = model.get_output_embeddings()
+        if output is None:
+            raise ModelError(f"{type(model).__name__} has no output embedding, which is not supported: {_ANOTHER}")
         if getattr(output, "bias", None) is not None:
-            raise ValueError(f"{type(model).__name__} has a bias on its output embedding, which is not supported")
+            raise ModelError(
+                f"{type(model).__name__} has a bias on its output embedding, which is not supported: {_ANOTHER}"
+            )
         for name in ("logits_scaling", "logit_scale"):
             if getattr(config, name, 1.0) not in (None, 1.0):
-                raise ValueError(f"{type(model).__name__} scales its logits ({name}), which is not supported")
+                raise ModelError(
+                    f"{type(model).__name__} scales its logits ({name}), which is not supported: {_ANOTHER}"
+                )
         self.weight: Tensor = output.weight  # [V, d]
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._wide: Tensor | None = None  # the weight in fp32, in blocks where that helps

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from roles.tree import Tree
 from selfplay import attention
@@ -22,8 +23,11 @@ from selfplay.attention import KeyValues, Pass, Rows, attending
 from selfplay.head import Head
 from selfplay.paths import path_matrix, plan_paths
 from selfplay.prepacked import PrepackedLinears
+from selfplay.windows import narrow_windows
 
 PARITY_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative error of hidden states, tree against flat
+PROBE_LENGTH = 12  # tokens that most of the probe's paths share
+PROBE_WINDOW = 5  # narrower than the probe's paths
 
 
 class NonFiniteError(ArithmeticError):
@@ -93,6 +97,10 @@ class Policy:
                 input_ids=ids, attention_mask=mask, position_ids=positions.expand_as(ids), use_cache=False
             )[0]
 
+    def new_cache(self) -> Any:
+        """An empty cache for `cached_hidden`: its layers are what the model's are, recurrent ones among them."""
+        return DynamicCache(config=self._decoder.config)
+
     def cached_hidden(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """[B, L, d] for a padded batch that continues a transformers cache, for the flat sampler. No gradient."""
         with self._implementation(self._flat_implementation), self._prepacked.applied():
@@ -154,21 +162,32 @@ class Policy:
     def check_paths(self) -> Parity:
         """Run a small random tree both ways, and its leaves once more as the sampler decodes.
 
-        A model that ignores our attention, or adds to it, is caught here.
+        A model that ignores our attention, or adds to it, is caught here. Sliding windows are made narrow meanwhile, so
+        that they bind.
         """
-        tree, leaves = _probe_tree(self.head.weight.shape[0], _probe_length(self.model.config))
+        tree, leaves = _probe_tree(self.head.weight.shape[0])
+        with narrow_windows(self._decoder, PROBE_WINDOW) as binds:
+            parity = self._compare_paths(tree, leaves)
+            narrow = self._padded_rows(tree, leaves)[0] if parity.holds and binds else None
+        if narrow is not None and torch.equal(narrow, self._padded_rows(tree, leaves)[0]):
+            return Parity(False, float("inf"), "its attention window cannot be made narrow, so it was not checked")
+        return parity
+
+    def _compare_paths(self, tree: Tree, leaves: Sequence[int]) -> Parity:
         memory = KeyValues()
+        paths = [tree.path(leaf) for leaf in leaves]
         try:
             hidden = self.tree_nodes_hidden(tree, np.arange(len(tree)), memory)
+            if not memory.keys:
+                return Parity(False, float("inf"), "its attention does not go through transformers' AttentionInterface")
             rows = self.gathered_rows(tree, np.array([tree.parents[leaf] for leaf in leaves]), memory)
             decoded = self.next_hidden(tree, np.array(leaves), memory, rows)
+            flat, _ = self._padded_rows(tree, leaves)
         except Exception as error:  # any architecture may fail in its own way; the flat pass is the answer to all
-            return Parity(False, float("inf"), f"{type(error).__name__}: {error}".splitlines()[0])
-        paths = [tree.path(leaf) for leaf in leaves]
-        flat, _ = self._padded_rows(tree, leaves)
-        errors = [_relative_error(hidden[path], row[: len(path)]) for path, row in zip(paths, flat, strict=True)]
+            return Parity(False, float("inf"), told(error))
+        errors = [relative_error(hidden[path], row[: len(path)]) for path, row in zip(paths, flat, strict=True)]
         errors += [
-            _relative_error(last, row[len(path) - 1]) for path, last, row in zip(paths, decoded, flat, strict=True)
+            relative_error(last, row[len(path) - 1]) for path, last, row in zip(paths, decoded, flat, strict=True)
         ]
         apart = torch.stack(errors).max().item()  # NaN if one is: Python's max would pass over it
         tolerance = PARITY_TOLERANCE.get(self.dtype, 5e-2)
@@ -187,24 +206,25 @@ class Policy:
             config._attn_implementation = before
 
 
-def _relative_error(ours: Tensor, truth: Tensor) -> Tensor:
+def relative_error(ours: Tensor, truth: Tensor) -> Tensor:
+    """How far apart hidden states are, as a share of what they are."""
     return (ours - truth).float().norm() / truth.float().norm()
 
 
-def _probe_length(config: Any) -> int:
-    """Longer than a sliding window, where that is affordable, so that a window which binds is seen to."""
-    window = getattr(config, "sliding_window", None) or 0
-    return max(12, min(int(window) + 8, 600))
+def told(error: Exception) -> str:
+    """An exception of a model's own code in one line: some have no words."""
+    words = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {words[0]}" if words else f"{type(error).__name__} without a message"
 
 
-def _probe_tree(vocabulary: int, length: int) -> tuple[Tree, list[int]]:
+def _probe_tree(vocabulary: int) -> tuple[Tree, list[int]]:
     random = np.random.Generator(np.random.Philox(key=20_26))
     tree = Tree()
 
     def say(parent: int, count: int) -> int:
         return tree.extend(parent, (int(t) for t in random.integers(0, vocabulary, count)))
 
-    header = say(-1, length)
+    header = say(-1, PROBE_LENGTH)
     leaves = [say(say(header, 3), 4), say(header, 2), say(-1, 5)]
     branch = say(header, 3)
     return tree, [*leaves, say(branch, 1), say(branch, 2), say(branch, 6)]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from odd_models import WINDOW, odd_model
 from random_trees import WEIGHTS, random_step, sequences
 
 from roles.requests import SamplingParams
@@ -16,18 +17,22 @@ from selfplay.engine.protocol import Draw
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.models import load_model
 from selfplay.policy import Policy
+from selfplay.tiny import ByteTokenizer
 from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.loss import LossSettings, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import pack_hidden, prepare, row_temperatures
 
 MODELS = ("tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-gemma")
+WINDOWED = ("mistral", "gemma3")  # of 16 tokens: some of the sequences are longer
 LOSS = LossSettings(anchor="sampler")  # so that clipping and both signs matter
 TEMPERATURES = {"challenger": 1.5, "solver/1": 0.8}
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=MODELS + WINDOWED)
 def policy(request: pytest.FixtureRequest) -> Policy:
+    if request.param in WINDOWED:
+        return Policy(odd_model(request.param), ByteTokenizer(), torch.device("cpu"))
     loaded = load_model(request.param, "float32")
     return Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
 
@@ -106,6 +111,11 @@ def test_tree_equals_flat_batch(policy: Policy, seed: int, budget: int, merge: b
         assert not torch.isnan(logprobs).any()
         assert abs(ours - loss) <= 1e-4 * max(1.0, abs(loss))
         assert_same_gradient(our_grads, grads)
+
+
+def test_random_conversations_outgrow_the_windows() -> None:
+    lengths = [len(ids) for seed in range(40) for ids, _, _ in sequences(*random_step(seed, vocabulary=200))]
+    assert sum(length > WINDOW + 1 for length in lengths) > 50
 
 
 def test_logprobs_agree_with_the_whole_model(policy: Policy) -> None:

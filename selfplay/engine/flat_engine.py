@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from roles.requests import Sampled
 from roles.tree import Tree
@@ -41,8 +40,8 @@ class FlatEngine:
             raise ValueError("one engine call samples at one temperature; split the draws")
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
         rows = [speaker for group in groups for speaker in group]
-        ids, mask = _left_padded([[tree.tokens[n] for n in tree.path(s.draw.node)] for s in rows], self._policy.device)
-        cache, seen = DynamicCache(), mask
+        ids, mask = left_padded([[tree.tokens[n] for n in tree.path(s.draw.node)] for s in rows], self._policy.device)
+        cache, seen = self._policy.new_cache(), mask
         live = rows
         while live:
             positions = (seen.cumsum(-1) - 1).clamp_(min=0)[:, -ids.shape[1] :]
@@ -67,7 +66,7 @@ class FlatEngine:
         return self._policy.padded_hidden(tree, nodes)
 
 
-def _left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """[B, L] ids and [B, L] mask, 1 where a row has a token."""
     length = max(map(len, rows))
     ids = torch.zeros(len(rows), length, dtype=torch.long)

@@ -1,0 +1,140 @@
+"""Decoders that do not fit: on the padded pass where that is right, and otherwise refused in one line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from odd_models import odd_folder, odd_model
+from run_server import Server
+
+from selfplay import policy as policies
+from selfplay.exits import NO_MODEL, OK
+from selfplay.models import ModelError
+from selfplay.policy import Policy
+from selfplay.probe import check_logits, check_padded
+from selfplay.tiny import ByteTokenizer, tiny_model
+from store.store import Store
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def policy_of(name: str) -> Policy:
+    model = tiny_model(name) if name.startswith("tiny") else odd_model(name)
+    return Policy(model, ByteTokenizer(), torch.device("cpu"))
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    return [
+        "configs/tiny.yaml", f"model.name={folder / 'model'}", "run.name=x", f"run.dir={folder / 'runs'}",
+        "run.threads=1", "run.steps=2", "run.checkpoint_every=9", "domain=few_problems:AnyText", "solver.problems=2",
+        "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2", *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("bloom", "its attention does not go through transformers' AttentionInterface"),
+        ("qwen3.5", "relative error"),
+    ],
+)
+def test_a_run_of_a_model_that_fails_the_probe_is_on_the_padded_pass_and_says_so(
+    name: str, reason: str, server: Server, tmp_path: Path
+) -> None:
+    odd_folder(name, tmp_path / "model")
+    ended = server.run(arguments(tmp_path))
+    assert ended.code == OK, ended.output
+    assert f"runs as a padded batch, not on the token tree: {reason}" in ended.output
+    with Store.open_readonly(tmp_path / "runs" / "x" / "selfplay.db") as store:
+        rows = [row.metrics for row in store.steps()[1:]]
+    assert all(row["train/packs"] == row["train/packs_flat"] > 0 for row in rows)
+    # the trainer finds the sampler's own log-probabilities again
+    assert max(row["sampling/logp_diff/max"] for row in rows) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gptj", "GPTJForCausalLM has a bias on its output embedding"),
+        ("cohere", "CohereForCausalLM scales its logits (logit_scale)"),
+        ("mamba", "MambaForCausalLM runs neither on the token tree nor as a padded batch (a padded row's hidden"),
+    ],
+)
+def test_a_model_that_cannot_be_run_is_one_line(name: str, reason: str, server: Server, tmp_path: Path) -> None:
+    odd_folder(name, tmp_path / "model")
+    ended = server.run(arguments(tmp_path))
+    assert ended.code == NO_MODEL, ended.output
+    [line] = [line for line in ended.output.splitlines() if line.startswith("error: ")]
+    assert reason in line
+    assert line.endswith("choose another model.name")
+    assert "Traceback" not in ended.output
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gpt2", "tiny-gemma", "mistral", "gemma3", "bloom", "qwen3.5"])
+def test_the_padded_sampler_says_what_rows_by_themselves_say(name: str) -> None:
+    policy = policy_of(name)
+    check_logits(policy)
+    check_padded(policy)
+
+
+def test_the_check_catches_padding_that_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Policy.cached_hidden
+    monkeypatch.setattr(
+        Policy, "cached_hidden", lambda self, ids, mask, *rest: honest(self, ids, torch.ones_like(mask), *rest)
+    )
+    with pytest.raises(ModelError, match="as a padded batch"):
+        check_padded(policy_of("tiny-llama"))
+
+
+def test_logits_that_are_made_in_a_way_of_their_own_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = policy_of("tiny-llama")
+    honest = policy.model.lm_head.forward
+    monkeypatch.setattr(policy.model.lm_head, "forward", lambda hidden: 2 * honest(hidden))
+    with pytest.raises(ModelError, match="makes its logits in a way that is not supported"):
+        check_logits(policy)
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3"])
+def test_the_probe_sees_beyond_any_window_and_leaves_it_as_it_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selfplay.paths import PathPlan
+
+    policy = Policy(odd_model(name, window=4096), ByteTokenizer(), torch.device("cpu"))
+    assert policy.check_paths().holds
+    assert policy.model.config.sliding_window == 4096
+    layers = [layer.self_attn for layer in policy.model.model.layers]
+    assert {window for each in layers if (window := getattr(each, "sliding_window", None))} <= {4096}
+    honest = PathPlan.mask  # a tree that knows of no window
+    monkeypatch.setattr(PathPlan, "mask", lambda self, bucket, window, dtype: honest(self, bucket, None, dtype))
+    assert not policy.check_paths().holds
+
+
+def test_a_window_that_cannot_be_made_narrow_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = policy_of("tiny-llama")
+    monkeypatch.setattr(policy.model.config, "sliding_window", 4096, raising=False)  # nothing reads it
+    monkeypatch.setattr(policy.model.config, "layer_types", ["sliding_attention"] * 2, raising=False)
+    parity = policy.check_paths()
+    assert (parity.holds, parity.reason) == (
+        False,
+        "its attention window cannot be made narrow, so it was not checked",
+    )
+    monkeypatch.setattr(policy.model.config, "layer_types", ["full_attention"] * 2)  # so it is nobody's
+    assert policy.check_paths().holds
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (StopIteration(), "StopIteration without a message"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (ValueError("a\nb"), "ValueError: a"),
+    ],
+)
+def test_the_reason_is_never_empty(error: Exception, line: str) -> None:
+    assert policies.told(error) == line
