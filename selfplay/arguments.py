@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curriculum.domains.loading import load_domain
 from selfplay import config as configuration
 from selfplay.config import DEFAULT_FILE, Config, ConfigError
 
@@ -33,7 +34,7 @@ class Arguments:
 
 
 def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
-    """None when the answer was printed (--help, --keys). Raises ConfigError or Refused."""
+    """None when the answer was printed (--help, --keys). Raises ConfigError, DomainError or Refused."""
     if "--help" in argv or "-h" in argv:
         print(USAGE, end="")
         return None
@@ -50,7 +51,9 @@ def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
     file = Path(files[0]) if files else directory / DEFAULT_FILE
     if not files and not file.is_file():
         raise ConfigError(f"{DEFAULT_FILE} is not here: run from the project's folder, or name a file")
-    return Arguments(configuration.load(file, [a for a in argv if a not in files]), is_resume=False)
+    config = configuration.load(file, [a for a in argv if a not in files])
+    load_domain(config.domain, config.domain_options)  # a typo there is answered now, not once torch is loaded
+    return Arguments(config, is_resume=False)
 
 
 def _resume(rest: Sequence[str]) -> Arguments:

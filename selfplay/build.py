@@ -3,7 +3,8 @@
 import hashlib
 import platform
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -181,17 +182,36 @@ def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy
     if lora.r > 0:
         from peft import LoraConfig, get_peft_model  # a second to import, and only adapters need it
 
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        settings = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules))
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _naming_layers(model, lora.target_modules):
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
             torch.manual_seed(config.seed)  # the adapters' first weights
-            adapter = get_peft_model(
-                model, LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules))
-            )
+            adapter = get_peft_model(model, settings)
     policy = Policy(model, loaded.tokenizer, device)
     policy.adapter = adapter
     if config.train.gradient_checkpointing:
         policy.enable_gradient_checkpointing()
     return policy
+
+
+@contextmanager
+def _naming_layers(model: Any, asked: Sequence[str]) -> Iterator[None]:
+    """peft's refusal of layers that a model lacks, or that take no adapter, as one line with those that do."""
+    known = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if _takes_adapter(module)})
+    try:
+        yield
+    except ValueError as error:
+        raise Refused(
+            f"policy.lora.target_modules=[{','.join(asked)}]: not layers of this model that take an adapter; "
+            f"those are {', '.join(known)}",
+            USAGE,
+        ) from error
+
+
+def _takes_adapter(module: torch.nn.Module) -> bool:
+    """Linear layers, under whatever name a model's family has for them."""
+    weight = module._parameters.get("weight")
+    return weight is not None and weight.dim() == 2 and not isinstance(module, torch.nn.Embedding)
 
 
 def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:

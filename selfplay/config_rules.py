@@ -19,6 +19,9 @@ REPORTS = ("none", "confidence", "self_evaluation")
 CONFIDENCE_REWARDS = ("brier", "log", "brier_apart")
 SELF_EVALUATION_REWARDS = ("consistency", "consistency_original", "balanced")
 RUN_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MOST = 2**31 - 1  # of any count: larger ones overflow what they are handed to
+MOST_TOKENS = 2**17  # of a completion: its random numbers are drawn at once, before the first token
+MOST_THREADS = 1024  # more than systems let a process start, and than a step has work for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
         yield "judge.report_reward", f"one of {', '.join(allowed)} while solver.report is {config.solver.report}"
     if config.train.stage_one.max_steps > 0 and config.solver.turns < 2:
         yield "train.stage_one.max_steps", "0 while solver.turns is 1: stage I pays the second turn"
+    if config.policy.lora.r > 0 and not config.policy.lora.target_modules:
+        yield "policy.lora.target_modules", "the names of some layers while policy.lora.r is above 0"
     yield from _broken_searches(config)
     if config.evaluate.mechanism and config.solver.turns < 2:
         yield "evaluate.mechanism", "false while solver.turns is 1: it measures second looks"
@@ -78,6 +83,18 @@ def _at_least(low: int) -> Rule:
     return Rule(f"at least {low}", lambda value: value >= low)
 
 
+def _from(low: int, high: int = MOST) -> Rule:
+    return Rule(f"from {low} to {high}", lambda value: low <= value <= high)
+
+
+def _is_hash_key(key: str) -> bool:
+    """What curriculum/holdout.py can key its hash with."""
+    try:
+        return 1 <= len(key.encode()) <= 64
+    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+        return False
+
+
 def _is_run_name(name: str) -> bool:
     """A folder of its own, and something `--resume NAME` can tell from an option and from a file."""
     is_plain = RUN_NAME.fullmatch(name) is not None and name.strip(".") != ""
@@ -91,32 +108,32 @@ RULES = {
     "run.name": Rule(
         "1 to 64 of A-Z a-z 0-9 . _ -, not only dots, no - in front, no .yaml or .yml at the end", _is_run_name
     ),
-    "run.dir": Rule("a folder", bool),
-    "run.steps": _at_least(1),
-    "run.checkpoint_every": _at_least(1),
-    "run.keep_checkpoints": _at_least(1),
-    "run.threads": _at_least(1),
+    "run.dir": Rule("a folder", lambda folder: folder != "" and "\0" not in folder),
+    "run.steps": _from(1),
+    "run.checkpoint_every": _from(1),
+    "run.keep_checkpoints": _from(1),
+    "run.threads": _from(1, MOST_THREADS),
     "run.device": _one_of("auto", "cpu", "cuda"),
     "model.name": Rule("a model's name", bool),
     "model.dtype": _one_of("bfloat16", "float32"),
-    "policy.lora.r": _at_least(0),
+    "policy.lora.r": _from(0),
     "policy.lora.alpha": _POSITIVE,
     "prompts.style": _one_of("few_shot", "chat"),
     "challenger.source": _one_of("self", "frozen", "procedural"),
-    "challenger.targets": _at_least(1),
-    "challenger.proposals": _at_least(2),
-    "challenger.max_tokens": _at_least(1),
+    "challenger.targets": _from(1),
+    "challenger.proposals": _from(2),
+    "challenger.max_tokens": _from(1, MOST_TOKENS),
     "challenger.temperature": _POSITIVE,
     "challenger.reward": _one_of("learnability", "azr", "r_zero"),
     "challenger.invalid_reward": Rule("from -1 to 0", lambda value: -1 <= value <= 0),
     "solver.source": _one_of("self", "frozen"),
     "solver.looks": Rule("from 1 to 16", lambda value: 1 <= value <= 16),
     "solver.report": _one_of(*REPORTS),
-    "solver.report_tokens": _at_least(1),
-    "solver.problems": _at_least(1),
-    "solver.group_size": _at_least(2),
+    "solver.report_tokens": _from(1, MOST_TOKENS),
+    "solver.problems": _from(1),
+    "solver.group_size": _from(2),
     "solver.turns": Rule("from 1 to 8", lambda value: 1 <= value <= 8),
-    "solver.max_tokens": _at_least(1),
+    "solver.max_tokens": _from(1, MOST_TOKENS),
     "solver.temperature": _POSITIVE,
     "judge.source": _one_of("verifier", "model"),
     "judge.reward": _one_of("truth", "random", "format"),
@@ -128,25 +145,25 @@ RULES = {
     "judge.search.method": _one_of("mcts", "monte_carlo", "n_ary"),
     "judge.search.rule": _one_of("uct", "puct"),
     "judge.search.exploration": _at_least(0),
-    "judge.search.nodes": _at_least(1),
-    "judge.search.tokens": _at_least(0),
-    "judge.search.at_once": _at_least(1),
-    "judge.search.min_children": _at_least(1),
-    "judge.search.max_children": _at_least(1),
-    "judge.search.min_first": _at_least(1),
-    "judge.search.max_first": _at_least(1),
+    "judge.search.nodes": _from(1),
+    "judge.search.tokens": _from(0),
+    "judge.search.at_once": _from(1),
+    "judge.search.min_children": _from(1),
+    "judge.search.max_children": _from(1),
+    "judge.search.min_first": _from(1),
+    "judge.search.max_first": _from(1),
     "judge.search.branching": _at_least(0),
-    "judge.search.rollouts": _at_least(0),
+    "judge.search.rollouts": _from(0),
     "judge.critics.value": _at_least(0),
     "judge.critics.process": _at_least(0),
     "judge.critics.outcome": _at_least(0),
     "judge.critics.process_from": _one_of("head", "words"),
     "judge.critics.process_threshold": Rule("from 0 to below 1", lambda value: 0 <= value < 1),
     "judge.critics.held_out": Rule("from 0 to below 1", lambda value: 0 <= value < 1),
-    "judge.critics.width": _at_least(1),
+    "judge.critics.width": _from(1),
     "judge.critics.learning_rate": _POSITIVE,
-    "judge.critics.epochs": _at_least(1),
-    "judge.critics.last_step": _at_least(0),
+    "judge.critics.epochs": _from(1),
+    "judge.critics.last_step": _from(0),
     "judge.credit.rule": _one_of("outcome", "tree", "monte_carlo", "siblings"),
     "judge.credit.local_weight": _at_least(0),
     "judge.credit.global_weight": _at_least(0),
@@ -158,8 +175,8 @@ RULES = {
     "train.betas": Rule(
         "two numbers from 0 to below 1", lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
     ),
-    "train.warmup_steps": _at_least(0),
-    "train.decay_steps": _at_least(0),
+    "train.warmup_steps": _from(0),
+    "train.decay_steps": _from(0),
     "train.decay_floor": Rule("from 0 to 1", lambda value: 0 <= value <= 1),
     "train.grad_clip": _POSITIVE,
     "train.clip_low": Rule("above 0 and below 1", lambda value: 0 < value < 1),
@@ -171,9 +188,9 @@ RULES = {
     "train.kl.challenger": _at_least(0),
     "train.kl.solver_first": _at_least(0),
     "train.kl.solver_second": _at_least(0),
-    "train.stage_one.max_steps": _at_least(0),
+    "train.stage_one.max_steps": _from(0),
     "train.stage_one.kl_first": _at_least(0),
-    "train.stage_one.plateau_window": _at_least(0),
+    "train.stage_one.plateau_window": _from(0),
     "train.stage_one.plateau_gain": _at_least(0),
     "train.stage_one.kl_budget": _at_least(0),
     "train.advantage": _one_of("centred", "rloo"),
@@ -181,16 +198,17 @@ RULES = {
     "train.weights.solver_first": _at_least(0),
     "train.weights.solver_second": _at_least(0),
     "train.weights.report": _at_least(0),
-    "train.pack_tokens": _at_least(1),
-    "train.logprob_chunk": _at_least(1),
+    "train.pack_tokens": _from(1),
+    "train.logprob_chunk": _from(1),
     "train.pass_mode": _one_of("auto", "tree", "flat"),
-    "evaluate.every": _at_least(1),
-    "evaluate.interim_size": _at_least(1),
-    "evaluate.pass_k": _at_least(1),
-    "evaluate.pass_size": _at_least(1),
-    "evaluate.search_tokens": _at_least(0),
+    "evaluate.every": _from(1),
+    "evaluate.interim_size": _from(1),
+    "evaluate.pass_k": _from(1),
+    "evaluate.pass_size": _from(1),
+    "evaluate.search_tokens": _from(0),
     "evaluate.search_seconds": _at_least(0),
     "evaluate.report": _one_of(*REPORTS),
+    "evaluate.holdout_key": Rule("1 to 64 bytes", _is_hash_key),
     "resume.mode": _one_of("replay", "rewind"),
-    "logging.transcript_every": _at_least(0),
+    "logging.transcript_every": _from(0),
 }

@@ -1,5 +1,7 @@
 """Open a run: a new folder, or an old one brought back to where it stopped."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +16,7 @@ from selfplay.config import Config
 from selfplay.exits import USAGE, Refused
 from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress
-from selfplay.recovery import DATABASE, JOURNAL_FOLDER, lock, recover
+from selfplay.recovery import DATABASE, JOURNAL_FOLDER, lock, recover, usable
 from selfplay.session import Run, seed_problems, stopping_on_signals
 from selfplay.stages import stage_facts
 from store.store import Store
@@ -54,13 +56,25 @@ def _owned(folder: Path, config: Config, is_resume: bool, say: Callable[[str], N
             say(f"run {folder}")
             yield build(config, say)
         return
-    refuse_used(folder)
+    with usable(folder):
+        refuse_used(folder)
+        _refuse_no_folder(folder)
     say(f"run {folder}")
     parts = build(config, say)  # before there is a folder: a model that cannot be loaded leaves none behind
-    folder.mkdir(parents=True, exist_ok=True)
+    with usable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with lock(folder):
         refuse_used(folder)  # another process may have been faster
         yield parts
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    """What can be told before a model is loaded. OSError if the nearest thing above that exists is no folder of ours."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{above} is not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"no right to write in {above}")
 
 
 def resumable(directory: Path, name: str | None) -> Path:

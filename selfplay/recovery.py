@@ -8,15 +8,17 @@ Other bits than recorded mean damage, unless the step was made in another enviro
 an earlier one was: from there on the weights are legitimately others, and a note is all there is to say.
 """
 
+import errno
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from selfplay.checkpoint import CheckpointError, Checkpoints
-from selfplay.exits import BUSY, DATA, Refused
+from selfplay.exits import BUSY, DATA, USAGE, Refused
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer
@@ -28,9 +30,22 @@ JOURNAL_FOLDER = "journal"
 DATABASE = "selfplay.db"
 
 
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Whatever a file system has against a run's folder is one line; a full disk keeps an exit code of its own."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        reason = error.strerror or error
+        raise Refused(f"run.dir: {folder} cannot be made or written ({reason}); give another folder", USAGE) from error
+
+
 def lock(folder: Path) -> IO[str]:
     """Own the run folder for as long as this process lives; a second owner is refused with exit code 75."""
-    file = (folder / "LOCK").open("a+")
+    with usable(folder):
+        file = (folder / "LOCK").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

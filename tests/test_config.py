@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from curriculum.domains.loading import load_domain
+from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
 from selfplay import config as configuration
 from selfplay import config_judge
@@ -142,10 +144,24 @@ def test_a_wrong_type_names_the_key(override: str) -> None:
      "train.pass_mode=forest", "train.advantage=z", "train.anchor=none", "curriculum.forgetting=0",
      "curriculum.forgetting=1.1", "curriculum.band_low=0.95", "curriculum.min_new_share=0.9", "model.dtype=int8",
      "model.name=", "run.device=tpu", "run.steps=0", "run.threads=0", "run.dir=", "seed=-1", "policy.lora.r=-1",
-     "evaluate.every=0", "prompts.style=haiku", "resume.mode=guess", "logging.transcript_every=-1"],
+     "evaluate.every=0", "prompts.style=haiku", "resume.mode=guess", "logging.transcript_every=-1",
+     "evaluate.holdout_key=", "evaluate.holdout_key=" + 33 * "é", "evaluate.holdout_key=\udcff",
+     "run.threads=100000", "solver.max_tokens=99999999999999999999", "challenger.max_tokens=1000000",
+     "solver.report_tokens=1000000", "train.pack_tokens=99999999999999999999", "run.steps=99999999999999999999"],
 )  # fmt: skip
 def test_an_impossible_value_names_the_key(override: str) -> None:
     assert refusal(override).startswith(f"{override.split('=')[0]} is ")
+
+
+def test_adapters_need_layers_to_be_in() -> None:
+    line = refusal("policy.lora.r=4", "policy.lora.target_modules=[]")
+    assert line.startswith("policy.lora.target_modules is []")
+    assert load(None, ["policy.lora.target_modules=[]"]).policy.lora.r == 0  # where there are no adapters, no matter
+
+
+def test_the_longest_key_of_held_out_problems_is_one_that_the_hash_takes() -> None:
+    config = load(None, ["evaluate.holdout_key=" + 64 * "k"])
+    assert HeldOut(load_domain(config.domain), config.evaluate.holdout_key).sets
 
 
 @pytest.mark.parametrize("value", ["${oc.env:CANARY}", "x${seed}", "${oc.env:NOT_SET,here}", "${"])

@@ -1,0 +1,71 @@
+"""What cannot be run ends in one line that names the key, with a documented exit code, and leaves no folder behind."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from run_server import ROOT, Server
+
+from selfplay.exits import USAGE
+
+TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=1", "domain=few_problems:FewProblems")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def refused(server: Server, *more: str) -> str:
+    """The last line of what a run that cannot be was told."""
+    ended = server.run([*TINY, *more])
+    assert ended.code == USAGE, ended.output
+    assert "Traceback" not in ended.output
+    return ended.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("layers", ["[nope]", "[mlp]", "['']"])
+def test_adapters_for_layers_that_the_model_lacks(server: Server, tmp_path: Path, layers: str) -> None:
+    line = refused(server, f"run.dir={tmp_path}", "policy.lora.r=4", f"policy.lora.target_modules={layers}")
+    assert line.startswith("error: policy.lora.target_modules=[")
+    assert "those are down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_the_folder_of_runs_should_be(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    for place in (file, file / "deeper"):
+        line = refused(server, f"run.dir={place}")
+        assert line.startswith(f"error: run.dir: {place}/x cannot be made") and f"{file} is not a folder" in line
+    (tmp_path / "x").touch()
+    assert f"{tmp_path}/x is not a folder" in refused(server, f"run.dir={tmp_path}")
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder in which nobody can make another")
+def test_a_folder_that_cannot_be_made(server: Server) -> None:
+    assert refused(server, "run.dir=/proc/nope").startswith("error: run.dir: /proc/nope/x cannot be made")
+
+
+def test_a_name_too_long_for_the_file_system(server: Server, tmp_path: Path) -> None:
+    assert refused(server, f"run.dir={tmp_path}/{'x' * 300}").startswith("error: run.dir: ")
+
+
+@pytest.mark.parametrize("override", ["domain=nope", "domain_options.bogus=1", "domain=few_problems:Nobody"])
+def test_a_domain_that_is_none_is_answered_before_torch_is_loaded(tmp_path: Path, override: str) -> None:
+    code = (
+        "import sys; from selfplay.loop import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: sys.exit(99 if 'torch' in sys.modules else end.code)"
+    )
+    arguments = ["configs/default.yaml", f"run.dir={tmp_path}", override]
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == USAGE, ended.stderr
+    assert ended.stderr.startswith("error: domain ") and ended.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
