@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 OK = 0
 USAGE = 2  # configuration or arguments
-DATA = 65  # the run's data is damaged, or replay disagrees with it
+DATA = 65  # the run's data is damaged, of another version of the code, or replay disagrees with it
 NO_MODEL = 66  # the model cannot be loaded
 SOFTWARE = 70  # NaN or infinite logits, loss or gradient
 NO_MEMORY = 71  # memory ran out
 DISK = 74  # no room on the disk
-BUSY = 75  # another process works on the run
+BUSY = 75  # another process works on the run, or holds its database
 INTERRUPTED = 130  # Ctrl-C; 143 for SIGTERM
 TERMINATED = 143
 
@@ -45,7 +45,7 @@ def _code_of(error: Exception) -> int | None:
     # imported here, so that a typo in the configuration is answered before torch is loaded
     from curriculum.domains.seed_files import DomainError
     from selfplay.config import ConfigError
-    from store.errors import DiskFull, StoreError
+    from store.errors import DiskFull, Locked, StoreError
 
     if isinstance(error, Refused):
         return error.code
@@ -53,6 +53,8 @@ def _code_of(error: Exception) -> int | None:
         return USAGE
     if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno == 28):
         return DISK
+    if isinstance(error, Locked):
+        return BUSY
     if isinstance(error, StoreError):
         return DATA
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower():

@@ -26,13 +26,17 @@ class DiskFull(StoreError):
     """There is no room to write. Nothing committed is lost; the process has an exit code of its own for it."""
 
 
+class Locked(StoreError):
+    """Another process holds the database. Nothing is damaged: an exit code of its own says so."""
+
+
 class JournalError(StoreError):
     """A journal file is missing, damaged or cannot be written."""
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turns the errors of SQLite, SQLAlchemy and the file system about `path` into StoreError or DiskFull."""
+    """Turns the errors of SQLite, SQLAlchemy and the file system about `path` into StoreError, Locked or DiskFull."""
     try:
         yield
     except DBAPIError as error:
@@ -51,7 +55,7 @@ def _explain(path: Path, error: BaseException) -> StoreError:
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         return disk_full(path, text)
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreError(
+        return Locked(
             f"{path} is locked by another process (a second selfplay.loop on this run, or a database browser with "
             f"unsaved edits): close it and try again [{text}]"
         )

@@ -75,7 +75,9 @@ def _known_revision(connection: Connection, path: Path) -> str:
     if found is None:
         raise StoreError(f"{path} is a SQLite database but not of a selfplay run: check the path")
     if found > SCHEMA_REVISION:
-        raise StoreError(f"{path} has schema {found}, newer than this code's {SCHEMA_REVISION}: update the code")
+        raise StoreError(
+            f"{path} has schema {found}, newer than this code's {SCHEMA_REVISION}: update the code (nothing is damaged)"
+        )
     return found
 
 

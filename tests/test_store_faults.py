@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from store_samples import create, step_commit, wave
 
-from store.errors import DiskFull, StoreError
+from store.errors import DiskFull, Locked, StoreError
 from store.store import Store
 
 
@@ -23,6 +23,17 @@ def path(tmp_path: Path) -> Path:
 def store(path: Path) -> Iterator[Store]:
     with Store.open(path) as opened:
         yield opened
+
+
+def test_every_connection_writes_ahead_waits_for_the_disk_and_holds_to_foreign_keys(store: Store) -> None:
+    for _ in range(2):
+        with store._engine.connect() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            }
+        assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}  # 2 is FULL
+        store._engine.dispose()  # the next round gets a new connection
 
 
 def test_readers_see_the_last_commit_while_a_write_is_open(store: Store, path: Path) -> None:
@@ -69,7 +80,7 @@ def test_a_closed_run_can_be_looked_at(path: Path) -> None:
 
 
 def test_a_locked_database_says_who_may_hold_it(store: Store, path: Path) -> None:
-    with store._writing(), pytest.raises(StoreError, match=r"locked by another process.*database is locked") as caught:
+    with store._writing(), pytest.raises(Locked, match=r"locked by another process.*database is locked") as caught:
         Store.open(path, busy_seconds=0.05)
     assert "\n" not in str(caught.value)
 
