@@ -1,12 +1,9 @@
 """Configuration in, working parts out. The configuration stops here: what is built takes plain values."""
 
-import hashlib
-import platform
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +24,7 @@ from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
 from selfplay.engine.torch_engine import TorchEngine
+from selfplay.environment import device_of
 from selfplay.evaluate import Evaluator
 from selfplay.exits import USAGE, Refused
 from selfplay.learning import LearningSettings
@@ -90,7 +88,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set up at run time
     domain = load_domain(config.domain, config.domain_options)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
-    device = _device(config.run.device)
+    device = device_of(config.run.device)
     loaded = load_model(config.model.name, config.model.dtype, say)
     policy = _policy(config, loaded, device)
     check_logits(policy)
@@ -147,33 +145,6 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         scorer=scorer,
     )
     return parts
-
-
-def fingerprint(config: Config) -> str:
-    """What a run's arithmetic depends on: equal fingerprints must give equal bits on a CPU."""
-    device = _device(config.run.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return (
-        f"torch {torch.__version__}, {device.type} {name}, {platform.machine()}, {torch.get_num_threads()} threads, "
-        f"bf16 matmul {torch.ops.mkldnn._is_mkldnn_bf16_supported()}"
-    )
-
-
-def code_digest() -> str:
-    """sha256 over our own Python sources: says whether two incarnations ran the same code."""
-    root = Path(__file__).resolve().parent.parent
-    total = hashlib.sha256()
-    for package in ("selfplay", "roles", "curriculum", "store"):
-        for path in sorted((root / package).rglob("*.py")):
-            total.update(str(path.relative_to(root)).encode())
-            total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise Refused("run.device=cuda: no CUDA device is usable here; use run.device=cpu", USAGE)
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
 def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy:

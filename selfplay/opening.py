@@ -10,9 +10,10 @@ from pathlib import Path
 from curriculum.difficulty import Tracker
 from selfplay import config as configuration
 from selfplay import metrics
-from selfplay.build import Parts, build, code_digest, fingerprint
+from selfplay.build import Parts, build
 from selfplay.checkpoint import Checkpoints
 from selfplay.config import Config
+from selfplay.environment import code_digest, fingerprint
 from selfplay.exits import USAGE, Refused
 from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress

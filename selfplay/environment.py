@@ -1,0 +1,58 @@
+"""Where and by what a run is worked on: the device, the environment's fingerprint, the code's digest."""
+
+import hashlib
+import platform
+from pathlib import Path
+
+import torch
+import transformers
+
+from selfplay.config import Config
+from selfplay.exits import USAGE, Refused
+
+
+def fingerprint(config: Config) -> str:
+    """What a run's arithmetic depends on: equal fingerprints must give equal bits on a CPU."""
+    device = device_of(config.run.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return (
+        f"torch {torch.__version__}, transformers {transformers.__version__}, {device.type} {name}, "
+        f"{platform.machine()} {_cpu()}, {torch.get_num_threads()} threads, "
+        f"bf16 matmul {torch.ops.mkldnn._is_mkldnn_bf16_supported()}"
+    )
+
+
+def flags_digest(cpuinfo: str) -> str:
+    """Eight hex digits for what the first processor of a /proc/cpuinfo can do, in any order; "" where it says nothing.
+
+    Two AVX512 processors, one of them with AMX, multiply differently under one and the same name of torch's.
+    """
+    for line in cpuinfo.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # x86 and ARM
+            return hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:8]
+    return ""
+
+
+def code_digest() -> str:
+    """sha256 over our own Python sources: says whether two incarnations ran the same code."""
+    root = Path(__file__).resolve().parent.parent
+    total = hashlib.sha256()
+    for package in ("selfplay", "roles", "curriculum", "store"):
+        for path in sorted((root / package).rglob("*.py")):
+            total.update(str(path.relative_to(root)).encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def device_of(name: str) -> torch.device:
+    """auto, cpu or cuda as a device. Raises Refused for a cuda that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Refused("run.device=cuda: no CUDA device is usable here; use run.device=cpu", USAGE)
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def _cpu() -> str:
+    file = Path("/proc/cpuinfo")
+    digest = flags_digest(file.read_text(errors="replace")) if file.is_file() else ""
+    return f"flags {digest or 'unknown'}"
