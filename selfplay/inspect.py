@@ -73,7 +73,13 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
         for f in found["families"]
     ]
     say_table(families, "families (rate: of first tries, tried: lately, risk: of being forgotten)")
-    return say_table(found["incarnations"], "processes that worked on it")
+    return say_table([_process_row(row) for row in found["incarnations"]], "processes that worked on it")
+
+
+def _process_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Its digests cut to what tells two of them apart: --json has them whole."""
+    shown = {key: row[key] for key in ("started_at", "head_step", "note", "fingerprint")}
+    return shown | {"seconds": round(row["seconds"], 1), "code": row["code_digest"][:12]}
 
 
 def _evaluation_row(row: dict[str, Any]) -> dict[str, Any]:

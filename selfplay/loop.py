@@ -5,23 +5,26 @@ python -m selfplay.loop --resume [NAME] [key=value ...]
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfplay import exits
 from selfplay.arguments import Arguments, parse
+from selfplay.clock import process_started
 
 if TYPE_CHECKING:
     from selfplay.progress import Progress
 
 
-def run(arguments: Arguments, progress: "Progress | None" = None) -> int:
-    """The algorithm. Returns the process's exit code."""
+def run(arguments: Arguments, progress: "Progress | None" = None, started: float | None = None) -> int:
+    """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now."""
+    started = time.monotonic() if started is None else started
     from selfplay.opening import open_run
     from selfplay.progress import Progress
 
-    with open_run(arguments.config, arguments.is_resume, progress or Progress(arguments.config)) as run:
+    with open_run(arguments.config, arguments.is_resume, progress or Progress(arguments.config), started) as run:
         run.evaluate()  # the start model, on problems that will never be trained on
         for step in run.steps():
             run.propose(step)  # the challenger makes known problems harder
@@ -37,11 +40,12 @@ def run(arguments: Arguments, progress: "Progress | None" = None) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> Any:
+    started = process_started()
     with exits.clear_errors():
         arguments = parse(sys.argv[1:] if argv is None else argv, Path.cwd())
         if arguments is None:
             return exits.OK
-        return run(arguments)
+        return run(arguments, started=started)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,11 @@ from store.store import Store
 
 
 @contextmanager
-def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Run]:
-    """A run ready for its next step, owned by this process until the end of the block."""
+def open_run(config: Config, is_resume: bool, progress: Progress, started: float) -> Iterator[Run]:
+    """A run ready for its next step, owned by this process until the end of the block.
+
+    `started`: when the work on it began, on the clock of time.monotonic().
+    """
     folder = Path(config.run.dir) / config.run.name
     with _owned(folder, config, is_resume, progress.note) as parts:
         (folder / JOURNAL_FOLDER).mkdir(exist_ok=True)
@@ -35,13 +38,13 @@ def open_run(config: Config, is_resume: bool, progress: Progress) -> Iterator[Ru
             if is_resume:
                 _bring_back(store, folder, parts, checkpoints, progress.note)
             else:
-                store.add_incarnation(fingerprint(config), "started")
+                _note_incarnation(store, config, "started")
             (folder / "config.yaml").write_text(configuration.to_yaml(config))
             _fold(store, parts.tracker)
             metrics.rebuild(folder / "metrics.jsonl", store.steps(), store.evaluations())
             parts.engine.load(parts.policy.version)
             facts = [stage_facts(row.metrics) for row in store.steps()[1 : 1 + parts.stage_one.max_steps]]
-            run = Run(parts, store, folder, checkpoints, progress, stage_facts=facts)
+            run = Run(parts, store, folder, checkpoints, progress, started, stage_facts=facts)
             if is_resume:
                 run.checkpoint()  # one that was due when the run was killed: no later step may come to make it
             with stopping_on_signals(run), progress.running(run):
@@ -70,7 +73,7 @@ def _owned(folder: Path, config: Config, is_resume: bool, say: Callable[[str], N
 
 
 def _refuse_no_folder(folder: Path) -> None:
-    """What can be told before a model is loaded. OSError if the nearest thing above that exists is no folder of ours."""
+    """What can be told before a model is loaded. OSError if what exists of the path is no folder of ours."""
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{above} is not a folder")
@@ -131,14 +134,31 @@ def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoin
     past = store.incarnations()
     if not past or past[-1].fingerprint != now:
         say(f"the environment has changed since this run last worked: now {now}")
+    _say_other_code(store, say)
     recover(store, folder, parts.trainer, checkpoints, config.resume.mode, now, say)
-    store.add_incarnation(now, f"resumed ({config.resume.mode})")
+    _note_incarnation(store, config, f"resumed ({config.resume.mode})")
     stored = store.run()
     # the mode is for this once: a rewind asked for today must not undo steps after the next crash
     kept = replace(config, resume=configuration.resumed(stored.config_yaml, ()).resume)
     if configuration.digest(kept) != stored.config_digest:
         store.update_config(configuration.to_yaml(kept), configuration.digest(kept))
-    say(f"resumed after step {store.head().step}")
+    head = store.head().step
+    say(f"resumed after step {head}")
+    if config.run.steps < head:
+        say(f"run.steps={config.run.steps} is behind it: there is nothing to do, and no step is taken back")
+
+
+def _note_incarnation(store: Store, config: Config, note: str) -> None:
+    digests = {"config_digest": configuration.digest(config), "code_digest": code_digest()}
+    store.add_incarnation(fingerprint(config), note, **digests)
+
+
+def _say_other_code(store: Store, say: Callable[[str], None]) -> None:
+    """One line where the last step was made by other code. Steps of before schema 0004 have the run's first code."""
+    made = {each.incarnation_id: each.code_digest for each in store.incarnations()}
+    before, now = made.get(store.head().incarnation_id or 0) or store.run().code_digest, code_digest()
+    if before != now:
+        say(f"this run's last step was made by other code (digest {before[:12]}, now {now[:12]}): it goes on with ours")
 
 
 def _fold(store: Store, tracker: Tracker) -> None:

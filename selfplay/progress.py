@@ -118,10 +118,10 @@ class Progress:
 
     def closing(self, run: Run) -> int:
         """Write summary.json, show the table, say where things are. Returns the exit code."""
-        from selfplay.memory import peak_bytes
         from selfplay.summary import summarise
 
-        summary = summarise(run.store, peak_bytes())
+        run.note_use()
+        summary = summarise(run.store)
         path = run.folder / "summary.json"
         path.write_text(json.dumps(summary, indent=1))
         where = f" run.dir={run.folder.parent}" if str(run.folder.parent) != "runs" else ""

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from selfplay.checkpoint import Checkpoints
 from selfplay.engine.protocol import Engine
 from selfplay.imitation import ImitationRule, imitated
 from selfplay.learning import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
-from selfplay.memory import release_freed_memory
+from selfplay.memory import peak_bytes, release_freed_memory
 from selfplay.posing import Posed
 from selfplay.progress import Progress
 from selfplay.recovery import JOURNAL_FOLDER
@@ -81,6 +81,7 @@ class Run:
     folder: Path
     checkpoints: Checkpoints
     progress: Progress
+    started: float  # the process, as far as it is known, on the clock of time.monotonic()
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
     stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
@@ -238,6 +239,7 @@ class Run:
         )  # fmt: skip
         row = self.store.commit_step(commit)
         reach("loop.committed")
+        self.note_use()
         self.parts.tracker.observe(commits.history(commit))
         if len(self.stage_facts) < self.parts.stage_one.max_steps:
             self.stage_facts.append(stage_facts(row.metrics))
@@ -263,9 +265,15 @@ class Run:
             timed = dict(found.metrics) | alarm | {"seconds": round(time.monotonic() - started, 3)}
             evaluation = replace(found, metrics=timed)
             self.store.commit_evaluation(evaluation)
+            self.note_use()
             metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)
             release_freed_memory()
+
+    def note_use(self) -> None:
+        """How long this process has worked and what memory it took: a kill loses what came after the last call."""
+        with suppress(DiskFull):  # two figures are not worth a run: its next commit meets the full disk itself
+            self.store.note_use(time.monotonic() - self.started, peak_bytes())
 
     def checkpoint(self) -> None:
         """When one is due. A full disk costs the checkpoint, not the run: the journal still has everything."""

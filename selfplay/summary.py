@@ -8,7 +8,7 @@ from store.records import Evaluation, StepRow
 from store.store import Store
 
 
-def summarise(store: Store, peak_memory_bytes: int) -> dict[str, Any]:
+def summarise(store: Store) -> dict[str, Any]:
     """The summary of a finished (or stopped) run. Keys whose data is missing are left out."""
     steps = [row for row in store.steps() if row.step > 0]
     evaluations = store.evaluations()
@@ -21,8 +21,8 @@ def summarise(store: Store, peak_memory_bytes: int) -> dict[str, Any]:
         "evaluation": {"before": _metrics(before), "after": _metrics(after)},
         "change": _changes(before, after),
         "steps": len(steps),
-        "seconds": round(sum(r.seconds for r in steps) + sum(e.metrics.get("seconds", 0.0) for e in evaluations), 1),
-        "peak_memory_bytes": peak_memory_bytes,
+        "seconds": round(_seconds(store, steps), 1),
+        "peak_memory_bytes": max((each.peak_memory_bytes for each in store.incarnations()), default=0),
         "tokens": {
             "computed": int(sum(r.metrics["tokens/computed"] for r in steps)),
             "flat": int(sum(r.metrics["tokens/flat"] for r in steps)),
@@ -31,6 +31,13 @@ def summarise(store: Store, peak_memory_bytes: int) -> dict[str, Any]:
         "mixed_share_thirds": [round(_mean(part, "curriculum/mixed_share"), 4) for part in thirds(steps)],
         "challenger": _challenger(steps),
     }
+
+
+def _seconds(store: Store, steps: Sequence[StepRow]) -> float:
+    """Wall time of every process that worked on the run, from its start to what it last stored."""
+    worked = sum(each.seconds for each in store.incarnations())
+    seen = sum(r.seconds for r in steps) + sum(e.metrics.get("seconds", 0.0) for e in store.evaluations())
+    return max(worked, seen)  # a run of before schema 0004 did not count its processes' time
 
 
 def thirds(steps: Sequence[StepRow]) -> list[Sequence[StepRow]]:

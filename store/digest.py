@@ -5,7 +5,7 @@ gets new ids). Not covered, and why:
 - incarnations and checkpoints: what processes ran, and which folders they happened to keep;
 - the run's name, config and code: labels, which differ between two runs that are compared;
 - steps.status (only LIVE rows are read), steps.seconds, steps.journal_file (cleared when pruned, whenever that
-  happens; its sha256 stays and is covered);
+  happens; its sha256 stays and is covered), steps.incarnation_id (which process made it);
 - waves.wave_id, state and consumed_step_id: places in the file. A wave is told by its step and key;
 - metrics that a clock or a machine made: those with a word of MEASURED_WORDS in their name;
 - rows of abandoned steps and the waves sampled for them.
@@ -39,7 +39,7 @@ CONTENT_TABLES = (
 
 EXCLUDED: Mapping[str, frozenset[str]] = {
     "runs": frozenset({"name", "config_yaml", "config_digest", "code_digest"}),
-    "steps": frozenset({"status", "journal_file", "seconds"}),
+    "steps": frozenset({"status", "journal_file", "seconds", "incarnation_id"}),
     "waves": frozenset({"wave_id", "state", "consumed_step_id"}),
     "completions": frozenset({"wave_id"}),
 }

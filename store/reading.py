@@ -91,7 +91,13 @@ def step_rows(connection: Connection, include_abandoned: bool) -> list[StepRow]:
 def incarnation_records(connection: Connection) -> list[Incarnation]:
     """The processes that worked on the run, oldest first."""
     query = select(incarnations).order_by(incarnations.c.incarnation_id)
-    return [Incarnation(row.started_at, row.fingerprint, row.head_step, row.note) for row in connection.execute(query)]
+    return [Incarnation(**row._asdict()) for row in connection.execute(query)]
+
+
+def newest_incarnation_id(connection: Connection) -> int | None:
+    """Of the process that works on the run; None before one has said so."""
+    found = connection.execute(select(func.max(incarnations.c.incarnation_id))).scalar()
+    return None if found is None else int(found)
 
 
 def pending_wave_records(connection: Connection, step: int, key: str | None = None) -> dict[str, Wave]:
@@ -256,6 +262,7 @@ def _step(row: Row[Any]) -> StepRow:
         journal_file=row.journal_file,
         journal_sha256=row.journal_sha256,
         seconds=row.seconds,
+        incarnation_id=row.incarnation_id,
     )
 
 

@@ -216,6 +216,7 @@ class StepRow:
     journal_file: str | None  # None for step 0 and once pruned
     journal_sha256: str | None
     seconds: float
+    incarnation_id: int | None = None  # who made it; None for step 0, and for steps of before schema 0004
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,11 @@ class Incarnation:
     fingerprint: str  # torch version, CPU flags, threads ...
     head_step: int  # where it began
     note: str = ""
+    incarnation_id: int = 0
+    config_digest: str = ""  # of the configuration it ran, "" before schema 0004
+    code_digest: str = ""  # of the code it ran, "" before schema 0004
+    seconds: float = 0.0  # wall time from its start to what it last stored, at least 0
+    peak_memory_bytes: int = 0  # the most it held resident until then
 
 
 @dataclass(frozen=True, slots=True)

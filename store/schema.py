@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0003"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0004"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -60,8 +60,8 @@ def _check(name: str, rule: str) -> CheckConstraint:
     return CheckConstraint(rule, name=name)
 
 
-def _required(name: str, kind: Any, *parts: Any) -> Column[Any]:
-    return Column(name, kind, *parts, nullable=False)
+def _required(name: str, kind: Any, *parts: Any, server_default: str | None = None) -> Column[Any]:
+    return Column(name, kind, *parts, nullable=False, server_default=server_default)
 
 
 def _step_id(name: str = "step_id") -> Column[Any]:
@@ -87,6 +87,11 @@ incarnations = _table(
     _required("fingerprint", Text),
     _required("head_step", Integer),
     _required("note", Text),
+    _required("config_digest", Text, server_default=""),
+    _required("code_digest", Text, server_default=""),
+    _required("seconds", Double, server_default="0"),
+    _required("peak_memory_bytes", Wide, server_default="0"),
+    _check("use", "seconds >= 0 AND peak_memory_bytes >= 0"),
 )
 
 steps = _table(
@@ -101,6 +106,7 @@ steps = _table(
     Column("journal_file", Text),
     Column("journal_sha256", Text),
     _required("seconds", Double),
+    Column("incarnation_id", Integer, ForeignKey("incarnations.incarnation_id")),  # NULL: step 0, or made before 0004
     _one_of("status", StepStatus),
     _check("step", "step >= 0"),
     _check("root", "(step = 0) = (parent_step_id IS NULL)"),

@@ -145,14 +145,24 @@ class Store:
         with self._writing() as connection:
             connection.execute(update(runs).values(config_yaml=config_yaml, config_digest=config_digest))
 
-    def add_incarnation(self, fingerprint: str, note: str = "") -> Incarnation:
-        """Notes that a process works on the run from its head on."""
+    def add_incarnation(
+        self, fingerprint: str, note: str = "", *, config_digest: str = "", code_digest: str = ""
+    ) -> Incarnation:
+        """Notes that a process works on the run from its head on. Steps committed from now on are its work."""
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         with self._writing() as connection:
+            row = {"started_at": started_at, "fingerprint": fingerprint, "note": note}
+            row |= {"config_digest": config_digest, "code_digest": code_digest}
             head_step = reading.head_row(connection).step
-            row = {"started_at": started_at, "fingerprint": fingerprint, "head_step": head_step, "note": note}
-            connection.execute(insert(incarnations), row)
-        return Incarnation(started_at, fingerprint, head_step, note)
+            connection.execute(insert(incarnations), row | {"head_step": head_step})
+            return reading.incarnation_records(connection)[-1]
+
+    def note_use(self, seconds: float, peak_memory_bytes: int) -> None:
+        """What the newest incarnation has used so far: replaces what was noted of it. StoreError below 0."""
+        with self._writing() as connection:
+            newest = incarnations.c.incarnation_id == reading.newest_incarnation_id(connection)
+            row = {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes}
+            connection.execute(update(incarnations).where(newest).values(**row))
 
     def incarnations(self) -> list[Incarnation]:
         """The processes that worked on the run, oldest first."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from store.encoding import clean_text, encode_metrics, finite, pack_ids, pack_logprobs
 from store.errors import StoreError
-from store.reading import head_row
+from store.reading import head_row, newest_incarnation_id
 from store.records import (
     Attempt,
     CheckpointRow,
@@ -209,6 +209,7 @@ def insert_step(connection: Connection, commit: StepCommit, parent_step_id: int)
         "journal_file": commit.journal_file,
         "journal_sha256": commit.journal_sha256,
         "seconds": finite(commit.seconds, "the step's seconds"),
+        "incarnation_id": newest_incarnation_id(connection),
     }
     return _new_id(connection, steps, row)
 

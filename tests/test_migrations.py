@@ -13,10 +13,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
-from store_samples import create
+from store_samples import create, step_commit
 
 from store.engine import writer_engine
 from store.errors import StoreError
+from store.records import Incarnation
 from store.schema import SCHEMA_REVISION, metadata
 from store.store import Store
 from store.upgrade import MIGRATIONS, migrate, upgrade
@@ -111,13 +112,16 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
         "UPDATE problems SET level = 1.5",
         "UPDATE problems SET admitted_step_id = 77",
         "UPDATE runs SET run_id = 2",
+        "UPDATE steps SET incarnation_id = 77",
+        "INSERT INTO incarnations VALUES (1, '', '', 0, '', '', '', -1.0, 0)",
+        "INSERT INTO incarnations VALUES (1, '', '', 0, '', '', '', 1.0, -1)",
         "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0)",
         "INSERT INTO attempts VALUES (1, 'p-seed', 0, 2, 1, NULL, NULL)",
         "INSERT INTO turns VALUES (1, 'p-seed', 0, 0, '', NULL, 'CORRECT', 'STOP', 1, 1.0)",  # of no attempt
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL)",
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL)",
         "INSERT INTO waves VALUES (1, 1, 1, 'k', 'DONE', 1)",
-        "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0)",  # a second live step 0
+        "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0, NULL)",  # a second live step 0
     ],
 )
 def test_the_database_itself_refuses_what_breaks_a_rule(tmp_path: Path, statement: str) -> None:
@@ -160,6 +164,28 @@ def test_an_older_database_is_refused_with_the_command_to_type_then_migrated_beh
     assert _tables(path) == {"alembic_version", "keepsake", *metadata.tables}
     assert sqlite3.connect(path).execute("SELECT text FROM keepsake").fetchall() == [("kept",)]
     assert migrate(path) is None
+
+
+def test_a_run_of_before_keeps_its_rows_when_processes_get_their_figures(tmp_path: Path) -> None:
+    path = tmp_path / "selfplay.db"
+    engine = writer_engine(path, create=True, foreign_keys=False)
+    upgrade(engine, "0003")
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO steps VALUES (1, 0, NULL, 'LIVE', 0, '{}', 'w0', NULL, NULL, 0.0)",
+            "INSERT INTO steps VALUES (2, 1, 1, 'LIVE', 1, '{}', 'w1', NULL, 'sha', 2.5)",
+            "INSERT INTO runs VALUES (1, 'old', 0, 'seed: 0', 'c', 'code', 2)",
+            "INSERT INTO incarnations VALUES (1, 'then', 'a machine', 0, 'started')",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    assert migrate(path) is not None
+    with Store.open(path) as store:
+        assert [(row.weights_digest, row.incarnation_id) for row in store.steps()] == [("w0", None), ("w1", None)]
+        assert store.incarnations() == [Incarnation("then", "a machine", 0, "started", 1)]
+        store.add_incarnation("a machine", code_digest="new code")
+        store.commit_step(step_commit(2, problems=(), proposals=(), attempts=(), pass_rates=(), search_nodes=()))
+        assert store.head().incarnation_id == 2
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -265,6 +265,20 @@ def test_incarnations_and_config_changes_are_kept(store: Store) -> None:
     assert (store.run().config_yaml, store.run().config_digest) == ("seed: 2\n", "other")
 
 
+def test_a_step_names_the_process_that_made_it_and_through_it_its_code_and_configuration(store: Store) -> None:
+    for number in (1, 2):
+        store.add_incarnation("torch", config_digest=f"config-{number}", code_digest=f"code-{number}")
+        _committed(store, number)
+        store.note_use(1.0, 9)
+        store.note_use(number + 0.5, 10 * number)  # in place of what was noted before
+    made = {each.incarnation_id: each for each in store.incarnations()}
+    makers = [made[row.incarnation_id] for row in store.steps() if row.incarnation_id is not None]
+    assert [(m.config_digest, m.code_digest) for m in makers] == [("config-1", "code-1"), ("config-2", "code-2")]
+    assert [(m.seconds, m.peak_memory_bytes) for m in makers] == [(1.5, 10), (2.5, 20)]
+    with pytest.raises(StoreError):
+        store.note_use(-1.0, 1)
+
+
 HOSTILE = [
     "\ud800 lone \udfff",
     "a\x00b",

@@ -24,6 +24,7 @@ LABELS = [
     ("runs", "code_digest"),
     ("steps", "journal_file"),
     ("steps", "seconds"),
+    ("steps", "incarnation_id"),
 ]
 
 
@@ -82,6 +83,7 @@ def test_the_digest_ignores_clocks_and_processes_but_not_metrics(tmp_path: Path)
             store.add_incarnation(f"machine {i}")
             metrics = {"time/rollout": seconds, "tokens_per_second": seconds, "reward/mean": reward}
             store.commit_step(step_commit(1, seconds=seconds, metrics=metrics))
+            store.note_use(seconds, i)
             digests.append(store.table_digest())
     assert digests[0] == digests[1] != digests[2]
     assert not is_measured("num_timesteps") and is_measured("peak_memory_bytes")
