@@ -97,17 +97,24 @@ def problems(
     run: RunArgument,
     directory: Directory = RUNS,
     sort: Annotated[
-        Sort, typer.Option(case_sensitive=False, help="Hardest, most tried, newest or highest first.")
+        Sort,
+        typer.Option(
+            case_sensitive=False,
+            help="Hardest, most tried, newest or highest first; or together by state, family or origin.",
+        ),
     ] = Sort.DIFFICULTY,
     state: Annotated[ProblemState | None, typer.Option(case_sensitive=False, help="Only these.")] = None,
     family: Annotated[str | None, typer.Option(help="Only this class of the domain, e.g. dd+dd.")] = None,
     origin: Annotated[Origin | None, typer.Option(case_sensitive=False, help="Only these.")] = None,
+    min_rate: Annotated[float, typer.Option(help="Only those solved at least this often, from 0 to 1.")] = 0.0,
+    max_rate: Annotated[float, typer.Option(help="Only those solved at most this often, from 0 to 1.")] = 1.0,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """The curriculum's problems, with their state and the posterior mean of their first-try pass rate."""
+    wanted = ProblemFilter(state, family, origin, min_rate, max_rate, sort, limit)
     with _opened(run, directory) as store:
-        found = looking.problems(store, ProblemFilter(state, family, origin, sort, limit))
+        found = looking.problems(store, wanted)
     if as_json:
         return say_json(found)
     rows = [

@@ -53,17 +53,30 @@ class Sort(StrEnum):
     ATTEMPTS = "attempts"  # most tried first
     STEP = "step"  # newest first
     LEVEL = "level"  # highest first
+    STATE = "state"  # in the order of a problem's life; within one state, family or origin the hardest first
+    FAMILY = "family"  # by name
+    ORIGIN = "origin"  # seeds first
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemFilter:
-    """Which problems to list, and in which order; None does not filter."""
+    """Which problems to list, and in which order; None, and rates from 0 to 1, do not filter. Raises Refused."""
 
     state: ProblemState | None = None
     family: str | None = None
     origin: Origin | None = None
+    min_rate: float = 0.0  # of the posterior mean pass rate
+    max_rate: float = 1.0
     sort: Sort = Sort.DIFFICULTY
     limit: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_rate <= self.max_rate <= 1.0:  # NaN is refused too
+            raise Refused(
+                f"--min-rate {self.min_rate:g} and --max-rate {self.max_rate:g}: pass rates are from 0 to 1, "
+                "the lower one first",
+                USAGE,
+            )
 
 
 def run_folder(name: str, directory: Path) -> Path:
@@ -174,15 +187,24 @@ def problems(store: Store, wanted: ProblemFilter) -> dict[str, Any]:
     """Problems with their state and posterior pass rate: how many match, and the first `limit` of them in order."""
     tracker = tracker_of(store)
     ids = [problem_id for problem_id in tracker.problem_ids() if _matches(tracker, problem_id, wanted)]
-    order: dict[Sort, Callable[[str], float]] = {
-        Sort.DIFFICULTY: tracker.rate,
-        Sort.ATTEMPTS: lambda problem_id: -tracker.totals(problem_id)[0],
-        Sort.STEP: lambda problem_id: -tracker.admitted_step(problem_id),
-        Sort.LEVEL: lambda problem_id: -tracker.problem(problem_id).level,
-    }
-    key = order[wanted.sort]
-    chosen = heapq.nsmallest(wanted.limit, ids, key=lambda problem_id: (key(problem_id), problem_id))
+    key = _order(tracker, wanted.sort)
+    chosen = heapq.nsmallest(wanted.limit, ids, key=lambda problem_id: (*key(problem_id), problem_id))
     return {"matching": len(ids), "problems": [_problem_row(tracker, problem_id) for problem_id in chosen]}
+
+
+def _order(tracker: Tracker, sort: Sort) -> Callable[[str], tuple[float | str, ...]]:
+    """What problems are compared by, least first."""
+    states, origins = list(ProblemState), list(Origin)
+    order: dict[Sort, Callable[[str], tuple[float | str, ...]]] = {
+        Sort.DIFFICULTY: lambda each: (tracker.rate(each),),
+        Sort.ATTEMPTS: lambda each: (-tracker.totals(each)[0],),
+        Sort.STEP: lambda each: (-tracker.admitted_step(each),),
+        Sort.LEVEL: lambda each: (-tracker.problem(each).level,),
+        Sort.STATE: lambda each: (states.index(tracker.state(each)), tracker.rate(each)),
+        Sort.FAMILY: lambda each: (tracker.problem(each).family, tracker.rate(each)),
+        Sort.ORIGIN: lambda each: (origins.index(tracker.problem(each).origin), tracker.rate(each)),
+    }
+    return order[sort]
 
 
 def _matches(tracker: Tracker, problem_id: str, wanted: ProblemFilter) -> bool:
@@ -191,6 +213,7 @@ def _matches(tracker: Tracker, problem_id: str, wanted: ProblemFilter) -> bool:
         (wanted.state is None or tracker.state(problem_id) is wanted.state)
         and (wanted.family is None or problem.family == wanted.family)
         and (wanted.origin is None or problem.origin is wanted.origin)
+        and wanted.min_rate <= tracker.rate(problem_id) <= wanted.max_rate
     )
 
 

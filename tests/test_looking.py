@@ -180,9 +180,49 @@ def test_problems_are_sorted_filtered_and_cut(run: Path, look: Look) -> None:
     assert ids("--origin", "seed") == ["p-seed"]
     assert ids("--family", "d+dd") == ["p-2", "p-1"]
     assert ids("--state", "active") == ["p-1"]
+    assert ids("--sort", "state") == ["p-2", "p-seed", "p-1"]  # two NEW ones, the harder first, then an ACTIVE one
+    assert ids("--sort", "family") == ["p-seed", "p-2", "p-1"]  # d+d, then d+dd
+    assert ids("--sort", "origin") == ["p-seed", "p-2", "p-1"]  # a seed, then the challenger's
     cut = json.loads(look("problems", run, "--limit", 1, "--json")[1])
     assert (cut["matching"], len(cut["problems"])) == (3, 1)
     assert all(row["state"] in ProblemState.__members__ for row in cut["problems"])
+
+
+def test_problems_are_filtered_by_difficulty(run: Path, look: Look) -> None:
+    rates = {row["problem_id"]: row["pass_rate"] for row in json.loads(look("problems", run, "--json")[1])["problems"]}
+    hardest, middle, easiest = sorted(rates, key=lambda problem_id: rates[problem_id])
+    between = (rates[hardest] + rates[middle]) / 2, (rates[middle] + rates[easiest]) / 2
+
+    def found(*options: object) -> tuple[int, list[str]]:
+        listed = json.loads(look("problems", run, "--json", *options)[1])
+        return listed["matching"], [row["problem_id"] for row in listed["problems"]]
+
+    assert found("--max-rate", between[0]) == (1, [hardest])
+    assert found("--min-rate", between[0]) == (2, [middle, easiest])
+    assert found("--min-rate", between[0], "--max-rate", between[1]) == (1, [middle])
+    assert found("--min-rate", 0, "--max-rate", 1)[0] == 3
+    assert found("--min-rate", 1) == (0, [])
+    shown = look("problems", run, "--min-rate", between[1])[1]
+    assert "1 of 1 problems" in shown and easiest in shown
+    told = " ".join(look("problems", "--help")[1].split())
+    assert all(words in told for words in ("--min-rate", "--max-rate", "state, family or origin", "from 0 to 1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--min-rate", -0.1), "--min-rate -0.1 and --max-rate 1:"),
+        (("--max-rate", 1.5), "--min-rate 0 and --max-rate 1.5:"),
+        (("--max-rate", "nan"), "--min-rate 0 and --max-rate nan:"),
+        (("--min-rate", 0.6, "--max-rate", 0.4), "--min-rate 0.6 and --max-rate 0.4:"),
+    ],
+)
+def test_rates_that_no_problem_can_have_are_one_line(
+    run: Path, look: Look, options: tuple[object, ...], words: str
+) -> None:
+    code, out, err = look("problems", run, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err == f"error: {words} pass rates are from 0 to 1, the lower one first\n"
 
 
 def test_show_has_the_lineage_and_every_attempt(run: Path, look: Look) -> None:
