@@ -8,6 +8,11 @@ from curriculum.domains.arithmetic import ArithmeticDomain
 from curriculum.domains.protocol import Statement
 from store.records import Fate, Outcome, Problem
 
+TRAINED = (  # a challenger whose proposals differ in worth, so that it is trained
+    "challenger.source=self", "domain=few_problems:AnyText", "challenger.max_tokens=64", "challenger.proposals=8",
+    "challenger.invalid_reward=-0.1",
+)  # fmt: skip
+
 
 class FewProblems(ArithmeticDomain):
     """The first dozen members of two sets."""

@@ -1,7 +1,7 @@
 """What a killed, interrupted or starved run still owes its user: its last checkpoint, its rows, a clear exit code.
 
 test_resume.py proves that every kill is survived bit for bit; here are the ends that such a comparison does not see,
-and the same comparison with a challenger that is trained, on a full disk, and after Ctrl-C.
+and the same comparison with a challenger that is trained, with adapters, on a full disk, and after Ctrl-C.
 """
 
 import os
@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from few_problems import TRAINED
 from journals import trained_labels
 from run_server import Ended, Server
+from safetensors import safe_open
 
 from selfplay.exits import DISK, INTERRUPTED, NO_MEMORY, OK, SOFTWARE, TERMINATED
 from store.store import Store
@@ -25,10 +27,7 @@ SMALL = (
     "curriculum.min_successes=1", "evaluate.every=2", "evaluate.pass_size=1", "evaluate.pass_k=2",
 )  # fmt: skip
 PROCEDURAL = "challenger.source=procedural"
-TRAINED = (  # a challenger whose proposals differ in worth
-    "domain=few_problems:AnyText", "challenger.max_tokens=64", "challenger.proposals=8",
-    "challenger.invalid_reward=-0.1",
-)  # fmt: skip
+ADAPTERS = "policy.lora.r=2"
 KILLED = -signal.SIGKILL
 
 
@@ -105,6 +104,41 @@ def test_a_trained_challenger_comes_back_bit_for_bit(
     ended = resume(server, tmp_path)
     assert ended.code == OK, ended.output
     assert result(tmp_path) == whole(*TRAINED)
+
+
+@pytest.mark.parametrize(
+    ("settings", "points"),
+    [
+        ((PROCEDURAL, ADAPTERS), ("loop.committed:1", "loop.committed:2")),  # behind no checkpoint, then behind one
+        ((*TRAINED, ADAPTERS, "train.kl_coef=0.1", "train.kl.challenger=0.5"), ("loop.committed:3",)),
+    ],
+    ids=["adapters", "adapters, a KL and a trained challenger"],
+)
+def test_adapters_alone_are_updated_and_come_back_bit_for_bit(
+    server: Server,
+    whole: Callable[..., tuple[str, list[str]]],
+    tmp_path: Path,
+    settings: tuple[str, ...],
+    points: tuple[str, ...],
+) -> None:
+    """Every resumption puts adapters on the base weights of the model's file: had a step changed those, later ones
+    would differ."""
+    assert start(server, tmp_path, *settings, kill_at=points[0]).code == KILLED
+    for point in points[1:]:
+        ended = resume(server, tmp_path, kill_at=point)
+        assert ended.code == KILLED, (point, ended.output)
+    ended = resume(server, tmp_path)
+    assert ended.code == OK, ended.output
+    assert "replaying steps 3 to 3" in ended.output
+    assert result(tmp_path) == whole(*settings)
+    newest = tmp_path / "x" / "checkpoints" / "step_000004"
+    with safe_open(newest / "trainer-master.safetensors", "pt") as masters:
+        assert all("lora_" in name for name in masters.keys())  # noqa: SIM118  # not a dictionary
+    assert (newest / "policy" / "adapter_model.safetensors").is_file()
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        last = store.steps()[-1].metrics
+    held = {name for name, value in last.items() if name.startswith("kl/") and value > 0}
+    assert held == ({"kl/challenger", "kl/solver/0", "kl/solver/1"} if TRAINED[0] in settings else set())
 
 
 def test_a_rewind_is_for_this_once(server: Server, tmp_path: Path) -> None:
