@@ -7,11 +7,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from few_problems import TRAINED
 from run_server import ROOT, Ended, Server
 
 from selfplay.exits import BUSY, DATA, INTERRUPTED, NO_MODEL, USAGE
@@ -78,15 +80,30 @@ def head(directory: Path) -> int:
         return store.head().step
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    directory = tmp_path_factory.mktemp("uninterrupted")
-    ended = start(server, directory)
+def whole_run(server: Server, directory: Path, *more: str) -> Result:
+    ended = start(server, directory, *more)
     assert ended.code == 0, ended.output
     found = result(directory)
     assert len(set(found.weights)) == len(found.weights), (
         "every step changed the weights: the comparison means something"
     )
+    return found
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return whole_run(server, tmp_path_factory.mktemp("uninterrupted"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_trained(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The same with a challenger that is the model itself, and learns."""
+    directory = tmp_path_factory.mktemp("trained")
+    found = whole_run(server, directory, *TRAINED)
+    with Store.open_readonly(directory / "x" / "selfplay.db") as store:
+        paid = {(step, each.target, each.reward) for step, each in store.proposals() if each.reward is not None}
+    groups = Counter((step, target) for step, target, _ in paid)
+    assert max(groups.values()) > 1, "proposals of one group were paid unlike each other: there is something to learn"
     return found
 
 
@@ -139,24 +156,29 @@ def test_killed_while_it_is_created(server: Server, uninterrupted: Result, tmp_p
         assert result(tmp_path / point) == uninterrupted
 
 
-def test_killed_at_random_times(server: Server, uninterrupted: Result, tmp_path: Path) -> None:
+def test_killed_at_random_times(
+    server: Server, uninterrupted: Result, uninterrupted_trained: Result, tmp_path: Path
+) -> None:
+    """By turns with the procedural challenger and with one that is trained."""
     rng = random.Random(2026)
-    kills = runs = 0
-    while kills < RANDOM_KILLS:
+    kills: Counter[tuple[str, ...]] = Counter()
+    runs = 0
+    while kills.total() < RANDOM_KILLS or not kills[TRAINED]:
+        more, expected = ((TRAINED, uninterrupted_trained), ((), uninterrupted))[runs % 2]
         directory = tmp_path / str(runs)
-        ended = start(server, directory, signal_after=(signal.SIGKILL, rng.uniform(0.5, 2.5)))
-        kills += ended.code == -signal.SIGKILL
+        ended = start(server, directory, *more, signal_after=(signal.SIGKILL, rng.uniform(0.5, 2.5)))
+        kills[more] += ended.code == -signal.SIGKILL
         while ended.code == -signal.SIGKILL:
             said = committed(ended.output)
             if not (directory / "x" / "selfplay.db").exists():
                 assert said == 0
-                ended = start(server, directory)
+                ended = start(server, directory, *more)
                 continue
             assert head(directory) >= said
             ended = resume(server, directory, signal_after=(signal.SIGKILL, rng.uniform(0.5, 2.5)))
-            kills += ended.code == -signal.SIGKILL
+            kills[more] += ended.code == -signal.SIGKILL
         assert ended.code == 0, ended.output
-        assert result(directory) == uninterrupted
+        assert result(directory) == expected
         _clear(directory)
         runs += 1
 
@@ -169,10 +191,11 @@ def test_without_replay_the_comparison_fails(server: Server, uninterrupted: Resu
     assert result(tmp_path).weights != uninterrupted.weights
 
 
-def test_killed_through_the_real_command(uninterrupted: Result, tmp_path: Path) -> None:
+def test_killed_through_the_real_command(uninterrupted_trained: Result, tmp_path: Path) -> None:
+    """With a challenger that is trained, as in the default job."""
     command = [sys.executable, "-m", "selfplay.loop"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
-    arguments: Sequence[str] = [*SMALL, f"run.dir={tmp_path}"]
+    arguments: Sequence[str] = [*SMALL, f"run.dir={tmp_path}", *TRAINED]
     for point in ("wave.committed:5", "step.committed:1", "checkpoint.renamed:1"):
         ended = subprocess.run(
             [*command, *arguments], cwd=ROOT, env=environment | {"SELFPLAY_KILL_AT": point}, capture_output=True
@@ -181,7 +204,7 @@ def test_killed_through_the_real_command(uninterrupted: Result, tmp_path: Path) 
         arguments = ["--resume", "x", f"run.dir={tmp_path}"]
     ended = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True)
     assert ended.returncode == 0, ended.stderr
-    assert result(tmp_path) == uninterrupted
+    assert result(tmp_path) == uninterrupted_trained
 
 
 def test_ctrl_c_while_the_model_loads_is_no_traceback(server: Server, tmp_path: Path) -> None:
