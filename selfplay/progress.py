@@ -1,6 +1,6 @@
 """What a run says while it works: a live line on a terminal, plain lines elsewhere, a table at the end.
 
-Everything shown is also in the store; this only looks. Model text is escaped, never interpreted.
+Everything shown is also in the store; this only looks. Model text is quoted, never interpreted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -41,7 +40,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """One line, above the live one if there is one."""
-        self._console.print(escape(line), markup=False)
+        self._console.print(line, markup=False)
 
     @contextmanager
     def running(self, run: Run) -> Iterator[None]:
