@@ -2,7 +2,8 @@
 
 oneDNN multiplies by blocks of the weight. Given a plain weight it lays these out anew in every product, which for the
 few rows of a decoding step takes longer than multiplying. The blocks give the same bits. They are a second copy of the
-weights, so a policy holds them while it samples and lets go of them before it is trained.
+weights, so a policy holds them while it samples and lets go of them before it is trained. Laying all of them out takes
+as long as a dozen passes win, so a version that decodes less than that does without.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+PATIENCE = 12  # passes of a version before its weights are laid out
 ROWS = 32  # of a typical product; the layout suits others as well
 _ops: Any = torch.ops.mkldnn
 
@@ -43,22 +45,25 @@ class PrepackedLinears:
     def __init__(self, module: nn.Module) -> None:
         self._linears = [m for m in module.modules() if type(m) is nn.Linear and prepacks(m.weight)]
         self._forwards: list[Callable[[Tensor], Tensor]] = []
+        self._passes = 0
 
     def forget(self) -> None:
         """Let go of the blocks: the weights change, or memory is needed."""
-        self._forwards = []
+        self._forwards, self._passes = [], 0
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """No gradient flows through what runs in here."""
-        if not self._forwards:
+        """One pass. No gradient flows through what runs in here."""
+        self._passes += 1
+        if self._passes > PATIENCE and not self._forwards:
             self._forwards = [_forward(linear) for linear in self._linears]
-        for linear, forward in zip(self._linears, self._forwards, strict=True):
+        replaced = list(zip(self._linears, self._forwards, strict=False))  # none before that
+        for linear, forward in replaced:
             linear.forward = forward  # type: ignore[assignment]
         try:
             yield
         finally:
-            for linear in self._linears:
+            for linear, _ in replaced:
                 del linear.forward
 
 
