@@ -38,7 +38,7 @@ STEPS = (  # thirds of seven steps are two, two and three
 
 def summary(store: Store) -> dict[str, Any]:
     """As a reader of the file gets it."""
-    found: dict[str, Any] = json.loads(json.dumps(summarise(store, 7)))
+    found: dict[str, Any] = json.loads(json.dumps(summarise(store)))
     return found
 
 
