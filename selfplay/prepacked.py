@@ -3,7 +3,7 @@
 oneDNN multiplies by blocks of the weight. Given a plain weight it lays these out anew in every product, which for the
 few rows of a decoding step takes longer than multiplying. The blocks give the same bits. They are a second copy of the
 weights, so a policy holds them while it samples and lets go of them before it is trained. Laying all of them out takes
-as long as a dozen passes win, so a version that decodes less than that does without.
+as long as a dozen passes win, and memory: so a version that decodes little does without.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-PATIENCE = 12  # passes of a version before its weights are laid out
+PATIENCE = 64  # passes of a version before its weights are laid out: more than a step of the default job has
 ROWS = 32  # of a typical product; the layout suits others as well
 _ops: Any = torch.ops.mkldnn
 
