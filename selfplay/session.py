@@ -268,6 +268,7 @@ class Run:
             self.note_use()
             metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)
+            self.parts.policy.end_sampling()
             release_freed_memory()
 
     def note_use(self) -> None:
