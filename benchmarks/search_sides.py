@@ -86,9 +86,11 @@ class GenerateEngine:
         self.tokens.flat += sum(tree.depths[speaker.node] + 1 for speaker in rows)
         return [[speaker.sampled(tokenizer, version) for speaker in group] for group in groups]
 
+    @torch.no_grad()
     def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
         """See `Engine.hidden`."""
-        raise NotImplementedError("this search is valued by rollouts alone")
+        self.tokens.computed += sum(tree.depths[node] + 1 for node in nodes)
+        return self._policy.padded_hidden(tree, nodes)
 
     def _say(self, tree: Tree, rows: Sequence[Speaker], logits: Tensor) -> Tensor:
         """One more token for every row that is not finished, and logits [B, V] that leave `generate` no other."""
