@@ -17,7 +17,6 @@ from curriculum.novelty import archive_of, most_novel_first
 from curriculum.settings import CurriculumSettings
 from store.records import Fate, Finish, Problem
 
-_BEYOND_REACH = 0.5  # what a level beyond reach takes from the worth of a problem: each one halves it
 _SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
 
 
@@ -79,17 +78,17 @@ def admit(
 ) -> Admission:
     """At most `num_wanted` candidates: some of hardly seen families, to learn about them, then the most learnable.
 
-    Learnability is the prediction for the family and level; it counts half for every level beyond reach, since what
-    comes first carries what comes later. Where it is equal, what is least like the family's known problems comes
-    first. Those predicted under `min_learnability` are taken by the exploring part only: an empty place is better
-    filled by a replay than by a group that is all right or all wrong.
+    Learnability is the prediction for the family and level. It counts half for every level beyond reach, since what
+    comes first carries what comes later, and less the more of the family is known already: replays cover what is
+    exhausted, practice has to carry where there is more to find. Where it is equal, what is least like the family's
+    known problems comes first. Those predicted under `min_learnability` are taken by the exploring part only: an empty
+    place is better filled by a replay than by a group that is all right or all wrong.
     No family gets more than `max_family_share` of the places, unless places would stay empty.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
     predicted = {id(each): _predicted_learnability(each, tracker) for each in order}
-    reach = tracker.reach()
-    worth = {id(each): predicted[id(each)] * _BEYOND_REACH ** max(0, each.problem.level - reach) for each in order}
+    worth = {id(each): predicted[id(each)] * _prospect(each.problem, tracker) for each in order}
     ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
     worth_it = [candidate for candidate in ranked if predicted[id(candidate)] >= settings.min_learnability]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
@@ -136,6 +135,11 @@ def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: ra
 
 def _hardly_seen(ranked: Sequence[Candidate], tracker: Tracker) -> list[Candidate]:
     return [each for each in ranked if tracker.family_attempts(each.problem.family) < _SEEN_ATTEMPTS]
+
+
+def _prospect(problem: Problem, tracker: Tracker) -> float:
+    """In (0, 1): how far its family is from exhausted, and how near its level is."""
+    return tracker.unseen_mass(problem.family) * tracker.nearness(problem.level)
 
 
 def _predicted_learnability(candidate: Candidate, tracker: Tracker) -> float:

@@ -17,6 +17,7 @@ from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposa
 
 _PROBLEM_STRENGTH = 2.0  # the prior is as strong as Beta(1, 1), its mean is the family's rate
 _SECOND_LOOK_STRENGTH = 4.0
+_BEYOND_REACH = 0.5  # what a level beyond reach takes from the worth of a problem: each one halves it
 
 
 @dataclass(slots=True)
@@ -92,6 +93,10 @@ class Tracker:
     def predicted_learnability(self, family: str, level: int) -> float:
         """What an unseen problem's group may teach, from the family's groups so far; in (0, 1)."""
         return self._families.learnability(family, level, self.version)
+
+    def unseen_mass(self, family: str) -> float:
+        """P(what the challenger poses next in this family is new), in (0, 1): how far the family is from exhausted."""
+        return self._families.unseen_mass(family, self.version)
 
     def second_look_rate(self, problem_id: str, was_right: bool) -> float:
         """Estimate of P(second look right | problem, first try right or wrong), in (0, 1), shrunk to all problems'.
@@ -177,7 +182,7 @@ class Tracker:
         return self.family(family).risk
 
     def child_value(self, family: str) -> tuple[float, float]:
-        """(mean learnability of what was escalated from this family, how many of those count)."""
+        """(what a proposal escalated from this family is worth, in (0, 1); how many of those count)."""
         return self._families.child_value(family, self.version)
 
     def family_attempts(self, family: str) -> float:
@@ -196,6 +201,10 @@ class Tracker:
         """Up to this level there is no gap; the frontier may lie beyond one. A level that was reached and is no longer
         practised is none."""
         return self._families.reach(self.version)
+
+    def nearness(self, level: int) -> float:
+        """1 up to `reach`, halved by every level beyond it: what comes first carries what comes later."""
+        return _BEYOND_REACH ** max(0, level - self.reach())
 
     def state_counts(self) -> Mapping[ProblemState, int]:
         return {state: len(pool) for state, pool in self._pools.items()}
@@ -235,13 +244,17 @@ class Tracker:
         self._move(memory, rate)
 
     def _observe_proposal(self, proposal: Proposal, version: int) -> None:
-        """A parent whose children are rejected is as little worth escalating as one whose children teach nothing."""
+        """A family is known by what is posed in it, and as a parent by what becomes of its children: one whose children
+        are rejected is as little worth escalating as one whose children teach nothing."""
+        posed = self._memories.get(proposal.problem_id) if proposal.problem_id else None
+        if posed is not None:
+            self._families.observe_proposed(posed.problem.family, proposal.fate is Fate.ACCEPTED, version)
         parent = self._memories.get(proposal.parent_id)
         if parent is None:
             return
         parent.escalations += 1
-        if proposal.fate not in (Fate.ACCEPTED, Fate.SURPLUS):
-            self._families.observe_child(parent.problem.family, 0.0, version)
+        is_valid_and_new = proposal.fate in (Fate.ACCEPTED, Fate.SURPLUS)
+        self._families.observe_fate(parent.problem.family, is_valid_and_new, version)
 
     def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:
         """Into the bank with too few successes; out of it with the next group, which is never banked again itself."""

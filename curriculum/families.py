@@ -7,7 +7,7 @@ from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_mean, learnability
 
 MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts
-KNOWN_RATE = 0.8  # a family that once reached this is worth rehearsing
+KNOWN_RATE = 0.6  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
 MIN_EVIDENCE = 8.0
 FRONTIER_VERSIONS = 20
 FRONTIER_ATTEMPTS = 16
@@ -35,13 +35,16 @@ class FamilySummary:
 
 @dataclass(slots=True)
 class FamilyMemory:
-    """The accumulators behind a FamilySummary. `children` is what escalating from this family has paid."""
+    """The accumulators behind a FamilySummary. `children` and `fates` are of what was escalated from this family,
+    `proposed` of what was proposed in it, from wherever."""
 
     family: str
     level: int
     counts: Forgotten = field(default_factory=Forgotten)
     groups: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured groups; misses: 1 - that
     children: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured children; misses: 1 - that
+    fates: Forgotten = field(default_factory=Forgotten)  # hits: children that were valid and new; misses: rejected
+    proposed: Forgotten = field(default_factory=Forgotten)  # hits: admitted as new; misses: known already
     best_rate: float = 0.0
     last_step: int | None = None
     members: Pool = field(default_factory=Pool)
@@ -116,6 +119,15 @@ class Families:
         """A child escalated from this family was measured; `value` is its learnability, in [0, 1]."""
         self._families[parent_family].children.add(value, 1.0 - value, version, self._child_forgetting)
 
+    def observe_fate(self, parent_family: str, is_valid_and_new: bool, version: int) -> None:
+        """What became of a proposal escalated from this family."""
+        fates = self._families[parent_family].fates
+        fates.add(float(is_valid_and_new), float(not is_valid_and_new), version, self._child_forgetting)
+
+    def observe_proposed(self, family: str, is_new: bool, version: int) -> None:
+        """The challenger posed a problem of this family: one to admit, or one that is known already."""
+        self._families[family].proposed.add(float(is_new), float(not is_new), version, self._child_forgetting)
+
     def rate(self, family: str, level: int, version: int) -> float:
         """Posterior mean of the family, its prior the rate of its level's neighbourhood; also for an unseen family."""
         prior = self._level_rate(level, version)
@@ -131,6 +143,12 @@ class Families:
         hits, misses = memory.groups.at(version, self._forgetting) if memory else (0.0, 0.0)
         return beta_mean(hits, misses, prior, _GROUP_STRENGTH)
 
+    def unseen_mass(self, family: str, version: int) -> float:
+        """Posterior mean of P(what is posed next in this family is new): how much of it is still to be found, as in
+        Good, "The population frequencies of species" (Biometrika 40, 1953). 1/2 for an unseen family."""
+        memory = self._families.get(family)
+        return beta_mean(*memory.proposed.at(version, self._child_forgetting)) if memory else 0.5
+
     def attempts(self, family: str, version: int) -> float:
         """Forgotten attempts: 0 for an unseen family."""
         memory = self._families.get(family)
@@ -142,9 +160,14 @@ class Families:
         return enough and self.rate(family, level, version) >= MASTERED_RATE
 
     def child_value(self, family: str, version: int) -> tuple[float, float]:
-        """(posterior mean learnability of the family's children, forgotten number of children measured)."""
-        hits, misses = self._families[family].children.at(version, self._child_forgetting)
-        return beta_mean(hits, misses), hits + misses
+        """(what a proposal escalated from this family is worth, forgotten number of proposals).
+
+        The worth is P(valid and new) times the mean learnability of its measured children, both posterior means.
+        """
+        memory = self._families[family]
+        hits, misses = memory.children.at(version, self._child_forgetting)
+        taken, rejected = memory.fates.at(version, self._child_forgetting)
+        return beta_mean(taken, rejected) * beta_mean(hits, misses), taken + rejected
 
     def members(self, family: str) -> Pool:
         """Empty for an unseen family."""

@@ -47,7 +47,7 @@ class Scheduler:
         """Parents to escalate, exactly `num_targets` while any problem is known; repeated only if there are too few.
         Where nothing is solvable the seeds are.
 
-        Families are drawn by what their children's learnability was of late, parents in a family by their pass rate:
+        Families are drawn by what their children were worth of late, parents in a family by their pass rate:
         what is solved more often than not. No family gives more than `max_family_share`, unless places stay empty.
         """
         rng = self._generator(step, "targets")
@@ -126,9 +126,11 @@ class Scheduler:
         return weighted_sample(rng, ids, weights, len(ids))[::-1]
 
     def _family_value(self, family: FamilySummary) -> float:
-        """> 0: the square of the children's mean learnability, with a bonus that fades as children are measured."""
-        value, num_children = self._tracker.child_value(family.family)
-        return float((value + _UNTRIED_BONUS / (1.0 + num_children)) ** 2)
+        """> 0: the square of what its children are worth, with a bonus that fades as it is asked, times how near it is:
+        what is escalated from beyond reach lies beyond reach too."""
+        value, num_proposals = self._tracker.child_value(family.family)
+        value += _UNTRIED_BONUS / (1.0 + num_proposals)
+        return float((value * self._tracker.nearness(family.level)) ** 2)
 
     def _due_from_bank(self, step: int, limit: int) -> list[str]:
         """The longest banked first."""

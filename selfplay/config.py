@@ -36,8 +36,8 @@ class ConfigError(ValueError):
 class RunConfig:
     name: str = ""  # the run's folder; empty: <config file>-seed<seed>
     dir: str = "runs"  # where run folders are
-    steps: int = 68  # optimizer steps in all; a finished run goes on with --resume and a larger number
-    checkpoint_every: int = 34  # steps between checkpoints; the last step always has one
+    steps: int = 58  # optimizer steps in all; a finished run goes on with --resume and a larger number
+    checkpoint_every: int = 29  # steps between checkpoints; the last step always has one
     keep_checkpoints: int = 2  # newest checkpoints kept; journals older than the oldest of them are pruned
     threads: int = 2  # torch threads; part of what makes a run repeatable bit for bit
     device: str = "auto"  # auto, cpu or cuda
@@ -137,7 +137,7 @@ class TrainConfig:
     weight_decay: float = 0.0  # AdamW
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # AdamW
     warmup_steps: int = 0  # linear warm-up of the learning rate
-    decay_steps: int = 75  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
+    decay_steps: int = 64  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
     decay_floor: float = 0.1  # ... but not below this share of itself
     grad_clip: float = 1.0  # bound on the gradient's norm
     clip_low: float = 0.2  # ratio clip below 1
@@ -150,7 +150,7 @@ class TrainConfig:
     stage_one: StageOneConfig = field(default_factory=StageOneConfig)  # reward on the second turn only, at first
     advantage: str = "centred"  # centred (Dr.GRPO) or rloo
     weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
-    pack_tokens: int = 768  # tokens per forward and backward pass; does not change the update
+    pack_tokens: int = 640  # tokens per forward and backward pass; does not change the update
     logprob_chunk: int = 64  # rows of logits made at a time; does not change the update
     gradient_checkpointing: bool = False  # recompute activations: less memory, more time
     pass_mode: str = "auto"  # tree, flat, or auto: whichever is cheaper for each pack

@@ -42,7 +42,6 @@ from store.records import Origin, Problem, Wave
 from store.store import Store
 
 CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
-RELEASE_EVERY = 2  # steps; their blocks differ in size, and what is kept of them adds up to a gigabyte
 
 
 @dataclass(slots=True)
@@ -90,8 +89,6 @@ class Run:
         """The steps that are left. Between steps nothing is unfinished, so a stop here loses nothing."""
         while (number := self.store.head().step + 1) <= self.parts.config.run.steps and not self.is_stopping:
             engines = self._engines()
-            if number % RELEASE_EVERY == 0:
-                release_freed_memory()
             self.progress.step_begins(number)
             yield Step(
                 number=number,
@@ -214,6 +211,7 @@ class Run:
         arrays = batch.arrays() | ({} if judged is None else judged.arrays())
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
+            release_freed_memory()  # sampling's blocks are not an update's
             update = self.parts.trainer.step(batch, judged)
         for engine in {id(e): e for e in self._engines()}.values():
             engine.load(engine_version(engine, self.parts))

@@ -11,7 +11,7 @@ from curriculum.domains.arithmetic import ArithmeticDomain
 from curriculum.domains.protocol import Statement, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
-from store.records import Fate, Finish, Origin, PassRate, Problem, StepHistory
+from store.records import Fate, Finish, Origin, PassRate, Problem, Proposal, StepHistory
 
 DOMAIN = ArithmeticDomain()
 HELD_OUT = HeldOut(DOMAIN, "selfplay-1")
@@ -109,6 +109,17 @@ def test_what_lies_beyond_reach_waits() -> None:
     assert tracker.reach() == 3
     assert tracker.predicted_learnability("dd*d", 4) > tracker.predicted_learnability("dd+dd", 3)
     wanted = candidates_of("13 * 4", "13 + 14")
+    assert texts_of(admit(wanted, 1, tracker, SETTINGS, random.Random(0)).accepted) == ["13 + 14"]
+
+
+def test_what_is_nearly_exhausted_waits_for_what_is_not() -> None:
+    tracker = tracker_with(("11 + 12", 40, 30), ("11 - 10", 40, 26))
+    assert tracker.predicted_learnability("dd-dd", 4) > tracker.predicted_learnability("dd+dd", 3)
+    wanted = candidates_of("68 - 15", "13 + 14")
+    assert texts_of(admit(wanted, 1, tracker, SETTINGS, random.Random(0)).accepted) == ["68 - 15"]
+    known = problem("11 - 10").problem_id
+    again = tuple(Proposal(known, 0, i, "11 - 10", Fate.DUPLICATE, known, None) for i in range(6))
+    tracker.observe(StepHistory(2, 2, (), again, ()))
     assert texts_of(admit(wanted, 1, tracker, SETTINGS, random.Random(0)).accepted) == ["13 + 14"]
 
 

@@ -13,7 +13,7 @@ from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_mean, learnability
 from curriculum.settings import CurriculumSettings
 from curriculum.states import Evidence, is_banked, next_state
-from store.records import Origin, PassRate, Problem, ProblemState, StepHistory
+from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
 NEW, ACTIVE, MASTERED = ProblemState.NEW, ProblemState.ACTIVE, ProblemState.MASTERED
 TOO_HARD, RETIRED = ProblemState.TOO_HARD, ProblemState.RETIRED
@@ -30,11 +30,16 @@ def tracker_of(problems: Sequence[Problem], forgetting: float = 1.0) -> Tracker:
     return tracker
 
 
-def measure(tracker: Tracker, *rates: tuple[str, int, int], problems: Sequence[Problem] = ()) -> None:
+def measure(
+    tracker: Tracker,
+    *rates: tuple[str, int, int],
+    problems: Sequence[Problem] = (),
+    proposals: Sequence[Proposal] = (),
+) -> None:
     """One step: (problem_id, attempts, successes) for each."""
     step = tracker.step + 1
     measured = tuple(PassRate(name, step - 1, attempts, successes) for name, attempts, successes in rates)
-    tracker.observe(StepHistory(step, step, tuple(problems), (), measured))
+    tracker.observe(StepHistory(step, step, tuple(problems), tuple(proposals), measured))
 
 
 def test_beta_mean_and_learnability_by_hand() -> None:
@@ -226,14 +231,45 @@ def test_a_family_that_drops_or_goes_stale_is_at_risk() -> None:
     assert tracker.forgetting_risk("dd*dd") == 0.0  # what was never known cannot be forgotten
 
 
+def proposed(parent_id: str, fate: Fate, problem_id: str | None = None) -> Proposal:
+    return Proposal(parent_id, 0, 0, "", fate, problem_id, None)
+
+
 def test_what_escalation_paid_is_credited_to_the_parents_family() -> None:
     tracker = tracker_of([problem("a"), problem("b", "d*d", 2)])
     children = [problem("x", "dd+d", 2, parent_id="a"), problem("y", "dd*d", 4, parent_id="b")]
     measure(tracker, ("x", 8, 4), ("y", 8, 0), problems=children)
-    assert tracker.child_value("d+d") == pytest.approx((2 / 3, 1.0))  # Beta(1, 1) and one child of learnability 1
-    assert tracker.child_value("d*d") == pytest.approx((1 / 3, 1.0))
+    assert tracker.child_value("d+d")[0] == pytest.approx(1 / 2 * 2 / 3)  # Beta(1, 1) and one child of learnability 1
+    assert tracker.child_value("d*d")[0] == pytest.approx(1 / 2 * 1 / 3)
     measure(tracker, ("x", 8, 0))
-    assert tracker.child_value("d+d")[1] == 1.0  # a replay of the child is no news of the parent
+    assert tracker.child_value("d+d")[0] == pytest.approx(1 / 2 * 2 / 3)  # a replay of it is no news of the parent
+
+
+def test_a_family_is_worth_asking_for_what_is_taken_and_what_could_have_been() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "d*d", 2)])
+    fates = [Fate.ACCEPTED, Fate.SURPLUS, Fate.SURPLUS]
+    rejected = [Fate.DUPLICATE, Fate.INVALID, Fate.HELD_OUT]
+    said = [proposed("a", fate) for fate in fates] + [proposed("b", fate) for fate in rejected]
+    measure(tracker, proposals=said)
+    assert tracker.child_value("d+d") == pytest.approx((4 / 5 * 1 / 2, 3.0))  # Beta(1, 1), three of three
+    assert tracker.child_value("d*d") == pytest.approx((1 / 5 * 1 / 2, 3.0))
+
+
+def test_unseen_mass_falls_as_what_is_posed_in_a_family_is_known_already() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "d*d", 2)])
+    assert tracker.unseen_mass("d+d") == tracker.unseen_mass("never") == 0.5
+    new = problem("x", "d+d", parent_id="b")  # counted where it falls, whatever it was escalated from
+    measure(tracker, problems=[new], proposals=[proposed("b", Fate.ACCEPTED, "x")])
+    assert tracker.unseen_mass("d+d") == pytest.approx(2 / 3) and tracker.unseen_mass("d*d") == 0.5
+    measure(tracker, proposals=[proposed("b", Fate.DUPLICATE, "a")] * 3 + [proposed("b", Fate.DUPLICATE, None)])
+    assert tracker.unseen_mass("d+d") == pytest.approx(2 / 6)
+
+
+def test_nearness_halves_with_every_level_beyond_reach() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "dd+d", 2)])
+    measure(tracker, ("a", 40, 30), ("b", 40, 4))
+    assert tracker.reach() == 1
+    assert [tracker.nearness(level) for level in (1, 2, 4)] == [1.0, 0.5, 0.125]
 
 
 def test_signal_shares_of_new_problems_and_replays_are_kept_apart() -> None:
@@ -257,6 +293,7 @@ def snapshot(tracker: Tracker) -> list[object]:
     rows: list[object] = [tracker.step, tracker.version, tracker.frontier(), tracker.families()]
     rows += [tracker.signal_rate(True), tracker.signal_rate(False)]
     rows += [tracker.child_value(each.family) for each in tracker.families()]
+    rows += [tracker.unseen_mass(each.family) for each in tracker.families()]
     rows += [list(tracker.members(state)) for state in ProblemState]
     for name in tracker.problem_ids():
         looks = tracker.second_look_rate(name, True), tracker.second_look_rate(name, False)

@@ -100,6 +100,15 @@ def test_families_whose_children_were_learnable_are_preferred() -> None:
     assert drawn["a"] > 2 * drawn["b"] > 0
 
 
+def test_families_beyond_reach_are_seldom_escalated() -> None:
+    run = Run(problem("a", "d+d", 1), problem("b", "dd+d", 2), problem("c", "dd*d", 4))
+    run.step(("a", 40, 30), ("b", 40, 12), ("c", 40, 12))
+    assert run.tracker.reach() == 1
+    drawn = run.parents(600, 1)
+    assert drawn["a"] > drawn["b"] > drawn["c"] > 0
+    assert drawn["a"] / drawn["b"] == pytest.approx(4, rel=0.5)  # one level beyond: half the value, squared
+
+
 def test_no_family_gives_more_than_a_third_of_the_parents_while_others_have_some() -> None:
     seeds = [problem(f"{family}{number}", family) for family in ("d+d", "d-d", "d*d") for number in range(9)]
     run = Run(*seeds)
@@ -189,7 +198,7 @@ def test_a_family_at_risk_of_being_forgotten_has_its_places() -> None:
         run.step(*((f"k{number}", 8, 8) for number in range(6)))
     assert run.tracker.family("d*d").mastered
     for _ in range(10):
-        run.step(*((f"o{number}", 8, 4) for number in range(8)))
+        run.step(*((f"o{number}", 8, 3) for number in range(8)))
     drawn = run.replayed(50, 16)
     rehearsed = sum(drawn[f"k{number}"] for number in range(6)) / 50
     assert 1.5 <= rehearsed <= 16 * 0.3 + 0.5
