@@ -159,7 +159,7 @@ def _draw(graph: Graph, path: Path) -> None:
             label(graph.nodes[node]), at[node], xytext=(10, 9), textcoords="offset points", fontsize=8, bbox=paper,
             parse_math=False,
         )  # fmt: skip
-    figure.colorbar(discs, label="value: share of what ended that was right", shrink=0.7)
+    figure.colorbar(discs, label="value: share right", shrink=0.7)
     axes.set_xlim(-0.2, depths - 0.1)
     axes.margins(y=0.1)
     axes.set_axis_off()
