@@ -79,10 +79,16 @@ def test_a_model_that_cannot_be_run_is_one_line(name: str, reason: str, server: 
 
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-gpt2", "tiny-gemma", "mistral", "gemma3", "bloom", "qwen3.5"])
 def test_the_padded_sampler_says_what_rows_by_themselves_say(name: str) -> None:
-    """Both checks raise where they do not agree: the tests around this one see them do it."""
+    """The checks at start hold, and so they should: the padded pass makes the logits that the model makes of a row."""
     policy = policy_of(name)
     check_logits(policy)
     check_padded(policy)
+    long, short = torch.arange(1, 20), torch.arange(5, 12)
+    ids = torch.nn.utils.rnn.pad_sequence([long, short], batch_first=True)
+    with torch.no_grad():
+        padded = policy.head.logits(policy.flat_hidden(ids, torch.tensor([19, 7])))
+        for ours, row in zip(padded, (long, short), strict=True):
+            torch.testing.assert_close(ours[: len(row)], policy.model(row[None]).logits[0], atol=1e-4, rtol=1e-4)
 
 
 def test_the_check_catches_padding_that_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
