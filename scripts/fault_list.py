@@ -254,6 +254,13 @@ FAULTS = (
         "tests/test_rewards.py::test_no_rule_leaves_its_range_or_pays_for_the_unsolved",
     ),
     Fault(
+        "repeats pushed up together",
+        "selfplay/learning.py",
+        "fates[key][1] in repeated else reward",
+        "False else reward",
+        "tests/test_learning.py::test_what_is_said_twice_in_a_step_is_credited_to_nobody",
+    ),
+    Fault(
         "one baseline for all targets",
         "selfplay/learning.py",
         "advantages = group_advantages([reward for _, reward in measured], rule)",

@@ -145,16 +145,34 @@ def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) 
             return settings.invalid_reward
 
 
+def marginal_rewards(
+    rewards: Mapping[tuple[int, int], float | None], fates: Mapping[tuple[int, int], tuple[Fate, str | None]]
+) -> dict[tuple[int, int], float | None]:
+    """What the step would have lost without each proposal: nothing where another said the same, else its reward.
+
+    Paid as they are, proposals that say the same share one reward and are pushed up together, until a target is always
+    answered alike; then all are rejected, and nothing pushes any more. Source: difference rewards, Wolpert and Tumer,
+    "Optimal Payoff Functions for Members of Collectives" (2001). `rewards` and `fates` by (target, index).
+    """
+    repeated = {problem_id for fate, problem_id in fates.values() if fate is Fate.DUPLICATE}
+    return {
+        key: 0.0 if reward is not None and fates[key][0] is Fate.ACCEPTED and fates[key][1] in repeated else reward
+        for key, reward in rewards.items()
+    }
+
+
 def challenger_samples(
     groups: Sequence[ProposedGroup],
     rewards: Mapping[tuple[int, int], float | None],
+    fates: Mapping[tuple[int, int], tuple[Fate, str | None]],
     rule: AdvantageRule,
     held: Collection[str] = (),
 ) -> list[TrainSample]:
-    """Advantages of proposals, each target a group of its own; rewards by (target, index)."""
+    """Advantages of proposals by their marginal rewards, each target a group of its own; all by (target, index)."""
     samples: list[TrainSample] = []
+    marginal = marginal_rewards(rewards, fates)
     for group in groups:
-        paid = [(said, rewards[group.target, i]) for i, said in enumerate(group.proposals)]
+        paid = [(said, marginal[group.target, i]) for i, said in enumerate(group.proposals)]
         measured = [(said, reward) for said, reward in paid if reward is not None]
         advantages = group_advantages([reward for _, reward in measured], rule)
         said = [each for each, _ in measured]

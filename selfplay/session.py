@@ -178,7 +178,8 @@ class Run:
             for key, (fate, problem_id) in step.posed.fates.items()
         }
         samples = [sample for lesson in step.lessons for sample in lesson.samples]
-        samples += challenger_samples(step.proposed, step.rewards, settings.advantage, settings.held)
+        fates = step.posed.fates
+        samples += challenger_samples(step.proposed, step.rewards, fates, settings.advantage, settings.held)
         step.stage = stage_after(self.stage_facts, self.parts.stage_one)
         objective = self.parts.objectives[step.stage]
         return build_batch(step.tree, samples, objective.weights, objective.kl)

@@ -1,6 +1,6 @@
 """From verdicts to trained samples: which groups push, what they are paid, and that the stop token is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from selfplay.learning import (
     LearningSettings,
     SolverLesson,
     challenger_samples,
+    marginal_rewards,
     measured_rate,
     proposal_reward,
     share,
@@ -165,10 +166,15 @@ def proposed(target: int, texts: Sequence[str]) -> ProposedGroup:
     return made
 
 
+def different(keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], tuple[Fate, str | None]]:
+    """Fates of proposals that were all taken and of which no two say the same."""
+    return {key: (Fate.ACCEPTED, f"problem-{key}") for key in keys}
+
+
 def test_each_target_is_a_group_with_its_own_baseline() -> None:
     groups = [proposed(0, [" 1 + 2\n", " 3 + 4\n"]), proposed(1, [" 5 + 6\n", " 7 + 8\n"])]
     rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 0.75, (1, 1): 0.75}
-    found = challenger_samples(groups, rewards, "centred")
+    found = challenger_samples(groups, rewards, different(rewards), "centred")
     nodes = [said.node for said in groups[0].proposals]
     assert [(s.label, s.node, s.num_tokens, s.advantage) for s in found] == [
         ("challenger", nodes[0], 7, 0.5),
@@ -178,12 +184,34 @@ def test_each_target_is_a_group_with_its_own_baseline() -> None:
 
 def test_an_unmeasured_proposal_is_in_no_group() -> None:
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
-    found = challenger_samples([group], {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}, "centred")
+    paid: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
+    found = challenger_samples([group], paid, different(paid), "centred")
     assert [(s.node, s.advantage) for s in found] == [
         (group.proposals[0].node, 0.25),
         (group.proposals[2].node, -0.25),
     ]
-    assert challenger_samples([group], {(0, 0): 1.0, (0, 1): None, (0, 2): None}, "rloo") == []
+    lone = paid | {(0, 2): None}
+    assert challenger_samples([group], lone, different(lone), "rloo") == []
+
+
+def test_what_is_said_twice_in_a_step_is_credited_to_nobody() -> None:
+    """Four proposals of one target say the same, two something else: pushed up is only what would be missed."""
+    group = proposed(0, [" 1 + 2\n", " 1 + 2\n", " 2 + 1\n", " 1 + 2\n", " 3 + 4\n", " 4 3\n"])
+    fates: dict[tuple[int, int], tuple[Fate, str | None]] = {
+        (0, 0): (Fate.ACCEPTED, "a"),
+        (0, 1): (Fate.DUPLICATE, "a"),
+        (0, 2): (Fate.DUPLICATE, "a"),
+        (0, 3): (Fate.DUPLICATE, "a"),
+        (0, 4): (Fate.ACCEPTED, "b"),
+        (0, 5): (Fate.UNPARSED, None),
+        (1, 0): (Fate.SURPLUS, None),
+        (1, 1): (Fate.ACCEPTED, "c"),
+    }
+    paid: dict[tuple[int, int], float | None] = {key: 0.0 for key in fates}
+    paid |= {(0, 0): 1.0, (0, 4): 0.6, (1, 0): None, (1, 1): None}
+    assert marginal_rewards(paid, fates) == paid | {(0, 0): 0.0}
+    advantages = [sample.advantage for sample in challenger_samples([group], paid, fates, "centred")]
+    assert advantages == pytest.approx([-0.1, -0.1, -0.1, -0.1, 0.5, -0.1])
 
 
 def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -> None:
@@ -196,7 +224,7 @@ def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -
     assert not flat.is_kept and lesson(judged([[WRONG, WRONG], [WRONG, WRONG]])).samples == ()
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
     rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
-    found = challenger_samples([group], rewards, "centred", held.held)
+    found = challenger_samples([group], rewards, different(rewards), "centred", held.held)
     assert [(s.advantage, s.is_kept) for s in found] == [(0.25, True), (-0.25, True), (0.0, False)]
 
 
