@@ -99,7 +99,8 @@ def _shares(axis: Axes, steps: Sequence[StepRow]) -> None:
     for label, colour, values in lines:
         axis.plot(x, _smooth(values), color=colour, linewidth=1.8, label=label)
     axis.axhline(WANTED_SIGNAL, color=BLUE, linewidth=0.9, linestyle=":", label=f"wanted of signals: {WANTED_SIGNAL}")
-    axis.set_ylim(0, 1.02)
+    axis.set_ylim(0, 1.3)  # room for the legend above the lines
+    axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axis.set_ylabel("share")
     axis.legend(fontsize=8.5, ncols=2, loc="upper right", framealpha=0.85)
 
