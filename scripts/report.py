@@ -24,7 +24,10 @@ COLUMNS = (
 
 
 def main(folders: list[str]) -> None:
-    summaries = [json.loads((Path(folder) / "summary.json").read_text()) for folder in folders]
+    paths = [Path(folder) / "summary.json" for folder in folders]
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise SystemExit(f"{missing[0]} is not there: a run writes it when it ends")
+    summaries = [json.loads(path.read_text()) for path in paths]
     sets = list(summaries[0]["evaluation"]["before"])
     print("| run | " + " | ".join(f"{name}: first try, second look" for name in sets) + " |")
     print("|---" * (len(sets) + 1) + "|")
