@@ -148,7 +148,8 @@ def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) 
 def marginal_rewards(
     rewards: Mapping[tuple[int, int], float | None], fates: Mapping[tuple[int, int], tuple[Fate, str | None]]
 ) -> dict[tuple[int, int], float | None]:
-    """What the step would have lost without each proposal: nothing where another said the same, else its reward.
+    """What the step would have lost without each proposal: nothing where another said the same, else its reward. One
+    that was not measured stays so.
 
     Paid as they are, proposals that say the same share one reward and are pushed up together, until a target is always
     answered alike; then all are rejected, and nothing pushes any more. Source: difference rewards, Wolpert and Tumer,

@@ -159,7 +159,7 @@ class Run:
     def learn(self, step: Step, judged: Sequence[JudgedGroup]) -> TrainBatch:
         """Rewards and advantages for every turn and every proposal, summed over the tree."""
         assert step.posed is not None
-        tracker, settings = self.parts.tracker, self.parts.learning
+        tracker, settings, fates = self.parts.tracker, self.parts.learning, step.posed.fates
 
         def rate(problem_id: str, was_right: bool) -> float:
             return tracker.second_look_rate(problem_id, was_right) if tracker.knows(problem_id) else 0.5
@@ -175,10 +175,9 @@ class Run:
         rates = {group.problem.problem_id: measured_rate(group) for group in judged}
         step.rewards = {
             key: proposal_reward(fate, rates.get(problem_id) if problem_id else None, settings)
-            for key, (fate, problem_id) in step.posed.fates.items()
+            for key, (fate, problem_id) in fates.items()
         }
         samples = [sample for lesson in step.lessons for sample in lesson.samples]
-        fates = step.posed.fates
         samples += challenger_samples(step.proposed, step.rewards, fates, settings.advantage, settings.held)
         step.stage = stage_after(self.stage_facts, self.parts.stage_one)
         objective = self.parts.objectives[step.stage]
