@@ -102,7 +102,7 @@ FAULTS = (
     Fault(
         "last pack instead of the sum",
         "selfplay/train/trainer.py",
-        "self._grads[name].add_(parameter.grad)",
+        "_add(self._grads[name], parameter.grad)",
         "self._grads[name].copy_(parameter.grad)",
         "tests/test_trainer.py::test_how_the_batch_is_cut_does_not_change_the_update",
     ),

@@ -113,6 +113,17 @@ def test_how_the_batch_is_cut_does_not_change_the_update(changes: dict[str, int]
         assert many.metrics["train/packs"] > one.metrics["train/packs"] == 1
 
 
+def test_gradients_added_in_parts_make_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = random_batch()
+    digests = set()
+    for at_once in (1 << 30, 1000):  # the second divides no tensor of the model evenly
+        monkeypatch.setattr("selfplay.train.trainer.ADDED_AT_ONCE", at_once)
+        _, made = trainer_of(replace(SETTINGS, pack_tokens=20))
+        assert made.step(batch).metrics["train/packs"] > 1
+        digests.add(made.digest())
+    assert len(digests) == 1
+
+
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-gpt2"])
 def test_tree_and_flat_passes_make_the_same_update(name: str) -> None:
     batch = random_batch()
