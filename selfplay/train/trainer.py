@@ -71,7 +71,9 @@ class Trainer:
         self._reference = reference
         self.critic = critic
         self._served = policy.trainable
-        self.masters = {name: p.detach().float().clone() for name, p in self._served}
+        self.masters = {
+            name: p.detach().float().clone(memory_format=torch.contiguous_format) for name, p in self._served
+        }
         self._grads = {name: torch.zeros_like(master) for name, master in self.masters.items()}
         self._summed: set[str] = set()  # names whose gradient holds something of this step
         for name, parameter in self._served:
@@ -217,7 +219,7 @@ class Trainer:
 
 
 def _add(total: Tensor, gradient: Tensor) -> None:
-    """total += gradient of a lower precision, in parts: at once torch makes a whole fp32 copy of the gradient first,
+    """total += gradient, in parts: of one of lower precision torch makes a whole fp32 copy first,
     113 MB of an embedding of 28 million numbers, in fresh pages for every pack."""
     parts = zip(total.view(-1).split(ADDED_AT_ONCE), gradient.reshape(-1).split(ADDED_AT_ONCE), strict=True)
     for part, addend in parts:
