@@ -107,10 +107,16 @@ def tune(start: Spec, workload: Workload) -> tuple[Spec, list[dict[str, Any]]]:
     return best, tried
 
 
-def flat_packs(start: Spec) -> Spec:
-    """Our flat side's best pack size: rows that run at once differ more from size to size than on the tree."""
-    found = {size: first_step(replace(start, pack_tokens=size)) for size in (128, 256, 1024)}
-    console.print(f"our flat side, CPU seconds by pack_tokens: {found}", highlight=False)
+PACK_TOKENS = {
+    "tree": (1024, 2400, 4800),
+    "flat": (128, 256, 1024),
+}  # flat rows that run at once are padded to one size
+
+
+def best_packs(start: Spec) -> Spec:
+    """The best of our own setting, as `tune` finds TRL's."""
+    found = {size: first_step(replace(start, pack_tokens=size)) for size in PACK_TOKENS[start.side]}
+    console.print(f"our {start.side} side, CPU seconds by pack_tokens: {found}", highlight=False)
     return replace(start, pack_tokens=min(found, key=lambda size: found[size]))
 
 
@@ -246,8 +252,8 @@ def main(
     repeats: Annotated[int, typer.Option(help="rounds that count")] = 7,
     warmup: Annotated[int, typer.Option(help="rounds before that")] = 2,
     threads: Annotated[int, typer.Option(help="torch threads of every process")] = 2,
-    quick: Annotated[bool, typer.Option(help="two rounds, and a grid of nothing but --trl")] = False,
-    trl: Annotated[str, typer.Option(help="skip the grid: precision,attention,micro_batch")] = "",
+    quick: Annotated[bool, typer.Option(help="two rounds, and no search for any side's best settings")] = False,
+    trl: Annotated[str, typer.Option(help="skip the search for TRL's: precision,attention,micro_batch")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object to standard output")] = False,
 ) -> None:
     """Measure one GRPO step of ours against TRL's."""
@@ -264,7 +270,8 @@ def main(
     else:
         best, tried = tune(specs["trl"], work)
         specs["trl"] = replace(best, steps=warmup + repeats)
-        specs["flat"] = replace(flat_packs(specs["flat"]), steps=warmup + repeats)
+    if not quick:
+        specs |= {side: best_packs(specs[side]) for side in PACK_TOKENS}
     machine = Machine(threads)
     reports = measure(specs, machine, warmup, repeats)
     result = summary(work, specs, reports, machine.limits()) | {"trl_grid": tried}

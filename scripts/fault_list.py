@@ -101,9 +101,9 @@ FAULTS = (
     ),
     Fault(
         "last pack instead of the sum",
-        "selfplay/train/trainer.py",
-        "_add(self._grads[name], parameter.grad)",
-        "self._grads[name].copy_(parameter.grad)",
+        "selfplay/train/gradients.py",
+        "_add(self._sums[name], parameter.grad)",
+        "self._sums[name].copy_(parameter.grad)",
         "tests/test_trainer.py::test_how_the_batch_is_cut_does_not_change_the_update",
     ),
     Fault(

@@ -18,7 +18,8 @@ from selfplay.models import ModelError
 from selfplay.prepacked import prepack, prepacked_product, prepacks
 
 DEFAULT_CHUNK = 128
-KEPT_BYTES = 64 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
+KEPT_BYTES = 256 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
+ROWS_AT_ONCE = 2048  # of the weight's gradient: a block stays in the cache until it is added
 _ANOTHER = "choose another model.name"
 
 
@@ -45,6 +46,7 @@ class Head:
         self.weight: Tensor = output.weight  # [V, d]
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._wide: Tensor | None = None  # the weight in fp32, in blocks where that helps
+        self._slopes: Tensor | None = None
 
     def refresh(self) -> None:
         """Forget the copy: the weight has changed."""
@@ -59,12 +61,25 @@ class Head:
                 product = self._wide_product(hidden.float())
         return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
-    def logprobs(self, hidden: Tensor, targets: Tensor, temperatures: Tensor | None, chunk: int) -> Tensor:
+    def logprobs(
+        self, hidden: Tensor, targets: Tensor, temperatures: Tensor | None, chunk: int, total: Tensor | None = None
+    ) -> Tensor:
         """Log-probabilities [M] fp32 of targets [M] given hidden [M, d], at temperatures [M] > 0 (None: all 1).
 
-        Differentiable with respect to hidden and, where it is trained, the output weight.
+        Differentiable with respect to hidden and, where it is trained, the output weight. With a `total` [V, d] fp32
+        the backward pass adds the weight's gradient there, and autograd learns nothing of it.
         """
-        return _ChunkedLogprobs.apply(hidden, self.weight, targets, self, temperatures, chunk, torch.is_grad_enabled())
+        weight = self.weight if total is None else self.weight.detach()
+        return _ChunkedLogprobs.apply(
+            hidden, weight, targets, self, temperatures, chunk, total, torch.is_grad_enabled()
+        )
+
+    def room_for_slopes(self, count: int) -> Tensor:
+        """[count, V] memory in the served precision, the same each time: fresh pages cost more than filling them.
+        What it held before is lost, and autograd objects if a graph still needs it."""
+        if self._slopes is None or self._slopes.shape[0] < count:
+            self._slopes = self.weight.new_empty(count, self.weight.shape[0])
+        return self._slopes[:count]
 
     def _wide_product(self, hidden: Tensor) -> Tensor:
         """[M, V] hidden [M, d] times the weight, both fp32. The weight's copy is kept until `refresh`."""
@@ -79,10 +94,10 @@ class _ChunkedLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, temperatures: Tensor | None,
-        chunk: int, has_backward: bool,
+        chunk: int, total: Tensor | None, has_backward: bool,
     ) -> Tensor:  # fmt: skip
         keeps = has_backward and hidden.shape[0] * weight.nbytes // weight.shape[1] <= KEPT_BYTES
-        slopes = weight.new_empty(hidden.shape[0], weight.shape[0]) if keeps else None
+        slopes = head.room_for_slopes(hidden.shape[0]) if keeps else None
         logprobs = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
         for start in range(0, hidden.shape[0], chunk):
             part = slice(start, start + chunk)
@@ -92,29 +107,37 @@ class _ChunkedLogprobs(torch.autograd.Function):
             if slopes is not None:
                 slopes[part] = _tempered(_slopes(logits, every, targets[part], head.softcap), temperatures, part)
         ctx.save_for_backward(hidden, weight, targets, slopes, temperatures)
-        ctx.head, ctx.chunk = head, chunk
+        ctx.head, ctx.chunk, ctx.total = head, chunk, total
         return logprobs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        hidden, weight, targets, slopes, temperatures = ctx.saved_tensors
+        hidden, weight, targets, kept, temperatures = ctx.saved_tensors
+        total = ctx.total
+        if total is None and ctx.needs_input_grad[1]:
+            total = torch.zeros_like(weight, dtype=torch.float32)
         grad = grad[:, None]
         grad_hidden = torch.empty_like(hidden)
-        if slopes is not None:
-            grad_weight = slopes.T @ (grad * hidden).to(weight.dtype) if ctx.needs_input_grad[1] else None
-            torch.mul(grad, slopes @ weight, out=grad_hidden)
-            return grad_hidden, grad_weight, *[None] * 5
-        summed = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        for start in range(0, hidden.shape[0], ctx.chunk):
-            part = slice(start, start + ctx.chunk)
-            logits = ctx.head.logits(hidden[part])
-            every = _tempered(logits, temperatures, part).log_softmax(-1)
-            slopes = _slopes(logits, every, targets[part], ctx.head.softcap)
-            change = _tempered(slopes, temperatures, part).to(weight.dtype)
-            grad_hidden[part] = grad[part] * (change @ weight)
-            if summed is not None:
-                summed += change.T @ (grad[part] * hidden[part]).to(weight.dtype)
-        return grad_hidden, None if summed is None else summed.to(weight.dtype), *[None] * 5
+        chunk = ctx.chunk if kept is None else hidden.shape[0]
+        for start in range(0, hidden.shape[0], chunk):
+            part = slice(start, start + chunk)
+            slopes = kept
+            if slopes is None:
+                logits = ctx.head.logits(hidden[part])
+                every = _tempered(logits, temperatures, part).log_softmax(-1)
+                slopes = _slopes(logits, every, targets[part], ctx.head.softcap)
+                slopes = _tempered(slopes, temperatures, part).to(weight.dtype)
+            grad_hidden[part] = grad[part] * (slopes @ weight)
+            if total is not None:
+                _add_product(total, slopes, (grad[part] * hidden[part]).to(weight.dtype))
+        return grad_hidden, total.to(weight.dtype) if ctx.needs_input_grad[1] else None, *[None] * 6
+
+
+def _add_product(total: Tensor, slopes: Tensor, hidden: Tensor) -> None:
+    """total [V, d] fp32 += slopes [m, V] transposed times hidden [m, d], a block of rows at a time."""
+    for start in range(0, len(total), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        total[rows] += slopes[:, rows].T @ hidden
 
 
 def _tempered(rows: Tensor, temperatures: Tensor | None, part: slice) -> Tensor:

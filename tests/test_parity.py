@@ -1,5 +1,6 @@
 """The proof of the tree: log-probabilities, loss and gradient equal those of the plain, flattened batch in fp32."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from selfplay.engine import torch_engine
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw
 from selfplay.engine.torch_engine import TorchEngine
+from selfplay.head import KEPT_BYTES
 from selfplay.models import load_model
 from selfplay.policy import Policy
 from selfplay.tiny import ByteTokenizer
 from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import pack_hidden, prepare, row_temperatures
@@ -62,14 +65,14 @@ def flat_truth(policy: Policy, rows: list[Any]) -> tuple[torch.Tensor, list[torc
 
 def packed(policy: Policy, batch: TrainBatch, budget: int, mode: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """The same by packs: loss, log-probability of every trained token, gradients."""
-    policy.model.zero_grad()
+    gradients = Gradients(policy.trainable, policy.model.get_input_embeddings())
     total, logprobs = torch.zeros(()), torch.full((len(batch.targets),), float("nan"))
     for pack in cut(batch, budget):
         plan = prepare(batch, pack, mode, 64)
         temperatures = row_temperatures(batch, plan, TEMPERATURES, policy.device)
-        with pack_hidden(policy, batch, plan) as hidden:
+        with gradients.collecting(), pack_hidden(policy, batch, plan) as hidden:
             targets = torch.from_numpy(batch.ids[batch.targets[pack.targets]])
-            now = policy.head.logprobs(hidden, targets, temperatures, 7)
+            now = policy.head.logprobs(hidden, targets, temperatures, 7, gradients.sum_of(policy.head.weight))
             columns = [
                 torch.from_numpy(c[pack.targets]).float()
                 for c in (batch.sampler_logprobs, batch.positive, batch.negative)
@@ -79,9 +82,8 @@ def packed(policy: Policy, batch: TrainBatch, budget: int, mode: Any) -> tuple[t
         assert torch.isnan(logprobs[pack.targets]).all(), "a trained token is charged in exactly one pack"
         logprobs[pack.targets] = now.detach()
         total = total + loss.detach()
-    grads = {name: p.grad.clone() for name, p in policy.trainable if p.grad is not None}
-    policy.model.zero_grad()
-    return total, logprobs, grads
+    assert all(p.grad is None for _, p in policy.trainable)
+    return total, logprobs, gradients.finished()
 
 
 def assert_same_gradient(ours: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]) -> None:
@@ -106,8 +108,10 @@ def test_tree_equals_flat_batch(policy: Policy, seed: int, budget: int, merge: b
     if merge:  # a merged token has one sampler log-probability: the first speaker's
         assert len(batch.targets) <= sum(s.num_tokens for s in samples)
     loss, _, grads = flat_truth(policy, rows)
-    for mode in ("tree", "flat"):
-        ours, logprobs, our_grads = packed(policy, batch, budget, mode)
+    for mode, kept in itertools.product(("tree", "flat"), (0, KEPT_BYTES)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("selfplay.head.KEPT_BYTES", kept)  # 0: the backward pass makes the logits again
+            ours, logprobs, our_grads = packed(policy, batch, budget, mode)
         assert not torch.isnan(logprobs).any()
         assert abs(ours - loss) <= 1e-4 * max(1.0, abs(loss))
         assert_same_gradient(our_grads, grads)

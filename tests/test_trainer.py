@@ -117,7 +117,7 @@ def test_gradients_added_in_parts_make_the_same_bits(monkeypatch: pytest.MonkeyP
     batch = random_batch()
     digests = set()
     for at_once in (1 << 30, 1000):  # the second divides no tensor of the model evenly
-        monkeypatch.setattr("selfplay.train.trainer.ADDED_AT_ONCE", at_once)
+        monkeypatch.setattr("selfplay.train.gradients.ADDED_AT_ONCE", at_once)
         _, made = trainer_of(replace(SETTINGS, pack_tokens=20))
         assert made.step(batch).metrics["train/packs"] > 1
         digests.add(made.digest())

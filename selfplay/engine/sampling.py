@@ -103,18 +103,20 @@ def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
     temperature = groups[0][0].draw.params.temperature
     scaled = logits if temperature in (0.0, 1.0) else logits / temperature
     width = max(map(len, groups))
-    logprobs = scaled.log_softmax(-1)
+    probabilities = scaled.softmax(-1)
     if temperature == 0.0:
         chosen = scaled.argmax(-1)[:, None].expand(-1, width)
     else:
         randoms = torch.zeros(len(groups), width, dtype=torch.float32)
         for row, group in zip(randoms, groups, strict=True):
             row[: len(group)] = torch.tensor([s.randoms[len(s.ids)] for s in group])
-        # probabilities need not sum to exactly 1 in fp32: scale the draw by their own sum
-        cumulated = logprobs.exp().cumsum_(-1)
-        wanted = randoms.to(logits.device) * cumulated[:, -1:]
+        # probabilities need not sum to exactly 1 in fp32: scale the draw by their own sum, and keep it below that,
+        # so that what is drawn has a probability above 0
+        cumulated = probabilities.cumsum(-1)
+        whole = cumulated[:, -1:]
+        wanted = torch.minimum(randoms.to(logits.device) * whole, whole.nextafter(torch.zeros_like(whole)))
         chosen = torch.searchsorted(cumulated, wanted, right=True).clamp_(max=logits.shape[1] - 1)
-    drawn = logprobs.gather(1, chosen)
+    drawn = probabilities.gather(1, chosen).log()
     if not drawn.isfinite().all():
         raise NonFiniteError("the model's logits are not finite: its weights ran away, or were so to begin with")
     values = drawn.tolist()

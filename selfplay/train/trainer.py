@@ -1,13 +1,12 @@
 """One optimizer step per loop step: packs in, gradients summed in fp32, masters updated, weights served anew.
 
-The policy's module holds the served precision; this holds fp32 masters of what is trained, their gradients and
-AdamW's state. How the batch is cut into packs does not change the update beyond rounding, and the same batch on the
-same machine gives the same bits.
+The policy's module holds the served precision; this holds fp32 masters of what is trained, the sums of their gradients
+(gradients.py) and AdamW's state. How the batch is cut into packs does not change the update beyond rounding, and the
+same batch on the same machine gives the same bits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +17,10 @@ from torch import Tensor
 from selfplay.policy import NonFiniteError, Policy
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import Critic, CriticBatch, forest_hidden
+from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_temperatures
-
-ADDED_AT_ONCE = 1 << 18  # numbers: a part and its fp32 copy stay in a core's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,7 @@ class Trainer:
         self.masters = {
             name: p.detach().float().clone(memory_format=torch.contiguous_format) for name, p in self._served
         }
-        self._grads = {name: torch.zeros_like(master) for name, master in self.masters.items()}
-        self._summed: set[str] = set()  # names whose gradient holds something of this step
-        for name, parameter in self._served:
-            parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
+        self._gradients = Gradients(self._served, policy.model.get_input_embeddings())
         self._optimizer = torch.optim.AdamW(
             list(self.masters.values()), lr=settings.learning_rate, betas=settings.betas,
             weight_decay=settings.weight_decay, fused=True,
@@ -95,7 +90,7 @@ class Trainer:
         fitted = self._fit_critic(judged)
         self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
-        self._summed.clear()
+        self._gradients.begin()
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
         for plan in packs:
@@ -163,8 +158,10 @@ class Trainer:
         targets = torch.from_numpy(batch.ids[batch.targets[rows]]).to(device)
         settings = self._settings
         temperatures = row_temperatures(batch, plan, settings.temperatures, device)
-        with pack_hidden(self._policy, batch, plan) as hidden:
-            logprobs = self._policy.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk)
+        head = self._policy.head
+        with self._gradients.collecting(), pack_hidden(self._policy, batch, plan) as hidden:
+            total = self._gradients.sum_of(head.weight)
+            logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
             totals.add(loss, counts, facts, logprobs.detach(), sampler)
             if self._reference is not None and batch.kl[rows].any():
@@ -174,29 +171,17 @@ class Trainer:
                 loss = loss + (pull * kl).sum()
             loss.backward()
 
-    def _collect(self, name: str, parameter: Tensor) -> None:
-        """Add one parameter's gradient to its fp32 sum as soon as it is there, and let go of it."""
-        if parameter.grad is None:
-            return
-        if name in self._summed:
-            _add(self._grads[name], parameter.grad)
-        else:
-            self._grads[name].copy_(parameter.grad)
-            self._summed.add(name)
-        parameter.grad = None
-
     def _apply(self, loss: float) -> float:
         """Clip, check, step, serve. Returns the gradient's norm before clipping."""
-        for name in self._grads.keys() - self._summed:
-            self._grads[name].zero_()
-        norm = torch.nn.utils.get_total_norm(list(self._grads.values()))
+        sums = self._gradients.finished()
+        norm = torch.nn.utils.get_total_norm(list(sums.values()))
         if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
             raise NonFiniteError(
                 f"loss {loss} and gradient norm {norm.item()} at policy version {self._policy.version}"
             )
         scale = torch.clamp(self._settings.grad_clip / (norm + 1e-6), max=1.0)
         for name, master in self.masters.items():
-            master.grad = self._grads[name].mul_(scale)
+            master.grad = sums[name].mul_(scale)
         self._optimizer.param_groups[0]["lr"] = self._learning_rate()
         self._optimizer.step()
         for master in self.masters.values():
@@ -216,14 +201,6 @@ class Trainer:
         for name, parameter in self._served:
             parameter.copy_(self.masters[name])
         self._policy.refresh()
-
-
-def _add(total: Tensor, gradient: Tensor) -> None:
-    """total += gradient, in parts: of one of lower precision torch makes a whole fp32 copy first,
-    113 MB of an embedding of 28 million numbers, in fresh pages for every pack."""
-    parts = zip(total.view(-1).split(ADDED_AT_ONCE), gradient.reshape(-1).split(ADDED_AT_ONCE), strict=True)
-    for part, addend in parts:
-        part.add_(addend)
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:

@@ -1,0 +1,106 @@
+"""The fp32 sums of a step's gradients over its packs.
+
+A parameter's gradient is added as soon as autograd has made it, and let go of. The embeddings are an exception: of the
+input's, autograd would make a whole [V, d] matrix for every pack, nearly all of it zeros, and of the output's a second
+one. Their gradients are added to the sum where they arise instead: the input's by the rows that were read, the output's
+by blocks (selfplay/head.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+ADDED_AT_ONCE = 1 << 18  # numbers: a part and its fp32 copy stay in a core's cache
+
+
+class Gradients:
+    """Sums by parameter name. `begin` a step, run each pack inside `collecting`, then read `finished`."""
+
+    def __init__(self, trained: Sequence[tuple[str, nn.Parameter]], embedding: nn.Module) -> None:
+        """`embedding` is the model's input embedding; its rows are added directly where it is trained and plain."""
+        self._trained = trained
+        self._names = {id(p): name for name, p in trained}
+        self._sums = {
+            name: torch.zeros_like(p, dtype=torch.float32, memory_format=torch.contiguous_format) for name, p in trained
+        }
+        self._summed: set[str] = set()  # names whose sum holds something of this step
+        self._embedding = embedding if _is_plain(embedding) and id(embedding.weight) in self._names else None
+
+    def begin(self) -> None:
+        """A new step: what is held counts for nothing."""
+        self._summed.clear()
+
+    def sum_of(self, parameter: Tensor) -> Tensor | None:
+        """The fp32 sum of one trained parameter, to add to; None of one that is not trained."""
+        name = self._names.get(id(parameter))
+        if name is None:
+            return None
+        if name not in self._summed:
+            self._sums[name].zero_()
+            self._summed.add(name)
+        return self._sums[name]
+
+    def finished(self) -> dict[str, Tensor]:
+        """All sums of the step; zero where nothing was added."""
+        for name in self._sums.keys() - self._summed:
+            self._sums[name].zero_()
+        return self._sums
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """One pack's forward and backward pass: what it makes of the gradients is added to the sums."""
+        hooks = [p.register_post_accumulate_grad_hook(partial(self._collect, name)) for name, p in self._trained]
+        read: list[tuple[Tensor, Tensor]] = []  # ids and the rows that the embedding gave for them
+
+        def cut_off(_: nn.Module, inputs: tuple[Any, ...], rows: Tensor) -> Tensor:
+            leaf = rows.detach().requires_grad_()
+            read.append((inputs[0], leaf))
+            return leaf
+
+        if self._embedding is not None:
+            hooks.append(self._embedding.register_forward_hook(cut_off))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for ids, leaf in read:
+            if leaf.grad is not None:
+                self._add_rows(ids, leaf.grad)
+
+    def _add_rows(self, ids: Tensor, gradient: Tensor) -> None:
+        """The embedding's: ids [...], gradient [..., d]."""
+        assert self._embedding is not None
+        total = self.sum_of(self._embedding.weight)
+        assert total is not None
+        rows, padding = gradient.float(), self._embedding.padding_idx
+        if padding is not None:  # of this row autograd makes no gradient either
+            rows = rows.masked_fill(ids.eq(padding)[..., None], 0.0)
+        total.index_add_(0, ids.reshape(-1), rows.reshape(-1, rows.shape[-1]))
+
+    def _collect(self, name: str, parameter: Tensor) -> None:
+        """Add what autograd made of one parameter, and let go of it. The first pack's is copied."""
+        if parameter.grad is None:
+            return
+        if name in self._summed:
+            _add(self._sums[name], parameter.grad)
+        else:
+            self._sums[name].copy_(parameter.grad)
+            self._summed.add(name)
+        parameter.grad = None
+
+
+def _is_plain(embedding: nn.Module) -> TypeGuard[nn.Embedding]:
+    """Whether what it gives are rows of the weight, unscaled, and its gradient is their plain sum."""
+    return type(embedding) is nn.Embedding and embedding.max_norm is None and not embedding.scale_grad_by_freq
+
+
+def _add(total: Tensor, gradient: Tensor) -> None:
+    """total += gradient, in parts: of one of lower precision torch makes a whole fp32 copy first, in fresh memory."""
+    parts = zip(total.view(-1).split(ADDED_AT_ONCE), gradient.reshape(-1).split(ADDED_AT_ONCE), strict=True)
+    for part, addend in parts:
+        part.add_(addend)
