@@ -23,7 +23,7 @@ from selfplay.memory import keep_freed_memory, peak_bytes
 class Spec:
     """What a child is to run. TRL's own choices are `precision`, `attention`, `micro_batch`."""
 
-    side: str  # "trl", "tree" or "flat"
+    side: str  # "trl", "lent" (TRL with our allocator's settings), "tree" or "flat"
     workload: str
     steps: int
     threads: int

@@ -1,8 +1,10 @@
 """One GRPO step: ours on the token tree, ours flat, and TRL's GRPOTrainer, side by side in one run.
 
 Each side is one long-lived process; their steps take turns (A B C A B C), so that whatever else the machine does
-meets all alike. Before that TRL is given the best of a small grid, one axis at a time. All three are given the same
-weights, prompt ids, group size, completion length and rewards, and the run stops if they were not.
+meets all alike. Before that TRL is given the best of a small grid, one axis at a time. TRL runs twice: as it comes, and
+with the settings of the C library's allocator that our own sides have (selfplay/memory.py), which its users would not
+know of. All are given the same weights, prompt ids, group size, completion length and rewards, and the run stops if
+they were not.
 
     uv run --group bench python benchmarks/step.py --workload shared-header
 """
@@ -27,8 +29,8 @@ from rich.table import Table
 from workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = {"trl": "trl_side.py", "tree": "our_side.py", "flat": "our_side.py"}
-SIDES = ("trl", "tree", "flat")
+SCRIPTS = {"trl": "trl_side.py", "lent": "trl_side.py", "tree": "our_side.py", "flat": "our_side.py"}
+NAMES = {"trl": "TRL", "lent": "TRL, our allocator", "tree": "ours, tree", "flat": "ours, flat"}
 console = Console(stderr=True)
 
 
@@ -86,15 +88,15 @@ def tune(start: Spec, workload: Workload) -> tuple[Spec, list[dict[str, Any]]]:
         "precision": ("fp32", "autocast"),
         "attention": ("eager",),
         "micro_batch": micro_batches,
-        "keep_memory": (False,),
     }
     tried: list[dict[str, Any]] = []
 
     def timing(spec: Spec) -> float:
         cpu = first_step(spec)
-        names = ("precision", "attention", "micro_batch", "keep_memory")
+        names = ("side", "precision", "attention", "micro_batch")
         tried.append({name: getattr(spec, name) for name in names} | {"cpu": cpu})
-        console.print(f"TRL grid: {tried[-1]}", highlight=False)
+        told = f"{NAMES[spec.side]}: {spec.precision}, {spec.attention}, micro-batch {spec.micro_batch}"
+        console.print(f"{told}: {cpu:.1f} CPU s", highlight=False)
         return cpu
 
     best, best_time = start, timing(start)
@@ -107,16 +109,14 @@ def tune(start: Spec, workload: Workload) -> tuple[Spec, list[dict[str, Any]]]:
     return best, tried
 
 
-PACK_TOKENS = {
-    "tree": (1024, 2400, 4800),
-    "flat": (128, 256, 1024),
-}  # flat rows that run at once are padded to one size
+PACK_TOKENS = {"tree": (1024, 2400, 4800), "flat": (128, 256, 1024)}  # flat rows of one pass are padded to one size
 
 
 def best_packs(start: Spec) -> Spec:
     """The best of our own setting, as `tune` finds TRL's."""
     found = {size: first_step(replace(start, pack_tokens=size)) for size in PACK_TOKENS[start.side]}
-    console.print(f"our {start.side} side, CPU seconds by pack_tokens: {found}", highlight=False)
+    told = ", ".join(f"{size}: {cpu:.1f}" for size, cpu in found.items())
+    console.print(f"{NAMES[start.side]}: CPU s by pack_tokens {told}", highlight=False)
     return replace(start, pack_tokens=min(found, key=lambda size: found[size]))
 
 
@@ -176,6 +176,7 @@ def summary(
         return Ratio.of([getattr(r, what) for r in reports[above]], [getattr(r, what) for r in reports[below]])
 
     wall, cpu = ratio("trl", "tree", "wall"), ratio("trl", "tree", "cpu")
+    pairs = (("lent", "tree"), ("trl", "flat"), ("flat", "tree"))
     return {
         "workload": workload.name,
         "threads": specs["tree"].threads,
@@ -185,10 +186,11 @@ def summary(
         "ratio_cpu_median": cpu.median,
         "ratio_cpu_spread": [cpu.low, cpu.high],
         "expected": workload.expected,
-        "ratio_cpu_trl_over_flat": asdict(ratio("trl", "flat", "cpu")),
-        "ratio_cpu_flat_over_tree": asdict(ratio("flat", "tree", "cpu")),
-        "ratio_wall_trl_over_flat": asdict(ratio("trl", "flat", "wall")),
-        "ratio_wall_flat_over_tree": asdict(ratio("flat", "tree", "wall")),
+        "ratios": {
+            f"{what}_{above}_over_{below}": asdict(ratio(above, below, what))
+            for what in ("wall", "cpu")
+            for above, below in pairs
+        },
         "limits": asdict(limits),
         "specs": {side: asdict(spec) for side, spec in specs.items()},
         "sides": {side: _side(specs[side], reports[side], workload, limits) for side in specs},
@@ -213,9 +215,8 @@ def _side(spec: Spec, reports: list[StepReport], workload: Workload, limits: Lim
 
 def show(result: dict[str, Any]) -> None:
     """The tables."""
-    names = {"trl": "TRL", "tree": "ours, tree", "flat": "ours, flat"}
     table = Table(title=f"{result['workload']}: one step, medians of {result['rounds']} rounds")
-    for column in ("", *names.values()):
+    for column in ("", *NAMES.values()):
         table.add_column(column, justify="left" if not column else "right")
     rows = {
         "wall seconds": ("wall", "{:.2f}"),
@@ -231,20 +232,26 @@ def show(result: dict[str, Any]) -> None:
         "training: share of the matrix limit": ("training_share_of_products", "{:.0%}"),
     }
     for name, (key, form) in rows.items():
-        table.add_row(name, *(form.format(result["sides"][side][key]) for side in names))
+        table.add_row(name, *(form.format(result["sides"][side][key]) for side in NAMES))
     limits = result["limits"]
     console.print(table)
     for what in ("wall", "cpu"):
         low, high = result[f"ratio_{what}_spread"]
         whole = Ratio(result[f"ratio_{what}_median"], low, high)
-        rest, tree = (Ratio(**result[f"ratio_{what}_{pair}"]) for pair in ("trl_over_flat", "flat_over_tree"))
-        console.print(f"TRL over ours, {what}: {whole}; TRL over our flat path {rest}, flat over tree {tree}")
+        lent, rest, tree = (
+            Ratio(**result["ratios"][f"{what}_{pair}"])
+            for pair in ("lent_over_tree", "trl_over_flat", "flat_over_tree")
+        )
+        console.print(f"TRL over ours, {what}: {whole}; with our allocator's settings lent to it {lent}")
+        console.print(f"TRL over our flat path, {what}: {rest}; flat over tree {tree}")
     console.print(
         f"machine: {limits['bf16_flops'] / 1e9:.0f} GFLOP/s bf16, {limits['fp32_flops'] / 1e9:.0f} fp32, "
         f"{limits['read_bytes'] / 1e9:.1f} GB/s read; expected at least {result['expected']:g}x"
     )
-    chosen = result["specs"]["trl"]
-    console.print(f"TRL ran {', '.join(f'{k}={chosen[k]}' for k in ('precision', 'attention', 'micro_batch'))}")
+    for side in ("trl", "lent"):
+        chosen = result["specs"][side]
+        settings = ", ".join(f"{name}={chosen[name]}" for name in ("precision", "attention", "micro_batch"))
+        console.print(f"{NAMES[side]} ran {settings}", highlight=False)
 
 
 def main(
@@ -262,14 +269,16 @@ def main(
     work = WORKLOADS[workload]
     if quick:
         repeats, warmup, trl = 2, 1, trl or "bf16,sdpa,32"
-    specs = {side: Spec(side, workload, warmup + repeats, threads) for side in SIDES}
+    specs = {side: Spec(side, workload, warmup + repeats, threads, keep_memory=side != "trl") for side in SCRIPTS}
     tried: list[dict[str, Any]] = []
-    if trl:
-        precision, attention, micro_batch = trl.split(",")
-        specs["trl"] = replace(specs["trl"], precision=precision, attention=attention, micro_batch=int(micro_batch))
-    else:
-        best, tried = tune(specs["trl"], work)
-        specs["trl"] = replace(best, steps=warmup + repeats)
+    for side in ("trl", "lent"):
+        if trl:
+            precision, attention, micro_batch = trl.split(",")
+            changes = {"precision": precision, "attention": attention, "micro_batch": int(micro_batch)}
+            specs[side] = replace(specs[side], **changes)  # type: ignore[arg-type]
+        else:
+            specs[side], seen = tune(specs[side], work)
+            tried += seen
     if not quick:
         specs |= {side: best_packs(specs[side]) for side in PACK_TOKENS}
     machine = Machine(threads)
