@@ -18,6 +18,10 @@ from curriculum.settings import CurriculumSettings
 from store.records import Fate, Finish, Problem
 
 _SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
+_HARD_RATE = 0.5  # a family below it is looked at again ...
+_LOOKED_EVERY = (
+    5  # ... after this many steps without it: what is refused is not measured, and would stay too hard for ever
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ def admit(
     settings: CurriculumSettings,
     rng: random.Random,
 ) -> Admission:
-    """At most `num_wanted` candidates: some of hardly seen families, to learn about them, then the most learnable.
+    """At most `num_wanted` candidates: some of families hardly seen, or not seen of late since they were hard, to learn
+    about them, then the most learnable.
 
     Learnability is the prediction for the family and level. It counts half for every level beyond reach, since what
     comes first carries what comes later, and less the more of the family is known already: replays cover what is
@@ -96,7 +101,7 @@ def admit(
 
     accepted: list[Candidate] = []
     taken: Counter[str] = Counter()
-    _take(accepted, taken, _hardly_seen(ranked, tracker), num_exploring, cap=1)
+    _take(accepted, taken, _worth_a_look(ranked, tracker), num_exploring, cap=1)
     _take(accepted, taken, worth_it, num_wanted, cap)
     _take(accepted, taken, worth_it, num_wanted, cap=num_wanted)
     chosen = {id(candidate) for candidate in accepted}
@@ -133,8 +138,16 @@ def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: ra
     return ordered
 
 
-def _hardly_seen(ranked: Sequence[Candidate], tracker: Tracker) -> list[Candidate]:
-    return [each for each in ranked if tracker.family_attempts(each.problem.family) < _SEEN_ATTEMPTS]
+def _worth_a_look(ranked: Sequence[Candidate], tracker: Tracker) -> list[Candidate]:
+    """Those of families of which too little is known, or too little since they were hard."""
+    return [each for each in ranked if _is_little_known(each.problem.family, tracker)]
+
+
+def _is_little_known(family: str, tracker: Tracker) -> bool:
+    if tracker.family_attempts(family) < _SEEN_ATTEMPTS:
+        return True
+    now = tracker.family(family)
+    return now.rate < _HARD_RATE and now.last_step is not None and tracker.step - now.last_step >= _LOOKED_EVERY
 
 
 def _prospect(problem: Problem, tracker: Tracker) -> float:

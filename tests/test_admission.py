@@ -148,6 +148,17 @@ def test_a_hardly_seen_family_has_a_place_kept_for_it() -> None:
     assert unseen in texts_of(accepted) and len(accepted) == 2
 
 
+def test_a_family_that_was_hard_is_looked_at_again() -> None:
+    tracker = tracker_with(("11 + 12", 400, 200), ("11 * 12", 400, 1))
+    wanted = candidates_of("13 + 14", "13 * 14")
+    seen = []
+    for step in range(2, 8):
+        seen.append(len(admit(wanted, 2, tracker, SETTINGS, random.Random(0)).accepted))
+        tracker.observe(StepHistory(step, step, (), (), ()))
+    assert seen == [1, 1, 1, 1, 1, 2]
+    assert tracker.family_attempts("dd*dd") > 100  # far from hardly seen
+
+
 def test_admission_is_a_function_of_its_arguments_and_loses_nobody() -> None:
     tracker = tracker_with(("11 + 12", 40, 20))
     wanted = candidates_of(*(f"{a} + 60" for a in range(11, 31)))

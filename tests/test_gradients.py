@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from selfplay.head import Head
+from selfplay.models import load_model
 from selfplay.train.gradients import Gradients
 
 IDS = torch.tensor([[3, 1, 3], [0, 2, 3]])
@@ -58,3 +60,16 @@ def test_what_is_not_trained_has_no_sum() -> None:
     with gradients.collecting():
         (embedding(IDS) * adapter).sum().backward()
     assert torch.equal(gradients.finished()["adapter"], embedding(IDS).sum((0, 1)))
+
+
+def test_the_heads_memory_is_not_taken_from_a_graph_that_needs_it() -> None:
+    model = load_model("tiny-llama", "float32").model
+    head = Head(model)
+    hidden = torch.ones(3, head.weight.shape[1], requires_grad=True)
+    targets = torch.tensor([1, 2, 3])
+    first = head.logprobs(hidden, targets, None, 2)
+    second = head.logprobs(hidden, targets, None, 2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        first.sum().backward()
+    second.sum().backward()
+    assert hidden.grad is not None
