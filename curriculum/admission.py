@@ -18,10 +18,10 @@ from curriculum.settings import CurriculumSettings
 from store.records import Fate, Finish, Problem
 
 _SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
-_HARD_RATE = 0.5  # a family below it is looked at again ...
-_LOOKED_EVERY = (
-    5  # ... after this many steps without it: what is refused is not measured, and would stay too hard for ever
-)
+# A family below this rate is looked at again after this many steps without it: what is refused is not measured, and
+# would stay too hard for ever.
+_HARD_RATE = 0.5
+_LOOKED_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
