@@ -12,8 +12,10 @@ import os
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis  # noqa: F401
@@ -22,11 +24,25 @@ import omegaconf  # noqa: F401
 import pytest
 import sqlalchemy  # noqa: F401
 import torch  # noqa: F401
-from fault_list import FAULTS, Fault
 from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("selfplay", "roles", "curriculum", "store", "tests", "configs", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`old` stands exactly once in `file`; with `new` in its place `guard` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    guard: str
+
+
+LISTED = tomllib.loads((ROOT / "scripts" / "faults.toml").read_text())
+FAULTS = tuple(Fault(file=file, **each) for file, faults in LISTED.items() for each in faults)
 
 
 @contextmanager

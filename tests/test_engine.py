@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.sampling import stop_tokens, uniforms
+from selfplay.engine.sampling import Speaker, choose, stop_tokens, uniforms
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.models import load_model
 from selfplay.policy import Policy
@@ -93,6 +94,16 @@ def test_draws_follow_the_policys_distribution(policy: Policy) -> None:
         assert sampled.completion.logprobs[0] == pytest.approx(p[sampled.completion.ids[0]].log().item(), abs=1e-4)
     chi2 = ((counts - 4000 * p) ** 2 / (4000 * p)).sum().item()
     assert chi2 < 257 + 5 * (2 * 257) ** 0.5  # 256 degrees of freedom, five standard deviations
+
+
+@pytest.mark.parametrize(("random", "token"), [(0.0, 5), (1.0 - 2.0**-53, 8)], ids=["lowest", "highest, 1 in fp32"])
+def test_no_draw_falls_on_a_token_that_cannot_be_said(random: float, token: int) -> None:
+    logits = torch.full((1, VOCABULARY), -torch.inf)
+    logits[:, 5:9] = 0.0
+    [draw] = draws(Tree(), [0], n=1)
+    speaker = Speaker(draw, np.array([random]), frozenset(), draw.node)
+    choose(logits, [[speaker]])
+    assert speaker.chosen == (token, pytest.approx(-np.log(4.0)))
 
 
 @dataclass(frozen=True)
