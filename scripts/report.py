@@ -1,12 +1,14 @@
 """Tables for the README and docs/controls.md out of finished runs: `python scripts/report.py runs/a runs/b ...`
 
-Reads each run's summary.json and prints Markdown: accuracy before and after on every held-out set, and what the
-curriculum did. Nothing is computed here that summary.json does not hold.
+Reads each run's summary.json and prints Markdown: accuracy before and after on every held-out set, what the curriculum
+did, and, of runs whose names differ in "-seed" and a number only, means over seeds.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 COLUMNS = (
@@ -38,6 +40,14 @@ def main(folders: list[str]) -> None:
     print("|---" * len(COLUMNS) + "|")
     for summary in summaries:
         print(_curriculum(summary))
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for summary in summaries:
+        arms.setdefault(re.sub(r"-seed\d+$", "", summary["run"]), []).append(summary)
+    if len(arms) < len(summaries):
+        print("\n| better turn at the end, mean over seeds (lowest to highest) | seeds | " + " | ".join(sets) + " |")
+        print("|---" * (len(sets) + 2) + "|")
+        for arm, seeds in arms.items():
+            print(f"| {arm} | {len(seeds)} | " + " | ".join(_over_seeds(seeds, name) for name in sets) + " |")
 
 
 def _change(summary: dict[str, Any], name: str) -> str:
@@ -46,17 +56,24 @@ def _change(summary: dict[str, Any], name: str) -> str:
     return ", ".join(cells)
 
 
+def _over_seeds(summaries: list[dict[str, Any]], name: str) -> str:
+    """The better of both turns at the end, seed by seed."""
+    ends = [summary["evaluation"]["after"][name] for summary in summaries]
+    better = [max(end[turn] for turn in ("acc_t1", "acc_t2") if turn in end) for end in ends]
+    return f"{mean(better):.2f} ({min(better):.2f} to {max(better):.2f})"
+
+
 def _curriculum(summary: dict[str, Any]) -> str:
     add2 = summary["evaluation"]["after"].get("add2", {})
-    name, (mean, low, high) = min(
-        ((name, change["acc_t1"]) for name, change in summary["change"].items()), key=lambda item: item[1][0]
+    name, (change, low, high) = min(
+        ((name, changes["acc_t1"]) for name, changes in summary["change"].items()), key=lambda item: item[1][0]
     )
     challenger = summary["challenger"]
     signal, mixed = (" ".join(f"{x:.2f}" for x in summary[f"{name}_share_thirds"]) for name in ("signal", "mixed"))
     cells = (
         summary["run"],
         f"{add2.get('i2c', 0):.2f} / {add2.get('c2i', 0):.2f} / {add2.get('change_rate', 0):.2f}",
-        f"{name} {mean:+.2f} [{low:+.2f}, {high:+.2f}]",
+        f"{name} {change:+.2f} [{low:+.2f}, {high:+.2f}]",
         signal,
         mixed,
         f"{challenger['valid_new_share_first_third']:.2f} → {challenger['valid_new_share_last_third']:.2f}",
