@@ -12,11 +12,15 @@ from selfplay.exits import USAGE, Refused
 
 
 def fingerprint(config: Config) -> str:
-    """What a run's arithmetic depends on: equal fingerprints must give equal bits on a CPU."""
+    """What a run's arithmetic depends on: equal fingerprints must give equal bits on a CPU.
+
+    Python is part of it: from 3.12 on `sum` carries what it rounds off (docs.python.org, What's New In Python 3.12).
+    """
     device = device_of(config.run.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    python = ".".join(platform.python_version_tuple()[:2])
     return (
-        f"torch {torch.__version__}, transformers {transformers.__version__}, {device.type} {name}, "
+        f"Python {python}, torch {torch.__version__}, transformers {transformers.__version__}, {device.type} {name}, "
         f"{platform.machine()} {_cpu()}, {torch.get_num_threads()} threads, "
         f"bf16 matmul {torch.ops.mkldnn._is_mkldnn_bf16_supported()}"
     )
