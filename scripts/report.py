@@ -40,14 +40,20 @@ def main(folders: list[str]) -> None:
     print("|---" * len(COLUMNS) + "|")
     for summary in summaries:
         print(_curriculum(summary))
-    arms: dict[str, list[dict[str, Any]]] = {}
-    for summary in summaries:
-        arms.setdefault(re.sub(r"-seed\d+$", "", summary["run"]), []).append(summary)
+    arms = _arms(summaries)
     if len(arms) < len(summaries):
         print("\n| better turn at the end, mean over seeds (lowest to highest) | seeds | " + " | ".join(sets) + " |")
         print("|---" * (len(sets) + 2) + "|")
         for arm, seeds in arms.items():
             print(f"| {arm} | {len(seeds)} | " + " | ".join(_over_seeds(seeds, name) for name in sets) + " |")
+
+
+def _arms(summaries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs of one name but for the seed, in order."""
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for summary in summaries:
+        arms.setdefault(re.sub(r"-seed\d+$", "", summary["run"]), []).append(summary)
+    return arms
 
 
 def _change(summary: dict[str, Any], name: str) -> str:
