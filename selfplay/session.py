@@ -213,7 +213,6 @@ class Run:
         with step.timed("update"):
             release_freed_memory()  # sampling's blocks are not an update's
             update = self.parts.trainer.step(batch, judged)
-        release_freed_memory()  # nor the other way round
         for engine in {id(e): e for e in self._engines()}.values():
             engine.load(engine_version(engine, self.parts))
         reach("loop.updated")
