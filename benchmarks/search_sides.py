@@ -59,6 +59,9 @@ class GenerateEngine:
         self._policy = policy
         self._seed = seed
 
+    def end_sampling(self) -> None:
+        """Nothing is kept between calls."""
+
     def load(self, version: int) -> None:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)

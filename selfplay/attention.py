@@ -27,7 +27,7 @@ ROOM = 16  # keys that a row can grow by before it is copied to a larger block
 
 @dataclass(slots=True)
 class KeyValues:
-    """Keys and values by node, per layer: what a sampler remembers of the tree. Grows by doubling."""
+    """Keys and values by node, per layer: what a sampler remembers of the tree. Grows with a quarter to spare."""
 
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
     values: dict[int, Tensor] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class KeyValues:
         for store, rows in ((self.keys, key), (self.values, value)):
             buffer = store.get(layer)
             if buffer is None or buffer.shape[0] < needed:
-                grown = rows.new_zeros(max(needed, 2 * (0 if buffer is None else buffer.shape[0])), rows.shape[1])
+                grown = rows.new_zeros(needed + needed // 4, rows.shape[1])
                 if buffer is not None:
                     grown[: buffer.shape[0]] = buffer
                 store[layer] = buffer = grown
@@ -78,10 +78,13 @@ class Rows:
         """Keys that a row has room for."""
         return next(iter(self.keys.values())).shape[2]
 
-    def selected(self, rows: Tensor) -> "Rows":
-        """The given rows, in that order; one may come several times."""
-        keys, values = ({i: b.index_select(0, rows) for i, b in kept.items()} for kept in (self.keys, self.values))
-        return Rows(self.lengths.index_select(0, rows), keys, values, self.longest)
+    def select(self, rows: Tensor) -> None:
+        """Keep the given rows, in that order; one may come several times. Layer by layer: both never exist whole."""
+        self.lengths = self.lengths.index_select(0, rows)
+        self._masks.clear()
+        for kept in (self.keys, self.values):
+            for layer, block in kept.items():
+                kept[layer] = block.index_select(0, rows)
 
     def make_room(self) -> None:
         """Before a pass: every row can take one token more."""

@@ -211,9 +211,9 @@ class Run:
         arrays = batch.arrays() | ({} if judged is None else judged.arrays())
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
-            release_freed_memory()  # sampling's blocks are not an update's
+            self._end_sampling()
             update = self.parts.trainer.step(batch, judged)
-        for engine in {id(e): e for e in self._engines()}.values():
+        for engine in self._engines():
             engine.load(engine_version(engine, self.parts))
         reach("loop.updated")
         return update, journal
@@ -254,7 +254,7 @@ class Run:
         done = {(e.set_name, e.kind) for e in past if e.step == head}
         start = {e.set_name: e.outcomes for e in past if e.step == 0}
         due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
-        release_freed_memory()
+        self._end_sampling()
         for name in self.progress.evaluating(head, kind, due):
             started = time.monotonic()
             evaluator = self.parts.evaluator
@@ -266,8 +266,7 @@ class Run:
             self.note_use()
             metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)
-            self.parts.policy.end_sampling()
-            release_freed_memory()
+            self._end_sampling()
 
     def note_use(self) -> None:
         """How long this process has worked and what memory it took: a kill loses what came after the last call."""
@@ -300,6 +299,12 @@ class Run:
     def _rollout(self, step: Step, engine: Engine) -> Rollout:
         score = self.parts.scorer
         return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored, score)
+
+    def _end_sampling(self) -> None:
+        """Sampling's blocks are not an update's, nor those of the next evaluation: kept, they would add up."""
+        for engine in self._engines():
+            engine.end_sampling()
+        release_freed_memory()
 
     def _engines(self) -> list[Engine]:
         engines = {id(e): e for e in (self.parts.engine, self.parts.challenger_engine, self.parts.solver_engine)}

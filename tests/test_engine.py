@@ -219,6 +219,22 @@ def test_new_weights_forget_old_keys_and_values() -> None:
     assert after != before
 
 
+def test_an_engine_that_ended_sampling_runs_a_tree_anew_and_says_the_same(policy: Policy) -> None:
+    engine, tree = TorchEngine(policy, seed=3), Tree()
+    computed = []
+    said = []
+    for ends in (False, False, True):
+        if ends:
+            engine.end_sampling()
+        before = engine.tokens.computed
+        said.append(completions(engine.sample(tree, draws(tree, [0], n=4))))
+        computed.append(engine.tokens.computed - before)
+    first, kept, anew = computed
+    assert kept < first == anew
+    assert said[0] == said[2]
+    assert [c.ids for c in said[0]] == [c.ids for c in said[1]]  # logprobs round otherwise
+
+
 @pytest.mark.parametrize("kind", ENGINES)
 def test_one_call_has_one_temperature(kind: type[Engine], policy: Policy) -> None:
     tree = Tree()

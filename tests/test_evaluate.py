@@ -72,6 +72,9 @@ class TableEngine:
     def load(self, version: int) -> None:
         """One version for ever."""
 
+    def end_sampling(self) -> None:
+        """A table stays."""
+
     def sample(
         self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
     ) -> list[list[Sampled]]:

@@ -27,6 +27,10 @@ class FlatEngine:
         self._policy = policy
         self._seed = seed
 
+    def end_sampling(self) -> None:
+        """Keys and values live as long as a call; the policy may have a copy of its weights."""
+        self._policy.end_sampling()
+
     def load(self, version: int) -> None:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)

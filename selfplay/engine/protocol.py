@@ -67,6 +67,10 @@ class Engine(Protocol):
         """
         ...
 
+    def end_sampling(self) -> None:
+        """Give up memory that only sampling needs: an update and the next evaluation want it. Sampling may go on."""
+        ...
+
     def load(self, version: int) -> None:
         """New weights are in the policy: drop what was computed with the old ones."""
         ...

@@ -36,6 +36,11 @@ class TorchEngine:
         self._rows: Rows | None = None  # the contexts of the last token that was decoded
         self._row_of: dict[int, int] = {}  # context -> its row
 
+    def end_sampling(self) -> None:
+        """Forget keys and values, and the policy's copy of its weights: most of a gigabyte after an evaluation."""
+        self._forget(None)
+        self._policy.end_sampling()
+
     def load(self, version: int) -> None:
         """Forget keys and values made by older weights. Weights themselves are shared with the trainer."""
         assert version == self._policy.version, (version, self._policy.version)
@@ -108,9 +113,10 @@ class TorchEngine:
         """One token more behind `parents`, which have all been run: on rows, kept from token to token."""
         places = [self._row_of.get(parent) for parent in parents]
         if self._rows is None or None in places:
+            self._rows = None  # let go of the old ones before the new ones are made
             self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory)
         elif places != list(range(len(self._row_of))):
-            self._rows = self._rows.selected(torch.tensor(places, device=self._policy.device))
+            self._rows.select(torch.tensor(places, device=self._policy.device))
         nodes = np.array(contexts, dtype=np.int64)
         hidden = self._policy.next_hidden(tree, nodes, self._memory, self._rows)
         self._row_of = {node: row for row, node in enumerate(contexts)}
