@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import hypothesis  # noqa: F401
 import numpy  # noqa: F401
@@ -24,6 +25,7 @@ import omegaconf  # noqa: F401
 import pytest
 import sqlalchemy  # noqa: F401
 import torch  # noqa: F401
+import typer
 from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,26 +105,24 @@ def failure_with(folder: Path, fault: Fault) -> str | None:
         path.write_text(honest)
 
 
-def main(names: Sequence[str]) -> int:
-    unknown = set(names) - {fault.name for fault in FAULTS}
-    if unknown:
-        print(f"no such fault: {', '.join(sorted(unknown))}", file=sys.stderr)
-        return 2
+def main(names: Annotated[list[str] | None, typer.Argument(help="names in docs/faults.md; none: all")] = None) -> None:
+    """Put each deliberate fault into a copy of the code: the test that guards against it must turn red."""
+    if unknown := set(names or ()) - {fault.name for fault in FAULTS}:
+        raise typer.BadParameter(f"no such fault: {', '.join(sorted(unknown))}")
     sys.dont_write_bytecode = True  # a fault of the same length in the same second would not be seen
     chosen = [fault for fault in FAULTS if not names or fault.name in names]
     missed = 0
     with copied() as folder:
         if honest := failure(folder, sorted({fault.guard for fault in chosen})):
-            print(f"a guard is red without any fault: {honest}", file=sys.stderr)
-            return 1
+            raise SystemExit(f"a guard is red without any fault: {honest}")
         for fault in chosen:
             reason = failure_with(folder, fault)
             missed += reason is None
             print(f"{'red' if reason else 'STILL GREEN':12} {fault.name:38} {fault.guard}", flush=True)
             print(f"{'':12} {reason}"[:160], flush=True)
     print(f"{len(chosen) - missed} of {len(chosen)} faults turn their test red")
-    return int(missed > 0)
+    raise SystemExit(int(missed > 0))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    typer.run(main)

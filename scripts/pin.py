@@ -9,6 +9,8 @@ import pathlib
 import re
 import subprocess
 
+import typer
+
 HELD = {"torch": "2.13.0"}  # the release that vLLM's current wheels are built for
 
 PYPROJECT = pathlib.Path(__file__).resolve().parent.parent / "pyproject.toml"
@@ -16,16 +18,25 @@ BLOCK = re.compile(r"^constraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re
 
 
 def main() -> None:
-    held = "".join(f'    "{name}=={version}",\n' for name, version in HELD.items())
-    _write(held)
+    """Rewrite the exact versions of all packages in pyproject.toml, each to the newest that fits."""
+    before = PYPROJECT.read_text()
+    try:
+        _write("".join(f'    "{name}=={version}",\n' for name, version in HELD.items()))
+        pins = _resolved()
+    except BaseException:
+        PYPROJECT.write_text(before)  # the old pins are not lost to a registry that does not answer
+        raise
+    _write("".join(f'    "{pin}",\n' for pin in pins))
+    print(f"pinned {len(pins)} packages in {PYPROJECT.name}")
+
+
+def _resolved() -> list[str]:
     subprocess.run(["uv", "lock", "--upgrade", "--quiet"], cwd=PYPROJECT.parent, check=True)
     exported = subprocess.run(
         ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-annotate", "--no-header", "--quiet"],
         cwd=PYPROJECT.parent, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    pins = [line.strip() for line in exported.splitlines() if "==" in line]
-    _write("".join(f'    "{pin}",\n' for pin in pins))
-    print(f"pinned {len(pins)} packages in {PYPROJECT.name}")
+    return [line.strip() for line in exported.splitlines() if "==" in line]
 
 
 def _write(lines: str) -> None:
@@ -39,4 +50,4 @@ def _write(lines: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

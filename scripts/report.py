@@ -6,10 +6,11 @@ did, and, of runs whose names differ in "-seed" and a number only, means over se
 
 import json
 import re
-import sys
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 COLUMNS = (
     "run",
@@ -25,8 +26,9 @@ COLUMNS = (
 )
 
 
-def main(folders: list[str]) -> None:
-    paths = [Path(folder) / "summary.json" for folder in folders]
+def main(folders: Annotated[list[Path], typer.Argument(help="folders of finished runs")]) -> None:
+    """Print Markdown tables of finished runs: accuracy before and after, the curriculum, means over seeds."""
+    paths = [folder / "summary.json" for folder in folders]
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise SystemExit(f"{missing[0]} is not there: a run writes it when it ends")
     summaries = [json.loads(path.read_text()) for path in paths]
@@ -92,4 +94,4 @@ def _curriculum(summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    typer.run(main)
