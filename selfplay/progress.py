@@ -109,10 +109,10 @@ class Progress:
             change, low, high = (
                 f"{100 * evaluation.metrics[f'first_try_change{bound}']:+.0f}" for bound in ("", "_low", "_high")
             )
-            why = ": failing so that the second look can mend?" if self._config.solver.turns > 1 else ""
+            why = " Failing, so that the second look can mend it?" if self._config.solver.turns > 1 else ""
             self.note(
                 f"ALARM     {evaluation.set_name}: the first try changed by {change} points since the start, 95% "
-                f"[{low}, {high}]{why}. A KL holds it (train.kl.solver_first)"
+                f"[{low}, {high}].{why} A KL holds it (train.kl.solver_first)"
             )
 
     def closing(self, run: Run) -> int:
