@@ -307,8 +307,9 @@ class Run:
         release_freed_memory()
 
     def _engines(self) -> list[Engine]:
-        engines = {id(e): e for e in (self.parts.engine, self.parts.challenger_engine, self.parts.solver_engine)}
-        return list(engines.values())
+        parts = self.parts
+        known = (parts.engine, parts.challenger_engine, parts.solver_engine, parts.evaluator.start_engine)
+        return list({id(engine): engine for engine in known if engine is not None}.values())
 
 
 def engine_version(engine: Engine, parts: Parts) -> int:
