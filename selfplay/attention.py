@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 
-from selfplay.paths import Bucket, PathPlan
+from selfplay.paths import PathPlan
+from selfplay.tree_attention import tree_attention
 
 NAME = "selfplay_paths"
 ROOM = 16  # keys that a row can grow by before it is copied to a larger block
@@ -149,22 +148,6 @@ def attending(current: Pass) -> Iterator[None]:
         _current.reset(token)
 
 
-class _GatherRows(torch.autograd.Function):
-    """rows[index], with a backward pass that sums in fp32 (a header's key is read by hundreds of rows)."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.num_rows, ctx.dtype = rows.shape[0], rows.dtype
-        return rows.index_select(0, index.reshape(-1)).view(*index.shape, rows.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (index,) = ctx.saved_tensors
-        summed = torch.ops.aten.embedding_dense_backward(grad.float().contiguous(), index, ctx.num_rows, -1, False)
-        return summed.to(ctx.dtype), None
-
-
 def path_attention(
     module: nn.Module,
     query: Tensor,  # [1, H, N, D]
@@ -179,8 +162,7 @@ def path_attention(
 ) -> tuple[Tensor, None]:
     """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it."""
     current = _current.get()
-    num_heads, head_dim = query.shape[1], query.shape[3]
-    num_kv_heads = key.shape[1]
+    head_dim = query.shape[3]
     queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
     if current.memory is not None:
         assert current.nodes is not None and isinstance(module.layer_idx, int)
@@ -193,40 +175,8 @@ def path_attention(
         mask = current.rows.mask(sliding_window, torch.float32)
         return _continue_rows(query, *newest, mask, scale, softcap), None
     assert current.plan is not None
-    outputs = []
-    # The gathered rows are many times the keys and values they repeat: made again in the backward pass, not kept.
-    # In training mode the whole layer is made again (Policy.enable_gradient_checkpointing), this with it.
-    recomputes = torch.is_grad_enabled() and not module.training
-    attend = partial(checkpoint, _attend, use_reentrant=False, preserve_rng_state=False) if recomputes else _attend
-    for i, bucket in enumerate(current.plan.buckets):
-        mask = current.plan.mask(i, sliding_window, torch.float32)
-        grid = attend(bucket, queries, keys, values, mask, num_kv_heads, head_dim, scale, softcap)
-        outputs.append(grid.reshape(-1, num_heads * head_dim))
-    rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    return _GatherRows.apply(rows, current.plan.output_index).view(1, -1, num_heads, head_dim), None
-
-
-def _attend(
-    bucket: Bucket, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor,
-    num_kv_heads: int, head_dim: int, scale: float, softcap: float | None,
-) -> Tensor:  # fmt: skip
-    """[R, Q, H * D] outputs of one bucket; queries of one key head are stacked, so keys are never repeated."""
-    q = _GatherRows.apply(queries, bucket.query_index)
-    k = _GatherRows.apply(keys, bucket.key_index)
-    v = _GatherRows.apply(values, bucket.key_index)
-    num_rows, num_queries, width = q.shape
-    groups = width // (num_kv_heads * head_dim)
-    q = q.view(num_rows, num_queries, num_kv_heads, groups, head_dim).permute(0, 2, 3, 1, 4)  # [R, Hkv, g, Q, D]
-    q = q.reshape(num_rows, num_kv_heads, groups * num_queries, head_dim)
-    k = k.view(num_rows, -1, num_kv_heads, head_dim).transpose(1, 2)  # [R, Hkv, L, D]
-    v = v.view(num_rows, -1, num_kv_heads, head_dim).transpose(1, 2)
-    scores = (q @ k.transpose(2, 3)).float() * scale
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
-    scores = scores.view(num_rows, num_kv_heads, groups, num_queries, -1) + mask
-    weights = scores.softmax(-1).to(v.dtype).view(num_rows, num_kv_heads, groups * num_queries, -1)
-    out = (weights @ v).view(num_rows, num_kv_heads, groups, num_queries, head_dim)
-    return out.permute(0, 3, 1, 2, 4).reshape(num_rows, num_queries, width)
+    heads = (x.view(len(x), -1, head_dim) for x in (queries, keys, values))
+    return tree_attention(*heads, current.plan, sliding_window, scale, softcap)[None], None
 
 
 def _continue_rows(

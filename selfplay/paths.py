@@ -28,6 +28,23 @@ class Bucket:
     key_index: Tensor  # [R, L] int64, index of the key in the key buffer; padding is 0 and masked
     lengths: Tensor  # [R] int64, keys of the row's last query
     widths: Tensor  # [R] int64, queries in the row
+    shared: int  # leading keys that are the same in all rows
+    _slots: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
+
+    def slots(self, num_heads: int, num_kv_heads: int) -> tuple[Tensor, Tensor]:
+        """Where the queries [R, Hkv, H / Hkv, Q] and keys [R, Hkv, L] of each row are among N * H and M * Hkv rows of
+        single heads. Made once per forward pass."""
+        if (num_heads, num_kv_heads) not in self._slots:
+            heads = torch.arange(num_heads, device=self.key_index.device)
+            queries = self.query_index[:, None, None] * num_heads + heads.view(num_kv_heads, -1, 1)
+            keys = self.key_index[:, None] * num_kv_heads + heads[:num_kv_heads, None]
+            self._slots[num_heads, num_kv_heads] = queries, keys
+        return self._slots[num_heads, num_kv_heads]
+
+    def padding(self) -> Tensor:
+        """[R, 1, 1, Q, 1] bool: whether a query only fills its row."""
+        steps = torch.arange(self.query_index.shape[1], device=self.widths.device)
+        return (steps >= self.widths[:, None])[:, None, None, :, None]
 
     def visible(self, window: int | None) -> Tensor:
         """[R, Q, L] bool: query t sees key j iff j <= its own position (and, with a sliding window, is within it)."""
@@ -48,6 +65,19 @@ class PathPlan:
     output_index: Tensor  # [N] int64: token n's row in the buckets' outputs laid end to end
     num_pairs: int  # padded query-key pairs: what attention costs
     _masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
+    _output_slots: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def output_slots(self, num_heads: int) -> Tensor:
+        """[N * H] int64: where each head of each token is in the buckets' outputs, [R, H, Q] laid end to end."""
+        if num_heads not in self._output_slots:
+            grids, offset = [], 0
+            for bucket in self.buckets:
+                num_rows, num_queries = bucket.query_index.shape
+                grid = torch.arange(offset, offset + bucket.query_index.numel() * num_heads)
+                grids.append(grid.view(num_rows, num_heads, num_queries).transpose(1, 2).reshape(-1, num_heads))
+                offset += grid.numel()
+            self._output_slots[num_heads] = torch.cat(grids).to(self.output_index.device)[self.output_index].reshape(-1)
+        return self._output_slots[num_heads]
 
     def mask(self, bucket: int, window: int | None, dtype: torch.dtype) -> Tensor:
         """[R, 1, 1, Q, L] additive mask, 0 or -inf, made once per forward pass."""
@@ -91,8 +121,10 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
         offset += inside.size
         key_index = path_matrix(parents, depths, queries[bucket_starts + bucket_widths - 1])
         num_pairs += inside.size * key_index.shape[1]
+        differs = np.append((key_index != key_index[0]).any(0), True)
         arrays = (query_index, key_index, lengths[rows], bucket_widths)
-        buckets.append(Bucket(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)))
+        tensors = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)
+        buckets.append(Bucket(*tensors, shared=int(differs.argmax())))
     return PathPlan(buckets, torch.from_numpy(output_index).to(device), num_pairs)
 
 
