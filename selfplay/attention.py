@@ -47,34 +47,52 @@ class KeyValues:
 
 
 @dataclass(slots=True)
+class Shared:
+    """Keys and values of the path that all rows begin with, per layer: read once for all of them."""
+
+    length: int  # S
+    keys: dict[int, Tensor]  # layer -> [Hkv, S, D]
+    values: dict[int, Tensor]
+
+
+@dataclass(slots=True)
 class Rows:
     """Keys and values of R paths that grow by a token at a time: what decoding reads.
 
-    The same numbers as in `KeyValues`, laid out as the products want them. To gather every path anew for every token
-    costs more than the products themselves. Products run over whole blocks, the room behind a row's end masked: cut to
-    what is in use, a block is no longer contiguous and would be copied for each product.
+    The same numbers as in `KeyValues`, laid out as the products want them; what all paths begin with, in most prompts
+    most of it, once, and the rest as a row for each. To gather every path anew for every token costs more than the
+    products themselves. Products run over whole blocks, the room behind a row's end masked: cut to what is in use, a
+    block is no longer contiguous and would be copied for each product.
     """
 
-    lengths: Tensor  # [R] int64, keys of each row
+    shared: Shared
+    lengths: Tensor  # [R] int64, keys of each row's own
     keys: dict[int, Tensor]  # layer -> [R, Hkv, capacity, D]
     values: dict[int, Tensor]
     longest: int  # of `lengths`
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)  # of this token
 
     @classmethod
-    def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor) -> "Rows":
-        """Of the nodes `paths` [R, L], left-aligned; entries from a row's length on are arbitrary."""
+    def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor, num_shared: int) -> "Rows":
+        """Of the nodes `paths` [R, L], left-aligned; entries from a row's length on are arbitrary.
 
-        def gather(buffer: Tensor) -> Tensor:
-            rows = buffer.index_select(0, paths.reshape(-1)).view(*paths.shape, -1, memory.head_dim)
-            return _with_room(rows.transpose(1, 2))
+        The first `num_shared` are the same in all rows.
+        """
+        common, own = paths[0, :num_shared], paths[:, num_shared:]
 
-        keys, values = ({i: gather(b) for i, b in kept.items()} for kept in (memory.keys, memory.values))
-        return cls(lengths, keys, values, paths.shape[1])
+        def gather(buffer: Tensor, nodes: Tensor) -> Tensor:
+            heads = (buffer.shape[1] // memory.head_dim, memory.head_dim)
+            rows = buffer.index_select(0, nodes.reshape(-1)).view(*nodes.shape, *heads)
+            return rows.transpose(-3, -2)
+
+        both = (memory.keys, memory.values)
+        shared = Shared(num_shared, *({i: gather(b, common).contiguous() for i, b in kept.items()} for kept in both))
+        keys, values = ({i: _with_room(gather(b, own)) for i, b in kept.items()} for kept in both)
+        return cls(shared, lengths - num_shared, keys, values, own.shape[1])
 
     @property
     def capacity(self) -> int:
-        """Keys that a row has room for."""
+        """Keys of its own that a row has room for."""
         return next(iter(self.keys.values())).shape[2]
 
     def select(self, rows: Tensor) -> None:
@@ -92,13 +110,11 @@ class Rows:
                 for layer, block in kept.items():
                     kept[layer] = _with_room(block)
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one token [R, Hkv, D] at each row's end; returns the blocks [R, Hkv, capacity, D]."""
+    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Write one token [R, Hkv, D] at each row's end."""
         every = torch.arange(len(self.lengths), device=self.lengths.device)
-        keys, values = self.keys[layer], self.values[layer]
-        keys[every, :, self.lengths] = key
-        values[every, :, self.lengths] = value
-        return keys, values
+        self.keys[layer][every, :, self.lengths] = key
+        self.values[layer][every, :, self.lengths] = value
 
     def grow(self) -> None:
         """Every layer has its token: the next one comes behind it."""
@@ -107,12 +123,14 @@ class Rows:
         self._masks.clear()
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
-        """[R, 1, 1, capacity] additive: the new token sees its row, itself, and nothing outside its window."""
+        """[R, 1, 1, S + capacity] additive: the new token sees what is shared, its row, itself, and nothing outside
+        its window."""
         if (window, dtype) not in self._masks:
-            keys = torch.arange(self.capacity, device=self.lengths.device)
-            seen = keys <= self.lengths[:, None]
+            keys = torch.arange(self.shared.length + self.capacity, device=self.lengths.device)
+            own = self.shared.length + self.lengths[:, None]
+            seen = keys <= own
             if window is not None:
-                seen &= keys > self.lengths[:, None] - window
+                seen &= keys > own - window
             zero = torch.zeros((), dtype=dtype, device=keys.device)
             self._masks[window, dtype] = torch.where(seen, zero, float("-inf"))[:, None, None]
         return self._masks[window, dtype]
@@ -171,25 +189,34 @@ def path_attention(
     scale = head_dim**-0.5 if scaling is None else scaling
     if current.rows is not None:
         assert isinstance(module.layer_idx, int)
-        newest = current.rows.append(module.layer_idx, key[0].transpose(0, 1), value[0].transpose(0, 1))
-        mask = current.rows.mask(sliding_window, torch.float32)
-        return _continue_rows(query, *newest, mask, scale, softcap), None
+        current.rows.append(module.layer_idx, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        return _continue_rows(query, current.rows, module.layer_idx, sliding_window, scale, softcap), None
     assert current.plan is not None
-    heads = (x.view(len(x), -1, head_dim) for x in (queries, keys, values))
-    return tree_attention(*heads, current.plan, sliding_window, scale, softcap)[None], None
+    queries, keys, values = (x.view(len(x), -1, head_dim) for x in (queries, keys, values))
+    return tree_attention(queries, keys, values, current.plan, sliding_window, scale, softcap)[None], None
 
 
 def _continue_rows(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float, softcap: float | None
+    query: Tensor, rows: Rows, layer: int, window: int | None, scale: float, softcap: float | None
 ) -> Tensor:
     """[1, R, H, D]: one query a row. Query heads that share a key head stand in the place of several queries."""
     num_heads, num_rows, head_dim = query.shape[1:]
+    keys, values, num_shared = rows.keys[layer], rows.values[layer], rows.shared.length
     q = query[0].transpose(0, 1).reshape(num_rows, keys.shape[1], -1, head_dim)
-    scores = (q @ keys.transpose(2, 3)).float() * scale
+    products = _by_head(q, rows.shared.keys[layer].mT), q @ keys.mT
+    scores = torch.cat(products, -1).float().mul_(scale)
     if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
-    out = (scores + mask).softmax(-1).to(values.dtype) @ values
+        scores.div_(softcap).tanh_().mul_(softcap)
+    weights = scores.add_(rows.mask(window, torch.float32)).softmax(-1).to(values.dtype)
+    own = weights[..., num_shared:] @ values
+    out = own.add_(_by_head(weights[..., :num_shared], rows.shared.values[layer]))
     return out.reshape(1, num_rows, num_heads, head_dim)
+
+
+def _by_head(rows: Tensor, shared: Tensor) -> Tensor:
+    """[R, Hkv, g, B] products of rows [R, Hkv, g, A] with what is the same for all rows, shared [Hkv, A, B]."""
+    stacked = rows.transpose(0, 1).flatten(1, 2) @ shared
+    return stacked.view(rows.shape[1], rows.shape[0], rows.shape[2], shared.shape[2]).transpose(0, 1)
 
 
 AttentionInterface.register(NAME, path_attention)

@@ -150,7 +150,7 @@ class TrainConfig:
     stage_one: StageOneConfig = field(default_factory=StageOneConfig)  # reward on the second turn only, at first
     advantage: str = "centred"  # centred (Dr.GRPO) or rloo
     weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
-    pack_tokens: int = 640  # tokens per forward and backward pass; does not change the update
+    pack_tokens: int = 1536  # tokens per forward and backward pass; does not change the update
     logprob_chunk: int = 64  # rows of logits made at a time; does not change the update
     gradient_checkpointing: bool = False  # recompute activations: less memory, more time
     pass_mode: str = "auto"  # tree, flat, or auto: whichever is cheaper for each pack

@@ -101,12 +101,22 @@ def path_matrix(parents: np.ndarray, depths: np.ndarray, nodes: np.ndarray) -> n
     return paths
 
 
+def common_prefix(paths: np.ndarray) -> int:
+    """How many leading columns of a path matrix [R, L] are the same in all rows, no more than the shortest has."""
+    differs = np.append((paths != paths[0]).any(0), True)
+    return int(differs.argmax())
+
+
 def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, device: torch.device) -> PathPlan:
     """Plan the attention of `queries` (node indices, parents before children) over a key buffer indexed by node.
 
     parents, depths: [K] over all nodes of the buffer; queries: [N]. Every ancestor of a query must be in the
     buffer by the time the attention runs: computed before, or a query of this very pass.
     """
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
     starts = np.flatnonzero(np.append(True, parents[queries[1:]] != queries[:-1]))
     widths = np.diff(np.append(starts, len(queries)))
     lengths = depths[queries[starts + widths - 1]] + 1
@@ -121,11 +131,9 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
         offset += inside.size
         key_index = path_matrix(parents, depths, queries[bucket_starts + bucket_widths - 1])
         num_pairs += inside.size * key_index.shape[1]
-        differs = np.append((key_index != key_index[0]).any(0), True)
-        arrays = (query_index, key_index, lengths[rows], bucket_widths)
-        tensors = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)
-        buckets.append(Bucket(*tensors, shared=int(differs.argmax())))
-    return PathPlan(buckets, torch.from_numpy(output_index).to(device), num_pairs)
+        q, k, length, width = map(on_device, (query_index, key_index, lengths[rows], bucket_widths))
+        buckets.append(Bucket(q, k, length, width, common_prefix(key_index)))
+    return PathPlan(buckets, on_device(output_index), num_pairs)
 
 
 def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]:

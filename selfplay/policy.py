@@ -21,7 +21,8 @@ from roles.tree import Tree
 from selfplay import attention
 from selfplay.attention import KeyValues, Pass, Rows, attending
 from selfplay.head import Head
-from selfplay.paths import path_matrix, plan_paths
+from selfplay.norms import fuse_norms
+from selfplay.paths import common_prefix, path_matrix, plan_paths
 from selfplay.prepacked import PrepackedLinears
 from selfplay.windows import narrow_windows
 
@@ -51,6 +52,7 @@ class Policy:
 
     def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
         self.model = model.to(device).eval()
+        fuse_norms(self.model)
         self.tokenizer = tokenizer
         self.device = device
         self.version = 0
@@ -142,12 +144,20 @@ class Policy:
         rows.grow()
         return hidden
 
-    def gathered_rows(self, tree: Tree, ends: np.ndarray, memory: KeyValues) -> Rows:
-        """The paths to `ends` as rows to continue; all of their nodes must be in `memory`."""
+    def gathered_rows(
+        self, tree: Tree, ends: np.ndarray, memory: KeyValues, most_keys: int | None = None
+    ) -> Rows | None:
+        """The paths to `ends` as rows to continue; all of their nodes must be in `memory`.
+
+        None if, with one token more each, they would hold more keys of their own than `most_keys`.
+        """
         parents, depths = np.array(tree.parents), np.array(tree.depths)
-        paths = torch.from_numpy(path_matrix(parents, depths, ends)).to(self.device)
+        paths = path_matrix(parents, depths, ends)
+        num_shared = common_prefix(paths)
+        if most_keys is not None and len(ends) * (paths.shape[1] - num_shared + 1) > most_keys:
+            return None
         lengths = torch.from_numpy(depths[ends] + 1).to(self.device)
-        return Rows.gathered(memory, paths, lengths)
+        return Rows.gathered(memory, torch.from_numpy(paths).to(self.device), lengths, num_shared)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass. transformers does so in training mode only: dropout is zeroed."""
@@ -181,6 +191,7 @@ class Policy:
             if not memory.keys:
                 return Parity(False, float("inf"), "its attention does not go through transformers' AttentionInterface")
             rows = self.gathered_rows(tree, np.array([tree.parents[leaf] for leaf in leaves]), memory)
+            assert rows is not None
             decoded = self.next_hidden(tree, np.array(leaves), memory, rows)
             flat, _ = self._padded_rows(tree, leaves)
         except Exception as error:  # any architecture may fail in its own way; the flat pass is the answer to all

@@ -19,7 +19,7 @@ from selfplay.policy import Policy
 from store.records import Completion
 
 MAX_TOKENS_PER_PASS = 2048  # bounds activations
-MAX_ROW_KEYS = 1 << 14  # keys that are kept a second time, laid out for decoding; beyond it paths are gathered
+MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decoding; beyond it the tree is read
 MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
 
 
@@ -87,11 +87,8 @@ class TorchEngine:
 
     def _run(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
         """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
-        parents = [tree.parents[node] for node in contexts]
-        num_keys = len(contexts) * (max(tree.depths[node] for node in contexts) + 1)
-        if num_keys <= MAX_ROW_KEYS and all(parent in self._cached for parent in parents):
-            return self._continue(tree, contexts, parents)
-        self._rows = None
+        if self._has_rows(tree, [tree.parents[node] for node in contexts]):
+            return self._continue(tree, contexts)
         needed = set(contexts)
         for node in contexts:
             parent = tree.parents[node]
@@ -109,14 +106,26 @@ class TorchEngine:
         rows = torch.tensor([where[node] for node in contexts], device=self._policy.device)
         return torch.cat(parts).index_select(0, rows)
 
-    def _continue(self, tree: Tree, contexts: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
-        """One token more behind `parents`, which have all been run: on rows, kept from token to token."""
+    def _has_rows(self, tree: Tree, parents: Sequence[int]) -> bool:
+        """Lay out `parents` as rows, i-th parent in row i, if all of them have been run and the rows are not too large.
+
+        Where the last token left rows these are chosen from, else they are gathered.
+        """
         places = [self._row_of.get(parent) for parent in parents]
-        if self._rows is None or None in places:
-            self._rows = None  # let go of the old ones before the new ones are made
-            self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory)
-        elif places != list(range(len(self._row_of))):
-            self._rows.select(torch.tensor(places, device=self._policy.device))
+        rows, self._rows = self._rows, None
+        if rows is not None and None not in places and len(places) * (rows.longest + 1) <= MAX_ROW_KEYS:
+            if places != list(range(len(self._row_of))):
+                rows.select(torch.tensor(places, device=self._policy.device))
+            self._rows = rows
+            return True
+        del rows  # before new ones are made
+        if all(parent in self._cached for parent in parents):
+            self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory, MAX_ROW_KEYS)
+        return self._rows is not None
+
+    def _continue(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
+        """One token more behind each of the rows."""
+        assert self._rows is not None
         nodes = np.array(contexts, dtype=np.int64)
         hidden = self._policy.next_hidden(tree, nodes, self._memory, self._rows)
         self._row_of = {node: row for row, node in enumerate(contexts)}
