@@ -27,7 +27,7 @@ from selfplay.rollout import Rollout
 from selfplay.statistics import mean_interval, pass_at_k, wilson
 from store.records import Evaluation, Problem, Wave
 
-PROBLEMS_PER_TREE = 512  # bounds the keys and values held at once
+PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
 
 
 @dataclass(frozen=True, slots=True)
