@@ -6,7 +6,8 @@ parent and child). A chain of Q tokens whose last token lies L deep needs one ro
 queries, the j-th of which sees the first L - Q + 1 + j. Rows of similar size are padded together into a bucket and
 become two batched matrix products (selfplay/attention.py).
 
-Left out: merging the part of the path that all rows of a bucket share. It would save key reads, not arithmetic.
+What all rows of a bucket begin with is known (`Bucket.shared`), so that gradients are summed there before they are
+added; its keys are still read once for every row.
 """
 
 from collections.abc import Sequence

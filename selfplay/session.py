@@ -41,6 +41,7 @@ from store.journal import StepJournal, write_journal
 from store.records import Origin, Problem, Wave
 from store.store import Store
 
+KEPT_FOR_UPDATES = 2200 << 20  # bytes: what an update of the default job needs, libraries, and some to spare
 CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
 
 
@@ -211,7 +212,7 @@ class Run:
         arrays = batch.arrays() | ({} if judged is None else judged.arrays())
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
-            self._end_sampling()
+            self._end_sampling(KEPT_FOR_UPDATES)
             update = self.parts.trainer.step(batch, judged)
         for engine in self._engines():
             engine.load(engine_version(engine, self.parts))
@@ -300,11 +301,13 @@ class Run:
         score = self.parts.scorer
         return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored, score)
 
-    def _end_sampling(self) -> None:
-        """Sampling's blocks are not an update's, nor those of the next evaluation: kept, they would add up."""
+    def _end_sampling(self, kept: int = 0) -> None:
+        """Sampling's blocks are not an update's, nor those of the next evaluation: kept, they would add up.
+
+        Up to `kept` bytes of freed memory may stay."""
         for engine in self._engines():
             engine.end_sampling()
-        release_freed_memory()
+        release_freed_memory(beyond=kept)
 
     def _engines(self) -> list[Engine]:
         parts = self.parts

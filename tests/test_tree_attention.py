@@ -1,0 +1,84 @@
+"""Attention over a path plan against attention by the book: every query and key, a mask, and autograd."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from selfplay.paths import common_prefix, path_matrix, plan_paths
+from selfplay.tree_attention import tree_attention
+
+HEADS, KV_HEADS, WIDTH = 6, 2, 8
+
+
+def random_tree(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parents and depths of `size` nodes: runs that continue and runs that begin anywhere."""
+    random = np.random.default_rng(seed)
+    parents = [-1]
+    for node in range(1, size):
+        parents.append(node - 1 if random.random() < 0.7 else int(random.integers(-1, node)))
+    depths = [0] * size
+    for node, parent in enumerate(parents):
+        depths[node] = 0 if parent < 0 else depths[parent] + 1
+    return np.array(parents), np.array(depths)
+
+
+def by_the_book(
+    query: Tensor, key: Tensor, value: Tensor, parents: np.ndarray, depths: np.ndarray, nodes: np.ndarray,
+    window: int | None, softcap: float | None,
+) -> Tensor:  # fmt: skip
+    """[N, H, D], one dense mask over all nodes."""
+    seen = torch.zeros(len(nodes), len(parents), dtype=torch.bool)
+    for row, node in enumerate(nodes):
+        above = node
+        while above >= 0:
+            seen[row, above] = bool(window is None or depths[node] - depths[above] < window)
+            above = parents[above]
+    keys, values = (x.repeat_interleave(HEADS // KV_HEADS, 1).transpose(0, 1) for x in (key, value))
+    scores = query.transpose(0, 1) @ keys.mT * 0.3
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
+    return (weights @ values).transpose(0, 1)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("softcap", [None, 0.7])
+@pytest.mark.parametrize("seed", range(4))
+def test_outputs_and_gradients_are_those_of_a_dense_mask(seed: int, softcap: float | None, window: int | None) -> None:
+    parents, depths = random_tree(seed, 60)
+    nodes = np.arange(20 if seed % 2 else 0, 60)  # some keys are only in the buffer, as while sampling
+    plan = plan_paths(parents, depths, nodes, torch.device("cpu"))
+    random = torch.Generator().manual_seed(seed)
+    query = torch.randn(len(nodes), HEADS, WIDTH, generator=random, requires_grad=True)
+    key, value = (torch.randn(60, KV_HEADS, WIDTH, generator=random, requires_grad=True) for _ in range(2))
+    wanted = torch.randn(len(nodes), HEADS, WIDTH, generator=random)
+
+    ours = tree_attention(query, key, value, plan, window, 0.3, softcap)
+    truth = by_the_book(query, key, value, parents, depths, nodes, window, softcap)
+    torch.testing.assert_close(ours, truth, atol=1e-5, rtol=1e-5)
+    found = torch.autograd.grad(ours, (query, key, value), wanted)
+    expected = torch.autograd.grad(truth, (query, key, value), wanted)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_the_trees_above_have_rows_of_several_widths_and_shared_keys() -> None:
+    """Else padding and what all rows share would not be tested."""
+    shared, padded = 0, 0
+    for seed in range(4):
+        parents, depths = random_tree(seed, 60)
+        for bucket in plan_paths(parents, depths, np.arange(60), torch.device("cpu")).buckets:
+            shared += bucket.shared * (len(bucket.lengths) > 1)
+            padded += int(bucket.padding().sum())
+    assert shared > 0
+    assert padded > 0
+
+
+def test_a_prefix_ends_where_the_shortest_path_does() -> None:
+    parents, depths = np.array([-1, 0, 1, 2, 1]), np.array([0, 1, 2, 3, 2])
+    paths = path_matrix(parents, depths, np.array([3, 4]))
+    assert common_prefix(paths) == 2
+    assert common_prefix(path_matrix(parents, depths, np.array([1, 3]))) == 2
+    assert common_prefix(paths[:1]) == 4
+    assert common_prefix(path_matrix(np.array([-1, -1]), np.array([0, 0]), np.array([0, 1]))) == 0
