@@ -87,7 +87,7 @@ class TorchEngine:
 
     def _run(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
         """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
-        if self._has_rows(tree, [tree.parents[node] for node in contexts]):
+        if self._lay_out_rows(tree, [tree.parents[node] for node in contexts]):
             return self._continue(tree, contexts)
         needed = set(contexts)
         for node in contexts:
@@ -106,8 +106,8 @@ class TorchEngine:
         rows = torch.tensor([where[node] for node in contexts], device=self._policy.device)
         return torch.cat(parts).index_select(0, rows)
 
-    def _has_rows(self, tree: Tree, parents: Sequence[int]) -> bool:
-        """Lay out `parents` as rows, i-th parent in row i, if all of them have been run and the rows are not too large.
+    def _lay_out_rows(self, tree: Tree, parents: Sequence[int]) -> bool:
+        """Whether `parents` now stand as rows, i-th parent in row i: all must have been run, and fit `MAX_ROW_KEYS`.
 
         Where the last token left rows these are chosen from, else they are gathered.
         """
