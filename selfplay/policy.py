@@ -91,7 +91,7 @@ class Policy:
         return self._decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False)[0][0]
 
     def flat_hidden(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """[B, L, d] final hidden states of right-padded rows: the model's own attention, nothing of ours."""
+        """[B, L, d] final hidden states of right-padded rows, with the model's own attention."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         mask = (positions < lengths[:, None]).long()
         with self._implementation(self._flat_implementation):

@@ -304,7 +304,8 @@ class Run:
     def _end_sampling(self, kept: int = 0) -> None:
         """Sampling's blocks are not an update's, nor those of the next evaluation: kept, they would add up.
 
-        Up to `kept` bytes of freed memory may stay."""
+        Up to `kept` bytes that nothing uses may stay.
+        """
         for engine in self._engines():
             engine.end_sampling()
         release_freed_memory(beyond=kept)
