@@ -41,7 +41,7 @@ from store.journal import StepJournal, write_journal
 from store.records import Origin, Problem, Wave
 from store.store import Store
 
-KEPT_FOR_UPDATES = 2200 << 20  # bytes: what an update of the default job needs, libraries, and some to spare
+KEPT_FOR_UPDATES = 2 << 30  # bytes: what an update of the default job needs, libraries, and some to spare
 CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
 
 
