@@ -159,7 +159,8 @@ def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy
             torch.manual_seed(config.seed)  # the adapters' first weights
             adapter = get_peft_model(model, settings)
     policy = Policy(model, loaded.tokenizer, device)
-    policy.adapter = adapter
+    if adapter is not None:
+        policy.adapt(adapter)
     if config.train.gradient_checkpointing:
         policy.enable_gradient_checkpointing()
     return policy

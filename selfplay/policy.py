@@ -19,6 +19,7 @@ from transformers import DynamicCache
 
 from roles.tree import Tree
 from selfplay import attention
+from selfplay.adapters import MergedAdapters
 from selfplay.attention import KeyValues, Pass, Rows, attending
 from selfplay.head import Head
 from selfplay.norms import fuse_norms
@@ -57,6 +58,7 @@ class Policy:
         self.device = device
         self.version = 0
         self.adapter: Any = None  # the peft model around `model`, when adapters are trained
+        self._adapters: MergedAdapters | None = None
         self.head = Head(model)
         self._decoder: Any = model.base_model
         self._prepacked = PrepackedLinears(self._decoder)
@@ -71,8 +73,14 @@ class Policy:
         """Named parameters that require a gradient, tied ones once, in the module's own order."""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
+    def adapt(self, adapter: Any) -> None:
+        """Train `adapter`, peft's model around ours, from now on."""
+        self.adapter, self._adapters = adapter, MergedAdapters(self.model)
+
     def refresh(self) -> None:
         """The weights have changed: forget every copy of them. The next pass makes them anew."""
+        if self._adapters is not None:
+            self._adapters.merge()
         self.head.refresh()
         self.end_sampling()
 
