@@ -17,12 +17,6 @@ from curriculum.novelty import archive_of, most_novel_first
 from curriculum.settings import CurriculumSettings
 from store.records import Fate, Finish, Problem
 
-_SEEN_ATTEMPTS = 3.0  # forgotten attempts under which a family counts as hardly seen: one group, nine versions ago
-# A family below this rate is looked at again after this many steps without it: what is refused is not measured, and
-# would stay too hard for ever.
-_HARD_RATE = 0.5
-_LOOKED_EVERY = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -80,28 +74,26 @@ def admit(
     settings: CurriculumSettings,
     rng: random.Random,
 ) -> Admission:
-    """At most `num_wanted` candidates: some of families hardly seen, or not seen of late since they were hard, to learn
-    about them, then the most learnable.
+    """At most `num_wanted` candidates, the most learnable first.
 
-    Learnability is the prediction for the family and level. It counts half for every level beyond reach, since what
-    comes first carries what comes later, and less the more of the family is known already: replays cover what is
-    exhausted, practice has to carry where there is more to find. Where it is equal, what is least like the family's
-    known problems comes first. Those predicted under `min_learnability` are taken by the exploring part only: an empty
-    place is better filled by a replay than by a group that is all right or all wrong.
+    How learnable a family is is drawn from what is believed of it (Thompson sampling; Russo et al., arXiv 1707.02038):
+    what is refused is not measured, so a family of which little was seen, or nothing of late, must win now and then.
+    It counts half for every level beyond reach, since what comes first carries what comes later, and less the more of
+    the family is known already: replays cover what is exhausted, practice has to carry where there is more to find.
+    Where it is equal, what is least like the family's known problems comes first. Those drawn under `min_learnability`
+    are not taken: an empty place is better filled by a replay than by a group that is all right or all wrong.
     No family gets more than `max_family_share` of the places, unless places would stay empty.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
-    predicted = {id(each): _predicted_learnability(each, tracker) for each in order}
-    worth = {id(each): predicted[id(each)] * _prospect(each.problem, tracker) for each in order}
+    drawn = _drawn_learnability(order, tracker, rng)
+    worth = {id(each): drawn[each.problem.family] * _prospect(each.problem, tracker) for each in order}
     ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
-    worth_it = [candidate for candidate in ranked if predicted[id(candidate)] >= settings.min_learnability]
+    worth_it = [candidate for candidate in ranked if drawn[candidate.problem.family] >= settings.min_learnability]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
-    num_exploring = min(num_wanted, math.ceil(num_wanted * settings.exploration_share))
 
     accepted: list[Candidate] = []
     taken: Counter[str] = Counter()
-    _take(accepted, taken, _worth_a_look(ranked, tracker), num_exploring, cap=1)
     _take(accepted, taken, worth_it, num_wanted, cap)
     _take(accepted, taken, worth_it, num_wanted, cap=num_wanted)
     chosen = {id(candidate) for candidate in accepted}
@@ -138,22 +130,16 @@ def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: ra
     return ordered
 
 
-def _worth_a_look(ranked: Sequence[Candidate], tracker: Tracker) -> list[Candidate]:
-    """Those of families of which too little is known, or too little since they were hard."""
-    return [each for each in ranked if _is_little_known(each.problem.family, tracker)]
-
-
-def _is_little_known(family: str, tracker: Tracker) -> bool:
-    if tracker.family_attempts(family) < _SEEN_ATTEMPTS:
-        return True
-    now = tracker.family(family)
-    return now.rate < _HARD_RATE and now.last_step is not None and tracker.step - now.last_step >= _LOOKED_EVERY
+def _drawn_learnability(candidates: Sequence[Candidate], tracker: Tracker, rng: random.Random) -> dict[str, float]:
+    """One draw for each family, in the order of their first candidates."""
+    drawn: dict[str, float] = {}
+    for candidate in candidates:
+        family, level = candidate.problem.family, candidate.problem.level
+        if family not in drawn:
+            drawn[family] = tracker.drawn_learnability(family, level, rng)
+    return drawn
 
 
 def _prospect(problem: Problem, tracker: Tracker) -> float:
     """In (0, 1): how far its family is from exhausted, and how near its level is."""
     return tracker.unseen_mass(problem.family) * tracker.nearness(problem.level)
-
-
-def _predicted_learnability(candidate: Candidate, tracker: Tracker) -> float:
-    return tracker.predicted_learnability(candidate.problem.family, candidate.problem.level)

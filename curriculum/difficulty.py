@@ -1,10 +1,11 @@
 """The curriculum's memory: how hard each problem is now, folded over the stored history.
 
 Tracker is a pure fold: rebuilding it from `Store.history()` gives the same numbers, bit for bit, as having kept it.
-Nothing here is stored, no clock or generator is read, and reading changes nothing.
+Nothing here is stored, no clock or generator of its own is read, and reading changes nothing.
 Left out: per-problem difficulty models (item response theory); families carry what is shared between problems.
 """
 
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -90,9 +91,10 @@ class Tracker:
         """What an unseen problem's pass rate may be: of its family, else its level, else of lower levels, else 1/2."""
         return self._families.rate(family, level, self.version)
 
-    def predicted_learnability(self, family: str, level: int) -> float:
-        """What an unseen problem's group may teach, from the family's groups so far; in (0, 1)."""
-        return self._families.learnability(family, level, self.version)
+    def drawn_learnability(self, family: str, level: int, rng: random.Random) -> float:
+        """A draw from what is believed of what an unseen problem's group may teach, by the family's groups so far: the
+        less of it was seen of late, the wider. In [0, 1]."""
+        return self._families.drawn_learnability(family, level, self.version, rng)
 
     def unseen_mass(self, family: str) -> float:
         """P(what the challenger poses next in this family is new), in (0, 1): how far the family is from exhausted."""
@@ -184,10 +186,6 @@ class Tracker:
     def child_value(self, family: str) -> tuple[float, float]:
         """(what a proposal escalated from this family is worth, in (0, 1); how many of those count)."""
         return self._families.child_value(family, self.version)
-
-    def family_attempts(self, family: str) -> float:
-        """Forgotten attempts of a family; 0 for an unseen one."""
-        return self._families.attempts(family, self.version)
 
     def signal_rate(self, of_new: bool) -> float:
         """Recent share of groups with a signal (some right, some wrong), among new problems or among replays."""

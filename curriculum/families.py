@@ -1,10 +1,11 @@
 """What is known of each family and level: forgotten rates, the best rate ever seen, and the risk of being forgotten."""
 
+import random
 from collections import deque
 from dataclasses import dataclass, field
 
 from curriculum.pool import Pool
-from curriculum.posterior import Forgotten, beta_mean, learnability
+from curriculum.posterior import Forgotten, beta_draw, beta_mean, learnability
 
 MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts
 KNOWN_RATE = 0.6  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
@@ -135,13 +136,13 @@ class Families:
         hits, misses = memory.counts.at(version, self._forgetting) if memory else (0.0, 0.0)
         return beta_mean(hits, misses, prior, _LEVEL_STRENGTH)
 
-    def learnability(self, family: str, level: int, version: int) -> float:
-        """Posterior mean of a group's own 4 k/n (1 - k/n), its prior the learnability of the family's rate: a family
-        half of which is always solved and half never teaches nothing, for all that its rate is 1/2."""
+    def drawn_learnability(self, family: str, level: int, version: int, rng: random.Random) -> float:
+        """A draw from the posterior of a group's own 4 k/n (1 - k/n), its prior the learnability of the family's rate.
+        A family half of which is always solved and half never teaches nothing, for all that its rate is 1/2."""
         prior = learnability(self.rate(family, level, version))
         memory = self._families.get(family)
         hits, misses = memory.groups.at(version, self._forgetting) if memory else (0.0, 0.0)
-        return beta_mean(hits, misses, prior, _GROUP_STRENGTH)
+        return beta_draw(rng, hits, misses, prior, _GROUP_STRENGTH)
 
     def unseen_mass(self, family: str, version: int) -> float:
         """Posterior mean of P(what is posed next in this family is new): how much of it is still to be found, as in

@@ -1,6 +1,9 @@
 """Exponentially forgotten counts and the Beta posterior means read from them. Pure numbers."""
 
+import random
 from dataclasses import dataclass
+
+_LEAST = 0.1  # added to a Beta's parameters, which are above 0: a prior mean may be 0 or 1
 
 
 @dataclass(slots=True)
@@ -37,6 +40,14 @@ def beta_mean(hits: float, misses: float, prior_mean: float = 0.5, prior_strengt
     beta_mean(3, 1) = (1 + 3) / (2 + 4) = 2/3.
     """
     return (prior_mean * prior_strength + hits) / (prior_strength + hits + misses)
+
+
+def beta_draw(
+    rng: random.Random, hits: float, misses: float, prior_mean: float = 0.5, prior_strength: float = 2.0
+) -> float:
+    """A draw, in [0, 1], from the posterior whose mean `beta_mean` is, but for `_LEAST`."""
+    prior = prior_mean * prior_strength
+    return rng.betavariate(prior + hits + _LEAST, prior_strength - prior + misses + _LEAST)
 
 
 def learnability(rate: float) -> float:

@@ -195,8 +195,13 @@ def test_a_family_of_sure_successes_and_sure_failures_teaches_nothing() -> None:
     tracker = tracker_of([problem("a", "split"), problem("b", "split"), problem("c", "mixed"), problem("d", "mixed")])
     measure(tracker, ("a", 8, 8), ("b", 8, 0), ("c", 8, 4), ("d", 8, 4))
     assert tracker.predicted_rate("split", 1) == tracker.predicted_rate("mixed", 1) == 0.5
-    assert tracker.predicted_learnability("split", 1) == pytest.approx(2 / 4)  # the prior counts as two groups
-    assert tracker.predicted_learnability("mixed", 1) == pytest.approx(4 / 4)
+    drawn = {
+        name: [tracker.drawn_learnability(name, 1, random.Random(seed)) for seed in range(1000)]
+        for name in ("split", "mixed")
+    }
+    assert sum(drawn["split"]) / 1000 == pytest.approx(2.1 / 4.2, abs=0.03)  # the prior counts as two groups
+    assert sum(drawn["mixed"]) / 1000 == pytest.approx(4.1 / 4.2, abs=0.03)
+    assert all(0.0 <= each <= 1.0 for draws in drawn.values() for each in draws)
 
 
 def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
