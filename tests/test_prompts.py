@@ -34,7 +34,7 @@ CHAT = PromptStyle(
 
 def test_the_solver_sees_worked_examples_and_then_the_question() -> None:
     assert FEW_SHOT.solver(problem("23 + 45")) == (
-        "6 + 3 = 9\n34 + 15 = 49\n28 - 13 = 15\n3 * 4 = 12\n23 + 45 ="
+        "28 - 13 = 15\n3 * 4 = 12\n6 + 3 = 9\n34 + 15 = 49\n23 + 45 ="
     )  # fmt: skip
 
 

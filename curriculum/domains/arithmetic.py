@@ -39,11 +39,13 @@ class ArithmeticDomain:
 
     name = "arithmetic"
     step_ends: Sequence[str] = ()
+    # A small model leans on what it read last: with the sums there, SmolLM2-135M gets three times as many two-digit
+    # sums right at temperature 1 as with the product there (docs/tried.md).
     solver_examples: Sequence[tuple[str, str]] = (
-        ("6 + 3 =", "9"),
-        ("34 + 15 =", "49"),
         ("28 - 13 =", "15"),
         ("3 * 4 =", "12"),
+        ("6 + 3 =", "9"),
+        ("34 + 15 =", "49"),
     )
     escalation_examples: Sequence[tuple[str, str]] = (
         ("3 + 4", "13 + 4"),
