@@ -7,7 +7,6 @@ What samples and what is trained are the same numbers, as with full training.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,51 +23,67 @@ class MergedAdapters:
         from peft.tuners.lora import Linear  # a second to import, and only adapters need it
 
         adapted: Sequence[Any] = [module for module in model.modules() if isinstance(module, Linear)]
-        self._layers = [layer for layer in adapted if type(layer.base_layer) is nn.Linear]
-        self._plain = [layer.base_layer.weight.detach().clone() for layer in self._layers]
-        for layer in self._layers:
-            layer.forward = partial(_forward, layer)
-        self.merge()
+        self._layers = [_MergedLayer(layer) for layer in adapted if type(layer.base_layer) is nn.Linear]
 
     def __len__(self) -> int:
         return len(self._layers)
 
-    @torch.no_grad()
     def merge(self) -> None:
         """The adapters have changed: make the weights anew."""
-        for layer, plain in zip(self._layers, self._plain, strict=True):
-            a, b, scale = _parts(layer)
-            layer.base_layer.weight.copy_(torch.addmm(plain.float(), b.float(), a.float(), alpha=scale))
+        for layer in self._layers:
+            layer.merge()
 
 
-def _parts(layer: Any) -> tuple[Tensor, Tensor, float]:
-    """A [r, I], B [O, r] and the scale of the only adapter."""
-    [name] = layer.active_adapters
-    return layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]
+class _MergedLayer:
+    """One layer: x [..., I] to [..., O], with A [r, I] and B [O, r] of its only adapter."""
 
+    def __init__(self, layer: Any) -> None:
+        [name] = layer.active_adapters
+        self._base: nn.Linear = layer.base_layer
+        self._plain = self._base.weight.detach().clone()
+        self._a: nn.Parameter = layer.lora_A[name].weight
+        self._b: nn.Parameter = layer.lora_B[name].weight
+        self._scale: float = layer.scaling[name]
+        self.merge()
+        layer.forward = self.forward
 
-def _forward(layer: Any, x: Tensor) -> Tensor:
-    """[..., I] to [..., O]."""
-    if not torch.is_grad_enabled():
-        return layer.base_layer(x)
-    return _Adapted.apply(x, layer.base_layer.weight, layer.base_layer.bias, *_parts(layer))
+    @torch.no_grad()
+    def merge(self) -> None:
+        served = self._plain.dtype
+        self._scaled_a, self._scaled_b = (self._a * self._scale).to(served), (self._b * self._scale).to(served)
+        torch.addmm(self._plain, self._b.to(served), self._scaled_a, out=self._base.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self._base(x)
+        weight, bias = self._base.weight, self._base.bias
+        return _Adapted.apply(x, weight, bias, self._a, self._b, self._scaled_a, self._scaled_b)
 
 
 class _Adapted(torch.autograd.Function):
     """The product with the merged weight W + s B A: dB = s dW A^T = s dY^T (X A^T), dA = s B^T dW = s (dY B)^T X."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(x, weight, a, b)
-        ctx.scale = scale
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scaled_a: Tensor,
+        scaled_b: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, scaled_a, scaled_b)
+        ctx.dtype = a.dtype
         return functional.linear(x, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:  # type: ignore[override]
-        x, weight, a, b = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight, scaled_a, scaled_b = ctx.saved_tensors
         rows, slopes = x.flatten(0, -2), grad.flatten(0, -2)
-        grad_a = (slopes @ b.to(grad.dtype)).T @ rows
-        grad_b = slopes.T @ (rows @ a.to(x.dtype).T)
+        grad_a = (slopes @ scaled_b).T @ rows
+        grad_b = slopes.T @ (rows @ scaled_a.T)
         grad_x = grad @ weight if ctx.needs_input_grad[0] else None
-        return grad_x, None, None, grad_a.to(a.dtype) * ctx.scale, grad_b.to(b.dtype) * ctx.scale, None
+        return grad_x, None, None, grad_a.to(ctx.dtype), grad_b.to(ctx.dtype), None, None
