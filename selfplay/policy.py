@@ -81,7 +81,8 @@ class Policy:
         """The weights have changed: forget every copy of them. The next pass makes them anew."""
         if self._adapters is not None:
             self._adapters.merge()
-        self.head.refresh()
+        if self.head.weight.requires_grad:
+            self.head.refresh()
         self.end_sampling()
 
     def end_sampling(self) -> None:
