@@ -8,7 +8,7 @@ from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_draw, beta_mean, learnability
 
 MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts
-KNOWN_RATE = 0.5  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
+KNOWN_RATE = 0.6  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
 MIN_EVIDENCE = 8.0
 FRONTIER_VERSIONS = 20
 FRONTIER_ATTEMPTS = 16

@@ -198,7 +198,7 @@ def test_a_family_at_risk_of_being_forgotten_has_its_places() -> None:
         run.step(*((f"k{number}", 8, 8) for number in range(6)))
     assert run.tracker.family("d*d").mastered
     for _ in range(10):
-        run.step(*((f"o{number}", 8, 2) for number in range(8)))
+        run.step(*((f"o{number}", 8, 3) for number in range(8)))
     drawn = run.replayed(50, 16)
     rehearsed = sum(drawn[f"k{number}"] for number in range(6)) / 50
     assert 1.5 <= rehearsed <= 16 * 0.3 + 0.5
