@@ -87,8 +87,8 @@ def outcomes(group: JudgedGroup) -> list[list[Outcome]]:
 def test_few_shot_shows_right_answers_wrong_ones_and_empty_talk_and_then_asks() -> None:
     prompt = judge_prompt(PROBLEM, " 68", FEW_SHOT, MODEL)
     assert prompt.startswith(
-        'Question: 6 + 3 =\nAnswer: "9"\nRight: 1\n\nQuestion: 6 + 3 =\nAnswer: "49"\nRight: 0\n\n'
-        'Question: 34 + 15 =\nAnswer: "49"\nRight: 1\n\n'
+        'Question: 28 - 13 =\nAnswer: "15"\nRight: 1\n\nQuestion: 28 - 13 =\nAnswer: "12"\nRight: 0\n\n'
+        'Question: 3 * 4 =\nAnswer: "12"\nRight: 1\n\n'
     )
     assert prompt.endswith('"\nRight: 0\n\nQuestion: 23 + 45 =\nAnswer: "68"\nRight: ')
     assert prompt.count("Right: 1") == len(DOMAIN.solver_examples)
