@@ -32,7 +32,7 @@ def test_the_most_novel_comes_first_and_its_like_wait() -> None:
 
 
 def test_a_corner_that_is_full_gives_way_in_admission() -> None:
-    tracker = tracker_with(*((f"{a} + {b}", 40, 20) for a in (10, 11, 12) for b in range(a, 13)))
+    tracker = tracker_with(*((f"{a} + {b}", 5, 4) for a in (10, 11, 12) for b in range(a, 13)))
     wanted = candidates_of("13 + 10", "14 + 10", "13 + 12", "53 + 46", "75 + 24", "14 + 11")
     for seed in range(8):
         accepted = admit(wanted, 2, tracker, SETTINGS, random.Random(seed)).accepted
