@@ -31,14 +31,14 @@ class KeyValues:
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
     values: dict[int, Tensor] = field(default_factory=dict)
     head_dim: int = 0  # D, as the model's attention gave it
+    needed: int = 0  # nodes there must be room for, said before a pass: no layer of it has to ask the device
 
     def write(self, layer: int, nodes: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store rows [N, Hkv * D] at `nodes`; returns the whole buffers."""
-        needed = int(nodes.max()) + 1
+        """Store rows [N, Hkv * D] at `nodes`, all below `needed`; returns the whole buffers."""
         for store, rows in ((self.keys, key), (self.values, value)):
             buffer = store.get(layer)
-            if buffer is None or buffer.shape[0] < needed:
-                grown = rows.new_zeros(needed + needed // 4, rows.shape[1])
+            if buffer is None or buffer.shape[0] < self.needed:
+                grown = rows.new_zeros(self.needed + self.needed // 4, rows.shape[1])
                 if buffer is not None:
                     grown[: buffer.shape[0]] = buffer
                 store[layer] = buffer = grown

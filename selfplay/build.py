@@ -24,7 +24,7 @@ from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
 from selfplay.engine.torch_engine import TorchEngine
-from selfplay.environment import device_of
+from selfplay.environment import be_deterministic, device_of
 from selfplay.evaluate import Evaluator
 from selfplay.exits import USAGE, Refused
 from selfplay.learning import LearningSettings
@@ -83,12 +83,10 @@ class Parts:
 def build(config: Config, say: Callable[[str], None]) -> Parts:
     """Load the model, check how it can run, and put the parts together. Raises ModelError, DomainError, Refused."""
     torch.set_num_threads(config.run.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # an aid for debugging that comes with deterministic algorithms, and a tenth of a step's time
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set up at run time
+    device = device_of(config.run.device)
+    be_deterministic(device)
     domain = load_domain(config.domain, config.domain_options)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
-    device = device_of(config.run.device)
     loaded = load_model(config.model.name, config.model.dtype, say)
     policy = _policy(config, loaded, device)
     check_logits(policy)

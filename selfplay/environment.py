@@ -1,7 +1,9 @@
 """Where and by what a run is worked on: the device, the environment's fingerprint, the code's digest."""
 
 import hashlib
+import os
 import platform
+import warnings
 from pathlib import Path
 
 import torch
@@ -54,6 +56,17 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise Refused("run.device=cuda: no CUDA device is usable here; use run.device=cpu", USAGE)
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def be_deterministic(device: torch.device) -> None:
+    """Ask torch for the same bits each time. On a GPU before the first product: cuBLAS reads its variable then."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # an aid for debugging that comes with deterministic algorithms, and a tenth of a step's time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set up at run time
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # the sampler's sums: what was said is stored, so that a replay never makes them again
+        warnings.filterwarnings("ignore", message="cumsum_cuda_kernel does not have a deterministic implementation")
 
 
 def _cpu() -> str:

@@ -81,6 +81,10 @@ class Head:
             self._slopes = self.weight.new_empty(count, self.weight.shape[0])
         return self._slopes[:count]
 
+    def release(self) -> None:
+        """Let go of the slopes' memory."""
+        self._slopes = None
+
     def _wide_product(self, hidden: Tensor) -> Tensor:
         """[M, V] hidden [M, d] times the weight, both fp32. The weight's copy is kept until `refresh`."""
         weight = self.weight.detach()

@@ -4,6 +4,12 @@ import ctypes
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_PEAK = "memory/device_peak_bytes"  # a step's metric
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -57,3 +63,12 @@ def peak_bytes() -> int:
     """The most memory this process has held resident."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_memory(device: "torch.device") -> dict[str, float]:
+    """As a metric, the most bytes that tensors have held on a GPU since the process began; nothing for a CPU."""
+    if device.type != "cuda":
+        return {}
+    from torch.cuda import max_memory_allocated  # the rest of this module does without torch
+
+    return {DEVICE_PEAK: float(max_memory_allocated(device))}

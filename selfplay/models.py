@@ -66,6 +66,7 @@ def _load(path: str, dtype: str, name: str) -> LoadedModel:
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            tokenizer.clean_up_tokenization_spaces = False  # text is what was said; 5.17 warns of ignoring True
             model = AutoModelForCausalLM.from_pretrained(
                 path, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True
             )

@@ -126,6 +126,7 @@ class Policy:
         ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
         positions = torch.from_numpy(depths[nodes]).to(self.device)
         where = torch.from_numpy(nodes).to(self.device)
+        memory.needed = int(nodes.max()) + 1
         with self.on_paths(Pass(plan, memory, where)), self._prepacked.applied():
             return self.tree_hidden(ids, positions)
 
@@ -147,6 +148,7 @@ class Policy:
         """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
         ids, positions = (torch.tensor([of[n] for n in nodes]).to(self.device) for of in (tree.tokens, tree.depths))
         rows.make_room()
+        memory.needed = int(nodes.max()) + 1
         current = Pass(None, memory, torch.from_numpy(nodes).to(self.device), rows)
         with self.on_paths(current), self._prepacked.applied():
             hidden = self.tree_hidden(ids, positions)

@@ -130,8 +130,11 @@ class Progress:
             return INTERRUPTED if run.signal_number == 2 else TERMINATED
         self._console.print(_table(summary))
         checkpoints, head = run.store.checkpoints(), run.store.head().step
+        memory, on_gpu = f"{summary['peak_memory_bytes'] / 1e9:.1f} GB", summary["peak_device_bytes"]
+        if on_gpu:
+            memory += f" and {on_gpu / 1e9:.1f} GB on the GPU"
         self.note(
-            f"{summary['steps']} steps, {summary['seconds']:.0f} s, {summary['peak_memory_bytes'] / 1e9:.1f} GB; "
+            f"{summary['steps']} steps, {summary['seconds']:.0f} s, {memory}; "
             f"tokens through the model {summary['tokens']['computed']:,}, a flat batch's {summary['tokens']['flat']:,}"
         )
         self.note(f"summary  {path}")

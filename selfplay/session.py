@@ -24,7 +24,7 @@ from selfplay.checkpoint import Checkpoints
 from selfplay.engine.protocol import Engine
 from selfplay.imitation import ImitationRule, imitated
 from selfplay.learning import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
-from selfplay.memory import peak_bytes, release_freed_memory
+from selfplay.memory import device_memory, peak_bytes, release_freed_memory
 from selfplay.posing import Posed
 from selfplay.progress import Progress
 from selfplay.recovery import JOURNAL_FOLDER
@@ -233,8 +233,9 @@ class Run:
             "tokens/flat": sum(e.tokens.flat for e in engines) - step.flat + update.tokens_flat,
         }
         commit = commits.step_commit(
-            step, update.metrics | {k: float(v) for k, v in tokens.items()}, self.parts, journal,
-            seconds=time.monotonic() - step.started,
+            step,
+            update.metrics | {k: float(v) for k, v in tokens.items()} | device_memory(self.parts.policy.device),
+            self.parts, journal, seconds=time.monotonic() - step.started,
         )  # fmt: skip
         row = self.store.commit_step(commit)
         reach("loop.committed")
@@ -255,6 +256,8 @@ class Run:
         done = {(e.set_name, e.kind) for e in past if e.step == head}
         start = {e.set_name: e.outcomes for e in past if e.step == 0}
         due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
+        if kind == "full":
+            self.parts.trainer.end_updates()  # half a gigabyte where a run would hold the most
         self._end_sampling()
         for name in self.progress.evaluating(head, kind, due):
             started = time.monotonic()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.evaluate import paired_change
+from selfplay.memory import DEVICE_PEAK
 from store.records import Evaluation, StepRow
 from store.store import Store
 
@@ -23,6 +24,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "steps": len(steps),
         "seconds": round(_seconds(store, steps), 1),
         "peak_memory_bytes": max((each.peak_memory_bytes for each in store.incarnations()), default=0),
+        "peak_device_bytes": int(max((r.metrics.get(DEVICE_PEAK, 0.0) for r in steps), default=0.0)),
         "tokens": {
             "computed": int(sum(r.metrics["tokens/computed"] for r in steps)),
             "flat": int(sum(r.metrics["tokens/flat"] for r in steps)),

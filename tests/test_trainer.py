@@ -124,6 +124,19 @@ def test_gradients_added_in_parts_make_the_same_bits(monkeypatch: pytest.MonkeyP
     assert len(digests) == 1
 
 
+def test_memory_let_go_of_between_updates_changes_nothing() -> None:
+    (_, kept), (_, made) = trainer_of(), trainer_of()
+    for seed in (5, 6):
+        batch = random_batch(seed)
+        kept.step(batch)
+        made.step(batch)
+        made.end_updates()
+    assert made.digest() == kept.digest()
+    before = weights(made)
+    made.step(random_batch(7))
+    assert not torch.equal(weights(made), before), "it goes on learning"
+
+
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-gpt2"])
 def test_tree_and_flat_passes_make_the_same_update(name: str) -> None:
     batch = random_batch()

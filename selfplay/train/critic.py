@@ -157,7 +157,9 @@ class Critic:
         for name, parameter in self._layers.named_parameters():
             parameter.copy_(tensors[f"critic/{name}"])
             keys = ("step", "exp_avg", "exp_avg_sq")
-            kept = {k: tensors[f"critic_adam/{k}/{name}"].clone() for k in keys if f"critic_adam/{k}/{name}" in tensors}
+            kept = {k: tensors[f"critic_adam/{k}/{name}"] for k in keys if f"critic_adam/{k}/{name}" in tensors}
             self._optimizer.state.pop(parameter, None)
-            if kept:
-                self._optimizer.state[parameter] = kept
+            if kept:  # AdamW that is not fused keeps its step count on the CPU
+                self._optimizer.state[parameter] = {
+                    k: tensor.to("cpu" if k == "step" else parameter.device, copy=True) for k, tensor in kept.items()
+                }

@@ -24,9 +24,7 @@ class Gradients:
         """`embedding` is the model's input embedding; its rows are added directly where it is trained and plain."""
         self._trained = trained
         self._names = {id(p): name for name, p in trained}
-        self._sums = {
-            name: torch.zeros_like(p, dtype=torch.float32, memory_format=torch.contiguous_format) for name, p in trained
-        }
+        self._sums: dict[str, Tensor] = {}  # made when first added to, then kept: fresh pages cost more than zeros
         self._summed: set[str] = set()  # names whose sum holds something of this step
         self._embedding = embedding if _is_plain(embedding) and id(embedding.weight) in self._names else None
 
@@ -39,16 +37,31 @@ class Gradients:
         name = self._names.get(id(parameter))
         if name is None:
             return None
+        total = self._room(name, parameter)
         if name not in self._summed:
-            self._sums[name].zero_()
+            total.zero_()
             self._summed.add(name)
-        return self._sums[name]
+        return total
 
     def finished(self) -> dict[str, Tensor]:
-        """All sums of the step; zero where nothing was added."""
-        for name in self._sums.keys() - self._summed:
-            self._sums[name].zero_()
-        return self._sums
+        """All sums of the step, in the order of the parameters; zero where nothing was added."""
+        sums = {name: self._room(name, parameter) for name, parameter in self._trained}
+        for name in sums.keys() - self._summed:
+            sums[name].zero_()
+        return sums
+
+    def release(self) -> None:
+        """Let go of the sums' memory, and of what they hold."""
+        self._sums.clear()
+        self._summed.clear()
+
+    def _room(self, name: str, parameter: Tensor) -> Tensor:
+        """The memory of one sum, whatever it holds."""
+        if name not in self._sums:
+            self._sums[name] = torch.empty_like(
+                parameter, dtype=torch.float32, memory_format=torch.contiguous_format, requires_grad=False
+            )
+        return self._sums[name]
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
@@ -89,7 +102,7 @@ class Gradients:
         if name in self._summed:
             _add(self._sums[name], parameter.grad)
         else:
-            self._sums[name].copy_(parameter.grad)
+            self._room(name, parameter).copy_(parameter.grad)
             self._summed.add(name)
         parameter.grad = None
 
@@ -100,7 +113,11 @@ def _is_plain(embedding: nn.Module) -> TypeGuard[nn.Embedding]:
 
 
 def _add(total: Tensor, gradient: Tensor) -> None:
-    """total += gradient, in parts: of one of lower precision torch makes a whole fp32 copy first, in fresh memory."""
+    """total += gradient. On a CPU in parts: of one of lower precision torch makes a whole fp32 copy first, in fresh
+    memory. A GPU converts as it adds, and would wait for each part to be launched."""
+    if total.device.type != "cpu":
+        total.add_(gradient)
+        return
     parts = zip(total.view(-1).split(ADDED_AT_ONCE), gradient.reshape(-1).split(ADDED_AT_ONCE), strict=True)
     for part, addend in parts:
         part.add_(addend)

@@ -103,6 +103,11 @@ class Trainer:
         self._policy.version += 1
         return Update(metrics, sum(plan.tokens for plan in packs), batch.flat_tokens)
 
+    def end_updates(self) -> None:
+        """Let go of memory that only updates need. The next one takes it anew."""
+        self._gradients.release()
+        self._policy.head.release()
+
     def state(self) -> dict[str, Tensor]:
         """Masters and optimizer state as named tensors: what a checkpoint keeps."""
         tensors = {f"master/{name}": master for name, master in self.masters.items()}
@@ -117,7 +122,7 @@ class Trainer:
             master.copy_(tensors[f"master/{name}"])
             prefix = "adam/"
             state = {
-                key: tensors[f"{prefix}{key}/{name}"].clone()
+                key: tensors[f"{prefix}{key}/{name}"].to(master.device, copy=True)  # a file's tensors are on the CPU
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"{prefix}{key}/{name}" in tensors
             }
