@@ -32,6 +32,7 @@ class Spec:
     micro_batch: int = 32
     keep_memory: bool = True  # the allocator keeps freed blocks (selfplay/memory.py)
     pack_tokens: int = 1024
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class StepReport:
     samples: int
     weight_bytes: int
     prompts: str  # digest of the prompt ids
-    peak_bytes: int
+    peak_bytes: int  # resident; on a GPU, of tensors there
 
 
 class Channel:
@@ -80,11 +81,19 @@ class Meter:
     sampling: float = 0.0
 
     def start(self) -> None:
+        finish_device()
         self.sampling = 0.0
         self.wall, self.cpu = time.perf_counter(), time.process_time()
 
     def stop(self) -> tuple[float, float]:
+        finish_device()
         return time.perf_counter() - self.wall, time.process_time() - self.cpu
+
+
+def finish_device() -> None:
+    """Wait for what a GPU has been given to do, if it has been given anything."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def begin() -> tuple[Spec, Channel]:
@@ -106,7 +115,7 @@ def weights_digest(model: Any) -> str:
     total = xxhash.xxh3_128()
     for name, parameter in model.named_parameters():
         total.update(name.encode())
-        total.update(parameter.detach().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
+        total.update(parameter.detach().to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
     return total.hexdigest()
 
 
@@ -134,6 +143,7 @@ class Cost:
 
 def report(meter: Meter, **facts: Any) -> StepReport:
     wall, cpu = meter.stop()
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else peak_bytes()
     return StepReport(
-        wall=wall, cpu=cpu, sampling=meter.sampling, training=wall - meter.sampling, peak_bytes=peak_bytes(), **facts
+        wall=wall, cpu=cpu, sampling=meter.sampling, training=wall - meter.sampling, peak_bytes=peak, **facts
     )

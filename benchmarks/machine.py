@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+from child import finish_device
 
-SIDE = 2048
-NUM_FLOATS = 1 << 26  # 256 MiB: larger than any cache
+SIDE = {"cpu": 2048, "cuda": 8192}
+NUM_FLOATS = {"cpu": 1 << 26, "cuda": 1 << 29}  # 256 MiB and 2 GiB: larger than any cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,12 @@ class Limits:
 class Machine:
     """Probed again and again while the benchmark runs, so that load from elsewhere meets limits and sides alike."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads)
-        self._wide = torch.randn(SIDE, SIDE)
+        self._side, self._num_floats = SIDE[device], NUM_FLOATS[device]
+        self._wide = torch.randn(self._side, self._side, device=device)
         self._narrow = self._wide.bfloat16()
-        self._long = torch.ones(NUM_FLOATS)
+        self._long = torch.ones(self._num_floats, device=device)
         self._seen: list[Limits] = []
         self._probe()  # the first time is slower
 
@@ -43,11 +45,11 @@ class Machine:
         )
 
     def _probe(self) -> Limits:
-        flops = 2.0 * SIDE**3
+        flops = 2.0 * self._side**3
         return Limits(
             flops / _best(lambda: self._narrow @ self._narrow),
             flops / _best(lambda: self._wide @ self._wide),
-            4.0 * NUM_FLOATS / _best(lambda: self._long.sum()),
+            4.0 * self._num_floats / _best(lambda: self._long.sum()),
         )
 
 
@@ -56,5 +58,6 @@ def _best(work: Callable[[], object], times: int = 3) -> float:
     for _ in range(times):
         start = time.perf_counter()
         work()
+        finish_device()
         seconds.append(time.perf_counter() - start)
     return min(seconds)

@@ -27,7 +27,7 @@ def main() -> None:
     spec, channel = begin()
     workload = WORKLOADS[spec.workload]
     loaded = load_model("smollm2-135m", "bfloat16")
-    policy = Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
+    policy = Policy(loaded.model, loaded.tokenizer, torch.device(spec.device))
     policy.tokenizer.eos_token = None  # no token ends a completion, here or in TRL
     is_flat = spec.side == "flat"
     engine: Engine = FlatEngine(policy, seed=0) if is_flat else TorchEngine(policy, seed=0)

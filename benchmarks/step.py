@@ -31,7 +31,11 @@ from workloads import WORKLOADS, Workload
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {"trl": "trl_side.py", "lent": "trl_side.py", "tree": "our_side.py", "flat": "our_side.py"}
 NAMES = {"trl": "TRL", "lent": "TRL, our allocator", "tree": "ours, tree", "flat": "ours, flat"}
-PACK_TOKENS = {"tree": (1024, 2400, 4800), "flat": (128, 256, 1024)}  # flat rows of one pass are padded to one size
+PACK_TOKENS = {  # flat rows of one pass are padded to one size; the first is taken where nothing is searched
+    "cpu": {"tree": (1024, 2400, 4800), "flat": (1024, 256, 128)},
+    "cuda": {"tree": (4800, 19200), "flat": (19200, 4800)},
+}
+MICRO_BATCHES = {"cpu": (32, 4, 8, 128), "cuda": (32, 64, 128)}
 console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
 
 
@@ -77,9 +81,11 @@ class Child:
 
 
 def last_step(spec: Spec) -> float:
-    """CPU seconds of the last of a fresh process's `spec.steps` steps."""
+    """Seconds of the last of a fresh process's `spec.steps` steps: of a CPU, which others' work does not lengthen; by
+    the wall where a GPU does the work."""
     with Child(spec) as child:
-        return [child.step().cpu for _ in range(spec.steps)][-1]
+        report = [child.step() for _ in range(spec.steps)][-1]
+    return report.cpu if spec.device == "cpu" else report.wall
 
 
 def fastest(specs: Iterable[Spec], timed: dict[Spec, float]) -> Spec:
@@ -89,17 +95,17 @@ def fastest(specs: Iterable[Spec], timed: dict[Spec, float]) -> Spec:
     def timing(spec: Spec) -> float:
         if spec not in timed:
             timed[spec] = last_step(spec)
-            console.print(f"{described(spec)}: step {spec.steps} took {timed[spec]:.1f} CPU s", highlight=False)
+            console.print(f"{described(spec)}: step {spec.steps} took {timed[spec]:.1f} s", highlight=False)
         return timed[spec]
 
     firsts = {spec: timing(spec) for spec in (replace(spec, steps=1) for spec in specs)}
-    close = [replace(spec, steps=2) for spec, cpu in firsts.items() if cpu <= 1.1 * min(firsts.values())]
+    close = [replace(spec, steps=2) for spec, seconds in firsts.items() if seconds <= 1.1 * min(firsts.values())]
     return close[0] if len(close) == 1 else min(close, key=timing)
 
 
 def described(spec: Spec) -> str:
     """A side and what is searched of it."""
-    if spec.side in PACK_TOKENS:
+    if spec.side in PACK_TOKENS[spec.device]:
         return f"{NAMES[spec.side]}: packs of {spec.pack_tokens}"
     return f"{NAMES[spec.side]}: {spec.precision}, {spec.attention}, micro-batch {spec.micro_batch}"
 
@@ -107,10 +113,11 @@ def described(spec: Spec) -> str:
 def tune(start: Spec, workload: Workload, timed: dict[Spec, float]) -> Spec:
     """The best of a side's settings, each timed in a process of its own. Of TRL's the precision first, then attention
     and micro-batch in all pairs, for which micro-batch is best depends on the attention."""
-    if start.side in PACK_TOKENS:
-        return fastest((replace(start, pack_tokens=size) for size in PACK_TOKENS[start.side]), timed)
+    packs = PACK_TOKENS[start.device].get(start.side)
+    if packs is not None:
+        return fastest((replace(start, pack_tokens=size) for size in packs), timed)
     best = fastest((replace(start, precision=name) for name in ("bf16", "fp32", "autocast")), timed)
-    micro_batches = [m for m in (32, 4, 8, 128) if m <= workload.num_samples]
+    micro_batches = [m for m in MICRO_BATCHES[start.device] if m <= workload.num_samples]
     pairs = [(attention, size) for attention in ("sdpa", "eager") for size in micro_batches]
     return fastest((replace(best, attention=attention, micro_batch=size) for attention, size in pairs), timed)
 
@@ -254,28 +261,39 @@ def main(
     repeats: Annotated[int, typer.Option(help="rounds that count")] = 7,
     warmup: Annotated[int, typer.Option(help="rounds before that")] = 2,
     threads: Annotated[int, typer.Option(help="torch threads of every process")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for every side")] = "cpu",
     quick: Annotated[bool, typer.Option(help="two rounds, and no search for any side's best settings")] = False,
     trl: Annotated[str, typer.Option(help="skip the search for TRL's: precision,attention,micro_batch")] = "",
+    lent: Annotated[str, typer.Option(help="the same with our allocator's settings; as --trl unless given")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object to standard output")] = False,
 ) -> None:
     """Measure one GRPO step of ours against TRL's."""
     if workload not in WORKLOADS:
         raise typer.BadParameter(f"no workload {workload}; there are {', '.join(WORKLOADS)}")
+    if device not in PACK_TOKENS:
+        raise typer.BadParameter(f"no device {device}; there are {', '.join(PACK_TOKENS)}")
     work = WORKLOADS[workload]
     if quick:
         repeats, warmup, trl = 2, 1, trl or "bf16,sdpa,32"
     steps = warmup + repeats
-    specs = {side: Spec(side, workload, steps, threads, keep_memory=side != "trl") for side in SCRIPTS}
+    specs = {
+        side: Spec(
+            side, workload, steps, threads, keep_memory=side != "trl", device=device,
+            pack_tokens=PACK_TOKENS[device].get(side, (0,))[0],
+        )
+        for side in SCRIPTS
+    }  # fmt: skip
     timed: dict[Spec, float] = {}
     for side, spec in specs.items():
-        if trl and side not in PACK_TOKENS:
-            precision, attention, size = trl.split(",")
+        chosen = {"trl": trl, "lent": lent or trl}.get(side, "")
+        if chosen:
+            precision, attention, size = chosen.split(",")
             specs[side] = replace(spec, precision=precision, attention=attention, micro_batch=int(size))
         elif not quick:
             specs[side] = replace(tune(spec, work, timed), steps=steps)
-    machine = Machine(threads)
+    machine = Machine(threads, device)
     reports = measure(specs, machine, warmup, repeats)
-    searched = [asdict(spec) | {"cpu": cpu} for spec, cpu in timed.items()]
+    searched = [asdict(spec) | {"seconds": seconds} for spec, seconds in timed.items()]
     result = summary(work, specs, reports, machine.limits()) | {"searched": searched}
     show(result)
     if as_json:

@@ -72,7 +72,8 @@ class OneStepAtATime(TrainerCallback):
 def config(spec: Spec, workload: Workload, vocabulary: int, folder: str) -> GRPOConfig:
     """The benchmark's fixed choices, and the ones that the grid tries."""
     return GRPOConfig(
-        output_dir=folder, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        output_dir=folder, use_cpu=spec.device == "cpu", report_to=[], save_strategy="no", logging_strategy="no",
+        disable_tqdm=True,
         seed=0, max_steps=spec.steps, shuffle_dataset=False, dataloader_num_workers=0,
         bf16=spec.precision == "autocast", fp16=False, gradient_checkpointing=False,
         per_device_train_batch_size=spec.micro_batch,
