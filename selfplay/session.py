@@ -257,7 +257,7 @@ class Run:
         start = {e.set_name: e.outcomes for e in past if e.step == 0}
         due = [name for name in self.parts.evaluator.sets if (name, kind) not in done]
         if kind == "full":
-            self.parts.trainer.end_updates()  # half a gigabyte where a run would hold the most
+            self.parts.trainer.end_updates()  # half a gigabyte that an evaluation has no use for
         self._end_sampling()
         for name in self.progress.evaluating(head, kind, due):
             started = time.monotonic()
