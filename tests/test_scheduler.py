@@ -257,11 +257,7 @@ def test_a_step_is_quick_with_a_hundred_thousand_problems() -> None:
         run.scheduler.num_new(2, 48)
         run.scheduler.replays(2, 48)
 
-    def look_at_every_problem() -> None:
-        for each in problems:
-            run.tracker.learnability(each.problem_id)
-
-    assert min(map(cpu_seconds, [ask] * 3)) < min(map(cpu_seconds, [look_at_every_problem] * 3))
+    assert min(map(cpu_seconds, [ask] * 3)) < 0.25  # the same work each time, so the least is what noise adds least to
 
 
 def cpu_seconds(work: Callable[[], None]) -> float:
