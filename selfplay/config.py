@@ -323,6 +323,8 @@ def _check_keys(layer: Any, known: Any, prefix: str) -> None:
             if not isinstance(value, dict):
                 raise ConfigError(f"{key} is a section: set a key in it, such as {key}.{next(iter(known[name]))}")
             _check_keys(value, known[name], f"{key}.")
+        elif {type(value), type(known[name])} == {list, dict}:  # OmegaConf names no key where these meet
+            raise ConfigError(f"{key} is a {'list' if isinstance(known[name], list) else 'section'}: {value} is none")
         elif "${" in str(value):
             raise ConfigError(f"{key}: interpolation (${{...}}) is not allowed: write the value itself")
         elif value == "???":  # OmegaConf's "no value yet" would leave the default in place without a word

@@ -147,7 +147,8 @@ def test_a_wrong_type_names_the_key(override: str) -> None:
      "evaluate.every=0", "prompts.style=haiku", "resume.mode=guess", "logging.transcript_every=-1",
      "evaluate.holdout_key=", "evaluate.holdout_key=" + 33 * "é", "evaluate.holdout_key=\udcff",
      "run.threads=100000", "solver.max_tokens=99999999999999999999", "challenger.max_tokens=1000000",
-     "solver.report_tokens=1000000", "train.pack_tokens=99999999999999999999", "run.steps=99999999999999999999"],
+     "solver.report_tokens=1000000", "train.pack_tokens=99999999999999999999", "run.steps=99999999999999999999",
+     "policy.lora.target_modules={}", "train.betas={a: b}", "domain_options=[1]"],
 )  # fmt: skip
 def test_an_impossible_value_names_the_key(override: str) -> None:
     assert refusal(override).startswith(f"{override.split('=')[0]} is ")

@@ -39,6 +39,7 @@ SMALL = (
 )
 NOT_REACHED = {"rewind.inserted", "rewind.committed", "create.built", "create.renamed"}  # by a resumed run
 RANDOM_KILLS = int(os.environ.get("SELFPLAY_KILLS", "12"))
+KILLS_OF_A_RUN = 4
 
 
 @pytest.fixture(scope="module")
@@ -164,24 +165,29 @@ def test_killed_at_random_times(
     server: Server, uninterrupted: Result, uninterrupted_trained: Result, tmp_path: Path
 ) -> None:
     """By turns with the procedural challenger and with one that is trained; after a share of the time that a whole run
-    takes on this machine, at this hour: on a slow one fixed seconds would kill each run many times over."""
+    took on this machine. Should it slow down meanwhile, a run would be killed before it comes any further, again and
+    again: so one is killed a few times, then ends, and another takes the kills that are left."""
     rng = random.Random(2026)
     kills: Counter[tuple[str, ...]] = Counter()
     runs = 0
+
+    def kill_in(whole: float, times: int) -> tuple[int, float] | None:
+        return (signal.SIGKILL, rng.uniform(0.2, 0.9) * whole) if times < KILLS_OF_A_RUN else None
+
     while kills.total() < RANDOM_KILLS or not kills[TRAINED]:
         more, expected = ((TRAINED, uninterrupted_trained), ((), uninterrupted))[runs % 2]
         directory = tmp_path / str(runs)
-        ended = start(server, directory, *more, signal_after=(signal.SIGKILL, rng.uniform(0.2, 0.9) * expected.seconds))
-        kills[more] += ended.code == -signal.SIGKILL
+        ended, times = start(server, directory, *more, signal_after=kill_in(expected.seconds, 0)), 0
         while ended.code == -signal.SIGKILL:
+            kills[more] += 1
+            times += 1
             said = committed(ended.output)
             if not (directory / "x" / "selfplay.db").exists():
                 assert said == 0
                 ended = start(server, directory, *more)
                 continue
             assert head(directory) >= said
-            ended = resume(server, directory, signal_after=(signal.SIGKILL, rng.uniform(0.2, 0.9) * expected.seconds))
-            kills[more] += ended.code == -signal.SIGKILL
+            ended = resume(server, directory, signal_after=kill_in(expected.seconds, times))
         assert ended.code == 0, ended.output
         assert result(directory) == expected
         _clear(directory)
