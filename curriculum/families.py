@@ -61,7 +61,7 @@ class FamilyMemory:
 
 @dataclass(slots=True)
 class LevelMemory:
-    """Forgotten counts of a level, and its last FRONTIER_VERSIONS versions one by one."""
+    """Forgotten counts of a level, and its last FRONTIER_VERSIONS versions one by one: a step's groups in one entry."""
 
     counts: Forgotten = field(default_factory=Forgotten)
     recent: deque[tuple[int, int, int]] = field(default_factory=deque)  # version, attempts, successes
@@ -69,6 +69,9 @@ class LevelMemory:
 
     def add(self, version: int, attempts: int, successes: int, forgetting: float) -> None:
         self.counts.add(successes, attempts - successes, version, forgetting)
+        if self.recent and self.recent[-1][0] == version:
+            _, tried, solved = self.recent.pop()
+            attempts, successes = attempts + tried, successes + solved
         self.recent.append((version, attempts, successes))
         while self.recent and self.recent[0][0] <= version - FRONTIER_VERSIONS:
             self.recent.popleft()

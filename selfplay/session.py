@@ -41,7 +41,7 @@ from store.journal import StepJournal, write_journal
 from store.records import Origin, Problem, Wave
 from store.store import Store
 
-KEPT_FOR_UPDATES = 2 << 30  # bytes: what an update of the default job needs, libraries, and some to spare
+KEPT_FOR_UPDATES = 7 << 28  # bytes: what an update of the default job needs, libraries, and some to spare
 CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
 
 
@@ -214,6 +214,7 @@ class Run:
         with step.timed("update"):
             self._end_sampling(KEPT_FOR_UPDATES)
             update = self.parts.trainer.step(batch, judged)
+            release_freed_memory(beyond=KEPT_FOR_UPDATES)  # now, or sampling adds to it
         for engine in self._engines():
             engine.load(engine_version(engine, self.parts))
         reach("loop.updated")

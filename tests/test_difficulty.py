@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curriculum.difficulty import Tracker
+from curriculum.families import FRONTIER_VERSIONS, LevelMemory
 from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_mean, learnability
 from curriculum.settings import CurriculumSettings
@@ -219,6 +220,19 @@ def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
         measure(tracker, ("a", 8, 8))
     assert tracker.frontier() == 1  # level 3 was last tried over 20 versions ago
     assert tracker.reach() == 3, "what was reached and is not practised any more is no gap; level 4 never was reached"
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), min_size=1, max_size=80))
+def test_a_level_remembers_an_entry_a_version_and_loses_no_group(groups: list[tuple[int, int]]) -> None:
+    level = LevelMemory()
+    told = [(version, 8, successes) for version, successes in sorted(groups)]
+    for each in told:
+        level.add(*each, forgetting=0.9)
+    now = told[-1][0]
+    recent = [(attempts, successes) for version, attempts, successes in told if version > now - FRONTIER_VERSIONS]
+    attempts, successes = (sum(column) for column in zip(*recent, strict=True))
+    assert level.is_reached(now) == (attempts >= 16 and 2 * (successes + 1) >= attempts + 2)
+    assert len(level.recent) == len({version for version, _, _ in told if version > now - FRONTIER_VERSIONS})
 
 
 def test_a_family_that_drops_or_goes_stale_is_at_risk() -> None:

@@ -257,7 +257,7 @@ def test_a_step_is_quick_with_a_hundred_thousand_problems() -> None:
         run.scheduler.num_new(2, 48)
         run.scheduler.replays(2, 48)
 
-    assert min(map(cpu_seconds, [ask] * 3)) < 0.25  # the same work each time, so the least is what noise adds least to
+    assert min(map(cpu_seconds, [ask] * 3)) < 0.1  # the same work each time, so the least is what noise adds least to
 
 
 def cpu_seconds(work: Callable[[], None]) -> float:

@@ -14,6 +14,7 @@ import torch
 import xxhash
 from torch import Tensor
 
+from selfplay.memory import release_freed_memory
 from selfplay.policy import NonFiniteError, Policy
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import Critic, CriticBatch, forest_hidden
@@ -93,7 +94,11 @@ class Trainer:
         self._gradients.begin()
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
+        largest = 0
         for plan in packs:
+            if 0 < largest < plan.tokens:
+                release_freed_memory()  # what a smaller pack let go of is in pieces that this one would not fit
+            largest = max(largest, plan.tokens)
             self._accumulate(batch, plan, totals)
         metrics = totals.metrics(batch) | fitted
         if packs:
