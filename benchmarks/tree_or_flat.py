@@ -178,7 +178,11 @@ def main(
         cell, timed = measure(policy, batch_of(*shape, vocabulary), shape, times)
         cells.append(cell)
         timings += timed
-        console.print(cell, highlight=False)
+        console.print(
+            f"prompt {cell.prompt}, completion {cell.completion}, group of {cell.group_size}: "
+            f"tree {cell.tree:.2f} s, flat {cell.flat:.2f} s",
+            highlight=False,
+        )
     fitted = fit(timings, width)
     show(cells, fitted)
     if as_json:
