@@ -24,7 +24,7 @@ from selfplay.engine.protocol import Engine, Question
 from selfplay.evaluate_search import SearchEvaluation
 from selfplay.mechanism import mechanism_metrics
 from selfplay.rollout import Rollout
-from selfplay.statistics import mean_interval, pass_at_k, wilson
+from selfplay.statistics import paired_interval, wilson
 from store.records import Evaluation, Problem, Wave
 
 PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
@@ -78,11 +78,11 @@ class Evaluator:
     def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
         groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=1.0, step=step)
         correct = [sum(a.turns[0].is_right for a in group.attempts) for group in groups]
-        estimates = [pass_at_k(self.pass_k, c, self.pass_k) for c in correct]
-        mean, low, high = mean_interval(estimates)
+        found, n = sum(c > 0 for c in correct), len(correct)  # pass@k of k samples is whether one of them was right
+        low, high = wilson(found, n)
         name = f"pass_at_{self.pass_k}"
-        rate = sum(correct) / max(1, self.pass_k * len(correct))
-        return {name: mean, f"{name}_low": max(0.0, low), f"{name}_high": min(1.0, high), "pass_at_1": rate}
+        rate = sum(correct) / max(1, self.pass_k * n)
+        return {name: found / max(1, n), f"{name}_low": low, f"{name}_high": high, "pass_at_1": rate}
 
     def _mechanism(self, set_name: str, step: int) -> dict[str, float]:
         """Sampled second looks at the start model's first tries and at one's own, and how far errors have moved."""
@@ -184,7 +184,9 @@ def turn_metrics(pairs: Sequence[tuple[bool, bool, bool, bool]], turns: int) -> 
         return metrics
     last = sum(b for _, b, _, _ in pairs)
     low, high = wilson(last, n)
-    delta, delta_low, delta_high = mean_interval([float(b) - float(a) for a, b, _, _ in pairs])
+    mended = sum(b and not a for a, b, _, _ in pairs)
+    broken = sum(a and not b for a, b, _, _ in pairs)
+    delta, delta_low, delta_high = paired_interval(mended, broken, n)
     return metrics | {
         "acc_t2": last * share,
         "acc_t2_low": low,
@@ -192,18 +194,22 @@ def turn_metrics(pairs: Sequence[tuple[bool, bool, bool, bool]], turns: int) -> 
         "delta": delta,
         "delta_low": delta_low,
         "delta_high": delta_high,
-        "i2c": sum(b and not a for a, b, _, _ in pairs) * share,
-        "c2i": sum(a and not b for a, b, _, _ in pairs) * share,
+        "i2c": mended * share,
+        "c2i": broken * share,
         "change_rate": sum(changed for _, _, changed, _ in pairs) * share,
     }
 
 
 def paired_change(before: str, after: str, turn: int) -> tuple[float, float, float]:
     """(mean, low, high) of the change in accuracy at `turn` (0 or 1), problem by problem, from two `outcomes`."""
+    return paired_interval(*gained_and_lost(before, after, turn), len(before))
+
+
+def gained_and_lost(before: str, after: str, turn: int) -> tuple[int, int]:
+    """How many problems were wrong before and right after at `turn`, and the reverse, from two `outcomes`."""
     bit = 2 if turn == 0 else 1
-    return mean_interval(
-        [float(bool(int(b) & bit)) - float(bool(int(a) & bit)) for a, b in zip(before, after, strict=True)]
-    )
+    changes = [bool(int(b) & bit) - bool(int(a) & bit) for a, b in zip(before, after, strict=True)]
+    return changes.count(1), changes.count(-1)
 
 
 def _is_parsed(group: JudgedGroup) -> bool:

@@ -1,4 +1,4 @@
-"""Intervals and pass@k: the small statistics that evaluation reports."""
+"""Intervals and exact tests: the small statistics that evaluation reports."""
 
 import math
 
@@ -15,20 +15,61 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def mean_interval(values: list[float]) -> tuple[float, float, float]:
-    """(mean, low, high): the mean of paired differences with its 95% normal interval; half-width 0 for n < 2."""
-    n = len(values)
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p value of "as many are gained as lost", given `gained + lost` problems that changed.
+
+    Twice the smaller tail of Binomial(gained + lost, 1/2), at most 1: holds its level for any number of problems.
+    Source: McNemar 1947.
+    """
+    changed = gained + lost
+    tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / 2**changed)
+
+
+def paired_interval(gained: int, lost: int, n: int) -> tuple[float, float, float]:
+    """(change, low, high): (gained - lost) / n with its 95% interval; (0, -1, 1) when n is 0.
+
+    Of n problems, `gained` were wrong before and right after, `lost` the reverse. Tango's score interval, which has a
+    width where nothing changed, stretched to 0 where `mcnemar` does not reject at 5%: so it leaves 0 out only where
+    the exact test does. Summed over all outcomes it holds the truth in at least 93.4% of them for n = 18, 27 and 60,
+    in 95 to 96% on average. Source: Tango 1998, Statistics in Medicine 17.
+    """
+    if gained < 0 or lost < 0 or gained + lost > n:
+        raise ValueError(f"{gained} gained and {lost} lost of {n} problems")
     if n == 0:
-        return 0.0, 0.0, 0.0
-    mean = sum(values) / n
-    if n < 2:
-        return mean, mean, mean
-    half = Z95 * math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
-    return mean, mean - half, mean + half
+        return 0.0, -1.0, 1.0
+    low, high = (_change_with_score(z, gained, lost, n) for z in (Z95, -Z95))
+    change = (gained - lost) / n
+    held = (change,) if mcnemar(gained, lost) < 0.05 else (change, 0.0)
+    return change, min(low, *held), max(high, *held)
 
 
-def pass_at_k(n: int, correct: int, k: int) -> float:
-    """1 - C(n - c, k) / C(n, k): the unbiased estimate that one of k samples is right. Source: arXiv 2107.03374."""
-    if not 0 <= correct <= n or not 1 <= k <= n:
-        raise ValueError(f"pass@k needs 0 <= correct <= n and 1 <= k <= n, not n={n}, correct={correct}, k={k}")
-    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
+def smallest_fall(n: int) -> float:
+    """The least share of n problems whose loss `mcnemar` can tell from chance at 5%, where none is gained; 1 at most.
+
+    Six of any number: 2 / 2^6 = 0.03. Where problems are gained as well more must be lost.
+    """
+    losses = next(k for k in range(1, 64) if mcnemar(0, k) < 0.05)
+    return min(1.0, losses / max(n, 1))
+
+
+def _score(gained: int, lost: int, n: int, change: float) -> float:
+    """Tango's z of a true change: the surplus over it, by its deviation at the most likely share of losses q.
+
+    q solves 2n q^2 + b q + c = 0 with b = (2n - gained + lost) change - gained - lost, c = -lost change (1 - change).
+    """
+    b = (2 * n - gained + lost) * change - gained - lost
+    c = -lost * change * (1 - change)
+    q = (math.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+    variance = n * (2 * q + change * (1 - change))
+    surplus = gained - lost - n * change
+    return surplus / math.sqrt(variance) if variance > 1e-12 else math.copysign(math.inf, surplus) if surplus else 0.0
+
+
+def _change_with_score(z: float, gained: int, lost: int, n: int) -> float:
+    """The true change in [-1, 1] whose score is z, by bisection: the score falls as the change rises."""
+    low, high = -1.0, 1.0
+    for _ in range(48):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _score(gained, lost, n, middle) > z else (low, middle)
+    return (low + high) / 2

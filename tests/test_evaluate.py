@@ -13,7 +13,7 @@ from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.evaluate import Evaluator, paired_change, turn_metrics
-from selfplay.statistics import mean_interval, wilson
+from selfplay.statistics import paired_interval, wilson
 from store.records import Completion
 
 FLAGS = st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans())
@@ -33,7 +33,7 @@ def test_turn_metrics_by_hand() -> None:
     )
     assert (found["acc_t1_low"], found["acc_t1_high"]) == wilson(2, 5)
     assert (found["acc_t2_low"], found["acc_t2_high"]) == wilson(3, 5)
-    assert (found["delta"], found["delta_low"], found["delta_high"]) == mean_interval([0.0, -1.0, 1.0, 1.0, 0.0])
+    assert (found["delta"], found["delta_low"], found["delta_high"]) == paired_interval(2, 1, 5)
 
 
 def test_one_turn_says_nothing_of_a_second() -> None:
@@ -52,8 +52,8 @@ def test_delta_is_what_was_mended_less_what_was_broken(pairs: list[tuple[bool, b
 def test_paired_change_by_hand() -> None:
     # 0: both wrong, 1: second right, 2: first right, 3: both right
     before, after = "01230", "23031"
-    assert paired_change(before, after, turn=0) == mean_interval([1.0, 1.0, -1.0, 0.0, 0.0])
-    assert paired_change(before, after, turn=1) == mean_interval([0.0, 0.0, 0.0, 0.0, 1.0])
+    assert paired_change(before, after, turn=0) == paired_interval(2, 1, 5)
+    assert paired_change(before, after, turn=1) == paired_interval(1, 0, 5)
 
 
 def test_only_the_same_problems_are_paired() -> None:
@@ -114,6 +114,7 @@ def test_a_full_evaluation_by_hand() -> None:
     assert (m["acc_t1"], m["acc_t2"], m["i2c"], m["c2i"], m["parsed"]) == (0.5, 0.5, 0.25, 0.25, 0.75)
     assert m["change_rate"] == 0.5
     assert m["pass_at_4"] == pytest.approx(2 / 3)  # of the first three: the third is right in half of its samples
+    assert (m["pass_at_4_low"], m["pass_at_4_high"]) == wilson(2, 3)
     assert m["pass_at_1"] == pytest.approx((4 + 0 + 2) / 12)
     greedy = [draw for draw in engine.asked if draw.params.temperature == 0.0]
     assert [draw.n for draw in greedy] == [1] * 8

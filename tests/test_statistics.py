@@ -1,13 +1,12 @@
-"""Intervals and pass@k, against values worked by hand and against counting."""
+"""Intervals and exact tests, against values worked by hand and against counting."""
 
-from itertools import combinations
-from math import sqrt
+from math import comb, sqrt
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfplay.statistics import Z95, mean_interval, pass_at_k, wilson
+from selfplay.statistics import Z95, mcnemar, paired_interval, smallest_fall, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -25,7 +24,6 @@ def test_wilson_at_the_ends_has_a_width() -> None:
 
 def test_nothing_measured_is_no_knowledge() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
-    assert mean_interval([]) == (0.0, 0.0, 0.0)
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -38,33 +36,60 @@ def test_wilson_holds_the_share_and_mirrors(counts: tuple[int, int]) -> None:
     assert (1 - high, 1 - low) == pytest.approx(mirrored, abs=1e-9)
 
 
-def test_mean_interval_by_hand() -> None:
-    # differences 1, 0, 0, -1, 1: mean 0.2, variance (0.64 + 2 * 0.04 + 1.44 + 0.64) / 4 = 0.7
-    half = Z95 * sqrt(0.7 / 5)
-    assert mean_interval([1.0, 0.0, 0.0, -1.0, 1.0]) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
+@pytest.mark.parametrize(
+    ("gained", "lost", "p"),
+    [(0, 0, 1.0), (1, 1, 1.0), (0, 5, 2 / 32), (0, 6, 2 / 64), (8, 1, 2 * 10 / 512), (3, 3, 1.0)],
+)
+def test_mcnemar_by_hand(gained: int, lost: int, p: float) -> None:
+    assert mcnemar(gained, lost) == mcnemar(lost, gained) == pytest.approx(p)
 
 
-def test_equal_differences_have_no_width() -> None:
-    assert mean_interval([0.5] * 9) == (0.5, 0.5, 0.5)
-    assert mean_interval([1.0]) == (1.0, 1.0, 1.0)
+@pytest.mark.parametrize(
+    ("gained", "lost", "n", "low", "high"),
+    [
+        (0, 0, 50, -(Z95**2) / (50 + Z95**2), Z95**2 / (50 + Z95**2)),  # nothing changed: q = 0, z^2 (1 - x) = n x
+        # -1 has no other outcome than this: the upper bound solves z^2 = n (1 + x) / (1 - x)
+        (0, 9, 9, -1.0, -1 + 2 * Z95**2 / (9 + Z95**2)),
+    ],
+)
+def test_paired_interval_by_hand(gained: int, lost: int, n: int, low: float, high: float) -> None:
+    assert paired_interval(gained, lost, n) == pytest.approx(((gained - lost) / n, low, high), abs=1e-4)
+    mirrored = paired_interval(lost, gained, n)
+    assert mirrored == pytest.approx(((lost - gained) / n, -high, -low), abs=1e-4)
 
 
-def test_pass_at_k_by_hand() -> None:
-    assert pass_at_k(4, 1, 2) == pytest.approx(0.5)  # 3 of the 6 pairs hold the right one
-    assert pass_at_k(8, 3, 1) == pytest.approx(3 / 8)
-    assert pass_at_k(8, 0, 8) == 0.0
-    assert pass_at_k(8, 1, 8) == 1.0
-    assert pass_at_k(5, 3, 3) == 1.0  # two wrong ones cannot fill three places
+def test_small_sets_without_a_change_are_no_proof_of_none() -> None:
+    """Case 12: the normal interval had no width at all there."""
+    assert paired_interval(0, 0, 18)[1] < -0.15
+    assert paired_interval(0, 0, 0) == (0.0, -1.0, 1.0)
+    with pytest.raises(ValueError, match="4 gained and 2 lost of 5"):
+        paired_interval(4, 2, 5)
 
 
-@given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
-def test_pass_at_k_counts_subsets(given_counts: tuple[int, int, int]) -> None:
-    n, correct, k = given_counts
-    subsets = list(combinations(range(n), k))
-    assert pass_at_k(n, correct, k) == pytest.approx(sum(min(s) < correct for s in subsets) / len(subsets))
+@given(st.integers(1, 120).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(0, n))))
+def test_the_interval_leaves_zero_out_only_where_the_exact_test_rejects(counts: tuple[int, int, int]) -> None:
+    n, one, other = counts
+    gained, lost = one, min(other, n - one)
+    change, low, high = paired_interval(gained, lost, n)
+    assert -1.0 <= low <= change + 1e-9 and change - 1e-9 <= high <= 1.0
+    assert low <= 0.0 <= high or mcnemar(gained, lost) < 0.05
 
 
-@pytest.mark.parametrize(("n", "correct", "k"), [(4, 5, 1), (4, -1, 1), (4, 1, 0), (4, 1, 5)])
-def test_impossible_counts_are_refused(n: int, correct: int, k: int) -> None:
-    with pytest.raises(ValueError, match="pass@k needs"):
-        pass_at_k(n, correct, k)
+@pytest.mark.parametrize("n", [18, 27])
+def test_paired_intervals_hold_the_truth_as_often_as_they_say(n: int) -> None:
+    """Case 12: by summing over every outcome of n problems, not by drawing."""
+    outcomes = [(gained, lost) for gained in range(n + 1) for lost in range(n + 1 - gained)]
+    found = {each: paired_interval(*each, n)[1:] for each in outcomes}
+    for gain, loss in ((0.0, 0.05), (0.02, 0.02), (0.05, 0.3), (0.1, 0.2), (0.25, 0.45), (0.0, 0.6)):
+        held = 0.0
+        for (gained, lost), (low, high) in found.items():
+            ways = comb(n, gained) * comb(n - gained, lost)
+            chance = ways * gain**gained * loss**lost * (1 - gain - loss) ** (n - gained - lost)
+            held += chance * (low - 1e-9 <= gain - loss <= high + 1e-9)
+        assert held >= 0.94
+
+
+def test_what_a_set_can_show_at_all() -> None:
+    """Case 12: five lost of 18 may be chance, six are not."""
+    assert [smallest_fall(n) for n in (0, 4, 18, 27, 100)] == [1.0, 1.0, 6 / 18, 6 / 27, 0.06]
+    assert paired_interval(0, 5, 18)[2] == 0.0 > paired_interval(0, 6, 18)[2]
