@@ -29,9 +29,9 @@ from selfplay.evaluate import Evaluator
 from selfplay.exits import USAGE, Refused
 from selfplay.learning import LearningSettings
 from selfplay.models import LoadedModel, load_model
-from selfplay.policy import Parity, Policy
+from selfplay.policy import Policy
 from selfplay.posing import Poser
-from selfplay.probe import check_logits, check_padded
+from selfplay.probe import Parity, prove
 from selfplay.searching import Searcher
 from selfplay.stages import Stage, StageSettings
 from selfplay.train.batch import TrainBatch
@@ -89,10 +89,8 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     loaded = load_model(config.model.name, config.model.dtype, say)
     policy = _policy(config, loaded, device)
-    check_logits(policy)
-    parity = policy.check_paths() if config.train.pass_mode != "flat" else Parity(False, 0.0, "train.pass_mode=flat")
+    parity = prove(policy, wants_tree=config.train.pass_mode != "flat")
     if not parity.holds:
-        check_padded(policy)
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
     style = prompt_style(config, domain, policy.tokenizer)
     engine = _engine(policy, config.seed, parity)

@@ -7,7 +7,8 @@ Of a chunk's [chunk, vocabulary] logits only their slopes are kept for the backw
 (which the backward products round them to anyway); where even these are too large, backward recomputes them.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,33 +21,41 @@ from selfplay.prepacked import prepack, prepacked_product, prepacks
 DEFAULT_CHUNK = 128
 KEPT_BYTES = 256 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
 ROWS_AT_ONCE = 2048  # of the weight's gradient: a block stays in the cache until it is added
-_ANOTHER = "choose another model.name"
+ANOTHER = "choose another model.name"
+_SCALE = re.compile("scal|multipl")  # in the names that configurations have for a scale on the logits
 
 
 class Head:
-    """The output embedding of a model, its soft cap if it has one, and an fp32 copy of its weight where useful.
+    """The output embedding of a model, with its bias, scale and soft cap if it has them, and an fp32 copy of its weight
+    where useful: cap(scale (h W^T + bias)).
 
     Raises ModelError for a model that makes its logits in another way.
     """
 
     def __init__(self, model: Any) -> None:
-        config = model.config.get_text_config()
         output = model.get_output_embeddings()
-        if output is None:
-            raise ModelError(f"{type(model).__name__} has no output embedding, which is not supported: {_ANOTHER}")
-        if getattr(output, "bias", None) is not None:
-            raise ModelError(
-                f"{type(model).__name__} has a bias on its output embedding, which is not supported: {_ANOTHER}"
-            )
-        for name in ("logits_scaling", "logit_scale"):
-            if getattr(config, name, 1.0) not in (None, 1.0):
-                raise ModelError(
-                    f"{type(model).__name__} scales its logits ({name}), which is not supported: {_ANOTHER}"
-                )
+        if output is None or not isinstance(getattr(output, "weight", None), Tensor):
+            raise ModelError(f"{type(model).__name__} has no output embedding, which is not supported: {ANOTHER}")
         self.weight: Tensor = output.weight  # [V, d]
-        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        self.bias: Tensor | None = getattr(output, "bias", None)  # [V]
+        self.softcap: float | None = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+        self.scale = 1.0
         self._wide: Tensor | None = None  # the weight in fp32, in blocks where that helps
         self._slopes: Tensor | None = None
+
+    def find_scale(self, scales: Sequence[float], hidden: Tensor, logits: Tensor) -> None:
+        """Take that one of `scales` by which the model's own logits [M, V] are this head's of hidden [M, d].
+
+        That they agree is checked at start (selfplay/probe.py), not here.
+        """
+        theirs, softcap = logits.float(), self.softcap
+        if softcap is not None:
+            theirs = softcap * torch.atanh((theirs / softcap).clamp(-0.9999, 0.9999))
+        self.softcap = None
+        ours = self.logits(hidden)
+        self.softcap = softcap
+        measured = ((ours * theirs).sum() / ours.square().sum()).item()
+        self.scale = min(scales, key=lambda scale: abs(scale - measured))
 
     def refresh(self) -> None:
         """Forget the copy: the weight has changed."""
@@ -59,6 +68,10 @@ class Head:
         else:
             with _mixed_products(hidden.dtype):
                 product = self._wide_product(hidden.float())
+        if self.bias is not None:
+            product = product + self.bias.detach().float()
+        if self.scale != 1.0:
+            product = product * self.scale
         return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
     def logprobs(
@@ -67,11 +80,11 @@ class Head:
         """Log-probabilities [M] fp32 of targets [M] given hidden [M, d], at temperatures [M] > 0 (None: all 1).
 
         Differentiable with respect to hidden and, where it is trained, the output weight. With a `total` [V, d] fp32
-        the backward pass adds the weight's gradient there, and autograd learns nothing of it.
+        the backward pass adds the weight's gradient there, and autograd learns nothing of it. The bias's is autograd's.
         """
         weight = self.weight if total is None else self.weight.detach()
         return _ChunkedLogprobs.apply(
-            hidden, weight, targets, self, temperatures, chunk, total, torch.is_grad_enabled()
+            hidden, weight, self.bias, targets, self, temperatures, chunk, total, torch.is_grad_enabled()
         )
 
     def room_for_slopes(self, count: int) -> Tensor:
@@ -97,8 +110,8 @@ class Head:
 class _ChunkedLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, temperatures: Tensor | None,
-        chunk: int, total: Tensor | None, has_backward: bool,
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, head: Head,
+        temperatures: Tensor | None, chunk: int, total: Tensor | None, has_backward: bool,
     ) -> Tensor:  # fmt: skip
         keeps = has_backward and hidden.shape[0] * weight.nbytes // weight.shape[1] <= KEPT_BYTES
         slopes = head.room_for_slopes(hidden.shape[0]) if keeps else None
@@ -109,7 +122,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
             every = _tempered(logits, temperatures, part).log_softmax(-1)
             logprobs[part] = every.gather(1, targets[part, None])[:, 0]
             if slopes is not None:
-                slopes[part] = _tempered(_slopes(logits, every, targets[part], head.softcap), temperatures, part)
+                slopes[part] = _tempered(_slopes(logits, every, targets[part], head), temperatures, part)
         ctx.save_for_backward(hidden, weight, targets, slopes, temperatures)
         ctx.head, ctx.chunk, ctx.total = head, chunk, total
         return logprobs
@@ -120,6 +133,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
         total = ctx.total
         if total is None and ctx.needs_input_grad[1]:
             total = torch.zeros_like(weight, dtype=torch.float32)
+        grad_bias = torch.zeros_like(ctx.head.bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         grad = grad[:, None]
         grad_hidden = torch.empty_like(hidden)
         chunk = ctx.chunk if kept is None else hidden.shape[0]
@@ -129,12 +143,15 @@ class _ChunkedLogprobs(torch.autograd.Function):
             if slopes is None:
                 logits = ctx.head.logits(hidden[part])
                 every = _tempered(logits, temperatures, part).log_softmax(-1)
-                slopes = _slopes(logits, every, targets[part], ctx.head.softcap)
+                slopes = _slopes(logits, every, targets[part], ctx.head)
                 slopes = _tempered(slopes, temperatures, part).to(weight.dtype)
             grad_hidden[part] = grad[part] * (slopes @ weight)
             if total is not None:
                 _add_product(total, slopes, (grad[part] * hidden[part]).to(weight.dtype))
-        return grad_hidden, total.to(weight.dtype) if ctx.needs_input_grad[1] else None, *[None] * 6
+            if grad_bias is not None:
+                grad_bias += (grad[part] * slopes).sum(0, dtype=torch.float32)
+        grad_weight = total.to(weight.dtype) if ctx.needs_input_grad[1] else None
+        return grad_hidden, grad_weight, None if grad_bias is None else grad_bias.to(weight.dtype), *[None] * 6
 
 
 def _add_product(total: Tensor, slopes: Tensor, hidden: Tensor) -> None:
@@ -149,18 +166,27 @@ def _tempered(rows: Tensor, temperatures: Tensor | None, part: slice) -> Tensor:
     return rows if temperatures is None else rows / temperatures[part, None]
 
 
-def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, softcap: float | None) -> Tensor:
+def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, head: Head) -> Tensor:
     """[m, V] d logprob of the target / d product at temperature 1, given capped `logits` and all `logprobs`; the latter
     are overwritten.
 
-    It is onehot - softmax, times the cap's slope 1 - (capped / softcap)^2. The target's own entry 1 - p is made from
-    its logarithm: rounded p near 1 would leave nothing of it.
+    It is onehot - softmax, times the scale and the cap's slope 1 - (capped / softcap)^2. The target's own entry 1 - p
+    is made from its logarithm: rounded p near 1 would leave nothing of it.
     """
     own = -torch.expm1(logprobs.gather(1, targets[:, None]))
     slopes = logprobs.exp_().neg_().scatter_(1, targets[:, None], own)
-    if softcap is not None:
-        slopes *= 1 - (logits / softcap).square()
+    if head.softcap is not None:
+        slopes *= 1 - (logits / head.softcap).square()
+    if head.scale != 1.0:
+        slopes *= head.scale
     return slopes
+
+
+def possible_scales(config: Any) -> list[float]:
+    """What the logits may be multiplied by: 1, and what the configuration says of scales."""
+    numbers = [(name, value) for name, value in config.to_dict().items() if type(value) in (int, float)]
+    said = [value for name, value in numbers if _SCALE.search(name)]
+    return [1.0, *(scale for value in said if value > 0 for scale in (float(value), 1.0 / value))]
 
 
 @contextmanager

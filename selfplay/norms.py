@@ -4,6 +4,8 @@ transformers spells a norm out in eight operations on a CPU, of which autograd k
 norms in every layer an update takes a twentieth less time without that (docs/performance.md).
 """
 
+import copy
+import inspect
 from functools import partial
 from typing import Any
 
@@ -18,8 +20,8 @@ _TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}  # of a norm's output, 
 def fuse_norms(model: nn.Module) -> int:
     """Run every norm of `model` that is a plain RMS norm by `rms_norm`; returns how many are.
 
-    What a norm is, its numbers say: those that give others (Gemma's adds 1 to its weight) stay as they are. On a CPU
-    only; a GPU's time goes elsewhere.
+    What a norm is, its numbers say: those that give others (Gemma's adds 1 to its weight) stay as they are, and so do
+    those that take more than hidden states (a gate). On a CPU only; a GPU's time goes elsewhere.
     """
     fused = 0
     for module in model.modules():
@@ -60,17 +62,30 @@ class _RmsNorm(torch.autograd.Function):
 
 @torch.no_grad()
 def _is_plain(module: nn.Module, eps: float) -> bool:
-    """Whether `module` gives what `rms_norm` does, for rows of which the last is so short that eps counts."""
+    """Whether `module` gives what `rms_norm` does: in fp32, where nothing is rounded away, and in its own dtype."""
     weight: Any = module.weight
     if weight.device.type != "cpu" or weight.dtype not in _TOLERANCE or [*module.parameters()] != [weight]:
         return False
+    if len(inspect.signature(module.forward).parameters) != 1:
+        return False
+    return _agrees(module, weight, eps) and (
+        weight.dtype == torch.float32 or _agrees(_in_fp32(module), weight.float(), eps)
+    )
+
+
+def _in_fp32(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).float()
+
+
+def _agrees(module: nn.Module, weight: Tensor, eps: float) -> bool:
+    """For rows of which the last is so short that eps counts."""
     random = torch.Generator().manual_seed(0)
     x = torch.randn(1, _PROBE_ROWS, weight.shape[0], generator=random)
     x[0, -1] *= eps**0.5
     x = x.to(weight.dtype)
     try:
         theirs = module(x)
-    except (TypeError, RuntimeError):  # a norm of a kind that takes something else
+    except Exception:  # a norm of a kind that takes something else fails in its own way
         return False
     ours = rms_norm(x, weight, eps)
     return (

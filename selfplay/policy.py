@@ -4,12 +4,11 @@ The module's parameters are in the served precision (bf16 by default); the train
 copies them back after each update (selfplay/train/trainer.py). Hidden states come from the decoder alone; logits
 are made in chunks by selfplay/head.py, so the whole [tokens, vocabulary] matrix never exists.
 
-Whether a model can run on trees is found out, not assumed: `check_paths` compares both ways on a small random tree.
+Whether a model can run on trees is found out, not assumed (selfplay/probe.py).
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,28 +20,17 @@ from roles.tree import Tree
 from selfplay import attention
 from selfplay.adapters import MergedAdapters
 from selfplay.attention import KeyValues, Pass, Rows, attending
-from selfplay.head import Head
+from selfplay.head import ANOTHER, Head, possible_scales
+from selfplay.models import ModelError
 from selfplay.norms import fuse_norms
 from selfplay.paths import common_prefix, path_matrix, plan_paths
 from selfplay.prepacked import PrepackedLinears
-from selfplay.windows import narrow_windows
 
-PARITY_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative error of hidden states, tree against flat
-PROBE_LENGTH = 12  # tokens that most of the probe's paths share
-PROBE_WINDOW = 5  # narrower than the probe's paths
+_SCALE_ROW = 8  # tokens that the scale of the logits is read off
 
 
 class NonFiniteError(ArithmeticError):
     """Logits, loss or gradient were NaN or infinite. Raised before anything of it is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """Outcome of the check at start: may this model run on trees, and how far apart were the two ways."""
-
-    holds: bool
-    relative_error: float
-    reason: str
 
 
 class Policy:
@@ -60,7 +48,8 @@ class Policy:
         self.adapter: Any = None  # the peft model around `model`, when adapters are trained
         self._adapters: MergedAdapters | None = None
         self.head = Head(model)
-        self._decoder: Any = model.base_model
+        self._decoder: Any = _decoder_of(model)
+        self._find_scale()
         self._prepacked = PrepackedLinears(self._decoder)
         self._flat_implementation: str = model.config._attn_implementation
 
@@ -89,6 +78,22 @@ class Policy:
         """Let go of the copy of the weights that only sampling reads."""
         self._prepacked.forget()
 
+    def forget_copies(self) -> None:
+        """Let go of everything that is kept of the weights in another form."""
+        self.head.refresh()
+        self.head.release()
+        self.end_sampling()
+
+    @property
+    def decoder(self) -> Any:
+        """What makes hidden states: the model without its head."""
+        return self._decoder
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether adapters are merged into the weights: their backward pass is in the served precision."""
+        return self._adapters is not None
+
     @contextmanager
     def on_paths(self, current: Pass) -> Iterator[None]:
         """Run the model, and a backward pass that may recompute it, with the attention of `current`."""
@@ -108,13 +113,21 @@ class Policy:
                 input_ids=ids, attention_mask=mask, position_ids=positions.expand_as(ids), use_cache=False
             )[0]
 
+    def plain_hidden(self, ids: Tensor) -> Tensor:
+        """[B, L, d] of rows [B, L], all as long, as the model runs them by itself: what the others should give."""
+        return self._decoder(input_ids=ids, use_cache=False)[0]
+
+    def plain_logits(self, ids: Tensor) -> Tensor:
+        """[B, L, V] likewise."""
+        return self.model(input_ids=ids, use_cache=False).logits
+
     def new_cache(self) -> Any:
         """An empty cache for `cached_hidden`: its layers are what the model's are, recurrent ones among them."""
         return DynamicCache(config=self._decoder.config)
 
     def cached_hidden(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """[B, L, d] for a padded batch that continues a transformers cache, for the flat sampler. No gradient."""
-        with self._implementation(self._flat_implementation), self._prepacked.applied():
+        with self._implementation(self._flat_implementation), self._prepacked.applied(), self._remembering():
             return self._decoder(
                 input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )[0]
@@ -179,42 +192,28 @@ class Policy:
         (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         self.model.train()
 
-    @torch.no_grad()
-    def check_paths(self) -> Parity:
-        """Run a small random tree both ways, and its leaves once more as the sampler decodes.
-
-        A model that ignores our attention, or adds to it, is caught here. Sliding windows are made narrow meanwhile, so
-        that they bind.
-        """
-        tree, leaves = _probe_tree(self.head.weight.shape[0])
-        with narrow_windows(self._decoder, PROBE_WINDOW) as binds:
-            parity = self._compare_paths(tree, leaves)
-            narrow = self._padded_rows(tree, leaves)[0] if parity.holds and binds else None
-        if narrow is not None and torch.equal(narrow, self._padded_rows(tree, leaves)[0]):
-            return Parity(False, float("inf"), "its attention window cannot be made narrow, so it was not checked")
-        return parity
-
-    def _compare_paths(self, tree: Tree, leaves: Sequence[int]) -> Parity:
-        memory = KeyValues()
-        paths = [tree.path(leaf) for leaf in leaves]
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Layers that recompute activations take no cache while they are in training mode: out of it for a pass."""
+        was_training = self.model.training
+        if was_training:
+            self.model.eval()
         try:
-            hidden = self.tree_nodes_hidden(tree, np.arange(len(tree)), memory)
-            if not memory.keys:
-                return Parity(False, float("inf"), "its attention does not go through transformers' AttentionInterface")
-            rows = self.gathered_rows(tree, np.array([tree.parents[leaf] for leaf in leaves]), memory)
-            assert rows is not None
-            decoded = self.next_hidden(tree, np.array(leaves), memory, rows)
-            flat, _ = self._padded_rows(tree, leaves)
-        except Exception as error:  # any architecture may fail in its own way; the flat pass is the answer to all
-            return Parity(False, float("inf"), told(error))
-        errors = [relative_error(hidden[path], row[: len(path)]) for path, row in zip(paths, flat, strict=True)]
-        errors += [
-            relative_error(last, row[len(path) - 1]) for path, last, row in zip(paths, decoded, flat, strict=True)
-        ]
-        apart = torch.stack(errors).max().item()  # NaN if one is: Python's max would pass over it
-        tolerance = PARITY_TOLERANCE.get(self.dtype, 5e-2)
-        holds = apart <= tolerance  # False for NaN
-        return Parity(holds, apart, f"relative error {apart:.1e}, {'within' if holds else 'above'} {tolerance:.0e}")
+            yield
+        finally:
+            if was_training:
+                self.model.train()
+
+    @torch.no_grad()
+    def _find_scale(self) -> None:
+        scales = possible_scales(self._decoder.config)
+        if len(scales) == 1:
+            return
+        ids = torch.arange(_SCALE_ROW, device=self.device)[None] % self.head.weight.shape[0]
+        try:
+            self.head.find_scale(scales, self.plain_hidden(ids)[0], self.plain_logits(ids)[0])
+        except Exception as error:  # any architecture may fail in its own way
+            raise ModelError(f"{type(self.model).__name__} cannot be run ({told(error)}): {ANOTHER}") from error
 
     @contextmanager
     def _implementation(self, name: str) -> Iterator[None]:
@@ -228,25 +227,15 @@ class Policy:
             config._attn_implementation = before
 
 
-def relative_error(ours: Tensor, truth: Tensor) -> Tensor:
-    """How far apart hidden states are, as a share of what they are."""
-    return (ours - truth).float().norm() / truth.float().norm()
+def _decoder_of(model: Any) -> Any:
+    """The module that makes hidden states: not every family's `base_model` is one."""
+    for found in (model.base_model, getattr(model, "model", None), model.get_decoder()):
+        if isinstance(found, nn.Module) and found is not model:
+            return found
+    raise ModelError(f"{type(model).__name__} has no decoder apart from its head, which is not supported: {ANOTHER}")
 
 
 def told(error: Exception) -> str:
     """An exception of a model's own code in one line: some have no words."""
     words = str(error).strip().splitlines()
     return f"{type(error).__name__}: {words[0]}" if words else f"{type(error).__name__} without a message"
-
-
-def _probe_tree(vocabulary: int) -> tuple[Tree, list[int]]:
-    random = np.random.Generator(np.random.Philox(key=20_26))
-    tree = Tree()
-
-    def say(parent: int, count: int) -> int:
-        return tree.extend(parent, (int(t) for t in random.integers(0, vocabulary, count)))
-
-    header = say(-1, PROBE_LENGTH)
-    leaves = [say(say(header, 3), 4), say(header, 2), say(-1, 5)]
-    branch = say(header, 3)
-    return tree, [*leaves, say(branch, 1), say(branch, 2), say(branch, 6)]

@@ -22,6 +22,7 @@ from selfplay.environment import be_deterministic
 from selfplay.memory import DEVICE_PEAK
 from selfplay.models import load_model
 from selfplay.policy import Policy
+from selfplay.probe import check_paths
 from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
@@ -61,7 +62,7 @@ def first_moment(trainer: Trainer) -> Tensor:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_tree_gives_what_the_flat_pass_gives(name: str, dtype: str) -> None:
-    parity = policy_on("cuda", name, dtype).check_paths()
+    parity = check_paths(policy_on("cuda", name, dtype))
     assert parity.holds, parity.reason
 
 

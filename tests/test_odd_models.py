@@ -12,7 +12,8 @@ from selfplay import policy as policies
 from selfplay.exits import NO_MODEL, OK
 from selfplay.models import ModelError
 from selfplay.policy import Policy
-from selfplay.probe import check_logits, check_padded
+from selfplay.precision import sharp_fp32
+from selfplay.probe import check_logits, check_padded, check_paths
 from selfplay.tiny import ByteTokenizer, tiny_model
 from store.store import Store
 
@@ -40,7 +41,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("bloom", "its attention does not go through transformers' AttentionInterface"),
+        ("gptj", "its attention does not go through transformers' AttentionInterface"),
         ("qwen3.5", "relative error"),
     ],
 )
@@ -61,8 +62,6 @@ def test_a_run_of_a_model_that_fails_the_probe_is_on_the_padded_pass_and_says_so
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("gptj", "GPTJForCausalLM has a bias on its output embedding"),
-        ("cohere", "CohereForCausalLM scales its logits (logit_scale)"),
         ("mamba", "MambaForCausalLM runs neither on the token tree nor as a padded batch (a padded row's hidden"),
     ],
 )
@@ -77,7 +76,9 @@ def test_a_model_that_cannot_be_run_is_one_line(name: str, reason: str, server: 
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gpt2", "tiny-gemma", "mistral", "gemma3", "bloom", "qwen3.5"])
+@pytest.mark.parametrize(
+    "name", ["tiny-llama", "tiny-gpt2", "tiny-gemma", "mistral", "gemma3", "bloom", "gptj", "qwen3.5"]
+)
 def test_the_padded_sampler_says_what_rows_by_themselves_say(name: str) -> None:
     """The checks at start hold, and so they should: the padded pass makes the logits that the model makes of a row."""
     policy = policy_of(name)
@@ -113,26 +114,26 @@ def test_the_probe_sees_beyond_any_window_and_leaves_it_as_it_was(name: str, mon
     from selfplay.paths import PathPlan
 
     policy = Policy(odd_model(name, window=4096), ByteTokenizer(), torch.device("cpu"))
-    assert policy.check_paths().holds
+    assert check_paths(policy).holds
     assert policy.model.config.sliding_window == 4096
     layers = [layer.self_attn for layer in policy.model.model.layers]
     assert {window for each in layers if (window := getattr(each, "sliding_window", None))} <= {4096}
     honest = PathPlan.mask  # a tree that knows of no window
     monkeypatch.setattr(PathPlan, "mask", lambda self, bucket, window, dtype: honest(self, bucket, None, dtype))
-    assert not policy.check_paths().holds
+    assert not check_paths(policy).holds
 
 
 def test_a_window_that_cannot_be_made_narrow_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = policy_of("tiny-llama")
     monkeypatch.setattr(policy.model.config, "sliding_window", 4096, raising=False)  # nothing reads it
     monkeypatch.setattr(policy.model.config, "layer_types", ["sliding_attention"] * 2, raising=False)
-    parity = policy.check_paths()
+    parity = check_paths(policy)
     assert (parity.holds, parity.reason) == (
         False,
         "its attention window cannot be made narrow, so it was not checked",
     )
     monkeypatch.setattr(policy.model.config, "layer_types", ["full_attention"] * 2)  # so it is nobody's
-    assert policy.check_paths().holds
+    assert check_paths(policy).holds
 
 
 @pytest.mark.parametrize(
@@ -145,3 +146,37 @@ def test_a_window_that_cannot_be_made_narrow_is_not_trusted(monkeypatch: pytest.
 )
 def test_the_reason_is_never_empty(error: Exception, line: str) -> None:
     assert policies.told(error) == line
+
+
+def test_a_model_is_as_it_was_once_it_is_proved() -> None:
+    """Case 27: fp32 weights and narrow borders stand for the model's own during the checks only."""
+    for by_layer in (False, True):
+        model = odd_model("gemma3").bfloat16()
+        before = {name: (tensor, tensor.clone()) for name, tensor in model.state_dict().items()}
+        with sharp_fp32(model, by_layer):
+            wide = {name for name, p in model.named_parameters() if p.dtype == torch.float32}
+            assert ("model.layers.0.mlp.up_proj.weight" in wide) is not by_layer
+            assert "model.embed_tokens.weight" in wide
+            with torch.no_grad():
+                assert model(torch.arange(9)[None]).logits.dtype == torch.float32
+        for name, tensor in model.state_dict().items():
+            assert tensor.data_ptr() == before[name][0].data_ptr()
+            assert torch.equal(tensor, before[name][1])
+
+
+def test_layers_are_widened_alike_one_by_one_and_all_at_once() -> None:
+    model, ids = odd_model("mistral").bfloat16(), torch.arange(9)[None]
+    found = []
+    for by_layer in (False, True):
+        with torch.no_grad(), sharp_fp32(model, by_layer):
+            found.append(model(ids).logits)
+    assert torch.equal(*found)
+
+
+def test_small_weights_are_made_to_look_at_something() -> None:
+    """Case 21b: with weights of transformers' own spread every token looks at all others alike, and faults hide."""
+    layer = torch.nn.Linear(64, 64)
+    torch.nn.init.normal_(layer.weight, std=0.02)
+    with sharp_fp32(layer, by_layer=False):
+        assert layer.weight.square().mean().sqrt().item() == pytest.approx(1 / 8, rel=1e-4)
+    assert layer.weight.std().item() < 0.03

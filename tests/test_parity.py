@@ -19,6 +19,7 @@ from selfplay.engine.torch_engine import TorchEngine
 from selfplay.head import KEPT_BYTES
 from selfplay.models import load_model
 from selfplay.policy import Policy
+from selfplay.probe import check_paths
 from selfplay.tiny import ByteTokenizer
 from selfplay.train.batch import TrainBatch, build_batch
 from selfplay.train.gradients import Gradients
@@ -136,7 +137,7 @@ def test_logprobs_agree_with_the_whole_model(policy: Policy) -> None:
 
 
 def test_the_probe_at_start_finds_the_tree_sound(policy: Policy) -> None:
-    parity = policy.check_paths()
+    parity = check_paths(policy)
     assert parity.holds, parity.reason
 
 
@@ -145,7 +146,7 @@ def test_the_probe_catches_a_wrong_mask(policy: Policy, monkeypatch: pytest.Monk
 
     honest = Bucket.visible
     monkeypatch.setattr(Bucket, "visible", lambda self, window: honest(self, window).fill_(True))
-    assert not policy.check_paths().holds
+    assert not check_paths(policy).holds
 
 
 def test_the_probe_catches_a_nan_on_any_path(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_the_probe_catches_a_nan_on_any_path(policy: Policy, monkeypatch: pytest
         return hidden
 
     monkeypatch.setattr(policy, "tree_nodes_hidden", last_is_nan)
-    assert not policy.check_paths().holds
+    assert not check_paths(policy).holds
 
 
 def test_the_probe_catches_rows_that_see_too_little(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ def test_the_probe_catches_rows_that_see_too_little(policy: Policy, monkeypatch:
 
     honest = Rows.mask
     monkeypatch.setattr(Rows, "mask", lambda self, window, dtype: honest(self, 2, dtype))
-    assert not policy.check_paths().holds
+    assert not check_paths(policy).holds
 
 
 @pytest.mark.parametrize(
