@@ -27,7 +27,7 @@ class FamilySummary:
     level: int
     rate: float  # posterior mean of the first try, in (0, 1)
     attempts: float
-    best_rate: float  # highest posterior mean ever reached on enough attempts; 0 when never
+    best_rate: float  # highest posterior mean ever reached on enough attempts, `rate` included; 0 when never on enough
     mastered: bool
     last_step: int | None  # the last step that attempted one of its problems
     risk: float  # of being forgotten, in [0, 1]
@@ -186,7 +186,7 @@ class Families:
             level=memory.level,
             rate=rate,
             attempts=self.attempts(family, version),
-            best_rate=memory.best_rate,
+            best_rate=max(memory.best_rate, rate) if memory.best_rate else 0.0,
             mastered=self.is_mastered(family, version),
             last_step=memory.last_step,
             risk=memory.risk(rate, step),

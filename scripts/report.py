@@ -1,7 +1,8 @@
 """Tables for the README and docs/controls.md out of finished runs: `python scripts/report.py runs/a runs/b ...`
 
 Reads each run's summary.json and prints Markdown: accuracy before and after on every held-out set, what the curriculum
-did, and, of runs whose names differ in "-seed" and a number only, means over seeds.
+did, and, of runs whose names differ in "-seed" and a number only, means over seeds. Runs may be of different domains:
+a set that a run was not evaluated on is a dash.
 """
 
 import json
@@ -12,9 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
+NOTHING = "-"
+TURNS = ("acc_t1", "acc_t2")
 COLUMNS = (
     "run",
-    "add2 fixed / broken / changed",
+    "most gained at the first try: fixed / broken / changed",
     "worst change of a first try [95%]",
     "signal by thirds",
     "of first tries alone",
@@ -32,7 +35,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="folders of finished
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise SystemExit(f"{missing[0]} is not there: a run writes it when it ends")
     summaries = [json.loads(path.read_text()) for path in paths]
-    sets = list(summaries[0]["evaluation"]["before"])
+    sets = list(dict.fromkeys(name for summary in summaries for name in _sets(summary)))
     print("| run | " + " | ".join(f"{name}: first try, second look" for name in sets) + " |")
     print("|---" * (len(sets) + 1) + "|")
     for summary in summaries:
@@ -58,30 +61,33 @@ def _arms(summaries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return arms
 
 
+def _sets(summary: dict[str, Any]) -> list[str]:
+    """The held-out sets of a run; a run that was stopped has none at the end."""
+    evaluation = summary["evaluation"]
+    return list(dict.fromkeys([*evaluation["before"], *evaluation["after"]]))
+
+
 def _change(summary: dict[str, Any], name: str) -> str:
-    before, after = summary["evaluation"]["before"][name], summary["evaluation"]["after"][name]
-    cells = [f"{before[k]:.2f} → {after[k]:.2f}" for k in ("acc_t1", "acc_t2") if k in before and k in after]
-    return ", ".join(cells)
+    before, after = (summary["evaluation"][end].get(name, {}) for end in ("before", "after"))
+    cells = [f"{before[k]:.2f} → {after[k]:.2f}" for k in TURNS if k in before and k in after]
+    return ", ".join(cells) or NOTHING
 
 
 def _over_seeds(summaries: list[dict[str, Any]], name: str) -> str:
     """The better of both turns at the end, seed by seed."""
-    ends = [summary["evaluation"]["after"][name] for summary in summaries]
-    better = [max(end[turn] for turn in ("acc_t1", "acc_t2") if turn in end) for end in ends]
-    return f"{mean(better):.2f} ({min(better):.2f} to {max(better):.2f})"
+    ends = [summary["evaluation"]["after"].get(name, {}) for summary in summaries]
+    better = [max(end[turn] for turn in TURNS if turn in end) for end in ends if not end.keys().isdisjoint(TURNS)]
+    return f"{mean(better):.2f} ({min(better):.2f} to {max(better):.2f})" if better else NOTHING
 
 
 def _curriculum(summary: dict[str, Any]) -> str:
-    add2 = summary["evaluation"]["after"].get("add2", {})
-    name, (change, low, high) = min(
-        ((name, changes["acc_t1"]) for name, changes in summary["change"].items()), key=lambda item: item[1][0]
-    )
+    changes = {name: found["acc_t1"] for name, found in summary["change"].items()}
     challenger = summary["challenger"]
     signal, mixed = (" ".join(f"{x:.2f}" for x in summary[f"{name}_share_thirds"]) for name in ("signal", "mixed"))
     cells = (
         summary["run"],
-        f"{add2.get('i2c', 0):.2f} / {add2.get('c2i', 0):.2f} / {add2.get('change_rate', 0):.2f}",
-        f"{name} {change:+.2f} [{low:+.2f}, {high:+.2f}]",
+        _second_looks(summary, max(changes, key=lambda name: changes[name][0], default=None)),
+        _first_tries(changes, min(changes, key=lambda name: changes[name][0], default=None)),
         signal,
         mixed,
         f"{challenger['valid_new_share_first_third']:.2f} → {challenger['valid_new_share_last_third']:.2f}",
@@ -91,6 +97,20 @@ def _curriculum(summary: dict[str, Any]) -> str:
         f"{summary['peak_memory_bytes'] / 1e9:.1f} GB",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _second_looks(summary: dict[str, Any], name: str | None) -> str:
+    """What second looks did to a set's answers at the end."""
+    after = summary["evaluation"]["after"].get(name, {})
+    shares = [after[key] for key in ("i2c", "c2i", "change_rate") if key in after]
+    return f"{name} " + " / ".join(f"{share:.2f}" for share in shares) if shares else NOTHING
+
+
+def _first_tries(changes: dict[str, list[float]], name: str | None) -> str:
+    if name is None:
+        return NOTHING
+    change, low, high = changes[name]
+    return f"{name} {change:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":

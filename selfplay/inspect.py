@@ -12,7 +12,18 @@ import typer
 from selfplay import looking
 from selfplay.exits import DATA, DISK, USAGE, Refused, clear_errors
 from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort, graph_json
-from selfplay.terminal import AsJson, command_line, plain, say, say_json, say_table, say_tree
+from selfplay.terminal import (
+    LONGEST_CELL,
+    WHOLE,
+    AsJson,
+    command_line,
+    plain,
+    say,
+    say_json,
+    say_lines,
+    say_table,
+    say_tree,
+)
 from store.records import Fate, Origin, ProblemState
 from store.store import Store
 
@@ -68,11 +79,12 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     say("")
     say_table([_evaluation_row(row) for row in found["evaluations"]], "held out, newest evaluation [95%]")
     families = [
-        {"family": f["family"], "level": f["level"], "rate": f["rate"], "best": f["best_rate"], "tried": f["attempts"]}
-        | {"mastered": f["mastered"], "risk": f["risk"], "last step": f["last_step"], "problems": f["num_problems"]}
+        {"family": f["family"], "level": f["level"], "rate": f["rate"], "best": f["best_rate"] or None}
+        | {"right": f"{f['right']}/{f['tried']}", "mastered": f["mastered"], "risk": f["risk"]}
+        | {"last step": f["last_step"], "problems": f["num_problems"]}
         for f in found["families"]
     ]
-    say_table(families, "families (rate: of first tries, tried: lately, risk: of being forgotten)")
+    say_table(families, "families (rate: of first tries lately, best: once well measured, risk: of being forgotten)")
     return say_table([_process_row(row) for row in found["incarnations"]], "processes that worked on it")
 
 
@@ -89,7 +101,8 @@ def _evaluation_row(row: dict[str, Any]) -> dict[str, Any]:
 
     shown = {"set": row["set"], "step": row["step"], "at first": row["first_acc_t1"]}
     shown |= {"first try": interval("acc_t1"), "second look": interval("acc_t2")}
-    return shown | {"fixed": row["i2c"], "broken": row["c2i"], "pass@8": row["pass_at_8"]}
+    passed = {} if row["pass_k"] is None else {f"pass@{row['pass_k']}": row["pass_at_k"]}
+    return shown | {"fixed": row["i2c"], "broken": row["c2i"]} | passed
 
 
 @app.command()
@@ -123,6 +136,8 @@ def problems(
         | {"right": f"{row['successes']}/{row['attempts']}", "from": row["admitted_step"], "last": row["last_step"]}
         for row in found["problems"]
     ]
+    if not rows:
+        return say(f"no problem matches; the families are {', '.join(found['families']) or 'none yet'}")
     return say_table(rows, f"{len(rows)} of {found['matching']} problems, by {sort}")
 
 
@@ -131,11 +146,20 @@ def show(
     run: RunArgument,
     problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem's id, or a unique beginning of it.")],
     directory: Directory = RUNS,
+    full: Annotated[bool, typer.Option(help="What was said whole, also where it is long.")] = False,
+    prompt: Annotated[bool, typer.Option(help="Also what the solver is asked, as the model reads it.")] = False,
+    domain: Annotated[
+        str | None, typer.Option(help="With --prompt: the run's domain, where it is a class of your own.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """One problem: where it came from, what came from it, and every attempt at it, turn by turn."""
     with _opened(run, directory) as store:
         found = looking.show(store, problem)
+        if prompt:
+            from selfplay.shown_prompt import solver_prompt  # loads torch, which takes seconds: only here
+
+            found["prompt"] = solver_prompt(store, found["problem"]["problem_id"], domain)
     if as_json:
         return say_json(found)
     own, attempts = found["problem"], found["attempts"]
@@ -145,8 +169,11 @@ def show(
     say(f"admitted in step {own['admitted_step']}, last tried in step {own['last_step']}")
     say("from:     " + (" <- ".join(each["text"] for each in found["ancestors"]) or "nobody, it is a root"))
     say("children: " + (", ".join(each["text"] for each in found["children"]) or "none"))
+    if prompt:
+        say("prompt:")
+        say_lines(found["prompt"])
     say("")
-    return say_table(_attempt_rows(attempts), f"{len(attempts)} attempts")
+    return say_table(_attempt_rows(attempts), f"{len(attempts)} attempts", WHOLE if full else LONGEST_CELL)
 
 
 def _attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -307,10 +334,10 @@ def plot(
     run: RunArgument,
     directory: Directory = RUNS,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: plot.png in the run's folder.")
+        Path | None, typer.Option("-o", "--output", help="A .png, .svg or .pdf. Default: plot.png in the run's folder.")
     ] = None,
 ) -> None:
-    """A picture (PNG): held-out accuracy with 95% intervals, what kept the learning going, frontier over steps."""
+    """A picture: held-out accuracy with 95% intervals, what kept the learning going, frontier over steps."""
     from selfplay.plot import draw  # matplotlib takes a second, and only this command needs it
 
     folder = looking.run_folder(run, directory)
@@ -320,6 +347,8 @@ def plot(
     with Store.open_readonly(folder / DATABASE) as store:
         try:
             draw(store, path)
+        except ValueError as error:
+            raise Refused(str(error), USAGE) from None
         except OSError as error:
             raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
     say(f"wrote {path}")

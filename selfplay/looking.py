@@ -6,6 +6,7 @@ folded once from its history, so that all figures of an answer are of one moment
 """
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,11 +18,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from curriculum.difficulty import Tracker
+from curriculum.families import FamilySummary
 from curriculum.lineage import Lineage
 from curriculum.settings import CurriculumSettings
 from selfplay.exits import USAGE, Refused
 from store.errors import StoreError
-from store.records import Evaluation, Fate, Origin, Problem, ProblemState
+from store.records import Evaluation, Fate, Origin, Problem, ProblemState, StepRow
 from store.store import Store
 
 DATABASE = "selfplay.db"
@@ -35,8 +37,9 @@ STEP_METRICS = (
 )
 EVALUATION_METRICS = (
     *("n", "acc_t1", "acc_t1_low", "acc_t1_high", "acc_t2", "acc_t2_low", "acc_t2_high"),
-    *("i2c", "c2i", "change_rate", "parsed", "pass_at_8"),
+    *("i2c", "c2i", "change_rate", "parsed"),
 )
+PASS_AT = re.compile(r"pass_at_(\d+)")
 
 
 class NotFound(Refused):
@@ -127,7 +130,7 @@ def _run_row(store: Store) -> dict[str, Any]:
     return {
         "head_step": steps[-1].step,
         "steps": (config_of(store).get("run") or {}).get("steps"),
-        "seconds": round(sum(step.seconds for step in steps), 1),
+        "seconds": round(worked_seconds(store, steps), 1),
         "evaluated_at": max((rows[-1].step for rows in sets.values()), default=None),
         "evaluations": {
             name: {
@@ -137,6 +140,13 @@ def _run_row(store: Store) -> dict[str, Any]:
             for name, rows in sets.items()
         },
     }
+
+
+def worked_seconds(store: Store, steps: Sequence[StepRow]) -> float:
+    """Wall time of every process that worked on the run, from its start to what it last stored."""
+    worked = sum(each.seconds for each in store.incarnations())
+    seen = sum(row.seconds for row in steps) + sum(each.metrics.get("seconds", 0.0) for each in store.evaluations())
+    return max(worked, seen)  # a run of before schema 0004 did not count its processes' time
 
 
 def _last_activity(folder: Path) -> str:
@@ -162,10 +172,19 @@ def status(store: Store) -> dict[str, Any]:
         "states": {state.value: count for state, count in tracker.state_counts().items()},
         "recent": [{"step": step} | {name: metrics.get(name) for name in RECENT} for step, metrics in recent],
         "evaluations": [_evaluation(name, rows) for name, rows in _by_set(store.evaluations()).items()],
-        "families": [_rounded(asdict(family)) for family in families],
+        "families": [_family(tracker, family) for family in families],
         "checkpoints": [{"step": row.step, "path": row.path} for row in store.checkpoints()],
         "incarnations": [asdict(each) for each in store.incarnations()],
     }
+
+
+def _family(tracker: Tracker, family: FamilySummary) -> dict[str, Any]:
+    """`attempts` of the summary are forgotten ones, a weight of evidence; `tried` and `right` are whole first tries."""
+    totals = [tracker.totals(each) for each in tracker.family_members(family.family)]
+    summary = asdict(family)
+    weight = summary.pop("attempts")
+    tried = {"tried": sum(n for n, _ in totals), "right": sum(k for _, k in totals)}
+    return _rounded(summary | {"evidence": weight} | tried)
 
 
 def _by_set(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
@@ -180,16 +199,24 @@ def _evaluation(name: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
     """The newest evaluation of a set, beside the first. Nothing of an older one is mixed in."""
     newest = rows[-1]
     head = {"set": name, "step": newest.step, "kind": newest.kind, "first_acc_t1": rows[0].metrics["acc_t1"]}
-    return _rounded(head | {key: newest.metrics.get(key) for key in EVALUATION_METRICS})
+    measured = sorted(int(found[1]) for key in newest.metrics if (found := PASS_AT.fullmatch(key)))
+    k = measured[-1] if measured else None
+    passed = {"pass_k": k, "pass_at_k": newest.metrics.get(f"pass_at_{k}")}
+    return _rounded(head | {key: newest.metrics.get(key) for key in EVALUATION_METRICS} | passed)
 
 
 def problems(store: Store, wanted: ProblemFilter) -> dict[str, Any]:
-    """Problems with their state and posterior pass rate: how many match, and the first `limit` of them in order."""
+    """Problems with their state and posterior pass rate: how many match, and the first `limit` of them in order.
+
+    Where none matches, the names of all families, which a filter may have misspelled.
+    """
     tracker = tracker_of(store)
     ids = [problem_id for problem_id in tracker.problem_ids() if _matches(tracker, problem_id, wanted)]
     key = _order(tracker, wanted.sort)
     chosen = heapq.nsmallest(wanted.limit, ids, key=lambda problem_id: (*key(problem_id), problem_id))
-    return {"matching": len(ids), "problems": [_problem_row(tracker, problem_id) for problem_id in chosen]}
+    rows = [_problem_row(tracker, problem_id) for problem_id in chosen]
+    families = {} if ids else {"families": sorted(family.family for family in tracker.families())}
+    return {"matching": len(ids), "problems": rows} | families
 
 
 def _order(tracker: Tracker, sort: Sort) -> Callable[[str], tuple[float | str, ...]]:

@@ -4,16 +4,18 @@ Drawn without pyplot, so without a display and without state of the process. Lef
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from curriculum.difficulty import Tracker
-from selfplay.looking import settings_of
+from selfplay.looking import config_of, settings_of
+from selfplay.terminal import plain
 from store.records import Evaluation, StepRow
 from store.store import Store
 
@@ -21,17 +23,32 @@ BLUE, RED, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # Okabe a
 SETS_IN_A_ROW = 5
 WANTED_SIGNAL = 0.4  # below this share of groups with a signal, most of the sampling teaches nothing
 SMOOTHED = 5
+PLAIN_SELF_PLAY = {  # what makes a run more or less than self-play with a judge that knows, as its keys have it
+    "challenger.source": "self",
+    "solver.source": "self",
+    "judge.source": "verifier",
+    "judge.reward": "truth",
+    "train.imitation": "none",
+}
+FORMATS = {  # by suffix, with what would put the time of day into the file
+    ".png": {},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}  # fmt: skip
 
 
 def draw(store: Store, path: Path) -> None:
-    """Write a PNG of the run to `path`."""
+    """Write a picture of the run to `path`, in the format that its suffix names; ValueError for another suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path.name}: a plot is written as {', '.join(FORMATS)}")
     steps = [row for row in store.steps() if row.step > 0]
     evaluations = store.evaluations()
     names = sorted({each.set_name for each in evaluations})
     num_rows = max(1, math.ceil(len(names) / SETS_IN_A_ROW))
     figure = Figure(figsize=(14, 3.4 * num_rows + 4.2), dpi=110, layout="constrained")
-    title = f"{store.run().name}: {len(steps)} steps of self-play, no labelled data"
-    figure.suptitle(title, fontsize=14, fontweight="bold", parse_math=False)
+    title = f"{store.run().name}: {len(steps)} steps, {what_was_run(config_of(store))}"
+    figure.suptitle(plain(title), fontsize=14, fontweight="bold", parse_math=False)
     parts: Any = figure.subfigures(2, 1, height_ratios=(3.2 * num_rows, 3.6))
     top, bottom = parts
     _accuracies(top, names, evaluations, max((row.step for row in steps), default=1))
@@ -41,7 +58,27 @@ def draw(store: Store, path: Path) -> None:
     for axis in (shares, difficulty):
         _dress(axis)
         axis.set_xlabel("step")
-    figure.savefig(path, format="png")
+    with matplotlib.rc_context({"svg.hashsalt": "selfplay"}):  # ids of an SVG are random without one
+        figure.savefig(path, format=suffix[1:], metadata=FORMATS[suffix])
+
+
+def what_was_run(config: Mapping[str, Any]) -> str:
+    """One phrase out of a stored configuration: the domain, and each thing that is not as in plain self-play.
+
+    Example: "self-play on arithmetic", "on arithmetic, challenger.source=procedural".
+    """
+    told = {key: _value(config, key) for key in PLAIN_SELF_PLAY}
+    others = [f"{key}={value}" for key, value in told.items() if value not in (None, PLAIN_SELF_PLAY[key])]
+    domain = f"on {_value(config, 'domain') or 'a domain that is not stored'}"
+    return ", ".join([domain, *others]) if others else f"self-play {domain}"
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    """A dotted key's value; None where there is none."""
+    node: Any = config
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
 
 
 def _accuracies(figure: SubFigure, names: Sequence[str], evaluations: Sequence[Evaluation], last_step: int) -> None:
@@ -51,7 +88,7 @@ def _accuracies(figure: SubFigure, names: Sequence[str], evaluations: Sequence[E
     axes = list(figure.subplots(num_rows, num_columns, sharey=True, sharex=True, squeeze=False).flat)
     for axis, name in zip(axes, names, strict=False):
         _accuracy(axis, [each for each in evaluations if each.set_name == name])
-        axis.set_title(name, fontsize=11, parse_math=False)
+        axis.set_title(plain(name), fontsize=11, parse_math=False)
         axis.set_ylim(-0.02, 1.02)
         axis.set_xlim(-0.04 * last_step, 1.04 * last_step)
         _dress(axis)
@@ -87,7 +124,7 @@ def _accuracy(axis: Axes, evaluations: Sequence[Evaluation]) -> None:
 
 def _shares(axis: Axes, steps: Sequence[StepRow]) -> None:
     """What kept the learning going, each step's value faint behind the running mean."""
-    axis.set_title(f"self-play (running mean of {SMOOTHED} steps)", fontsize=11)
+    axis.set_title(f"what was posed and solved (running mean of {SMOOTHED} steps)", fontsize=11)
     x = [row.step for row in steps]
     lines = (
         ("groups with a signal", BLUE, [row.metrics.get("curriculum/signal_share", 0.0) for row in steps]),

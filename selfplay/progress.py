@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from curriculum.difficulty import Tracker
 from roles.model_judge import ALARM_RATE
 from selfplay.config import Config
 from selfplay.exits import DISK, INTERRUPTED, OK, TERMINATED
+from selfplay.terminal import plain
 from store.records import Evaluation, StepRow
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class Progress:
             self.note(f"stopped after step {run.store.head().step}; to go on: "
                       f"python -m selfplay.loop --resume {run.folder.name}{where}")  # fmt: skip
             return INTERRUPTED if run.signal_number == 2 else TERMINATED
-        self._console.print(_table(summary))
+        self._console.print(closing_table(summary))
         checkpoints, head = run.store.checkpoints(), run.store.head().step
         memory, on_gpu = f"{summary['peak_memory_bytes'] / 1e9:.1f} GB", summary["peak_device_bytes"]
         if on_gpu:
@@ -167,11 +169,13 @@ class Progress:
         self.note(f"          {origin} posed: {group.problem.text!r}  solver: {said}")
 
 
-def _table(summary: dict[str, Any]) -> Table:
-    """Before and after, every held-out set."""
+def closing_table(summary: dict[str, Any]) -> Table:
+    """Before and after, every held-out set. Where room is short the sets' names are folded: figures are never cut."""
     table = Table(title="held-out problems, greedy, before -> after", title_justify="left")
     for column in ("set", "first try", "second look", "fixed", "broken", "first try by [95%]"):
-        table.add_column(column, justify="left" if column == "set" else "right", no_wrap=True)
+        is_name = column == "set"
+        table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold",
+                         min_width=None if is_name else len(column))  # fmt: skip
     before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
     for name, new in after.items():
         old = before.get(name, {})
@@ -181,5 +185,7 @@ def _table(summary: dict[str, Any]) -> Table:
 
         mean, low, high = summary["change"].get(name, {}).get("acc_t1", (0.0, 0.0, 0.0))
         corrected = (f"{new[key]:.2f}" if key in new else "-" for key in ("i2c", "c2i"))
-        table.add_row(name, pair("acc_t1"), pair("acc_t2"), *corrected, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]")
+        table.add_row(
+            Text(plain(name)), pair("acc_t1"), pair("acc_t2"), *corrected, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+        )
     return table

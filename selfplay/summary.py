@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.evaluate import paired_change
+from selfplay.looking import worked_seconds
 from selfplay.memory import DEVICE_PEAK
 from store.records import Evaluation, StepRow
 from store.store import Store
@@ -22,24 +23,17 @@ def summarise(store: Store) -> dict[str, Any]:
         "evaluation": {"before": _metrics(before), "after": _metrics(after)},
         "change": _changes(before, after),
         "steps": len(steps),
-        "seconds": round(_seconds(store, steps), 1),
+        "seconds": round(worked_seconds(store, steps), 1),
         "peak_memory_bytes": max((each.peak_memory_bytes for each in store.incarnations()), default=0),
         "peak_device_bytes": int(max((r.metrics.get(DEVICE_PEAK, 0.0) for r in steps), default=0.0)),
         "tokens": {
-            "computed": int(sum(r.metrics["tokens/computed"] for r in steps)),
-            "flat": int(sum(r.metrics["tokens/flat"] for r in steps)),
+            "computed": int(sum(r.metrics.get("tokens/computed", 0.0) for r in steps)),
+            "flat": int(sum(r.metrics.get("tokens/flat", 0.0) for r in steps)),
         },
         "signal_share_thirds": [round(_mean(part, "curriculum/signal_share"), 4) for part in thirds(steps)],
         "mixed_share_thirds": [round(_mean(part, "curriculum/mixed_share"), 4) for part in thirds(steps)],
         "challenger": _challenger(steps),
     }
-
-
-def _seconds(store: Store, steps: Sequence[StepRow]) -> float:
-    """Wall time of every process that worked on the run, from its start to what it last stored."""
-    worked = sum(each.seconds for each in store.incarnations())
-    seen = sum(r.seconds for r in steps) + sum(e.metrics.get("seconds", 0.0) for e in store.evaluations())
-    return max(worked, seen)  # a run of before schema 0004 did not count its processes' time
 
 
 def thirds(steps: Sequence[StepRow]) -> list[Sequence[StepRow]]:

@@ -17,6 +17,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 LONGEST_CELL = 300  # a completion may be huge: --json has it whole
+WHOLE = sys.maxsize  # for what is not to be cut
 PIPE_WIDTH = 160  # a pipe has no width of its own
 WIDE = 100  # columns of a terminal with room for space between those of a table
 LONGEST_WORD = 24  # a column of words no longer than this is not folded
@@ -35,9 +36,12 @@ def command_line(module: str, about: str | None) -> typer.Typer:
     )  # fmt: skip
 
 
-def plain(text: str) -> str:
-    """Without control characters, bidirectional overrides and the like: each is spelled as its Python escape."""
-    shown = text if len(text) <= LONGEST_CELL else text[:LONGEST_CELL]
+def plain(text: str, longest: int = LONGEST_CELL) -> str:
+    """Without control characters, bidirectional overrides and the like: each is spelled as its Python escape.
+
+    What is longer than `longest` characters is cut, and how long it was is said.
+    """
+    shown = text if len(text) <= longest else text[:longest]
     spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
     return spelled if shown is text else f"{spelled}... ({len(text)} characters)"
 
@@ -47,16 +51,25 @@ def say(line: str) -> None:
     console.print(Text(plain(line)), soft_wrap=True)
 
 
+def say_lines(text: str) -> None:
+    """A text of several lines, whole, each of its lines as one."""
+    for line in text.split("\n"):
+        console.print(Text(plain(line, WHOLE)), soft_wrap=True)
+
+
 def say_json(value: Any) -> None:
     """One JSON value on standard output. ASCII only, so that it reaches any pipe whole."""
     sys.stdout.write(json.dumps(value) + "\n")
 
 
-def say_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Columns are the keys of the rows in order of first appearance.
+def say_table(rows: Sequence[Mapping[str, Any]], title: str, longest: int = LONGEST_CELL) -> None:
+    """Columns are the keys of the rows in order of first appearance; without rows the title alone is shown.
 
     Numbers are set flush right. Where room is short, sentences are folded; numbers and single words stay whole.
+    A text of more than `longest` characters is cut.
     """
+    if not rows:
+        return say(f"{title}: none")
     table = Table(
         title=Text(plain(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
         padding=(0, 1, 0, 0) if console.width >= WIDE else 0,
@@ -71,8 +84,8 @@ def say_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
             justify="right" if is_numeric and values else "left",
         )  # fmt: skip
     for row in rows:
-        table.add_row(*(Text(plain(_cell(row.get(column)))) for column in columns))
-    console.print(table)
+        table.add_row(*(Text(plain(_cell(row.get(column)), longest)) for column in columns))
+    return console.print(table)
 
 
 def say_tree(root: Node, label: Callable[[Node], str], children: Callable[[Node], Sequence[Node]]) -> None:

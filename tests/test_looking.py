@@ -16,7 +16,17 @@ from curriculum.difficulty import Tracker
 from curriculum.settings import CurriculumSettings
 from selfplay.inspect import main
 from selfplay.terminal import plain
-from store.records import Attempt, Evaluation, Fate, Finish, Outcome, PassRate, ProblemState, Proposal, Turn
+from store.records import (
+    Attempt,
+    Evaluation,
+    Fate,
+    Finish,
+    Outcome,
+    PassRate,
+    ProblemState,
+    Proposal,
+    Turn,
+)
 from store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -301,9 +311,11 @@ def test_a_run_without_steps_can_be_looked_at(tmp_path: Path, look: Look) -> Non
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(run: Path, look: Look) -> None:
-    code, _, err = look("plot", run, "-o", run)
+    taken = run / "x.png"
+    taken.mkdir()
+    code, _, err = look("plot", run, "-o", taken)
     assert code == 74
-    assert err.startswith(f"error: cannot write {run}: ")
+    assert err.startswith(f"error: cannot write {taken}: ")
     assert err.count("\n") == 1
 
 

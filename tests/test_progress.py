@@ -14,7 +14,7 @@ from selfplay.arguments import Arguments
 from selfplay.config import load
 from selfplay.exits import OK
 from selfplay.opening import stored_config
-from selfplay.progress import Progress
+from selfplay.progress import Progress, closing_table
 from store.records import Evaluation
 from store.store import Store
 
@@ -131,3 +131,19 @@ def test_the_closing_table_has_before_and_after_and_the_paths(plain: Seen) -> No
         f"look     python -m selfplay.inspect status {folder}",
     ]
     assert (folder / "summary.json").is_file() and (folder / "checkpoints" / "step_000004" / "policy").is_dir()
+
+
+def test_the_closing_table_cuts_no_figure_at_80_columns() -> None:
+    """Case 16: names of sets are folded, figures are not cut."""
+    figures = {"acc_t1": 0.25, "acc_t2": 0.5, "i2c": 0.5, "c2i": 0.0}
+    name = "sums_of_two_numbers_with_a_carry"
+    summary = {
+        "evaluation": {"before": {name: figures}, "after": {name: figures}},
+        "change": {name: {"acc_t1": (-0.1, -0.25, 0.05)}},
+    }
+    output = StringIO()
+    Console(file=output, width=80, soft_wrap=True).print(closing_table(summary))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("-0.10 [-0.25, +0.05]" in line and "0.25→0.25" in line for line in lines)
+    assert "first try by [95%]" in lines[2] and "second look" in lines[2]
