@@ -17,7 +17,8 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
   python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or the named one
   python -m selfplay.loop --keys                     every configuration key with its default
 
-On resume the stored configuration is used; only run.steps, evaluate.*, logging.* and resume.* may change.
+On resume the stored configuration is used; only run.steps, evaluate.*, logging.* and resume.* may change. A domain of
+your own is named again (domain=my_package.my_module:MyDomain): what a run folder names is never run by itself.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
 
 Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 70 NaN or infinite loss, 71 no memory,

@@ -183,7 +183,7 @@ class LoggingConfig:
 @dataclass
 class Config:
     seed: int = 0  # everything random is derived from it
-    domain: str = "arithmetic"  # a domain's name, or my_package.my_module:MyDomain
+    domain: str = "arithmetic"  # a domain's name, or my_package.my_module:MyDomain, named again on resume
     domain_options: dict[str, Any] = field(default_factory=dict)  # keyword arguments for the domain
     run: RunConfig = field(default_factory=RunConfig)  # the run folder and its length
     model: ModelConfig = field(default_factory=ModelConfig)  # the start weights

@@ -18,6 +18,7 @@ from selfplay.exits import USAGE, Refused
 from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress
 from selfplay.recovery import DATABASE, JOURNAL_FOLDER, lock, recover, usable
+from selfplay.resuming import refuse_unconfirmed, resume_command
 from selfplay.session import Run, seed_problems, stopping_on_signals
 from selfplay.stages import stage_facts
 from store.store import Store
@@ -61,14 +62,14 @@ def _owned(folder: Path, config: Config, is_resume: bool, say: Callable[[str], N
             yield build(config, say)
         return
     with usable(folder):
-        refuse_used(folder)
+        refuse_used(folder, config)
         _refuse_no_folder(folder)
     say(f"run {folder}")
     parts = build(config, say)  # before there is a folder: a model that cannot be loaded leaves none behind
     with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with lock(folder):
-        refuse_used(folder)  # another process may have been faster
+        refuse_used(folder, config)  # another process may have been faster
         yield parts
 
 
@@ -101,16 +102,16 @@ def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
     with Store.open_readonly(folder / DATABASE) as store:
         config = configuration.resumed(store.run().config_yaml, overrides)
     config.run.dir, config.run.name = str(folder.parent), folder.name  # a folder may have been moved
+    refuse_unconfirmed(folder, config, overrides)
     return config
 
 
-def refuse_used(folder: Path) -> None:
+def refuse_used(folder: Path, config: Config) -> None:
     """A name is used once: what would overwrite a run is refused, with the command to type instead."""
     if (folder / DATABASE).exists():
         raise Refused(
-            f"{folder} exists. To go on with it: python -m selfplay.loop --resume {folder.name}"
-            + ("" if str(folder.parent) == "runs" else f" run.dir={folder.parent}")
-            + ". For another run, give it a name: run.name=...",
+            f"{folder} exists. To go on with it: {resume_command(folder, config)}. For another run, give it a name: "
+            "run.name=...",
             USAGE,
         )
 

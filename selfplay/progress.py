@@ -20,6 +20,7 @@ from curriculum.difficulty import Tracker
 from roles.model_judge import ALARM_RATE
 from selfplay.config import Config
 from selfplay.exits import DISK, INTERRUPTED, OK, TERMINATED
+from selfplay.resuming import resume_command
 from selfplay.terminal import plain
 from store.records import Evaluation, StepRow
 
@@ -125,10 +126,9 @@ class Progress:
         summary = summarise(run.store)
         path = run.folder / "summary.json"
         path.write_text(json.dumps(summary, indent=1))
-        where = f" run.dir={run.folder.parent}" if str(run.folder.parent) != "runs" else ""
+        again = resume_command(run.folder, self._config)
         if run.is_stopping and run.store.head().step < self._config.run.steps:
-            self.note(f"stopped after step {run.store.head().step}; to go on: "
-                      f"python -m selfplay.loop --resume {run.folder.name}{where}")  # fmt: skip
+            self.note(f"stopped after step {run.store.head().step}; to go on: {again}")
             return INTERRUPTED if run.signal_number == 2 else TERMINATED
         self._console.print(closing_table(summary))
         checkpoints, head = run.store.checkpoints(), run.store.head().step
@@ -141,8 +141,7 @@ class Progress:
         )
         self.note(f"summary  {path}")
         if head > 0 and not any(row.step == head for row in checkpoints):
-            self.note(f"the weights of step {head} are not saved: free some space, then: "
-                      f"python -m selfplay.loop --resume {run.folder.name}{where}")  # fmt: skip
+            self.note(f"the weights of step {head} are not saved: free some space, then: {again}")
             return DISK
         if checkpoints:
             self.note(f"weights  {run.folder / checkpoints[0].path / 'policy'}")

@@ -41,6 +41,7 @@ class Server:
             env=environment,
             cwd=ROOT,
         )
+        self._domains: dict[str, str] = {}  # of the run that was started last, by the folder of runs
         assert self._ask({"hello": True}) == {"ready": True}
 
     def run(
@@ -50,7 +51,16 @@ class Server:
         signal_after: tuple[int, float] | None = None,
         fault: str = "",
     ) -> Ended:
-        """One run to its end, or until `signal_after` = (signal, seconds). `fault` is one of `FAULTS`."""
+        """One run to its end, or until `signal_after` = (signal, seconds). `fault` is one of `FAULTS`.
+
+        A resume names the domain that its run was started with, as it must where the domain is the user's own code.
+        """
+        folder = next((argument for argument in arguments if argument.startswith("run.dir=")), "")
+        named = [argument for argument in arguments if argument.startswith("domain=")]
+        if "--resume" not in arguments:
+            self._domains[folder] = named[-1] if named else ""
+        elif self._domains.get(folder) and not named:
+            arguments = [*arguments, self._domains[folder]]
         found = self._ask(
             {"argv": list(arguments), "env": dict(environment or {}), "signal_after": signal_after, "fault": fault}
         )

@@ -115,7 +115,9 @@ def test_the_closing_table_has_before_and_after_and_the_paths(plain: Seen) -> No
     with Store.open(plain.folder / "selfplay.db") as store:
         store.commit_evaluation(Evaluation(0, "add1", "full", before, outcomes="3100"))
         store.commit_evaluation(Evaluation(4, "add1", "full", after, outcomes="3331"))
-    again = seen(Arguments(stored_config(plain.folder, ()), is_resume=True), is_terminal=False)
+    again = seen(
+        Arguments(stored_config(plain.folder, ["domain=few_problems:FewProblems"]), is_resume=True), is_terminal=False
+    )
     assert "held-out problems, greedy, before -> after" in again.text
     heads = ("set", "first try", "second look", "fixed", "broken", "first try by [95%]")
     assert any(all(head in line for head in heads) for line in again.text.splitlines())

@@ -1,9 +1,11 @@
 """Finds a domain by name, such as "arithmetic", or by dotted path, "my_package.my_module:MyDomain".
 
-A dotted path imports the user's own code: it comes from the configuration, never from a model or a database.
+A dotted path imports the user's own code: it comes from the command line or the user's file, never from a model or a
+database (selfplay/resuming.py asks for it again on resume).
 """
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -24,7 +26,18 @@ DOMAINS: Mapping[str, object] = {
     "sorting": SortingDomain,
     "sums": SumsDomain,
 }
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _MEMBERS = tuple(name for name in vars(Domain) if not name.startswith("_"))
+
+
+def is_ours(name: str) -> bool:
+    """Whether `name` is one of this project's domains, so that loading it imports nothing else."""
+    return name in DOMAINS
+
+
+def is_dotted_path(name: str) -> bool:
+    """Whether `name` has the form of a path to code, such as my_package.my_module:MyDomain."""
+    return _DOTTED_PATH.fullmatch(name) is not None
 
 
 def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domain:
@@ -43,8 +56,8 @@ def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domai
 
 
 def _imported(path: str) -> object:
-    module_name, separator, attribute = path.partition(":")
-    if not (separator and module_name and attribute.isidentifier()):
+    module_name, _, attribute = path.partition(":")
+    if not is_dotted_path(path):
         known = ", ".join(f'"{each}"' for each in DOMAINS)
         raise DomainError(f'domain "{path}": give {known} or a path such as my_package.my_module:MyDomain')
     try:
