@@ -20,7 +20,7 @@ from roles.search import SearchSettings, search
 from roles.step_tree import ROOT
 from roles.tree import Tree
 from roles.verdicts import ByVerifier
-from selfplay.build import prompt_style
+from selfplay.build import encoder, prompt_style
 from selfplay.build_search import step_style
 from selfplay.config import Config
 from selfplay.engine.protocol import Draw, Engine, TokenCount
@@ -87,7 +87,7 @@ class GenerateEngine:
         )
         self.tokens.computed += len(rows) * (done.shape[1] - 1)  # the last token of a row is not run
         self.tokens.flat += sum(tree.depths[speaker.node] + 1 for speaker in rows)
-        return [[speaker.sampled(tokenizer, version) for speaker in group] for group in groups]
+        return [[speaker.sampled(version) for speaker in group] for group in groups]
 
     @torch.no_grad()
     def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
@@ -138,8 +138,8 @@ class Work:
     def search(self, growth: Growth) -> Growing:
         return search(growth, self.settings)
 
-    def encode(self, text: str) -> list[int]:
-        return self.policy.tokenizer.encode(text, add_special_tokens=False)
+    def encode(self, text: str, after: int | None) -> list[int]:
+        return encoder(self.policy)(text, after)
 
 
 def best_of(growth: Growth, n: int) -> Growing:

@@ -11,6 +11,7 @@ from typing import Any
 
 from curriculum.domains.arithmetic import ArithmeticDomain
 from roles.prompts import PromptStyle
+from selfplay.codec import beginning
 from store.records import Origin, Problem
 
 CHAT_REQUESTS = (
@@ -74,8 +75,8 @@ def rewards(workload: Workload) -> list[list[float]]:
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Ids as the loop makes them: nothing added by the tokenizer."""
-    return [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    """Ids as the loop makes them."""
+    return [beginning(tokenizer, text) for text in texts]
 
 
 def _shared_header(workload: Workload, step: int) -> list[str]:

@@ -20,6 +20,7 @@ from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, SolverSettings, turn_label
 from selfplay import build_search
 from selfplay.chat import chat_style
+from selfplay.codec import Encoder
 from selfplay.config import Config, curriculum_settings
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
@@ -75,9 +76,10 @@ class Parts:
     searcher: Searcher | None
     scorer: Scorer
 
-    def encode(self, text: str) -> list[int]:
-        """Prompt text to ids, without special tokens of the tokenizer's own."""
-        return self.policy.tokenizer.encode(text, add_special_tokens=False)
+    @property
+    def encode(self) -> Encoder:
+        """From a prompt to ids."""
+        return encoder(self.policy)
 
 
 def build(config: Config, say: Callable[[str], None]) -> Parts:
@@ -141,6 +143,10 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         scorer=scorer,
     )
     return parts
+
+
+def encoder(policy: Policy) -> Encoder:
+    return Encoder(policy.tokenizer, policy.head.weight.shape[0])
 
 
 def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy:
@@ -229,7 +235,7 @@ def _evaluator(
     e = config.evaluate
     return Evaluator(
         engine=engine,
-        encode=lambda text: policy.tokenizer.encode(text, add_special_tokens=False),
+        encode=encoder(policy),
         style=style,
         sets=held_out.sets,
         turns=config.solver.turns,

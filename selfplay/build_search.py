@@ -15,8 +15,8 @@ from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.search import SearchSettings
 from roles.verdicts import ByVerifier, Judging, by_model
+from selfplay.codec import said, stop_tokens
 from selfplay.config import Config
-from selfplay.engine.sampling import stop_tokens
 from selfplay.evaluate_search import SearchEvaluation
 from selfplay.policy import Policy
 from selfplay.searching import Searcher
@@ -27,7 +27,8 @@ def step_style(style: PromptStyle, params: SamplingParams, tokenizer: Any) -> St
     """How answers are cut into steps: where the domain says, else an answer is one step."""
     ends = tuple(style.domain.step_ends)
     step_tokens = stop_tokens(tokenizer, ends) - {tokenizer.eos_token_id} if ends else frozenset()
-    return StepStyle(style, params, step_tokens, lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True))
+    stops = stop_tokens(tokenizer, style.stop)
+    return StepStyle(style, params, step_tokens, lambda ids: said(tokenizer, ids, stops))
 
 
 def search_settings(config: Config) -> SearchSettings:

@@ -23,7 +23,7 @@ from selfplay.calibration import calibration_metrics
 from selfplay.engine.protocol import Engine, Question
 from selfplay.evaluate_search import SearchEvaluation
 from selfplay.mechanism import mechanism_metrics
-from selfplay.rollout import Rollout
+from selfplay.rollout import Encode, Rollout
 from selfplay.statistics import paired_interval, wilson
 from store.records import Evaluation, Problem, Wave
 
@@ -32,10 +32,10 @@ PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Everything an evaluation needs. `encode` turns prompt text into ids, without special tokens."""
+    """Everything an evaluation needs. `encode`: see `Rollout`."""
 
     engine: Engine
-    encode: Callable[[str], Sequence[int]]
+    encode: Encode
     style: PromptStyle
     sets: Mapping[str, Sequence[Problem]]
     turns: int

@@ -17,6 +17,7 @@ from store.records import Completion, Wave
 Result = TypeVar("Result")
 Request = Sample | Score
 Answer = list[Sampled] | Scored
+Encode = Callable[[str, int | None], Sequence[int]]  # a prompt, and the token before it (None: it begins) -> ids
 Role = Generator[Any, Any, Result]  # yields a Request, or a list of them
 
 
@@ -27,7 +28,7 @@ class Rollout:
     step: int
     tree: Tree
     engine: Engine
-    encode: Callable[[str], Sequence[int]]  # text of a prompt -> ids, without special tokens
+    encode: Encode
     commit: Callable[[Wave], Wave]  # returns what was stored: text that cannot be stored as it is comes back cleaned
     stored: Mapping[str, Wave]
     score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # needed where a role yields a Score
@@ -53,8 +54,11 @@ class Rollout:
 
     def _scores(self, scores: Sequence[Score]) -> list[Scored]:
         assert self.score is not None, "a role asked for scores in a rollout that cannot give any"
-        first = [tuple(self.encode(choice)[0] for choice in s.choices) for s in scores]
-        return self.score(self.tree, [Question(self._node(s), c) for s, c in zip(scores, first, strict=True)])
+        return self.score(self.tree, [self._question(score) for score in scores])
+
+    def _question(self, score: Score) -> Question:
+        node = self._node(score)
+        return Question(node, tuple(self.encode(choice, self.tree.tokens[node])[0] for choice in score.choices))
 
     def _samples(self, key: str, samples: Sequence[Sample]) -> list[list[Sampled]]:
         draws = [Draw(node=self._node(s), n=s.n, params=s.params, key=s.key, label=s.label) for s in samples]
@@ -67,7 +71,8 @@ class Rollout:
         return [[Sampled(sampled.node, next(said)) for sampled in group] for group in results]
 
     def _node(self, request: Request) -> NodeId:
-        return self.tree.extend(ROOT if request.parent is None else request.parent, self.encode(request.prompt))
+        parent, after = (ROOT, None) if request.parent is None else (request.parent, self.tree.tokens[request.parent])
+        return self.tree.extend(parent, self.encode(request.prompt, after))
 
 
 class _Conversation:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -96,3 +96,27 @@ def odd_folder(name: str, folder: Path) -> Path:
     odd_model(name).save_pretrained(folder)
     bytewise(["<eos>"], "<eos>").save_pretrained(folder)
     return folder
+
+
+def with_bos(tokenizer: Any, bos: str = "<bos>", eos: str | None = None) -> Any:
+    """`tokenizer`, which from now on puts `bos` in front of a text (and `eos` behind it), as Gemma's and Llama's do."""
+    special = [token for token in (bos, eos) if token]
+    ids = [(token, tokenizer.convert_tokens_to_ids(token)) for token in special]
+    single = " ".join([bos, "$A", *([eos] if eos else [])])
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=ids)
+    tokenizer.bos_token = bos
+    return tokenizer
+
+
+def piecewise(special: list[str], eos: str | None, template: str | None = None, scheme: str = "always") -> Any:
+    """A tokenizer that puts a space in front of a text that stands alone, as SentencePiece does. It has a token for a
+    character with a space in front of it, too."""
+    characters = [chr(i) for i in range(33, 127)]
+    vocabulary = {piece: i for i, piece in enumerate(["<unk>", "\n", "▁", *characters, *(f"▁{c}" for c in characters)])}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[("▁", c) for c in characters], unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    inner.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    inner.add_special_tokens(special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=eos)
+    tokenizer.chat_template = template
+    return tokenizer

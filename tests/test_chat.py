@@ -9,7 +9,7 @@ from scripted_roles import DOMAIN, completion, problem
 
 from roles.prompts import PromptStyle
 from selfplay.chat import chat_style
-from selfplay.engine.sampling import stop_tokens
+from selfplay.codec import stop_tokens
 from selfplay.exits import Refused
 from store.records import Finish
 

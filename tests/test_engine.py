@@ -9,13 +9,14 @@ import torch
 
 from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
+from selfplay.codec import stop_tokens
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.sampling import Speaker, choose, stop_tokens, uniforms
+from selfplay.engine.sampling import Speaker, choose, uniforms
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.models import load_model
 from selfplay.policy import Policy
-from selfplay.tiny import EOS_ID, VOCABULARY
+from selfplay.tiny import EOS_ID, VOCABULARY, ByteTokenizer
 from store.records import Completion, Finish
 
 ENGINES = [TorchEngine, FlatEngine]
@@ -101,7 +102,7 @@ def test_no_draw_falls_on_a_token_that_cannot_be_said(random: float, token: int)
     logits = torch.full((1, VOCABULARY), -torch.inf)
     logits[:, 5:9] = 0.0
     [draw] = draws(Tree(), [0], n=1)
-    speaker = Speaker(draw, np.array([random]), frozenset(), draw.node)
+    speaker = Speaker(draw, np.array([random]), ByteTokenizer(), draw.node)
     choose(logits, [[speaker]])
     assert speaker.chosen == (token, pytest.approx(-np.log(4.0)))
 

@@ -102,7 +102,7 @@ ANSWERS = {
 
 def evaluator(engine: TableEngine, **changes: int) -> Evaluator:
     given = {"turns": 2, "max_tokens": 8, "interim_size": 2, "pass_k": 4, "pass_size": 3} | changes
-    encode = lambda text: [ord(c) for c in text]  # noqa: E731
+    encode = lambda text, after: [ord(c) for c in text]  # noqa: E731
     return Evaluator(engine=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given)
 
 

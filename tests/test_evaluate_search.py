@@ -82,7 +82,7 @@ def evaluated(heads: TableHeads, engine: TableEngine, budget: int) -> tuple[dict
     )  # fmt: skip
     search = SearchEvaluation(settings, step_style(), merge=False, prune=False)
     found = Evaluator(
-        engine=engine, encode=lambda text: [ord(c) for c in text], style=PromptStyle(COUNTDOWN),
+        engine=engine, encode=lambda text, after: [ord(c) for c in text], style=PromptStyle(COUNTDOWN),
         sets={"few": PROBLEMS}, turns=1, max_tokens=step_style().params.max_tokens, interim_size=1, pass_k=2,
         pass_size=2, search=search, score=heads,
     ).full(3, "few")  # fmt: skip

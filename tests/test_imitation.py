@@ -12,7 +12,7 @@ from selfplay.train.batch import build_batch
 STYLE = PromptStyle(DOMAIN)
 
 
-def encode(text: str) -> list[int]:
+def encode(text: str, after: int | None) -> list[int]:
     """As the scripted engine does."""
     return [ord(character) for character in text]
 

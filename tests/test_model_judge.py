@@ -31,6 +31,7 @@ from roles.prompts import Messages, PromptStyle
 from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
 from roles.tree import ROOT, Tree
+from selfplay.codec import Encoder
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.models import load_model
 from selfplay.policy import Policy
@@ -277,7 +278,7 @@ def test_the_whole_path_with_a_real_model() -> None:
         heard.extend(found)
         return found
 
-    rollout = Rollout(1, tree, engine, loaded.tokenizer.encode, lambda wave: wave, {}, score)
+    rollout = Rollout(1, tree, engine, Encoder(loaded.tokenizer, 1000), lambda wave: wave, {}, score)
     settings = ModelJudgeSettings(floor=0.0)
     group = solved([" 68\n", " 67\n"], [" 5\n", "\n"])
     [judged] = rollout.run("judge", [judge_by_model(group, FEW_SHOT, settings, JudgeSettings(), 1)])

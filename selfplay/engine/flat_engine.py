@@ -61,7 +61,7 @@ class FlatEngine:
         for speaker in rows:
             self.tokens.flat += tree.depths[speaker.node] + 1
         version = self._policy.version
-        return [[s.sampled(self._policy.tokenizer, version) for s in group] for group in groups]
+        return [[s.sampled(version) for s in group] for group in groups]
 
     @torch.no_grad()
     def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:

@@ -1,9 +1,8 @@
-"""From logits to tokens: keyed random numbers, inverse-CDF draws, stop tokens. Shared by all engines."""
+"""From logits to tokens: keyed random numbers, inverse-CDF draws, where a completion ends. Shared by all engines."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from roles.requests import Sampled
 from roles.tree import Tree
+from selfplay.codec import ends, said, stop_tokens
 from selfplay.engine.protocol import Draw
 from selfplay.policy import NonFiniteError
 from store.records import Completion, Finish
@@ -24,27 +24,13 @@ def uniforms(seed: int, key: Sequence[str | int], version: int, count: int) -> n
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(count)
 
 
-@cache
-def _token_texts(tokenizer: Any) -> list[str]:
-    return [tokenizer.decode([i]) for i in range(len(tokenizer))]
-
-
-@cache
-def stop_tokens(tokenizer: Any, stop: tuple[str, ...]) -> frozenset[int]:
-    """Ids that end a completion: those whose text contains a stop string, and the end-of-sequence token."""
-    stops = {i for i, text in enumerate(_token_texts(tokenizer)) if any(s in text for s in stop)}
-    if tokenizer.eos_token_id is not None:
-        stops.add(tokenizer.eos_token_id)
-    return frozenset(stops)
-
-
 @dataclass(slots=True)
 class Speaker:
     """One sample while it grows. With a `script` it repeats a completion that was committed before a crash."""
 
     draw: Draw
     randoms: np.ndarray  # [max_tokens]
-    stops: frozenset[int]
+    tokenizer: Any
     node: int
     script: Completion | None = None
     chosen: tuple[int, float] = (0, 0.0)
@@ -61,15 +47,15 @@ class Speaker:
         self.ids.append(token)
         self.logprobs.append(logprob)
         self.node = tree.sampled(self.node, (token,), (logprob,), self.draw.label)
-        if token in self.stops:
+        if ends(self.tokenizer, self.ids, self.draw.params.stop):
             self.finish = Finish.STOP
         elif len(self.ids) == self.draw.params.max_tokens:
             self.finish = Finish.LENGTH
 
-    def sampled(self, tokenizer: Any, version: int) -> Sampled:
-        """The finished completion. Its text is decoded without special tokens; ids keep them."""
+    def sampled(self, version: int) -> Sampled:
+        """The finished completion. Its text is all that it says: selfplay/codec.py."""
         assert self.finish is not None
-        text = tokenizer.decode(self.ids, skip_special_tokens=True)
+        text = said(self.tokenizer, self.ids, stop_tokens(self.tokenizer, self.draw.params.stop))
         completion = Completion(tuple(self.ids), tuple(self.logprobs), text, self.finish, version, version)
         return Sampled(self.node, completion)
 
@@ -78,15 +64,15 @@ def speakers(
     tokenizer: Any, seed: int, version: int, draws: Sequence[Draw], script: Sequence[Completion] | None
 ) -> list[list[Speaker]]:
     """One speaker for every sample of every draw; `script`, if given, has one completion for each, in order."""
-    said = iter(script) if script is not None else repeat(None)
+    repeated = iter(script) if script is not None else repeat(None)
     return [
         [
             Speaker(
                 draw=draw,
                 randoms=uniforms(seed, (*draw.key, i), version, draw.params.max_tokens),
-                stops=stop_tokens(tokenizer, draw.params.stop),
+                tokenizer=tokenizer,
                 node=draw.node,
-                script=next(said),
+                script=next(repeated),
             )
             for i in range(draw.n)
         ]

@@ -64,7 +64,7 @@ class TorchEngine:
             for speaker in group:
                 self.tokens.flat += tree.depths[speaker.node] + 1
         version = self._policy.version
-        return [[s.sampled(self._policy.tokenizer, version) for s in group] for group in groups]
+        return [[s.sampled(version) for s in group] for group in groups]
 
     @torch.no_grad()
     def hidden(self, tree: Tree, nodes: Sequence[int]) -> torch.Tensor:
