@@ -28,6 +28,10 @@ class MergedAdapters:
     def __len__(self) -> int:
         return len(self._layers)
 
+    def holds(self, layer: Any) -> bool:
+        """Whether the layer, one of peft's, is one of these."""
+        return any(layer is each.layer for each in self._layers)
+
     def merge(self) -> None:
         """The adapters have changed: make the weights anew."""
         for layer in self._layers:
@@ -39,6 +43,7 @@ class _MergedLayer:
 
     def __init__(self, layer: Any) -> None:
         [name] = layer.active_adapters
+        self.layer = layer
         self._base: nn.Linear = layer.base_layer
         self._plain = self._base.weight.detach().clone()
         self._a: nn.Parameter = layer.lora_A[name].weight

@@ -1,8 +1,6 @@
 """Configuration in, working parts out. The configuration stops here: what is built takes plain values."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +17,7 @@ from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, SolverSettings, turn_label
 from selfplay import build_search
+from selfplay.adapting import make_adapters
 from selfplay.chat import chat_style
 from selfplay.codec import Encoder
 from selfplay.config import Config, curriculum_settings
@@ -27,7 +26,6 @@ from selfplay.engine.protocol import Engine
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.environment import be_deterministic, device_of
 from selfplay.evaluate import Evaluator
-from selfplay.exits import USAGE, Refused
 from selfplay.learning import LearningSettings
 from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Policy
@@ -90,7 +88,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     domain = load_domain(config.domain, config.domain_options)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     loaded = load_model(config.model.name, config.model.dtype, say)
-    policy = _policy(config, loaded, device)
+    policy = _policy(config, loaded, device, say)
     parity = prove(policy, wants_tree=config.train.pass_mode != "flat")
     if not parity.holds:
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
@@ -149,43 +147,17 @@ def encoder(policy: Policy) -> Encoder:
     return Encoder(policy.tokenizer, policy.head.weight.shape[0])
 
 
-def _policy(config: Config, loaded: LoadedModel, device: torch.device) -> Policy:
+def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Callable[[str], None]) -> Policy:
     lora = config.policy.lora
     model, adapter = loaded.model, None
     if lora.r > 0:
-        from peft import LoraConfig, get_peft_model  # a second to import, and only adapters need it
-
-        settings = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.target_modules))
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _naming_layers(model, lora.target_modules):
-            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
-            torch.manual_seed(config.seed)  # the adapters' first weights
-            adapter = get_peft_model(model, settings)
+        adapter = make_adapters(model, lora.r, lora.alpha, lora.target_modules, config.seed, config.model.name, say)
     policy = Policy(model, loaded.tokenizer, device)
     if adapter is not None:
         policy.adapt(adapter)
     if config.train.gradient_checkpointing:
         policy.enable_gradient_checkpointing()
     return policy
-
-
-@contextmanager
-def _naming_layers(model: Any, asked: Sequence[str]) -> Iterator[None]:
-    """peft's refusal of layers that a model lacks, or that take no adapter, as one line with those that do."""
-    known = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if _takes_adapter(module)})
-    try:
-        yield
-    except ValueError as error:
-        raise Refused(
-            f"policy.lora.target_modules=[{','.join(asked)}]: not layers of this model that take an adapter; "
-            f"those are {', '.join(known)}",
-            USAGE,
-        ) from error
-
-
-def _takes_adapter(module: torch.nn.Module) -> bool:
-    """Linear layers, under whatever name a model's family has for them."""
-    weight = module._parameters.get("weight")
-    return weight is not None and weight.dim() == 2 and not isinstance(module, torch.nn.Embedding)
 
 
 def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:

@@ -143,9 +143,11 @@ def _parts(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 def _save_policy(policy: Policy, folder: Path) -> None:
     """The served weights as transformers or peft would save them: the run's product."""
-    exported = getattr(policy, "adapter", None) or policy.model
     with quiet():
-        exported.save_pretrained(folder)
+        if policy.adapter is None:
+            policy.model.save_pretrained(folder)
+        else:  # peft would ask the hub for the base, to see whether its embeddings have grown
+            policy.adapter.save_pretrained(folder, save_embedding_layers=False)
     if hasattr(policy.tokenizer, "save_pretrained"):
         policy.tokenizer.save_pretrained(folder)
 

@@ -53,9 +53,8 @@ class ModelConfig:
 class LoraConfig:
     r: int = 0  # rank of LoRA adapters; 0 trains all parameters
     alpha: int = 32  # LoRA scale is alpha / r
-    target_modules: list[str] = field(  # names of the layers that get adapters
-        default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    )
+    # linear layers of the decoder that get adapters, by name; all-linear: every one
+    target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
 
 
 @dataclass

@@ -24,6 +24,10 @@ class Refused(Exception):
         self.code = code
 
 
+class ModelError(Exception):
+    """No model: the message is one line that says what to do."""
+
+
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """Turn expected failures into one line on stderr and an exit code. Anything else keeps its traceback."""
@@ -49,6 +53,8 @@ def _code_of(error: Exception) -> int | None:
 
     if isinstance(error, Refused):
         return error.code
+    if isinstance(error, ModelError):
+        return NO_MODEL
     if isinstance(error, ConfigError | DomainError):
         return USAGE
     if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno == 28):
@@ -62,8 +68,7 @@ def _code_of(error: Exception) -> int | None:
     if "torch" not in sys.modules:
         return None
     from selfplay.checkpoint import CheckpointError
-    from selfplay.models import ModelError
     from selfplay.policy import NonFiniteError
 
-    codes = {ModelError: NO_MODEL, CheckpointError: DATA, NonFiniteError: SOFTWARE}
+    codes = {CheckpointError: DATA, NonFiniteError: SOFTWARE}
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

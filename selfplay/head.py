@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfplay.models import ModelError
+from selfplay.exits import ModelError
 from selfplay.prepacked import prepack, prepacked_product, prepacks
 
 DEFAULT_CHUNK = 128

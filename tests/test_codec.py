@@ -1,4 +1,4 @@
-"""From prompts to ids and back: what begins a context, what continues one, what is read of a completion, where it ends."""
+"""From prompts to ids and back: what begins a context, what continues one, what is read of it, and where it ends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +15,9 @@ from roles.tree import ROOT, Tree
 from selfplay.codec import Encoder, beginning, ends, following, leading, said, stop_tokens
 from selfplay.engine.protocol import Draw
 from selfplay.engine.sampling import Speaker
+from selfplay.exits import ModelError
 from selfplay.lab.scratch import character_tokenizer
-from selfplay.models import ModelError, load_model
+from selfplay.models import load_model
 from selfplay.tiny import ByteTokenizer
 from store.records import Completion, Finish, Outcome
 

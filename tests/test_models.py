@@ -12,8 +12,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from odd_models import bytewise
 
-from selfplay.models import EMBEDDED, LoadedModel, ModelError, cache_folder, convert, load_model
+from selfplay.exits import ModelError
+from selfplay.models import EMBEDDED, LoadedModel, cache_folder, convert, load_model
 from selfplay.tiny import EOS_ID, NAMES, ByteTokenizer, tiny_model
 
 FEW_SHOT = "2 + 3 = 5\n6 + 1 = 7\n4 + 4 = 8\n{} ="
@@ -25,10 +27,10 @@ def embedded() -> LoadedModel:
 
 
 @pytest.fixture
-def folder(embedded: LoadedModel, tmp_path: Path) -> Path:
-    """A local folder with a tiny model and a real tokenizer."""
+def folder(tmp_path: Path) -> Path:
+    """A local folder with a tiny model and a tokenizer that fits it."""
     tiny_model("tiny-llama").save_pretrained(tmp_path / "mine")
-    embedded.tokenizer.save_pretrained(tmp_path / "mine")
+    bytewise(["<eos>"], "<eos>").save_pretrained(tmp_path / "mine")
     return tmp_path / "mine"
 
 

@@ -9,8 +9,7 @@ from odd_models import odd_folder, odd_model
 from run_server import Server
 
 from selfplay import policy as policies
-from selfplay.exits import NO_MODEL, OK
-from selfplay.models import ModelError
+from selfplay.exits import NO_MODEL, OK, ModelError
 from selfplay.policy import Policy
 from selfplay.precision import sharp_fp32
 from selfplay.probe import check_logits, check_padded, check_paths
