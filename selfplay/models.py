@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from selfplay.adapter_folder import base_of, holds_adapters, merge_adapters
 from selfplay.cache import made_once
-from selfplay.exits import ModelError
+from selfplay.exits import ModelError as ModelError
 from selfplay.tiny import NAMES as TINY_NAMES
 from selfplay.tiny import ByteTokenizer, tiny_model
 from selfplay.whole import Say, freeze_unreached, refuse_parts, refuse_quantised, refuse_tokenizer

@@ -20,8 +20,8 @@ from roles.tree import Tree
 from selfplay import attention
 from selfplay.adapters import MergedAdapters
 from selfplay.attention import KeyValues, Pass, Rows, attending
+from selfplay.exits import ModelError
 from selfplay.head import ANOTHER, Head, possible_scales
-from selfplay.models import ModelError
 from selfplay.norms import fuse_norms
 from selfplay.paths import common_prefix, path_matrix, plan_paths
 from selfplay.prepacked import PrepackedLinears
