@@ -1,34 +1,41 @@
 """Checkpoints: files first and complete, then the row that names them (reliability.md 1.3).
 
 A checkpoint folder holds the trainer's state (fp32 masters, Adam's moments), the served weights as a Hugging Face
-model folder, and a manifest with every file's size and sha256. A folder without a row is harmless and is swept up;
-a row whose folder does not verify is passed over for an older one.
+model folder, and a manifest with every file's size and sha256. A row whose folder does not verify is passed over for
+an older one, forgotten, and its folder set aside. A folder without a row goes only if its manifest says that it holds
+weights of a step of this run, so that a kill has left it behind; what else is there is set aside.
 """
 
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from selfplay.models import quiet
 from selfplay.policy import Policy
+from selfplay.runfolder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.train.trainer import Trainer, tensor_bytes
-from store.errors import DiskFull, disk_full
+from store.errors import DiskFull, disk_full, translated
 from store.faults import reach
 from store.records import CheckpointRow, StepRow
 from store.store import Store
 
 STATE_FILE = "trainer-{}.safetensors"  # one for the masters and one for each of Adam's moments
 MANIFEST = "manifest.json"
+PRODUCT = "policy"  # the served weights: what a run is for
+_UNFINISHED = re.compile(r"\.tmp-step_\d+-\d+")
 
 
 class CheckpointError(Exception):
@@ -36,77 +43,128 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Examined:
+    """What the store's checkpoints turned out to be: those that verify, newest first, and what is wrong with others."""
+
+    good: list[CheckpointRow]
+    damaged: list[tuple[CheckpointRow, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The checkpoints of one run folder; `keep` newest are kept."""
+    """The checkpoints of one run folder; `keep` newest are kept. `say` hears what was set aside."""
 
     run_folder: Path
     keep: int
+    say: Say = lambda line: None
 
     def save(self, store: Store, head: StepRow, trainer: Trainer, policy: Policy) -> CheckpointRow:
         """Write, sync, rename, commit the row, drop the oldest. Raises DiskFull, nothing written, if room is short."""
         state = trainer.state()
-        self._check_room(state, policy)
         name = f"step_{head.step:06d}"
-        temporary = self._folder / f".tmp-{name}-{os.getpid()}"
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary, final = self._folder / f".tmp-{name}-{os.getpid()}", self._folder / name
         weights_digest = trainer.digest()  # not the head's: a run that came from another machine has bits of its own
         with _whole_or_nothing(temporary):
-            temporary.mkdir(parents=True)
+            self._check_room(state, policy)
+            self._folder.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed is not made anew
+            temporary.mkdir()
             for part, tensors in _parts(state).items():
                 save_file(tensors, temporary / STATE_FILE.format(part))
-            _save_policy(policy, temporary / "policy")
+            _save_policy(policy, temporary / PRODUCT)
             reach("checkpoint.files")
             digest = _write_manifest(temporary, head, weights_digest)
             reach("checkpoint.manifest")
-        final = self._folder / name
-        shutil.rmtree(final, ignore_errors=True)  # an orphan of an earlier crash
-        temporary.rename(final)
-        _sync(self._folder)
+            if os.path.lexists(final):
+                set_aside(self.run_folder, final, "in the place of a new checkpoint", self.say)
+            temporary.rename(final)
+            _sync(self._folder)
         reach("checkpoint.renamed")
-        row = CheckpointRow(head.step_id, head.step, f"checkpoints/{name}", digest, weights_digest)
+        row = CheckpointRow(head.step_id, head.step, f"{CHECKPOINT_FOLDER}/{name}", digest, weights_digest)
         store.commit_checkpoint(row)
         self._drop_old(store)
         return row
 
-    def newest(self, store: Store) -> tuple[CheckpointRow, list[str]]:
-        """The newest checkpoint that verifies, and what was wrong with newer ones. Raises CheckpointError if none."""
-        problems: list[str] = []
+    def examine(self, store: Store) -> Examined:
+        """Every row's folder against its manifest: hashed until one is found good, older ones by their sizes."""
+        found = Examined([], [])
         for row in store.checkpoints():
             try:
-                verify(self.run_folder / row.path, row)
-                return row, problems
+                verify(self.run_folder, row, "" if not found.good else None)
+                found.good.append(row)
             except CheckpointError as error:
-                problems.append(str(error))
-        raise CheckpointError("; ".join(problems) or "no checkpoint")
+                found.damaged.append((row, str(error)))
+        return found
 
     def load(self, row: CheckpointRow, trainer: Trainer, version: int) -> None:
         """Load a verified checkpoint and check that its weights have the digest that their step recorded."""
         state: dict[str, Tensor] = {}
-        for path in sorted((self.run_folder / row.path).glob(STATE_FILE.format("*"))):
-            state |= load_file(path)
-        trainer.load_state(state, version)
+        folder = folder_of(self.run_folder, row)
+        try:
+            for name in sorted(_manifest(folder)["files"]):
+                if fnmatchcase(name, STATE_FILE.format("*")):
+                    state |= load_file(folder / name)
+            trainer.load_state(state, version)
+        except (SafetensorError, KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{row.path} does not fit the model of this run: {error}") from error
         if (digest := trainer.digest()) != row.weights_digest:
             raise CheckpointError(f"{row.path}: weights digest {digest}, the store says {row.weights_digest}")
 
-    def sweep(self, store: Store) -> None:
-        """Remove what a crash left behind: unfinished folders, and folders without a row."""
-        if not self._folder.exists():
-            return
+    def newer_than(self, store: Store) -> str | None:
+        """A checkpoint of a step that the database has never heard of, if there is one."""
+        last = max(row.step for row in store.steps(include_abandoned=True))
+        for folder in self._entries():
+            step = (_manifest_or_none(folder) or {}).get("step")
+            if isinstance(step, int) and step > last:
+                return f"{CHECKPOINT_FOLDER}/{folder.name}"
+        return None
+
+    def discard(self, store: Store, row: CheckpointRow, why: str) -> None:
+        """Forget a checkpoint that does not verify, and set its folder aside."""
+        store.delete_checkpoint(row.step_id)
+        try:
+            folder = folder_of(self.run_folder, row)
+        except CheckpointError:
+            return  # a path that leads elsewhere: nothing there is ours
+        if os.path.lexists(folder):
+            set_aside(self.run_folder, folder, why, self.say)
+
+    def tidy(self, store: Store) -> None:
+        """Remove what a kill left behind; set aside what is not this run's."""
         known = {Path(row.path).name for row in store.checkpoints()}
-        for folder in self._folder.iterdir():
-            if folder.name not in known:
-                shutil.rmtree(folder)
+        steps = {(row.step, row.weights_digest) for row in store.steps(include_abandoned=True)}
+        for path in self._entries():
+            if path.name in known:
+                continue
+            is_ours = path.is_dir() and not path.is_symlink()
+            if is_ours and _UNFINISHED.fullmatch(path.name):
+                shutil.rmtree(path)
+                continue
+            manifest = _manifest_or_none(path) or {}
+            if is_ours and (manifest.get("step"), manifest.get("weights_digest")) in steps:
+                self._delete(path)
+            else:
+                set_aside(self.run_folder, path, "no checkpoint of this run", self.say)
 
     @property
     def _folder(self) -> Path:
-        return self.run_folder / "checkpoints"
+        return self.run_folder / CHECKPOINT_FOLDER
+
+    def _entries(self) -> list[Path]:
+        return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
 
     def _drop_old(self, store: Store) -> None:
         for row in store.checkpoints()[self.keep :]:
             store.delete_checkpoint(row.step_id)
             reach("checkpoint.row_deleted")
-            shutil.rmtree(self.run_folder / row.path, ignore_errors=True)
+            self._delete(folder_of(self.run_folder, row))
             reach("checkpoint.deleted")
+
+    def _delete(self, folder: Path) -> None:
+        """Under the name of something unfinished first: half a folder without its manifest would belong to nobody."""
+        with suppress(OSError):  # what cannot be deleted now is tidied up by a resume
+            unfinished = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+            folder.rename(unfinished)
+            shutil.rmtree(unfinished)
 
     def _check_room(self, state: dict[str, Tensor], policy: Policy) -> None:
         needed = sum(t.numel() * t.element_size() for t in state.values())
@@ -116,20 +174,53 @@ class Checkpoints:
             raise DiskFull(f"a checkpoint needs {needed / 1e6:.0f} MB, {self.run_folder} has {free / 1e6:.0f} MB free")
 
 
-def verify(folder: Path, row: CheckpointRow) -> None:
-    """Check the manifest against the row, and every file's size and sha256 against the manifest."""
-    manifest_path = folder / MANIFEST
-    if not manifest_path.is_file():
-        raise CheckpointError(f"{row.path}/{MANIFEST} is missing")
-    text = manifest_path.read_bytes()
-    if hashlib.sha256(text).hexdigest() != row.manifest_sha256:
-        raise CheckpointError(f"{row.path}/{MANIFEST} is damaged: its sha256 is not the one in the store")
-    for name, facts in json.loads(text)["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise CheckpointError(f"{row.path}/{name} is missing")
-        if path.stat().st_size != facts["size"] or _sha256(path) != facts["sha256"]:
-            raise CheckpointError(f"{row.path}/{name} is damaged: size or sha256 differs from the manifest")
+def folder_of(run_folder: Path, row: CheckpointRow) -> Path:
+    """Where a row's files are. CheckpointError if its path leads anywhere but into the run's checkpoints."""
+    name = row.path.removeprefix(f"{CHECKPOINT_FOLDER}/")
+    if name in ("", ".", "..") or row.path != f"{CHECKPOINT_FOLDER}/{Path(name).name}":
+        raise CheckpointError(f"{row.path!r} is no folder of a checkpoint")
+    return run_folder / row.path
+
+
+def verify(run_folder: Path, row: CheckpointRow, hashed: str | None = "") -> None:
+    """Check the manifest against the row, and every file's size against the manifest. CheckpointError names the fault.
+
+    The sha256 of files is checked too, of those whose names begin with `hashed` (None: of none).
+    """
+    folder = folder_of(run_folder, row)
+    try:
+        if not (folder / MANIFEST).is_file():
+            raise CheckpointError(f"{row.path}/{MANIFEST} is missing")
+        if _sha256(folder / MANIFEST) != row.manifest_sha256:
+            raise CheckpointError(f"{row.path}/{MANIFEST} is damaged: its sha256 is not the one in the store")
+        for name, facts in _manifest(folder)["files"].items():
+            path = folder / name
+            if not path.is_file():
+                raise CheckpointError(f"{row.path}/{name} is missing")
+            is_read = hashed is not None and name.startswith(hashed)
+            if path.stat().st_size != facts["size"] or (is_read and _sha256(path) != facts["sha256"]):
+                raise CheckpointError(f"{row.path}/{name} is damaged: size or sha256 differs from the manifest")
+    except (OSError, KeyError) as error:
+        raise CheckpointError(f"{row.path} cannot be read: {error}") from error
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    """What a checkpoint's manifest says. CheckpointError if it says nothing of the kind."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
+    files = found.get("files") if isinstance(found, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(facts, dict) for facts in files.values()):
+        raise CheckpointError(f"{folder / MANIFEST} is no manifest of a checkpoint")
+    return dict(found)
+
+
+def _manifest_or_none(folder: Path) -> Mapping[str, Any] | None:
+    try:
+        return _manifest(folder)
+    except (OSError, CheckpointError):
+        return None
 
 
 def _parts(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -175,12 +266,13 @@ def _write_manifest(folder: Path, head: StepRow, weights_digest: str) -> str:
 
 @contextmanager
 def _whole_or_nothing(folder: Path) -> Iterator[None]:
-    """A full disk in the block becomes DiskFull, and what was written is removed: half a checkpoint helps nobody."""
+    """What a disk does in the block becomes one line, and what was written is removed: half a checkpoint is none."""
     try:
-        yield
+        with translated(folder):
+            yield
     except Exception as error:  # safetensors has an error of its own for a full disk, without a number
         shutil.rmtree(folder, ignore_errors=True)
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        if isinstance(error, SafetensorError) and "No space left" in str(error):
             raise disk_full(folder, str(error)) from error
         raise
 

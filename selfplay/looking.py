@@ -22,11 +22,11 @@ from curriculum.families import FamilySummary
 from curriculum.lineage import Lineage
 from curriculum.settings import CurriculumSettings
 from selfplay.exits import USAGE, Refused
+from selfplay.runfolder import DATABASE, last_worked
 from store.errors import StoreError
 from store.records import Evaluation, Fate, Origin, Problem, ProblemState, StepRow
 from store.store import Store
 
-DATABASE = "selfplay.db"
 RECENT_STEPS = 10
 RECENT = ("curriculum/signal_share", "solver/pass_rate", "solver/fixed_share", "solver/broken_share")
 STEP_METRICS = (
@@ -150,10 +150,8 @@ def worked_seconds(store: Store, steps: Sequence[StepRow]) -> float:
 
 
 def _last_activity(folder: Path) -> str:
-    """When the run last wrote something. An empty write-ahead log does not count: looking may have made it."""
-    written = [path.stat() for path in (*folder.glob(f"{DATABASE}*"), *folder.glob("metrics.jsonl")) if path.is_file()]
-    newest = max((each.st_mtime for each in written if each.st_size), default=0.0)
-    return datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
+    """When the run last stored something."""
+    return datetime.fromtimestamp(last_worked(folder) / 1e9, UTC).isoformat(timespec="seconds")
 
 
 def status(store: Store) -> dict[str, Any]:

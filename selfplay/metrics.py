@@ -4,25 +4,23 @@ The store is the truth; the file is for tools that read lines. docs/metrics.md s
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from store.errors import translated
 from store.records import Evaluation, StepRow
 
 
-def rebuild(path: Path, steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> None:
-    """Write the whole file anew, atomically: steps in order, each followed by its evaluations."""
+def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterator[str]:
+    """The whole file: steps in order, each followed by its evaluations."""
     by_step: dict[int, list[Evaluation]] = {}
     for evaluation in evaluations:
         by_step.setdefault(evaluation.step, []).append(evaluation)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w") as file:
-        for row in steps:
-            if row.step > 0:
-                file.write(step_line(row))
-            for evaluation in by_step.get(row.step, ()):
-                file.write(evaluation_line(evaluation))
-    temporary.replace(path)
+    for row in steps:
+        if row.step > 0:
+            yield step_line(row)
+        for evaluation in by_step.get(row.step, ()):
+            yield evaluation_line(evaluation)
 
 
 def step_line(row: StepRow) -> str:
@@ -38,5 +36,5 @@ def evaluation_line(evaluation: Evaluation) -> str:
 
 def append(path: Path, line: str) -> None:
     """Add one line. Not synced: what a crash loses here is rebuilt."""
-    with path.open("a") as file:
+    with translated(path), path.open("a") as file:
         file.write(line)

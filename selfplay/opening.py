@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,23 @@ from selfplay.environment import code_digest, fingerprint
 from selfplay.exits import USAGE, Refused
 from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress
-from selfplay.recovery import DATABASE, JOURNAL_FOLDER, lock, recover, usable
+from selfplay.recovery import recover
 from selfplay.resuming import refuse_unconfirmed, resume_command
+from selfplay.runfolder import (
+    CHECKPOINT_FOLDER,
+    CONFIG,
+    DATABASE,
+    JOURNAL_FOLDER,
+    METRICS,
+    Lock,
+    Say,
+    claim_folder,
+    last_worked,
+    lock,
+    require_database,
+    usable,
+    write_file,
+)
 from selfplay.session import Run, seed_problems, stopping_on_signals
 from selfplay.stages import stage_facts
 from store.store import Store
@@ -31,21 +46,23 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
     `started`: when the work on it began, on the clock of time.monotonic().
     """
     folder = Path(config.run.dir) / config.run.name
-    with _owned(folder, config, is_resume, progress.note) as parts:
-        (folder / JOURNAL_FOLDER).mkdir(exist_ok=True)
-        checkpoints = Checkpoints(folder, config.run.keep_checkpoints)
+    say = progress.note
+    with _owned(folder, config, is_resume, say) as (parts, owned):
+        for name in (JOURNAL_FOLDER, CHECKPOINT_FOLDER):
+            claim_folder(folder, name, say)
+        checkpoints = Checkpoints(folder, config.run.keep_checkpoints, say)
         store = Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts)
         with store:
             if is_resume:
-                _bring_back(store, folder, parts, checkpoints, progress.note)
+                _bring_back(store, folder, parts, checkpoints, say)
             else:
                 _note_incarnation(store, config, "started")
-            (folder / "config.yaml").write_text(configuration.to_yaml(config))
+            write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
             _fold(store, parts.tracker)
-            metrics.rebuild(folder / "metrics.jsonl", store.steps(), store.evaluations())
+            write_file(folder / METRICS, metrics.lines(store.steps(), store.evaluations()), say)
             parts.engine.load(parts.policy.version)
             facts = [stage_facts(row.metrics) for row in store.steps()[1 : 1 + parts.stage_one.max_steps]]
-            run = Run(parts, store, folder, checkpoints, progress, started, stage_facts=facts)
+            run = Run(parts, store, folder, checkpoints, progress, started, owned.touch, stage_facts=facts)
             if is_resume:
                 run.checkpoint()  # one that was due when the run was killed: no later step may come to make it
             with stopping_on_signals(run), progress.running(run):
@@ -53,13 +70,13 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
 
 
 @contextmanager
-def _owned(folder: Path, config: Config, is_resume: bool, say: Callable[[str], None]) -> Iterator[Parts]:
+def _owned(folder: Path, config: Config, is_resume: bool, say: Say) -> Iterator[tuple[Parts, Lock]]:
     """The parts of a run whose folder is locked to this process."""
     keep_freed_memory()
     if is_resume:
-        with lock(folder):
+        with lock(folder, say) as owned:
             say(f"run {folder}")
-            yield build(config, say)
+            yield build(config, say), owned
         return
     with usable(folder):
         refuse_used(folder, config)
@@ -68,9 +85,9 @@ def _owned(folder: Path, config: Config, is_resume: bool, say: Callable[[str], N
     parts = build(config, say)  # before there is a folder: a model that cannot be loaded leaves none behind
     with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder):
+    with lock(folder, say) as owned:
         refuse_used(folder, config)  # another process may have been faster
-        yield parts
+        yield parts, owned
 
 
 def _refuse_no_folder(folder: Path) -> None:
@@ -88,13 +105,14 @@ def resumable(directory: Path, name: str | None) -> Path:
         if Path(name).name != name:
             raise Refused(f"{name} is not the name of a run: --resume NAME run.dir=FOLDER", USAGE)
         folder = directory / name
+        require_database(folder)
         if not (folder / DATABASE).is_file():
             raise Refused(f"there is no run {name} in {directory}/", USAGE)
         return folder
     runs = [path.parent for path in directory.glob(f"*/{DATABASE}")]
     if not runs:
         raise Refused(f"there is no run in {directory}/ to resume", USAGE)
-    return max(runs, key=lambda run: max(p.stat().st_mtime_ns for p in run.glob(f"{DATABASE}*")))
+    return max(runs, key=last_worked)
 
 
 def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
@@ -114,6 +132,7 @@ def refuse_used(folder: Path, config: Config) -> None:
             "run.name=...",
             USAGE,
         )
+    require_database(folder)
 
 
 def _create(folder: Path, config: Config, parts: Parts) -> Store:
@@ -129,14 +148,14 @@ def _create(folder: Path, config: Config, parts: Parts) -> Store:
     )
 
 
-def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Callable[[str], None]) -> None:
+def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Say) -> None:
     config = parts.config
     now = fingerprint(config)
     past = store.incarnations()
     if not past or past[-1].fingerprint != now:
         say(f"the environment has changed since this run last worked: now {now}")
     _say_other_code(store, say)
-    recover(store, folder, parts.trainer, checkpoints, config.resume.mode, now, say)
+    recover(store, folder, parts.trainer, parts.policy, checkpoints, config.resume.mode, now, say)
     _note_incarnation(store, config, f"resumed ({config.resume.mode})")
     stored = store.run()
     # the mode is for this once: a rewind asked for today must not undo steps after the next crash
@@ -154,7 +173,7 @@ def _note_incarnation(store: Store, config: Config, note: str) -> None:
     store.add_incarnation(fingerprint(config), note, **digests)
 
 
-def _say_other_code(store: Store, say: Callable[[str], None]) -> None:
+def _say_other_code(store: Store, say: Say) -> None:
     """One line where the last step was made by other code. Steps of before schema 0004 have the run's first code."""
     made = {each.incarnation_id: each.code_digest for each in store.incarnations()}
     before, now = made.get(store.head().incarnation_id or 0) or store.run().code_digest, code_digest()

@@ -19,8 +19,9 @@ from rich.text import Text
 from curriculum.difficulty import Tracker
 from roles.model_judge import ALARM_RATE
 from selfplay.config import Config
-from selfplay.exits import DISK, INTERRUPTED, OK, TERMINATED
+from selfplay.exits import DATA, DISK, INTERRUPTED, OK, TERMINATED
 from selfplay.resuming import resume_command
+from selfplay.runfolder import SUMMARY, write_file
 from selfplay.terminal import plain
 from store.records import Evaluation, StepRow
 
@@ -120,12 +121,13 @@ class Progress:
 
     def closing(self, run: Run) -> int:
         """Write summary.json, show the table, say where things are. Returns the exit code."""
+        from selfplay.checkpoint import PRODUCT, CheckpointError, verify  # torch
         from selfplay.summary import summarise
 
         run.note_use()
         summary = summarise(run.store)
-        path = run.folder / "summary.json"
-        path.write_text(json.dumps(summary, indent=1))
+        path = run.folder / SUMMARY
+        write_file(path, [json.dumps(summary, indent=1)], self.note)
         again = resume_command(run.folder, self._config)
         if run.is_stopping and run.store.head().step < self._config.run.steps:
             self.note(f"stopped after step {run.store.head().step}; to go on: {again}")
@@ -144,7 +146,12 @@ class Progress:
             self.note(f"the weights of step {head} are not saved: free some space, then: {again}")
             return DISK
         if checkpoints:
-            self.note(f"weights  {run.folder / checkpoints[0].path / 'policy'}")
+            try:
+                verify(run.folder, checkpoints[0], hashed=PRODUCT)  # nothing damaged is named as the weights
+            except CheckpointError as error:
+                self.note(f"the weights are damaged ({error}); to make them again: {again}")
+                return DATA
+            self.note(f"weights  {run.folder / checkpoints[0].path / PRODUCT}")
         self.note(f"look     python -m selfplay.inspect status {run.folder}")
         return OK
 

@@ -1,122 +1,161 @@
 """Open a run: create it, or find out where it stopped and bring the weights there (reliability.md 1.3).
 
-Recovery sweeps up unfinished files, loads the newest checkpoint that verifies, and replays the updates after it from
-the journal, comparing the weights' digest after each step with the one the store recorded. `rewind` instead moves
-the run's head back to the checkpoint and lets later steps be done anew; they stay in the store, abandoned.
+Recovery loads the newest checkpoint that verifies, and replays the updates after it from the journal, comparing the
+weights' digest after each step with the one the store recorded. A damaged checkpoint that it passes is made again.
+`rewind` instead moves the run's head back to the checkpoint and lets later steps be done anew; they stay in the store,
+abandoned. Only then is the folder tidied: unfinished files go, and what is not this run's is set aside.
+
+A folder with files of steps that the database has never heard of has a database that is older, or another run's. Going
+on would write over them, so that is refused.
 
 Other bits than recorded mean damage, unless the step was made in another environment (as its incarnation noted), or
 an earlier one was: from there on the weights are legitimately others, and a note is all there is to say.
 """
 
-import errno
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from selfplay.checkpoint import CheckpointError, Checkpoints
-from selfplay.exits import BUSY, DATA, USAGE, Refused
+from selfplay.checkpoint import Checkpoints
+from selfplay.exits import DATA, Refused
+from selfplay.policy import Policy
+from selfplay.runfolder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer
-from store.journal import read_journal
-from store.records import Incarnation, StepRow
+from store.errors import DiskFull
+from store.journal import file_name, journal_sha256, read_journal, step_of
+from store.records import CheckpointRow, Incarnation, StepRow
 from store.store import Store
 
-JOURNAL_FOLDER = "journal"
-DATABASE = "selfplay.db"
-
-
-@contextmanager
-def usable(folder: Path) -> Iterator[None]:
-    """Whatever a file system has against a run's folder is one line; a full disk keeps an exit code of its own."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        reason = error.strerror or error
-        raise Refused(f"run.dir: {folder} cannot be made or written ({reason}); give another folder", USAGE) from error
-
-
-def lock(folder: Path) -> IO[str]:
-    """Own the run folder for as long as this process lives; a second owner is refused with exit code 75."""
-    with usable(folder):
-        file = (folder / "LOCK").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        owner = file.read().strip() or "another process"
-        file.close()
-        raise Refused(f"{folder} is in use by {owner}; wait for it, or stop it first", BUSY) from error
-    file.seek(0)
-    file.truncate()
-    file.write(f"process {os.getpid()}\n")
-    file.flush()
-    return file
+_UNFINISHED = re.compile(r"\.step_\d+\.safetensors\.tmp")
 
 
 def recover(
     store: Store,
     folder: Path,
     trainer: Trainer,
+    policy: Policy,
     checkpoints: Checkpoints,
     mode: str,
     fingerprint: str,
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
     """Bring the trainer's weights to the store's head. Raises Refused (exit code 65) when that cannot be done.
 
     `fingerprint` is this environment's; the store's incarnations tell in which one each step was made.
     """
-    checkpoints.sweep(store)
-    _sweep_journals(store, folder)
+    if mode != "rewind":
+        _refuse_newer(store, folder, checkpoints)
     comparison = _Comparison(store.incarnations(), fingerprint, say)
-    base = store.step(0)
-    if trainer.digest() != base.weights_digest:
+    if trainer.digest() != store.step(0).weights_digest:
         comparison.disagrees(0, "the start model is not the one this run began with")
-    start = _load_newest(store, trainer, checkpoints, say)
+    found = checkpoints.examine(store)
+    for _, problem in found.damaged:
+        say(f"passed over a checkpoint: {problem}")
+    start = _load_newest(store, folder, trainer, checkpoints, found.good, say)
     if mode == "rewind" and start.step < store.head().step:
         abandoned = store.head().step
         store.rewind(start.step)
         say(f"rewound to step {start.step}; steps {start.step + 1} to {abandoned} are abandoned and stay readable")
-        return
     steps = [row for row in store.steps() if row.step > start.step]
     if steps:
         say(f"replaying steps {steps[0].step} to {steps[-1].step} from the journal ...")
+    lost = {row.step: (row, problem) for row, problem in found.damaged}
     for row in steps:
         _replay(folder, row, trainer, comparison)
+        if row.step in lost:
+            _make_again(store, checkpoints, row, trainer, policy, *lost.pop(row.step))
+    for damaged, problem in lost.values():
+        checkpoints.discard(store, damaged, problem)
+    _say_damaged_journals(store, folder, start.step, say)
+    checkpoints.tidy(store)
+    _tidy_journals(store, folder, say)
 
 
-def _sweep_journals(store: Store, folder: Path) -> None:
-    """Remove journals that no step names: a kill cut their pruning, or the commit that would have named them."""
-    named = {row.journal_file for row in store.steps(include_abandoned=True)}
-    for path in (folder / JOURNAL_FOLDER).iterdir():
-        if path.name not in named:
-            path.unlink()
+def _refuse_newer(store: Store, folder: Path, checkpoints: Checkpoints) -> None:
+    """Raises Refused if the folder has gone further than its database. A kill leaves one journal more at most."""
+    last = max(row.step for row in store.steps(include_abandoned=True))
+    journals = sorted((folder / JOURNAL_FOLDER).iterdir(), reverse=True)
+    later = [f"{JOURNAL_FOLDER}/{path.name}" for path in journals if (step_of(path) or 0) > last + 1]
+    newer = checkpoints.newer_than(store) or next(iter(later), None)
+    if newer is not None:
+        raise Refused(
+            f"{folder / DATABASE} ends at step {last}, and {newer} is of a later one: this is an older copy of the "
+            f"database than the files beside it, or another run's. Nothing was changed. Put the newest {DATABASE} "
+            "back (without a -wal file of another); or resume.mode=rewind goes on from the last checkpoint that this "
+            "one knows and sets the later files aside",
+            DATA,
+        )
 
 
-def _load_newest(store: Store, trainer: Trainer, checkpoints: Checkpoints, say: Callable[[str], None]) -> StepRow:
+def _load_newest(
+    store: Store, folder: Path, trainer: Trainer, checkpoints: Checkpoints, good: Sequence[CheckpointRow], say: Say
+) -> StepRow:
     """The step whose weights were loaded: the newest good checkpoint's, or 0 for the base model."""
-    if not store.checkpoints():
-        return store.step(0)
+    if good:
+        step = store.step(good[0].step)
+        checkpoints.load(good[0], trainer, step.policy_version)
+        return step
+    steps = [step for step in store.steps() if step.step > 0]
+    if any(step.journal_file is None for step in steps):
+        unknown = checkpoints.newer_than(store)
+        raise Refused(
+            "no checkpoint can be used and the early journal is pruned: put the database and checkpoints that belong "
+            "together back"
+            + (f"; a new run can begin with the weights in {folder / unknown} (model.name=)" if unknown else ""),
+            DATA,
+        )
+    if store.checkpoints():
+        say("no checkpoint can be used; starting over from the base model and the journal")
+    return store.step(0)
+
+
+def _make_again(
+    store: Store,
+    checkpoints: Checkpoints,
+    step: StepRow,
+    trainer: Trainer,
+    policy: Policy,
+    damaged: CheckpointRow,
+    why: str,
+) -> None:
+    """A checkpoint that did not verify, from weights that were replayed to its step. A full disk leaves it out."""
+    checkpoints.discard(store, damaged, why)
     try:
-        row, damaged = checkpoints.newest(store)
-    except CheckpointError as error:
-        journals = [step for step in store.steps() if step.step > 0]
-        if all(step.journal_file is not None for step in journals):
-            say(f"no checkpoint can be used ({error}); starting over from the base model and the journal")
-            return store.step(0)
-        raise Refused(f"no checkpoint can be used and the early journal is pruned: {error}", DATA) from error
-    for problem in damaged:
-        say(f"passed over a checkpoint: {problem}")
-    step = store.step(row.step)
-    checkpoints.load(row, trainer, step.policy_version)
-    return step
+        checkpoints.save(store, step, trainer, policy)
+        checkpoints.say(f"made the checkpoint of step {step.step} again")
+    except DiskFull as error:
+        checkpoints.say(f"no checkpoint at step {step.step}: {error}")
+
+
+def _say_damaged_journals(store: Store, folder: Path, start: int, say: Say) -> None:
+    """Of steps before the checkpoint that was loaded: needed only if that is damaged one day."""
+    for row in store.steps():
+        if row.step > start or row.journal_file is None:
+            continue
+        name = f"{JOURNAL_FOLDER}/{Path(row.journal_file).name}"
+        if journal_sha256(folder / name) != row.journal_sha256:
+            say(f"note: {name} is damaged or missing; it is not needed while the checkpoint of step {start} is whole")
+
+
+def _tidy_journals(store: Store, folder: Path, say: Say) -> None:
+    """Remove journals whose pruning a kill cut, and set aside what is none of this run's.
+
+    A kill may cut the commit that would have named a journal: that one stays, since its step writes it anew.
+    """
+    rows = store.steps(include_abandoned=True)
+    named, hashes = {row.journal_file for row in rows}, {row.journal_sha256 for row in rows}
+    to_come = file_name(max(row.step for row in rows) + 1)
+    for path in sorted((folder / JOURNAL_FOLDER).iterdir()):
+        is_file = path.is_file() and not path.is_symlink()
+        if path.name in named or (is_file and path.name == to_come):
+            continue
+        if is_file and (_UNFINISHED.fullmatch(path.name) or journal_sha256(path) in hashes):
+            path.unlink()
+        else:
+            set_aside(folder, path, "no journal of this run", say)
 
 
 def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparison") -> None:
@@ -134,7 +173,7 @@ class _Comparison:
 
     incarnations: Sequence[Incarnation]
     fingerprint: str
-    say: Callable[[str], None]
+    say: Say
     have_parted: bool = False  # the weights are legitimately not those of the store
 
     def disagrees(self, step: int, what: str) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,9 +27,9 @@ from selfplay.learning import SolverLesson, challenger_samples, measured_rate, p
 from selfplay.memory import device_memory, peak_bytes, release_freed_memory
 from selfplay.posing import Posed
 from selfplay.progress import Progress
-from selfplay.recovery import JOURNAL_FOLDER
 from selfplay.reports import report_pay
 from selfplay.rollout import Rollout
+from selfplay.runfolder import JOURNAL_FOLDER, METRICS
 from selfplay.searching import best_path, credited
 from selfplay.stages import Stage, StageFacts, stage_after, stage_facts
 from selfplay.train.batch import TrainBatch, TrainSample, build_batch
@@ -82,6 +82,7 @@ class Run:
     checkpoints: Checkpoints
     progress: Progress
     started: float  # the process, as far as it is known, on the clock of time.monotonic()
+    worked: Callable[[], None] = lambda: None  # told whenever something was stored
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
     stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
@@ -244,7 +245,7 @@ class Run:
         self.parts.tracker.observe(commits.history(commit))
         if len(self.stage_facts) < self.parts.stage_one.max_steps:
             self.stage_facts.append(stage_facts(row.metrics))
-        metrics.append(self.folder / "metrics.jsonl", metrics.step_line(row))
+        metrics.append(self.folder / METRICS, metrics.step_line(row))
         self.progress.step_done(row, step, self.parts.tracker)
 
     def evaluate(self) -> None:
@@ -269,7 +270,7 @@ class Run:
             evaluation = replace(found, metrics=timed)
             self.store.commit_evaluation(evaluation)
             self.note_use()
-            metrics.append(self.folder / "metrics.jsonl", metrics.evaluation_line(evaluation))
+            metrics.append(self.folder / METRICS, metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)
             self._end_sampling()
 
@@ -277,6 +278,7 @@ class Run:
         """How long this process has worked and what memory it took: a kill loses what came after the last call."""
         with suppress(DiskFull):  # two figures are not worth a run: its next commit meets the full disk itself
             self.store.note_use(time.monotonic() - self.started, peak_bytes())
+        self.worked()
 
     def checkpoint(self) -> None:
         """When one is due. A full disk costs the checkpoint, not the run: the journal still has everything."""
@@ -297,7 +299,8 @@ class Run:
         """Drop journals behind the oldest kept checkpoint: rows first, then files."""
         oldest = min(row.step for row in self.store.checkpoints())
         for name in self.store.prune_journal(oldest):
-            (self.folder / JOURNAL_FOLDER / name).unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be deleted now is tidied up by a resume
+                (self.folder / JOURNAL_FOLDER / Path(name).name).unlink(missing_ok=True)
             reach("prune.files")
         self.store.checkpoint_wal()
 

@@ -46,6 +46,15 @@ def reader_engine(path: Path, *, busy_seconds: float = 10.0) -> Engine:
     return _engine(connect, "BEGIN")
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at `path`: its device and inode; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: this Python needs one with SQLite 3.37 or newer")

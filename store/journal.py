@@ -18,6 +18,8 @@ from safetensors.numpy import load, save
 from store.errors import JournalError, translated
 from store.faults import reach
 
+_LONGEST_HEADER = 1 << 20  # bytes: a journal has a dozen arrays
+
 
 @dataclass(frozen=True, slots=True)
 class StepJournal:
@@ -34,7 +36,7 @@ def write_journal(folder: Path, journal: StepJournal) -> tuple[str, str]:
     of the same name is replaced (a step that was cut before its row is done again). Equal journals give equal bytes.
     Raises DiskFull, or StoreError when the folder cannot be written.
     """
-    name = f"step_{journal.step:06d}.safetensors"
+    name = file_name(journal.step)
     try:
         blob = save(
             {key: np.asarray(value, order="C") for key, value in journal.arrays.items()}, {"step": str(journal.step)}
@@ -45,7 +47,7 @@ def write_journal(folder: Path, journal: StepJournal) -> tuple[str, str]:
         ) from error
     folder, temporary = Path(folder), Path(folder) / f".{name}.tmp"
     with translated(folder / name):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed is not made anew
         try:
             with open(temporary, "wb") as file:
                 file.write(blob)
@@ -77,6 +79,34 @@ def read_journal(folder: Path, file_name: str, sha256: str) -> StepJournal:
     size = int.from_bytes(blob[:8], "little")
     step = int(json.loads(blob[8 : 8 + size])["__metadata__"]["step"])
     return StepJournal(step=step, arrays=load(blob))
+
+
+def file_name(step: int) -> str:
+    """The name of a step's journal in the run's journal folder."""
+    return f"step_{step:06d}.safetensors"
+
+
+def journal_sha256(path: Path) -> str | None:
+    """Hex sha256 of a journal's bytes; None if they cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def step_of(path: Path) -> int | None:
+    """The step that a file says it is the journal of; None for what is no journal."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if 0 < size <= _LONGEST_HEADER else {}
+        step = int(header["__metadata__"]["step"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return step if path.name == file_name(step) else None
 
 
 def fsync_folder(folder: Path) -> None:

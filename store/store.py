@@ -16,7 +16,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from store import digest, reading, writing
-from store.engine import reader_engine, writer_engine
+from store.engine import identity, reader_engine, writer_engine
 from store.errors import StoreError, translated
 from store.faults import reach
 from store.journal import fsync_folder
@@ -49,6 +49,8 @@ class Store:
         self.path = path
         self._engine = engine
         self._read_only = read_only
+        self._places = [Path(f"{os.path.realpath(path)}{end}") for end in ("", "-wal", "-shm")]
+        self._files: dict[Path, tuple[int, int]] = {}  # device and inode of each, once it was seen
 
     @classmethod
     def create(
@@ -71,6 +73,9 @@ class Store:
         path = Path(path)
         if path.exists():
             raise StoreError(f"{path} exists already: resume that run, or choose another name")
+        for log in (Path(f"{path}{end}") for end in ("-wal", "-journal")):
+            if log.exists():
+                raise StoreError(f"{log} is the log of a database that is gone: put that back, or choose another name")
         building = path.with_name(f".{path.name}.new")
         with translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +116,8 @@ class Store:
         try:
             with store._reading() as connection:
                 require_current(connection, path)
+            if not read_only:
+                store._refuse_replaced()
         except BaseException:
             store.close()
             raise
@@ -360,6 +367,19 @@ class Store:
         self._refuse_read_only()
         with translated(self.path), self._engine.begin() as connection:
             yield connection
+            self._refuse_replaced()
+
+    def _refuse_replaced(self) -> None:
+        """SQLite goes on writing to a file that was removed: what is committed there is lost with the process."""
+        for place in self._places:
+            now = identity(place)
+            if now is not None:
+                self._files.setdefault(place, now)
+            if self._files.get(place) != now:
+                raise StoreError(
+                    f"{place} was removed or replaced while this process worked on it: what was stored until then is "
+                    "where it went; put it back, then resume"
+                )
 
     def _refuse_read_only(self) -> None:
         if self._read_only:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from selfplay.recovery import JOURNAL_FOLDER
+from selfplay.runfolder import JOURNAL_FOLDER
 from selfplay.train.batch import TrainBatch
 from store.journal import read_journal
 from store.store import Store

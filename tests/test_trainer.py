@@ -298,7 +298,7 @@ def test_lora_trains_adapters_only_and_saves_them(tmp_path: Path) -> None:
     with create(tmp_path / "selfplay.db") as store:
         head = store.commit_step(step_commit(1, weights_digest=parts.trainer.digest()))
         row = Checkpoints(tmp_path, keep=1).save(store, head, parts.trainer, parts.policy)
-    verify(tmp_path / row.path, row)
+    verify(tmp_path, row)
     saved = tmp_path / row.path / "policy"
     assert (saved / "adapter_model.safetensors").is_file()
     assert (saved / "adapter_config.json").is_file()

@@ -24,7 +24,7 @@ from selfplay.lab.experiment import Experiment
 from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
 from selfplay.progress import Progress
-from selfplay.recovery import DATABASE
+from selfplay.runfolder import DATABASE
 from store.records import Evaluation
 from store.store import Store
 
