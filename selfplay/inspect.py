@@ -11,7 +11,8 @@ import typer
 
 from selfplay import looking
 from selfplay.exits import DATA, DISK, USAGE, Refused, clear_errors
-from selfplay.looking import DATABASE, NotFound, ProblemFilter, Sort, graph_json
+from selfplay.looking import NotFound, ProblemFilter, Sort, graph_json
+from selfplay.runfolder import DATABASE
 from selfplay.terminal import (
     LONGEST_CELL,
     WHOLE,
