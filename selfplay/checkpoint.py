@@ -64,7 +64,7 @@ class Checkpoints:
         name = f"step_{head.step:06d}"
         temporary, final = self._folder / f".tmp-{name}-{os.getpid()}", self._folder / name
         weights_digest = trainer.digest()  # not the head's: a run that came from another machine has bits of its own
-        with _whole_or_nothing(temporary):
+        with self._whole_or_nothing(temporary):
             self._check_room(state, policy)
             self._folder.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed is not made anew
             temporary.mkdir()
@@ -74,6 +74,7 @@ class Checkpoints:
             reach("checkpoint.files")
             digest = _write_manifest(temporary, head, weights_digest)
             reach("checkpoint.manifest")
+            store.require_own_files()  # or this is another run's folder by now
             if os.path.lexists(final):
                 set_aside(self.run_folder, final, "in the place of a new checkpoint", self.say)
             temporary.rename(final)
@@ -165,6 +166,21 @@ class Checkpoints:
             unfinished = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
             folder.rename(unfinished)
             shutil.rmtree(unfinished)
+
+    @contextmanager
+    def _whole_or_nothing(self, temporary: Path) -> Iterator[None]:
+        """What a disk does in the block is one line, and what was written is removed: half a checkpoint is none."""
+        try:
+            with translated(temporary):
+                yield
+        except Exception as error:  # safetensors has an error of its own for a full disk, without a number
+            shutil.rmtree(temporary, ignore_errors=True)
+            with suppress(OSError):  # transformers makes a run's folder anew that was removed meanwhile
+                self._folder.rmdir()
+                self.run_folder.rmdir()
+            if isinstance(error, SafetensorError) and "No space left" in str(error):
+                raise disk_full(temporary, str(error)) from error
+            raise
 
     def _check_room(self, state: dict[str, Tensor], policy: Policy) -> None:
         needed = sum(t.numel() * t.element_size() for t in state.values())
@@ -262,19 +278,6 @@ def _write_manifest(folder: Path, head: StepRow, weights_digest: str) -> str:
     for directory in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
         _sync(directory)
     return hashlib.sha256(text).hexdigest()
-
-
-@contextmanager
-def _whole_or_nothing(folder: Path) -> Iterator[None]:
-    """What a disk does in the block becomes one line, and what was written is removed: half a checkpoint is none."""
-    try:
-        with translated(folder):
-            yield
-    except Exception as error:  # safetensors has an error of its own for a full disk, without a number
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, SafetensorError) and "No space left" in str(error):
-            raise disk_full(folder, str(error)) from error
-        raise
 
 
 def _files(folder: Path) -> Sequence[Path]:

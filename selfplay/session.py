@@ -211,6 +211,7 @@ class Run:
         """The journal first, then the update in memory. Returns the journal's (file, sha256) too."""
         judged = self._critic_batch(step)
         arrays = batch.arrays() | ({} if judged is None else judged.arrays())
+        self.store.require_own_files()  # or the journal would be written into another run's folder
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
             self._end_sampling(KEPT_FOR_UPDATES)

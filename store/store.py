@@ -117,7 +117,7 @@ class Store:
             with store._reading() as connection:
                 require_current(connection, path)
             if not read_only:
-                store._refuse_replaced()
+                store.require_own_files()
         except BaseException:
             store.close()
             raise
@@ -352,6 +352,21 @@ class Store:
                 raw.close()
         return not busy
 
+    def require_own_files(self) -> None:
+        """StoreError if the database or its log is no longer the file that was opened: asked before every commit.
+
+        SQLite goes on writing to a file that was removed, and what is committed there is lost with the process.
+        """
+        for place in self._places:
+            now = identity(place)
+            if now is not None:
+                self._files.setdefault(place, now)
+            if self._files.get(place) != now:
+                raise StoreError(
+                    f"{place} was removed or replaced while this process worked on it: what was stored until then is "
+                    "where it went; put it back, then resume"
+                )
+
     def table_digest(self) -> str:
         """Hex sha256 of what the run is, without clocks and places (store/digest.py says what is left out)."""
         with self._reading() as connection:
@@ -367,19 +382,7 @@ class Store:
         self._refuse_read_only()
         with translated(self.path), self._engine.begin() as connection:
             yield connection
-            self._refuse_replaced()
-
-    def _refuse_replaced(self) -> None:
-        """SQLite goes on writing to a file that was removed: what is committed there is lost with the process."""
-        for place in self._places:
-            now = identity(place)
-            if now is not None:
-                self._files.setdefault(place, now)
-            if self._files.get(place) != now:
-                raise StoreError(
-                    f"{place} was removed or replaced while this process worked on it: what was stored until then is "
-                    "where it went; put it back, then resume"
-                )
+            self.require_own_files()
 
     def _refuse_read_only(self) -> None:
         if self._read_only:
