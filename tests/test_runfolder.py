@@ -11,14 +11,16 @@ import pytest
 from run_server import ROOT, Server
 from store_samples import create
 
+from selfplay.config import Config
 from selfplay.exits import BUSY, DATA, OK, Refused
 from selfplay.opening import refuse_used, resumable
 from selfplay.runfolder import lock, write_file
 from store.errors import StoreError
 from store.store import Store
 
+DOMAIN = "domain=few_problems:FewProblems"
 TINY = (
-    "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.checkpoint_every=1", "domain=few_problems:FewProblems",
+    "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.checkpoint_every=1", DOMAIN,
     "challenger.source=procedural", "solver.problems=2", "solver.max_tokens=6", "curriculum.min_successes=1",
     "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2",
 )  # fmt: skip
@@ -42,7 +44,7 @@ def test_a_run_holds_its_folder_without_its_lock_file_and_ends_in_one_line_witho
         assert first.stdout is not None and first.stderr is not None
         assert any(line.startswith("step ") for line in first.stdout), "it is at work"
         (folder / "LOCK").unlink()
-        second = server.run(["--resume", "x", f"run.dir={tmp_path}"])
+        second = server.run(["--resume", "x", DOMAIN, f"run.dir={tmp_path}"])
         assert (first.poll(), second.code) == (None, BUSY), second.output
         folder.rename(tmp_path / "taken away")
         shutil.rmtree(tmp_path / "taken away", ignore_errors=True)
@@ -103,7 +105,7 @@ def test_folders_in_the_places_of_files_and_files_in_the_places_of_folders(serve
         (folder / name).mkdir()
     shutil.rmtree(folder / "checkpoints")
     (folder / "checkpoints").write_text("no folder")
-    ended = server.run(["--resume", "x", f"run.dir={tmp_path}", "run.steps=2"])
+    ended = server.run(["--resume", "x", DOMAIN, f"run.dir={tmp_path}", "run.steps=2"])
     assert ended.code == OK, ended.output
     aside = {each.name for each in (folder / "set-aside").iterdir()}
     assert aside == {"metrics.jsonl", "summary.json", "config.yaml", "checkpoints"}
@@ -117,7 +119,7 @@ def test_a_run_does_not_begin_among_the_files_of_another(server: Server, tmp_pat
     path = tmp_path / "x" / stray
     path.parent.mkdir(parents=True)
     path.write_text("of another run")
-    for arguments in ([*TINY, f"run.dir={tmp_path}"], ["--resume", "x", f"run.dir={tmp_path}"]):
+    for arguments in ([*TINY, f"run.dir={tmp_path}"], ["--resume", "x", DOMAIN, f"run.dir={tmp_path}"]):
         ended = server.run(arguments)
         assert ended.code == DATA, ended.output
         [line] = [line for line in ended.output.splitlines() if line.startswith("error: ")]
@@ -139,7 +141,7 @@ def test_a_folder_in_which_nothing_began_is_free(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     for name in ("LOCK", ".selfplay.db.new"):
         (tmp_path / name).touch()
-    refuse_used(tmp_path)
+    refuse_used(tmp_path, Config())
 
 
 def test_the_run_to_go_on_with_is_the_one_that_was_worked_on_last(tmp_path: Path) -> None:
