@@ -1,4 +1,4 @@
-"""The command line of `python -m selfplay.loop`: a file, overrides, --resume, --help. No torch is loaded here."""
+"""The command line of `python -m selfplay.loop`: a file, overrides, ways to resume, --help. No torch is loaded here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 from curriculum.domains.loading import load_domain
 from selfplay import config as configuration
 from selfplay.config import DEFAULT_FILE, Config, ConfigError
+from selfplay.resuming import auto_resumed
 
 USAGE = """\
 Self-play: a language model poses problems to itself, solves them, and gets better.
@@ -15,6 +16,7 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
   python -m selfplay.loop configs/tiny.yaml          the whole loop on a tiny random model, under a minute
   python -m selfplay.loop FILE.yaml key=value ...    your own configuration, with changes
   python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or the named one
+  python -m selfplay.loop FILE.yaml ... --auto-resume  start, go on, or end with 0 if finished: for a supervisor
   python -m selfplay.loop --keys                     every configuration key with its default
 
 On resume the stored configuration is used; only run.steps, evaluate.*, logging.* and resume.* may change. A domain of
@@ -44,6 +46,8 @@ def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
         return None
     if "--resume" in argv:
         return _resume([a for a in argv if a != "--resume"])
+    is_auto = "--auto-resume" in argv
+    argv = [a for a in argv if a != "--auto-resume"]
     if unknown := [a for a in argv if a.startswith("-")]:
         raise ConfigError(f"{unknown[0]} is not an option; see python -m selfplay.loop --help")
     files = [a for a in argv if a.endswith((".yaml", ".yml")) and "=" not in a]
@@ -53,8 +57,12 @@ def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
     if not files and not file.is_file():
         raise ConfigError(f"{DEFAULT_FILE} is not here: run from the project's folder, or name a file")
     config = configuration.load(file, [a for a in argv if a not in files])
+    found = auto_resumed(config) if is_auto else (config, False)
+    if found is None:
+        print(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do")
+        return None
     load_domain(config.domain, config.domain_options)  # a typo there is answered now, not once torch is loaded
-    return Arguments(config, is_resume=False)
+    return Arguments(*found)
 
 
 def _resume(rest: Sequence[str]) -> Arguments:

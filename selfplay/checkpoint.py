@@ -23,6 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from selfplay.looking import config_of
+from selfplay.model_card import CARD, model_card
 from selfplay.models import quiet
 from selfplay.policy import Policy
 from selfplay.runfolder import CHECKPOINT_FOLDER, Say, set_aside
@@ -71,6 +73,8 @@ class Checkpoints:
             for part, tensors in _parts(state).items():
                 save_file(tensors, temporary / STATE_FILE.format(part))
             _save_policy(policy, temporary / PRODUCT)
+            card = model_card(store.run(), config_of(store), head.step, store.evaluations())
+            (temporary / PRODUCT / CARD).write_text(card)
             reach("checkpoint.files")
             digest = _write_manifest(temporary, head, weights_digest)
             reach("checkpoint.manifest")
@@ -261,8 +265,9 @@ def _save_policy(policy: Policy, folder: Path) -> None:
 
 def _write_manifest(folder: Path, head: StepRow, weights_digest: str) -> str:
     """Sync every file, then the manifest that lists them; returns the manifest's sha256."""
-    files = {}
+    files, mode = {}, 0o666 & ~_umask()
     for path in _files(folder):
+        path.chmod(mode)  # safetensors makes files that only their owner may read
         _sync(path)
         files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _sha256(path)}
     manifest = {
@@ -282,6 +287,13 @@ def _write_manifest(folder: Path, head: StepRow, weights_digest: str) -> str:
 
 def _files(folder: Path) -> Sequence[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _umask() -> int:
+    """What the process takes from the mode of new files. It can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

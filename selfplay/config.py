@@ -217,8 +217,26 @@ def resumed(stored_yaml: str, overrides: Sequence[str]) -> Config:
 
     Values are compared, not spellings: saying again what is stored is no change. Raises ConfigError.
     """
-    stored = _merge([OmegaConf.structured(Config), _parsed("the stored configuration", stored_yaml)])
+    stored = _stored(stored_yaml)
     config = _merge([OmegaConf.structured(stored), _dotlist(overrides)])
+    _refuse_changes(stored, config)
+    check(config)
+    return config
+
+
+def matching(stored_yaml: str, wanted: Config) -> Config:
+    """`wanted`, if a run with the stored configuration can go on with it: the rule of `resumed`. Raises ConfigError."""
+    stored = _stored(stored_yaml)
+    stored.run.dir, stored.run.name = wanted.run.dir, wanted.run.name  # a folder may have been moved
+    _refuse_changes(stored, wanted)
+    return wanted
+
+
+def _stored(stored_yaml: str) -> Config:
+    return _merge([OmegaConf.structured(Config), _parsed("the stored configuration", stored_yaml)])
+
+
+def _refuse_changes(stored: Config, config: Config) -> None:
     before, after = OmegaConf.structured(stored), OmegaConf.structured(config)
     for key in keys():
         may_change = key.startswith(CHANGEABLE_ON_RESUME) and key not in FIXED_ON_RESUME
@@ -228,8 +246,6 @@ def resumed(stored_yaml: str, overrides: Sequence[str]) -> Config:
                 f"{', '.join(c + '*' * c.endswith('.') for c in CHANGEABLE_ON_RESUME)} may "
                 f"(and not {', '.join(FIXED_ON_RESUME)}); start a new run for anything else"
             )
-    check(config)
-    return config
 
 
 def to_yaml(config: Config) -> str:

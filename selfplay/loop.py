@@ -1,6 +1,6 @@
 """Self-play: a model poses problems to itself, attempts them, looks again, and learns from what came of it.
 
-python -m selfplay.loop [CONFIG.yaml] [key=value ...]
+python -m selfplay.loop [CONFIG.yaml] [key=value ...] [--auto-resume]
 python -m selfplay.loop --resume [NAME] [key=value ...]    a domain of your own: domain=... again
 """
 
@@ -26,6 +26,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
 
     with open_run(arguments.config, arguments.is_resume, progress or Progress(arguments.config), started) as run:
         run.evaluate()  # the start model, on problems that will never be trained on
+        run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():
             run.propose(step)  # the challenger makes known problems harder
             run.pose(step)  # what is valid, new and promising is admitted; replays fill the step

@@ -63,8 +63,6 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
             parts.engine.load(parts.policy.version)
             facts = [stage_facts(row.metrics) for row in store.steps()[1 : 1 + parts.stage_one.max_steps]]
             run = Run(parts, store, folder, checkpoints, progress, started, owned.touch, stage_facts=facts)
-            if is_resume:
-                run.checkpoint()  # one that was due when the run was killed: no later step may come to make it
             with stopping_on_signals(run), progress.running(run):
                 yield run
 

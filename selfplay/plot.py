@@ -4,7 +4,7 @@ Drawn without pyplot, so without a display and without state of the process. Lef
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from curriculum.difficulty import Tracker
+from selfplay.kind_of_run import what_was_run
 from selfplay.looking import config_of, settings_of
 from selfplay.terminal import plain
 from store.records import Evaluation, StepRow
@@ -23,13 +24,6 @@ BLUE, RED, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # Okabe a
 SETS_IN_A_ROW = 5
 WANTED_SIGNAL = 0.4  # below this share of groups with a signal, most of the sampling teaches nothing
 SMOOTHED = 5
-PLAIN_SELF_PLAY = {  # what makes a run more or less than self-play with a judge that knows, as its keys have it
-    "challenger.source": "self",
-    "solver.source": "self",
-    "judge.source": "verifier",
-    "judge.reward": "truth",
-    "train.imitation": "none",
-}
 FORMATS = {  # by suffix, with what would put the time of day into the file
     ".png": {},
     ".svg": {"Date": None},
@@ -60,25 +54,6 @@ def draw(store: Store, path: Path) -> None:
         axis.set_xlabel("step")
     with matplotlib.rc_context({"svg.hashsalt": "selfplay"}):  # ids of an SVG are random without one
         figure.savefig(path, format=suffix[1:], metadata=FORMATS[suffix])
-
-
-def what_was_run(config: Mapping[str, Any]) -> str:
-    """One phrase out of a stored configuration: the domain, and each thing that is not as in plain self-play.
-
-    Example: "self-play on arithmetic", "on arithmetic, challenger.source=procedural".
-    """
-    told = {key: _value(config, key) for key in PLAIN_SELF_PLAY}
-    others = [f"{key}={value}" for key, value in told.items() if value not in (None, PLAIN_SELF_PLAY[key])]
-    domain = f"on {_value(config, 'domain') or 'a domain that is not stored'}"
-    return ", ".join([domain, *others]) if others else f"self-play {domain}"
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    """A dotted key's value; None where there is none."""
-    node: Any = config
-    for name in key.split("."):
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
 
 
 def _accuracies(figure: SubFigure, names: Sequence[str], evaluations: Sequence[Evaluation], last_step: int) -> None:

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curriculum.domains.loading import is_dotted_path, is_ours
+from selfplay import config as configuration
 from selfplay.config import Config, RunConfig
 from selfplay.exits import DATA, USAGE, Refused
+from selfplay.runfolder import DATABASE
+from store.store import Store
 
 
 def resume_command(folder: Path, config: Config) -> str:
@@ -19,6 +22,30 @@ def resume_command(folder: Path, config: Config) -> str:
     words += [] if str(folder.parent) == RunConfig().dir else [f"run.dir={folder.parent}"]
     words += [] if is_ours(config.domain) else [f"domain={config.domain}"]
     return shlex.join(words)
+
+
+def auto_resumed(wanted: Config) -> tuple[Config, bool] | None:
+    """What `--auto-resume` does: (configuration, whether its run is there already); None if that run is finished.
+
+    A domain that is code was named by the user just now, or the configurations differ, which is refused.
+    """
+    database = Path(wanted.run.dir) / wanted.run.name / DATABASE
+    if not database.exists():
+        return wanted, False
+    with Store.open_readonly(database) as store:
+        config = configuration.matching(store.run().config_yaml, wanted)
+        return None if _is_finished(store, config.run.steps) else (config, True)
+
+
+def _is_finished(store: Store, steps: int) -> bool:
+    """Whether nothing is left to do: no step, no evaluation at the end, and no checkpoint."""
+    head = store.head().step
+    kept = {row.step for row in store.checkpoints() if (store.path.parent / row.path).is_dir()}
+    if head < steps or head not in kept:
+        return False
+    full = [each for each in store.evaluations() if each.kind == "full"]
+    first, last = ({each.set_name for each in full if each.step == step} for step in (0, head))
+    return head > steps or first <= last
 
 
 def refuse_unconfirmed(folder: Path, stored: Config, overrides: Sequence[str]) -> None:

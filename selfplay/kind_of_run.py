@@ -1,0 +1,31 @@
+"""What a run was, in one phrase out of its stored configuration: for titles and model cards."""
+
+from collections.abc import Mapping
+from typing import Any
+
+PLAIN_SELF_PLAY = {  # what makes a run more or less than self-play with a judge that knows, as its keys have it
+    "challenger.source": "self",
+    "solver.source": "self",
+    "judge.source": "verifier",
+    "judge.reward": "truth",
+    "train.imitation": "none",
+}
+
+
+def what_was_run(config: Mapping[str, Any]) -> str:
+    """One phrase out of a stored configuration: the domain, and each thing that is not as in plain self-play.
+
+    Example: "self-play on arithmetic", "on arithmetic, challenger.source=procedural".
+    """
+    told = {key: stored_value(config, key) for key in PLAIN_SELF_PLAY}
+    others = [f"{key}={value}" for key, value in told.items() if value not in (None, PLAIN_SELF_PLAY[key])]
+    domain = f"on {stored_value(config, 'domain') or 'a domain that is not stored'}"
+    return ", ".join([domain, *others]) if others else f"self-play {domain}"
+
+
+def stored_value(config: Mapping[str, Any], key: str) -> Any:
+    """A dotted key's value; None where there is none."""
+    node: Any = config
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
