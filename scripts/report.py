@@ -7,6 +7,7 @@ a set that a run was not evaluated on is a dash.
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ COLUMNS = (
     "run",
     "most gained at the first try: fixed / broken / changed",
     "worst change of a first try [95%]",
+    "of all first tries [95%]",
     "signal by thirds",
     "of first tries alone",
     "valid and new, first to last third",
@@ -45,6 +47,10 @@ def main(folders: Annotated[list[Path], typer.Argument(help="folders of finished
     print("|---" * len(COLUMNS) + "|")
     for summary in summaries:
         print(_curriculum(summary))
+    falls = {name: fall for summary in summaries for name, fall in summary.get("smallest_fall", {}).items()}
+    if falls:
+        print("\nThe least fall that a set can show (exact test of McNemar at 5%, none gained): ", end="")
+        print(", ".join(f"{name} {fall:.2f}" for name, fall in falls.items()))
     arms = _arms(summaries)
     if len(arms) < len(summaries):
         print("\n| better turn at the end, mean over seeds (lowest to highest) | seeds | " + " | ".join(sets) + " |")
@@ -88,6 +94,7 @@ def _curriculum(summary: dict[str, Any]) -> str:
         summary["run"],
         _second_looks(summary, max(changes, key=lambda name: changes[name][0], default=None)),
         _first_tries(changes, min(changes, key=lambda name: changes[name][0], default=None)),
+        _first_tries({"all": summary.get("change_of_all", {}).get("acc_t1")}, "all"),
         signal,
         mixed,
         f"{challenger['valid_new_share_first_third']:.2f} → {challenger['valid_new_share_last_third']:.2f}",
@@ -106,10 +113,11 @@ def _second_looks(summary: dict[str, Any], name: str | None) -> str:
     return f"{name} " + " / ".join(f"{share:.2f}" for share in shares) if shares else NOTHING
 
 
-def _first_tries(changes: dict[str, list[float]], name: str | None) -> str:
-    if name is None:
+def _first_tries(changes: Mapping[str, list[float] | None], name: str | None) -> str:
+    found = None if name is None else changes[name]
+    if found is None:
         return NOTHING
-    change, low, high = changes[name]
+    change, low, high = found
     return f"{name} {change:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

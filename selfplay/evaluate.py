@@ -2,8 +2,10 @@
 
 `full` (before and after) takes every problem through all turns and samples pass@k on the first `pass_size` of each
 set; `interim` takes the first try of at most `interim_size`. A set's order is fixed by a keyed hash, so its first
-members are a fair sample and the same ones every time. On request both say how second looks fare at the start model's
-first tries and at one's own (selfplay/mechanism.py), and `full` what sampled answers say of themselves.
+members are a fair sample and the same ones every time; and so are the batches, since what a model says in bf16 depends
+on how many rows run beside it: the first `interim_size` of a set are never batched with the rest. On request both say
+how second looks fare at the start model's first tries and at one's own (selfplay/mechanism.py), and `full` what sampled
+answers say of themselves.
 
 Every verdict here is the domain's, whatever `judge.source` says: an evaluation measures what is true and pays nothing.
 """
@@ -11,6 +13,7 @@ Every verdict here is the domain's, whatever `judge.source` says: an evaluation 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from roles.growth import Searched
@@ -27,7 +30,7 @@ from selfplay.rollout import Encode, Rollout
 from selfplay.statistics import paired_interval, wilson
 from store.records import Evaluation, Problem, Wave
 
-PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once
+PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once; another number may change greedy answers in bf16
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +148,18 @@ class Evaluator:
             report_params=replace(params, max_tokens=self.report_tokens),
         )
         judged = []
-        for start in range(0, len(problems), PROBLEMS_PER_TREE):
-            part = slice(start, start + PROBLEMS_PER_TREE)
+        for part in batches(len(problems), self.interim_size):
             stored = {} if given is None else {"evaluation/0": _first_wave(step, given[part])}
             rollout = Rollout(step, Tree(), engine or self.engine, self.encode, lambda wave: wave, stored)
             solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in problems[part]))
             judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]
         return judged
+
+
+def batches(n: int, head: int) -> list[slice]:
+    """The places of n problems that are evaluated together: those of the first `head`, then those of the rest."""
+    cuts = [*range(0, min(head, n), PROBLEMS_PER_TREE), *range(head, n, PROBLEMS_PER_TREE)]
+    return [slice(start, end) for start, end in pairwise([*cuts, n])]
 
 
 def _first_wave(step: int, groups: Sequence[JudgedGroup]) -> Wave:

@@ -6,6 +6,7 @@ from typing import Any
 from selfplay.evaluate import paired_change
 from selfplay.looking import worked_seconds
 from selfplay.memory import DEVICE_PEAK
+from selfplay.statistics import smallest_fall
 from store.records import Evaluation, StepRow
 from store.store import Store
 
@@ -22,6 +23,8 @@ def summarise(store: Store) -> dict[str, Any]:
         "run": store.run().name,
         "evaluation": {"before": _metrics(before), "after": _metrics(after)},
         "change": _changes(before, after),
+        "change_of_all": _change_of_all(before, after),
+        "smallest_fall": {name: round(smallest_fall(len(e.outcomes)), 4) for name, e in before.items()},
         "steps": len(steps),
         "seconds": round(worked_seconds(store, steps), 1),
         "peak_memory_bytes": max((each.peak_memory_bytes for each in store.incarnations()), default=0),
@@ -57,16 +60,23 @@ def _challenger(steps: Sequence[StepRow]) -> dict[str, float]:
 
 def _changes(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Paired change of each set's accuracy at both turns with its 95% interval, problem by problem."""
-    changes: dict[str, Any] = {}
-    for name in after:
-        if name in before and len(before[name].outcomes) == len(after[name].outcomes):
-            changes[name] = {
-                f"acc_t{turn + 1}": [
-                    round(x, 4) for x in paired_change(before[name].outcomes, after[name].outcomes, turn)
-                ]
-                for turn in (0, 1)
-            }
-    return changes
+    return {name: _both_turns(*outcomes) for name, outcomes in _paired(before, after).items()}
+
+
+def _change_of_all(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> dict[str, list[float]]:
+    """The same of all sets' problems together: what falls a little everywhere shows here and in no small set."""
+    paired = _paired(before, after).values()
+    return _both_turns("".join(start for start, _ in paired), "".join(end for _, end in paired)) if paired else {}
+
+
+def _paired(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> dict[str, tuple[str, str]]:
+    """Outcomes at the start and at the end, of sets that have both of as many problems."""
+    both = {name: (before[name].outcomes, after[name].outcomes) for name in after if name in before}
+    return {name: (start, end) for name, (start, end) in both.items() if len(start) == len(end)}
+
+
+def _both_turns(start: str, end: str) -> dict[str, list[float]]:
+    return {f"acc_t{turn + 1}": [round(x, 4) for x in paired_change(start, end, turn)] for turn in (0, 1)}
 
 
 def _metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, float]]:

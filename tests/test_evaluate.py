@@ -12,7 +12,7 @@ from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount
-from selfplay.evaluate import Evaluator, paired_change, turn_metrics
+from selfplay.evaluate import Evaluator, batches, paired_change, turn_metrics
 from selfplay.statistics import paired_interval, wilson
 from store.records import Completion
 
@@ -68,6 +68,7 @@ class TableEngine:
     answers: dict[str, tuple[Sequence[str], str]]
     tokens: TokenCount = field(default_factory=TokenCount)
     asked: list[Draw] = field(default_factory=list)
+    calls: list[Sequence[Draw]] = field(default_factory=list)
 
     def load(self, version: int) -> None:
         """One version for ever."""
@@ -80,6 +81,7 @@ class TableEngine:
     ) -> list[list[Sampled]]:
         assert script is None
         self.asked += draws
+        self.calls.append(draws)
         return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
 
     def _say(self, tree: Tree, draw: Draw, index: int) -> Sampled:
@@ -127,6 +129,22 @@ def test_an_interim_evaluation_is_short() -> None:
     assert (found.kind, found.outcomes, len(engine.asked)) == ("interim", "30", 2)
     assert found.metrics["acc_t1"] == 0.5
     assert "acc_t2" not in found.metrics
+
+
+def test_what_is_batched_together_is_the_same_in_every_evaluation() -> None:
+    """Case 12: in bf16 a greedy answer hangs on what runs beside it, so the alarm compared more than the weights."""
+    first_tries: list[list[list[str]]] = []
+    for measure in (Evaluator.interim, Evaluator.full):
+        engine = TableEngine(ANSWERS)
+        measure(evaluator(engine), 3, "sums")
+        calls = [[str(draw.key) for draw in call if draw.params.temperature == 0.0] for call in engine.calls]
+        first_tries.append(calls)
+    interim, full = first_tries
+    assert interim == full[:1] and len(interim[0]) == 2
+    assert [(part.start, part.stop) for part in batches(5, 2)] == [(0, 2), (2, 5)]
+    assert [(part.start, part.stop) for part in batches(600, 100)] == [(0, 100), (100, 356), (356, 600)]
+    assert [(part.start, part.stop) for part in batches(300, 300)] == [(0, 256), (256, 300)]
+    assert [(part.start, part.stop) for part in batches(40, 100)] == [(0, 40)] and batches(0, 100) == []
 
 
 def test_evaluation_draws_from_streams_of_its_own() -> None:

@@ -23,7 +23,8 @@ def test_runs_of_different_domains_stand_in_one_table(tmp_path: Path) -> None:
     low = {"acc_t1": 0.25, "acc_t2": 0.25}
     high = {"acc_t1": 0.75, "acc_t2": 0.5, "i2c": 0.11, "c2i": 0.22, "change_rate": 0.33}
     found = [
-        summary("a-seed0", {"add2": low}, {"add2": high}, {"add2": {"acc_t1": [0.5, 0.25, 0.75]}}),
+        summary("a-seed0", {"add2": low}, {"add2": high}, {"add2": {"acc_t1": [0.5, 0.25, 0.75]}})
+        | {"change_of_all": {"acc_t1": [0.4, 0.3, 0.5]}, "smallest_fall": {"add2": 0.03}},
         summary("b-seed0", {"sort": low}, {"sort": low}, {"sort": {"acc_t1": [0.0, -0.5, 0.5]}}),
         summary("b-seed1", {"sort": low}, {}, {}),
     ]
@@ -40,4 +41,6 @@ def test_runs_of_different_domains_stand_in_one_table(tmp_path: Path) -> None:
     assert "| b-seed0 | - | 0.25 → 0.25, 0.25 → 0.25 |" in lines
     assert "| b-seed1 | - | - |" in lines
     assert any(line.startswith("| a-seed0 | add2 0.11 / 0.22 / 0.33 | add2 +0.50 [+0.25, +0.75] |") for line in lines)
+    assert any("| all +0.40 [+0.30, +0.50] |" in line for line in lines)
+    assert "The least fall that a set can show (exact test of McNemar at 5%, none gained): add2 0.03" in lines
     assert "| a | 1 | 0.75 (0.75 to 0.75) | - |" in lines and "| b | 2 | - | 0.25 (0.25 to 0.25) |" in lines

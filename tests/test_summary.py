@@ -102,3 +102,14 @@ def test_a_run_that_has_only_begun_has_a_summary(tmp_path: Path) -> None:
     assert (found["steps"], found["change"], found["signal_share_thirds"]) == (0, {}, [0.0, 0.0, 0.0])
     assert found["tokens"] == {"computed": 0, "flat": 0}
     assert set(found["challenger"].values()) == {0.0}
+
+
+def test_small_sets_are_pooled_and_say_what_they_can_show(store: Store) -> None:
+    """Case 12: of a set of 18 six must be lost before its interval leaves 0 out; of all sets together six of many."""
+    store.commit_evaluation(Evaluation(0, "mul1", "full", BEFORE, outcomes="2" * 18))
+    store.commit_evaluation(Evaluation(7, "mul1", "full", AFTER, outcomes="2" * 15 + "000"))
+    found = summary(store)
+    assert found["smallest_fall"] == {"add2": 1.0, "mul1": 0.3333}
+    assert found["change"]["mul1"]["acc_t1"][0] == pytest.approx(-3 / 18, abs=1e-4)
+    assert found["change"]["mul1"]["acc_t1"][2] > 0.0
+    assert found["change_of_all"]["acc_t1"][0] == pytest.approx((2 - 3) / 22, abs=1e-4)
