@@ -7,7 +7,6 @@ import numpy as np
 
 from selfplay.lab.rows import Row
 
-RESAMPLES = 400  # enough for a test
 SETS = ("easy", "hard")
 
 

@@ -1,14 +1,14 @@
-"""Measures of cells by hand, calibration from counts, and the paired bootstrap."""
+"""Measures of cells by hand, and calibration from counts."""
 
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from lab_rows import RESAMPLES, SETS, made_row, made_rows, outcomes, reporting
+from lab_rows import SETS, made_row, reporting
 
 from selfplay.calibration import calibration_metrics
-from selfplay.lab.bootstrap import CellView, NotMeasured, cell_views, interval
+from selfplay.lab.intervals import interval
 from selfplay.lab.measures import (
     FIGURES,
     acc_t1,
@@ -31,6 +31,9 @@ from selfplay.lab.measures import (
     wrong_admitted,
 )
 from selfplay.lab.rows import parse_reports
+from selfplay.lab.views import CellView, NotMeasured, cell_views
+
+PLAIN = [name for name in FIGURES if not name.endswith("_corrected")]
 
 # measures, by hand
 
@@ -101,91 +104,54 @@ def test_calibration_from_counts_is_that_of_the_answers() -> None:
         pairs = [pair for name in SETS for pair in parse_reports(row.reports[name]["end"])]
         read = [(right, q) for right, q in pairs if q is not None]
         expected = calibration_metrics([right for right, _ in read], [q for _, q in read])
-        assert {name: float(calibrated(name)(cells["full"][seed])) for name in FIGURES} == pytest.approx(expected)
+        assert {name: float(calibrated(name)(cells["full"][seed])) for name in PLAIN} == pytest.approx(expected)
 
 
-def test_resampled_calibration_is_that_of_each_resample() -> None:
-    cells = cell_views([reporting(made_row("full", s, 0.3), np.random.default_rng(s)) for s in (0, 1)])
-    seen: list[CellView] = []
-
-    def spy(view: CellView) -> np.ndarray:
-        seen.append(view)
-        return acc_t1(view)
-
-    interval(of("full", spy), cells, resamples=5)
-    resampled = seen[-1]
-    for number, (right, q) in enumerate(zip(resampled.correct(), resampled.confidence(), strict=True)):
-        read = ~np.isnan(q)
+def test_calibration_with_each_problem_left_out_is_that_of_the_others() -> None:
+    view = cell_views([reporting(made_row("full", 0, 0.3), np.random.default_rng(0))])["full"][0]
+    left = replace(view, leaves_out=True)
+    right, q = view.correct(), view.confidence()
+    found = {name: calibrated(name)(left) for name in PLAIN}
+    for number in (0, 1, 300, 301, 601):
+        others = np.delete(np.arange(len(q)), number)
+        read = others[~np.isnan(q[others])]
         expected = calibration_metrics(right[read], q[read])
-        assert {name: calibrated(name)(resampled)[number] for name in FIGURES} == pytest.approx(expected)
+        assert {name: found[name][number] for name in PLAIN} == pytest.approx(expected)
+
+
+def test_what_noise_adds_to_the_calibration_error_is_taken_off() -> None:
+    """Case 11: of answers that are right as often as they say, and of others that are off by 0.1."""
+    rng = np.random.default_rng(11)
+    for off, most in ((0.0, 0.035), (0.03, 0.025), (0.1, 0.015)):  # bias that may be left
+        plain, corrected = np.zeros(150), np.zeros(150)
+        for trial in range(150):
+            stated = rng.integers(1, 9, 300) / 10
+            right = rng.random(300) < stated + np.where(stated < 0.5, off, -off)
+            said = " ".join(f"{c:d}:{q:g}" for c, q in zip(right, stated, strict=True))
+            row = replace(made_row("full", 0, 0.3), reports={"easy": {"end": said}})
+            view = cell_views([row], ("easy",))["full"][0]
+            plain[trial], corrected[trial] = (float(calibrated(name)(view)) for name in ("ece", "ece_corrected"))
+        assert abs(corrected.mean() - off) < most
+        assert off == 0.1 or plain.mean() - off > 1.5 * (corrected.mean() - off) > 0.0
+
+
+def test_the_parts_of_the_brier_score_are_less_their_noise() -> None:
+    """Case 11: what is stated is true, so reliability is 0, and resolution the variance of what is stated."""
+    rng = np.random.default_rng(12)
+    found = {name: [] for name in ("reliability", "reliability_corrected", "resolution", "resolution_corrected")}
+    for _ in range(200):
+        stated = rng.choice([0.2, 0.4, 0.6, 0.8], 60)
+        said = " ".join(f"{rng.random() < q:d}:{q:g}" for q in stated)
+        view = cell_views([replace(made_row("full", 0, 0.3, n=60), reports={"easy": {"end": said}})], ("easy",))
+        for name, values in found.items():
+            values.append(float(calibrated(name)(view["full"][0])))
+    mean = {name: float(np.mean(values)) for name, values in found.items()}
+    assert mean["reliability"] > 0.01 and mean["reliability_corrected"] == pytest.approx(0.0, abs=0.003)
+    assert mean["resolution"] > 0.055 and mean["resolution_corrected"] == pytest.approx(0.05, abs=0.004)
 
 
 def test_reports_of_which_none_can_be_read_have_no_calibration() -> None:
     row = made_row("full", 0, 0.3)
     cells = cell_views([replace(row, reports={s: {"end": " ".join(["1:-"] * 300)} for s in SETS})])
     assert math.isnan(float(calibrated("ece")(cells["full"][0])))
-    assert all(math.isnan(each) for each in interval(of("full", calibrated("auroc")), cells, RESAMPLES))
-
-
-# the bootstrap
-
-
-def test_the_bootstrap_is_deterministic_and_paired() -> None:
-    rows = made_rows(0.3)
-    cells = cell_views(rows)
-    once = interval(between("full", "base", delta), cells)
-    assert once == interval(between("full", "base", delta), cell_views(rows[::-1]))
-    value, low, high = once
-    assert low < value < high
-    twin = cells | {"base": cells["full"]}
-    assert interval(between("full", "base", delta), twin) == (0.0, 0.0, 0.0)
-
-
-def test_pooled_sets_and_single_ones_are_resampled_alike() -> None:
-    rows = made_rows(0.3)
-    value, low, high = interval(of("full", acc_t1), cell_views(rows), RESAMPLES)
-    assert low <= value <= high
-    apart = [interval(of("full", acc_t1), cell_views(rows, (name,)), RESAMPLES) for name in SETS]
-    assert all(low <= value <= high for value, low, high in apart)
-    assert value == pytest.approx(sum(each[0] for each in apart) / len(SETS))  # of as many problems each
-
-
-def test_seeds_are_resampled_too() -> None:
-    rows = [made_row("full", seed, mended) for seed, mended in enumerate((0.1, 0.5, 0.9))]
-    spread = interval(of("full", delta), cell_views(rows))
-    alike = interval(of("full", delta), cell_views([replace(rows[1], seed=seed) for seed in (0, 1, 2)]))
-    assert spread[2] - spread[1] > 3 * (alike[2] - alike[1])
-    tokens = interval(of("full", from_metrics("tokens_mean")), cell_views(rows))
-    assert tokens == (5.0, 4.0, 6.0)  # 1/27 of the resamples are of one seed alone, at either end
-
-
-def test_one_seed_is_resampled_by_problems_alone() -> None:
-    cells = cell_views([made_row("full", 5, 0.3)])
-    value, low, high = interval(of("full", acc_t1), cells)
-    normal = 1.96 * math.sqrt(value * (1 - value) / 600)
-    assert (value - low, high - value) == pytest.approx((normal, normal), rel=0.15)
-    assert interval(of("full", from_metrics("tokens_mean")), cells) == (9.0, 9.0, 9.0)
-
-
-def test_arms_that_cannot_be_paired_are_refused() -> None:
-    with pytest.raises(ValueError, match="the same seeds in every arm"):
-        interval(between("full", "base", delta), cell_views([made_row("full", 0, 0.3), made_row("base", 1, 0.0)]))
-    with pytest.raises(ValueError, match="base-seed1 has problems"):
-        cell_views([made_row("full", 0, 0.3), made_row("base", 1, 0.0, n=299)])
-    with pytest.raises(ValueError, match="full-seed0 has no set odd"):
-        cell_views([made_row("full", 0, 0.3)], ("odd",))
-
-
-def test_the_interval_covers_a_true_difference_of_binomials() -> None:
-    rng = np.random.default_rng(7)
-    covered, trials, n = 0, 300, 150
-    template = made_row("a", 0, 0.0)
-    for _ in range(trials):
-        rows = []
-        for arm, rate in (("a", 0.7), ("b", 0.5)):
-            texts = {"start": "0" * n, "end": outcomes(rng, n, rate, 0.0, 0.0)}
-            metrics = {"easy": {"n": float(n)}}
-            rows.append(replace(template, arm=arm, outcomes={"easy": texts}, start=metrics, end=metrics))
-        _, low, high = interval(between("a", "b", acc_t1), cell_views(rows), RESAMPLES)
-        covered += low <= 0.2 <= high
-    assert 0.90 <= covered / trials <= 0.985
+    assert all(math.isnan(each) for each in interval(of("full", calibrated("auroc")), cells))

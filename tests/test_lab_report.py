@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab_rows import RESAMPLES, SETS, made_row, made_rows, reporting
+from lab_rows import SETS, made_row, made_rows, reporting
 
-from selfplay.lab.bootstrap import cell_views
 from selfplay.lab.criteria import Criterion, Direction, Judged, explained, judge
 from selfplay.lab.experiment import Arm, Column, Experiment
+from selfplay.lab.experiments import EXPERIMENTS
 from selfplay.lab.findings import find
 from selfplay.lab.measures import (
     acc_t1,
@@ -25,6 +25,7 @@ from selfplay.lab.measures import (
 from selfplay.lab.page import figure, page_text, report_json, write_page
 from selfplay.lab.picture import series_lines
 from selfplay.lab.rows import RowError, parse_reports, parse_searches, read_row, read_rows, row_path, write_row
+from selfplay.lab.views import cell_views
 
 PNG = b"\x89PNG\r\n"
 
@@ -211,49 +212,49 @@ def test_each_branch_of_the_verdict() -> None:
 
 
 def test_a_big_effect_is_positive_and_none_is_negative() -> None:
-    positive = find(fake(), made_rows(0.5), RESAMPLES)
+    positive = find(fake(), made_rows(0.5))
     assert positive.verdict == "positive" and positive.criteria[0].interval is not None
     assert positive.criteria[0].interval[0] > 0.1
-    negative = find(fake(), made_rows(0.0), RESAMPLES)
+    negative = find(fake(), made_rows(0.0))
     assert negative.verdict == "negative" and negative.control.passed
 
 
 def test_few_problems_are_inconclusive_and_so_is_a_control_that_fails() -> None:
-    small = find(fake([criterion(0.1)]), made_rows(0.25, n=8), RESAMPLES)
+    small = find(fake([criterion(0.1)]), made_rows(0.25, n=8))
     assert small.control.passed and small.criteria[0].is_blind
     assert small.verdict == "inconclusive"
     blind = replace(fake(), control=replace(criterion(0.9, arm="told"), name="told"))
-    assert find(blind, made_rows(0.5), RESAMPLES).verdict == "inconclusive"
+    assert find(blind, made_rows(0.5)).verdict == "inconclusive"
 
 
 def test_only_seeds_that_every_gated_arm_has_are_compared() -> None:
     rows = [row for row in made_rows(0.5, seeds=(0, 1, 2, 7)) if (row.arm, row.seed) not in (("told", 1), ("full", 7))]
-    result = find(fake(), [*rows, made_row("gone", 0, 0.1)], RESAMPLES)
+    result = find(fake(), [*rows, made_row("gone", 0, 0.1)])
     assert result.seeds == (0, 2) and result.missing == ("told-seed1",) and result.foreign == ("gone-seed0",)
     assert result.verdict == "inconclusive" and "2 of at least 3 seeds" in result.reason
-    nothing = find(fake(), [row for row in rows if row.arm != "told"], RESAMPLES)
+    nothing = find(fake(), [row for row in rows if row.arm != "told"])
     assert nothing.seeds == () and nothing.criteria[0].value is None and nothing.verdict == "inconclusive"
     assert set(nothing.arms) == {"base", "full"}
 
 
 def test_a_criterion_on_an_arm_that_is_not_gated_is_an_error() -> None:
     with pytest.raises(ValueError, match="criterion gain needs arm 'extra'"):
-        find(fake([criterion(arm="extra")]), made_rows(0.5), RESAMPLES)
+        find(fake([criterion(arm="extra")]), made_rows(0.5))
 
 
 def test_a_criterion_that_is_not_gated_waits_for_the_arms_of_full() -> None:
     waiting = replace(criterion(arm="extra"), name="more", is_gated=False)
     experiment = fake([criterion(), waiting])
-    absent = find(experiment, made_rows(0.5), RESAMPLES)
+    absent = find(experiment, made_rows(0.5))
     assert absent.criteria[1].value is None and "not measured (not gated)" in page_text(experiment, absent)
-    there = find(experiment, [*made_rows(0.5), *(made_row("extra", seed, 0.5) for seed in (0, 1, 2))], RESAMPLES)
+    there = find(experiment, [*made_rows(0.5), *(made_row("extra", seed, 0.5) for seed in (0, 1, 2))])
     assert there.criteria[1].value == pytest.approx(there.criteria[0].value, abs=0.05)
     assert absent.verdict == there.verdict
 
 
 def test_a_criterion_on_what_no_cell_has_is_not_measured() -> None:
     absent = replace(criterion(), name="ece", measure=of("full", calibrated("ece")))
-    result = find(fake([criterion(), absent]), made_rows(0.5), RESAMPLES)
+    result = find(fake([criterion(), absent]), made_rows(0.5))
     assert result.verdict == "inconclusive" and result.reason == "not measured: ece."
 
 
@@ -271,7 +272,7 @@ def test_an_experiment_must_fit_together() -> None:
 
 def test_the_page(tmp_path: Path) -> None:
     rows = made_rows(0.5)
-    path = write_page(fake(), rows, tmp_path, RESAMPLES)
+    path = write_page(fake(), rows, tmp_path)
     text = path.read_text()
     assert path == tmp_path / "fake.md" and text.startswith("# Second looks | mended\n\nClaim: A model")
     assert "**Verdict: positive.** Every criterion passes" in text and "Synthetic rows." in text
@@ -292,26 +293,43 @@ def test_the_page(tmp_path: Path) -> None:
     assert max(map(len, prose)) <= 120
     assert (tmp_path / "fake.png").read_bytes().startswith(PNG) and len(list(tmp_path.iterdir())) == 2
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
-    write_page(fake(), rows[::-1], tmp_path, RESAMPLES)
+    write_page(fake(), rows[::-1], tmp_path)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+def test_the_page_says_how_many_criteria_are_judged_and_what_one_seed_can_tell(tmp_path: Path) -> None:
+    """Case 9: nothing is corrected for their number; one seed has intervals over problems alone."""
+    text = write_page(fake([criterion(), replace(criterion(), name="more", is_gated=False)]), made_rows(0.5), tmp_path)
+    said = text.read_text().replace("\n", " ")
+    assert "2 criteria are judged at 95% each, 1 of them gated" in said and "of 2 intervals 0.1 miss" in said
+    assert "There is one seed" not in said
+    one = page_text(fake(), find(fake(), made_rows(0.5, seeds=(4,))))
+    assert "There is one seed: intervals are over problems alone" in one and "**Verdict: inconclusive.**" in one
+
+
+def test_a_control_that_only_the_range_of_seeds_supports_does_not_pass() -> None:
+    """Case 9: post-completion's control was +0.073 [0.034, 0.149] by its three values, and is [-0.089, +0.236]."""
+    rows = read_rows(Path(__file__).parent.parent / "docs" / "lab" / "post-completion")
+    result = find(EXPERIMENTS["post-completion"], [row for row in rows if row.arm != "light"])
+    assert result.verdict == "inconclusive" and not result.control.passed
+    assert result.control.interval == pytest.approx((-0.089, 0.236), abs=1e-3)
 
 
 def test_the_page_of_an_unfinished_experiment_says_so(tmp_path: Path) -> None:
     rows = [*made_rows(0.3)[:5], made_row("gone", 0, 0.1)]
-    text = write_page(fake(), rows, tmp_path, RESAMPLES).read_text()
+    text = write_page(fake(), rows, tmp_path).read_text()
     assert "**Verdict: inconclusive.** Not measured: gain, told." in text
     assert "not there yet: `full-seed2`, `told-seed0`, `told-seed1`, `told-seed2`." in text
     assert "now: `full-seed0`, `full-seed1`." in text and "experiment: `gone-seed0`." in text
     assert "| ≥ +0.03 | - | - | **no** |" in text and "it was not measured" in text
-    assert "**Verdict: inconclusive.**" in write_page(fake(), [], tmp_path, RESAMPLES).read_text()
+    assert "**Verdict: inconclusive.**" in write_page(fake(), [], tmp_path).read_text()
 
 
 def test_reports_bring_a_reliability_picture(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     experiment = replace(fake(), columns=(Column("ECE", calibrated("ece")),), plotted="", series=())
-    text = write_page(experiment, [reporting(row, rng) for row in made_rows(0.5)], tmp_path, RESAMPLES).read_text()
+    text = write_page(experiment, [reporting(row, rng) for row in made_rows(0.5)], tmp_path).read_text()
     assert "](fake-reliability.png)" in text and "| `base` | 3 | 0.0" in text
-    assert "Where a value lies beside its interval" in text
     assert (tmp_path / "fake-reliability.png").read_bytes().startswith(PNG)
 
 
@@ -322,7 +340,7 @@ def test_series_are_means_over_seeds_and_sets_where_all_have_a_step() -> None:
         for name, by_metric in other.series.items()
     }
     experiment = replace(fake(), series_arms=("full", "told"))
-    lines = series_lines(experiment, find(experiment, [one, replace(other, series=longer)], RESAMPLES))
+    lines = series_lines(experiment, find(experiment, [one, replace(other, series=longer)]))
     assert list(lines) == [("full", "fix_own"), ("full", "fix_start")]
     assert lines["full", "fix_own"] == [(0, 0.0), (200, pytest.approx(0.3))]
 
@@ -330,7 +348,7 @@ def test_series_are_means_over_seeds_and_sets_where_all_have_a_step() -> None:
 def test_the_json_has_these_keys_and_no_others() -> None:
     rows = made_rows(0.5)
     rows[0] = replace(rows[0], end={name: {"change_rate": 0.5} for name in SETS})
-    said = report_json(fake(), rows, RESAMPLES)
+    said = report_json(fake(), rows)
     assert list(said) == ["name", "verdict", "commit", "seeds", "criteria", "arms"]
     assert (said["name"], said["verdict"], said["commit"], said["seeds"]) == ("fake", "positive", "abc1234", [0, 1, 2])
     (only,) = said["criteria"]
@@ -341,7 +359,7 @@ def test_the_json_has_these_keys_and_no_others() -> None:
     assert set(said["arms"]["full"]["2"]) == {"Acc@t1", "Delta", "tokens"}
     assert said["arms"]["base"]["0"]["tokens"] is None and said["arms"]["base"]["1"]["tokens"] == 300.0
     assert json.loads(json.dumps(said, allow_nan=False)) == said
-    empty = report_json(fake(), [], RESAMPLES)
+    empty = report_json(fake(), [])
     assert empty["criteria"][0]["interval"] == [None, None] and empty["arms"] == {} and empty["seeds"] == []
 
 

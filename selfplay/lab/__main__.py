@@ -10,6 +10,7 @@ import typer
 
 from selfplay.exits import INTERRUPTED, USAGE, Refused, clear_errors
 from selfplay.lab.cells import ROWS, Cell, finished
+from selfplay.lab.coverage import write_page as coverage_page
 from selfplay.lab.experiment import Experiment
 from selfplay.lab.experiments import EXPERIMENTS
 from selfplay.lab.page import report_json, write_page
@@ -68,6 +69,12 @@ def report(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         return say_json(report_json(experiment, rows))
     return say(f"page     {write_page(experiment, rows, ROWS)}")
+
+
+@app.command()
+def coverage() -> None:
+    """Simulate how often intervals hold the truth, and write docs/lab/coverage.md (a minute or two)."""
+    return say(f"page     {coverage_page(ROWS)}")
 
 
 def _experiment(name: str) -> Experiment:

@@ -22,7 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from selfplay.lab.bootstrap import RESAMPLES, Cells, Measure, NotMeasured, interval
+from selfplay.lab.intervals import interval
+from selfplay.lab.views import Cells, Measure, NotMeasured
 
 Direction = Literal[">=", "<="]
 Verdict = Literal["positive", "negative", "inconclusive"]
@@ -80,14 +81,14 @@ class Judged:
         return low <= self.threshold <= high and self.half_width > self.smallest_effect
 
 
-def judge(criterion: Criterion, cells: Cells, smallest_effect: float, resamples: int = RESAMPLES) -> Judged:
+def judge(criterion: Criterion, cells: Cells, smallest_effect: float) -> Judged:
     """A criterion on all cells, which have the same seeds in every arm; without cells, or without
     what the measure reads, it is not measured.
 
     `smallest_effect` is for criteria without one of their own. An arm that is not there leaves a criterion that is not
     gated unmeasured, and is a ValueError for others.
     """
-    value, bounds, per_seed = _measured(criterion, cells, resamples) if cells else NOTHING
+    value, bounds, per_seed = _measured(criterion, cells) if cells else NOTHING
     return Judged(
         name=criterion.name,
         statement=criterion.statement,
@@ -121,9 +122,9 @@ def explained(judged: Sequence[Judged], control: Judged) -> tuple[Verdict, str]:
     return "negative", f"the positive control passes, and these do not: {', '.join(each.name for each in failed)}."
 
 
-def _measured(criterion: Criterion, cells: Cells, resamples: int) -> Measured:
+def _measured(criterion: Criterion, cells: Cells) -> Measured:
     try:
-        value, low, high = interval(criterion.measure, cells, resamples)
+        value, low, high = interval(criterion.measure, cells)
         per_seed = {seed: float(criterion.measure(_alone(cells, seed))) for seed in next(iter(cells.values()))}
     except NotMeasured:
         return NOTHING

@@ -6,9 +6,10 @@ What is drawn is declared here and worked out from rows; how it is drawn is in p
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfplay.lab.bootstrap import RESAMPLES, Cells, NotMeasured, Statistic, Values, cell_views, intervals
+from selfplay.lab.intervals import intervals
 from selfplay.lab.measures import Unit, Way, acc_t1, found_by, from_metrics, of, vote
 from selfplay.lab.rows import Row
+from selfplay.lab.views import Cells, NotMeasured, Statistic, Values, cell_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,7 @@ class DrawnPanel:
     levels: tuple[DrawnLevel, ...]
 
 
-def drawn_panels(
-    curves: Curves, rows: Sequence[Row], sets: Sequence[str] = (), resamples: int = RESAMPLES
-) -> list[DrawnPanel]:
+def drawn_panels(curves: Curves, rows: Sequence[Row], sets: Sequence[str] = ()) -> list[DrawnPanel]:
     """Every panel with its values, means over the seeds that an arm has; panels without any line are left out.
 
     ValueError as in `cell_views`.
@@ -96,7 +95,7 @@ def drawn_panels(
     panels = [
         DrawnPanel(
             panel,
-            tuple(drawn for line in panel.lines if (drawn := _line(line, panel.places, cells, resamples))),
+            tuple(drawn for line in panel.lines if (drawn := _line(line, panel.places, cells))),
             tuple(found for level in panel.levels if (found := _level(level, cells))),
         )
         for panel in curves.panels
@@ -140,12 +139,12 @@ def search_curves(budget: int, most_nodes: int, arms: Sequence[str], sampled: st
     return Curves("share of problems solved", (tokens, nodes), f"{read} {seen}".strip())
 
 
-def _line(line: Line, places: Sequence[int], cells: Cells, resamples: int) -> DrawnLine | None:
+def _line(line: Line, places: Sequence[int], cells: Cells) -> DrawnLine | None:
     statistic = line.measure(places)
     values = _mean(line.arm, statistic, cells)
     if values is None or not line.has_band:
         return None if values is None else DrawnLine(line.label, values, None)
-    _, low, high = intervals(of(line.arm, statistic), {line.arm: cells[line.arm]}, resamples)
+    _, low, high = intervals(of(line.arm, statistic), {line.arm: cells[line.arm]})
     return DrawnLine(line.label, values, (low, high))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from selfplay.lab.bootstrap import Statistic
 from selfplay.lab.criteria import Criterion
 from selfplay.lab.curves import Curves
+from selfplay.lab.views import Statistic
 
 if TYPE_CHECKING:
     from selfplay.lab.scratch import WarmStart

@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from selfplay.lab.bootstrap import RESAMPLES, Cells, CellView, NotMeasured, cell_views, interval
 from selfplay.lab.criteria import Judged, Verdict, explained, judge
 from selfplay.lab.experiment import Column, Experiment
+from selfplay.lab.intervals import interval
 from selfplay.lab.measures import of
 from selfplay.lab.rows import Row
+from selfplay.lab.views import Cells, CellView, NotMeasured, cell_views
 
 NAN = float("nan")
 
@@ -41,7 +42,7 @@ class Findings:
     arms: Mapping[str, ArmFindings]
 
 
-def find(experiment: Experiment, rows: Sequence[Row], resamples: int = RESAMPLES) -> Findings:
+def find(experiment: Experiment, rows: Sequence[Row]) -> Findings:
     """Judge an experiment on its rows. Figures that an arm's rows do not have are NaN; ValueError as in `cell_views`.
 
     Arms come in the experiment's order; an arm without rows is left out.
@@ -54,10 +55,9 @@ def find(experiment: Experiment, rows: Sequence[Row], resamples: int = RESAMPLES
     shown = {arm: {seed: cells[arm][seed] for seed in seeds} for arm in whole}
     deciding = {arm: by_seed for arm, by_seed in shown.items() if experiment.arms[arm].is_gated}
     criteria = tuple(
-        judge(each, deciding if each.is_gated else shown, experiment.smallest_effect, resamples)
-        for each in experiment.criteria
+        judge(each, deciding if each.is_gated else shown, experiment.smallest_effect) for each in experiment.criteria
     )
-    control = judge(experiment.control, deciding, experiment.smallest_effect, resamples)
+    control = judge(experiment.control, deciding, experiment.smallest_effect)
     word, reason = explained(criteria, control)
     return Findings(
         seeds=seeds,
@@ -69,20 +69,20 @@ def find(experiment: Experiment, rows: Sequence[Row], resamples: int = RESAMPLES
         verdict=word,
         reason=reason,
         arms={
-            arm: _arm(arm, experiment.columns, cells, tuple(r for r in own if r.arm == arm), resamples)
+            arm: _arm(arm, experiment.columns, cells, tuple(r for r in own if r.arm == arm))
             for arm in experiment.arms
             if arm in cells
         },
     )  # fmt: skip
 
 
-def _arm(arm: str, columns: Sequence[Column], cells: Cells, rows: tuple[Row, ...], resamples: int) -> ArmFindings:
+def _arm(arm: str, columns: Sequence[Column], cells: Cells, rows: tuple[Row, ...]) -> ArmFindings:
     mine = {arm: cells[arm]}
     per_seed = {seed: {c.title: _value(c, view) for c in columns} for seed, view in sorted(cells[arm].items())}
     figures = {
         c.title: (NAN,) * 3
         if any(math.isnan(values[c.title]) for values in per_seed.values())
-        else interval(of(arm, c.measure), mine, resamples)
+        else interval(of(arm, c.measure), mine)
         for c in columns
     }
     return ArmFindings(rows, per_seed, figures)

@@ -8,7 +8,6 @@ from typing import Any
 
 from selfplay.calibration import Bin, reliability_bins
 from selfplay.lab import picture
-from selfplay.lab.bootstrap import RESAMPLES
 from selfplay.lab.criteria import MIN_SEEDS, Judged
 from selfplay.lab.curves import Curves, DrawnPanel, drawn_panels
 from selfplay.lab.experiment import Column, Experiment
@@ -20,19 +19,17 @@ ABSENT = "-"
 RULE = (
     "Gated ones stood in the file before the run. One passes when the bound of its 95% interval nearest to failure is"
     " on the right side of the threshold and every seed alone has the right sign, or, where zero would pass, is on the"
-    f" right side too. Intervals: paired bootstrap over seeds, then over problems, {RESAMPLES:,} resamples. The verdict"
-    f" needs {MIN_SEEDS} seeds and a positive control that passes; a criterion that failed while its interval holds the"
+    f" right side too. Intervals are of Student's t over seeds crossed with problems (`selfplay/lab/intervals.py`,"
+    " [coverage](coverage.md)); they are symmetric and may end beyond what a measure can be. The verdict needs"
+    f" {MIN_SEEDS} seeds and a positive control that passes; a criterion that failed while its interval holds the"
     " threshold and is wider than the design allows makes it inconclusive (`selfplay/lab/criteria.py`)."
 )
-BESIDE = (
-    "Where a value lies beside its interval, noise pushes the figure one way, as it does the calibration error: a"
-    " resample has that noise twice. Of such a figure a `≤` criterion is harder to pass than it should be, `≥` easier."
-)
+ONE_SEED = "There is one seed: intervals are over problems alone and say nothing of what another seed would give."
 
 
-def report_json(experiment: Experiment, rows: Sequence[Row], resamples: int = RESAMPLES) -> dict[str, Any]:
+def report_json(experiment: Experiment, rows: Sequence[Row]) -> dict[str, Any]:
     """The verdict with its figures; None for what was not measured or is not finite. ValueError as in `find`."""
-    findings = find(experiment, rows, resamples)
+    findings = find(experiment, rows)
     return {
         "name": experiment.name,
         "verdict": findings.verdict,
@@ -58,20 +55,20 @@ def report_json(experiment: Experiment, rows: Sequence[Row], resamples: int = RE
     }
 
 
-def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path, resamples: int = RESAMPLES) -> Path:
+def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path) -> Path:
     """Write <name>.md and its pictures to `folder`; the page's path. Pictures: <name>.png; <name>-reliability.png where
     there are reports; <name>-curves.png where the experiment has curves and there is something to draw.
 
     ValueError as in `find`.
     """
-    findings = find(experiment, rows, resamples)
+    findings = find(experiment, rows)
     folder.mkdir(parents=True, exist_ok=True)
     picture.draw(experiment, findings, folder / f"{experiment.name}.png")
     panels = reliability_panels(findings, experiment.sets)
     if panels:
         picture.draw_reliability(panels, folder / f"{experiment.name}-reliability.png")
     curves = experiment.curves
-    drawn = curve_panels(experiment, findings, resamples)
+    drawn = curve_panels(experiment, findings)
     if curves is not None and drawn:
         picture.draw_curves(curves.title, drawn, folder / f"{experiment.name}-curves.png")
     path = folder / f"{experiment.name}.md"
@@ -92,13 +89,14 @@ def page_text(
         *_warnings(findings),
         "## Criteria",
         _wrapped(RULE),
+        *([_wrapped(ONE_SEED)] if len(findings.seeds) == 1 else []),
         _criteria_table(findings),
+        _wrapped(_multiplicity(findings.criteria)),
         _wrapped(_control(findings.control)),
         _wrapped(_smallest(experiment, findings)),
         "## Arms",
         _wrapped("At the end of training, mean over seeds with its 95% interval."),
         _arms_table(experiment.columns, findings),
-        *([_wrapped(BESIDE)] if _is_beside(findings) else []),
         *_arm_notes(experiment),
         *(["## What was seen", *(_wrapped(each) for each in experiment.seen)] if experiment.seen else []),
         f"![{experiment.title}]({experiment.name}.png)",
@@ -127,10 +125,10 @@ def reliability_panels(findings: Findings, sets: Sequence[str]) -> list[tuple[st
     return panels
 
 
-def curve_panels(experiment: Experiment, findings: Findings, resamples: int = RESAMPLES) -> list[DrawnPanel]:
+def curve_panels(experiment: Experiment, findings: Findings) -> list[DrawnPanel]:
     """What the experiment's second picture shows; empty where it has none or its arms have not what it needs."""
     rows = [row for arm in findings.arms.values() for row in arm.rows]
-    return drawn_panels(experiment.curves, rows, experiment.sets, resamples) if experiment.curves else []
+    return drawn_panels(experiment.curves, rows, experiment.sets) if experiment.curves else []
 
 
 def figure(value: float | None, is_signed: bool = False) -> str:
@@ -183,6 +181,15 @@ def _with_interval(found: tuple[float | None, float | None, float | None], is_si
     return value if value == ABSENT or low == ABSENT else f"{value} [{low}, {high}]"
 
 
+def _multiplicity(criteria: Sequence[Judged]) -> str:
+    gated = sum(each.is_gated for each in criteria)
+    return (
+        f"{len(criteria)} criteria are judged at 95% each, {gated} of them gated, and nothing is corrected for their"
+        " number. A positive verdict needs all gated ones, so it is not likelier for there being many; but of"
+        f" {len(criteria)} intervals {0.05 * len(criteria):.2g} miss the truth on average, of those below likewise."
+    )
+
+
 def _control(control: Judged) -> str:
     said = "passed" if control.passed else "**not passed**"
     found = f"{_judged_value(control)}, threshold {_threshold(control)}: {said}."
@@ -203,13 +210,6 @@ def _smallest(experiment: Experiment, findings: Findings) -> str:
 def _arms_table(columns: Sequence[Column], findings: Findings) -> str:
     header = ("arm", "seeds", *(column.title for column in columns))
     return _table(header, [_arm_row(name, arm, columns) for name, arm in findings.arms.items()])
-
-
-def _is_beside(findings: Findings) -> bool:
-    """Whether any value lies outside of its own interval."""
-    judged = [(each.value, *each.interval) for each in findings.criteria if each.interval and each.value is not None]
-    shown = [found for arm in findings.arms.values() for found in arm.figures.values()]
-    return any(value < low or value > high for value, low, high in [*judged, *shown])
 
 
 def _arm_row(name: str, arm: ArmFindings, columns: Sequence[Column]) -> tuple[str, ...]:
