@@ -32,7 +32,7 @@ _SMALL: dict[str, Any] = {
 def family_model(kind: str, std: float = 0.02, **facts: Any) -> Any:
     """A decoder of model type `kind` with weights of the given spread; `facts` are put over the small numbers."""
     default = AutoConfig.for_model(kind)
-    small = {name: value for name, value in _SMALL.items() if hasattr(default, name)}
+    small = {name: value for name, value in _SMALL.items() if hasattr(default, name) and not _is_derived(default, name)}
     config = AutoConfig.for_model(kind, **(small | facts))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -41,3 +41,7 @@ def family_model(kind: str, std: float = 0.02, **facts: Any) -> Any:
             if parameter.dim() > 1 and std != 0.02:
                 torch.nn.init.normal_(parameter, std=std)
     return model.eval()
+
+
+def _is_derived(config: Any, name: str) -> bool:
+    return isinstance(getattr(type(config), name, None), property)

@@ -12,7 +12,7 @@ from roles.tree import ROOT, Tree
 from selfplay.codec import stop_tokens
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.sampling import Speaker, choose, uniforms
+from selfplay.engine.sampling import Speaker, choose, drawn_tokens, uniforms
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.models import load_model
 from selfplay.policy import Policy
@@ -98,13 +98,30 @@ def test_draws_follow_the_policys_distribution(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize(("random", "token"), [(0.0, 5), (1.0 - 2.0**-53, 8)], ids=["lowest", "highest, 1 in fp32"])
-def test_no_draw_falls_on_a_token_that_cannot_be_said(random: float, token: int) -> None:
-    logits = torch.full((1, VOCABULARY), -torch.inf)
+@pytest.mark.parametrize("size", [VOCABULARY, 5000])
+def test_no_draw_falls_on_a_token_that_cannot_be_said(random: float, token: int, size: int) -> None:
+    logits = torch.full((1, size), -torch.inf)
     logits[:, 5:9] = 0.0
     [draw] = draws(Tree(), [0], n=1)
     speaker = Speaker(draw, np.array([random]), ByteTokenizer(), draw.node)
     choose(logits, [[speaker]])
     assert speaker.chosen == (token, pytest.approx(-np.log(4.0)))
+
+
+@pytest.mark.parametrize("size", [49_152, 49_159, 257])
+def test_every_token_has_its_chance_to_a_part_in_ten_million(size: int) -> None:
+    """Case 8: fp32 sums left a ten-thousandth of the mass that no draw could reach. A token is drawn between
+    two ends, and each end must be where exact sums have it."""
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, size, generator=random) * 4
+    exact = logits.double().softmax(-1)[0]
+    ends = exact.cumsum(0)
+    heavy, light = exact.topk(20).indices, exact.topk(20, largest=False).indices
+    tokens = torch.cat([torch.randperm(size, generator=random)[:1000], heavy, light, torch.arange(size - 20, size)])
+    for side in (-1, 1):
+        near = (ends[tokens] + side * 5e-8).clamp(0.0, 1.0 - 2.0**-53)
+        found = drawn_tokens(logits.softmax(-1), near[None])[0]
+        assert (found <= tokens if side < 0 else (found > tokens) | (near > 1.0 - 1e-9)).all()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from selfplay import policy as policies
 from selfplay.exits import NO_MODEL, OK, ModelError
 from selfplay.policy import Policy
 from selfplay.precision import sharp_fp32
-from selfplay.probe import check_logits, check_padded, check_paths
+from selfplay.probe import check_logits, check_padded, check_paths, prove
 from selfplay.tiny import ByteTokenizer, tiny_model
 from store.store import Store
 
@@ -179,3 +179,13 @@ def test_small_weights_are_made_to_look_at_something() -> None:
     with sharp_fp32(layer, by_layer=False):
         assert layer.weight.square().mean().sqrt().item() == pytest.approx(1 / 8, rel=1e-4)
     assert layer.weight.std().item() < 0.03
+
+
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gpt2", "bloom"])
+def test_a_model_that_recomputes_activations_still_samples_by_its_cache(name: str) -> None:
+    """Case 49: layers in training mode take no cache, and the padded sampler was refused for it."""
+    policy = policy_of(name)
+    policy.enable_gradient_checkpointing()
+    parity = prove(policy, wants_tree=False)
+    assert (parity.holds, parity.reason) == (False, "train.pass_mode=flat")
+    assert policy.model.training

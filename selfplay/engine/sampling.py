@@ -17,6 +17,9 @@ from selfplay.engine.protocol import Draw
 from selfplay.policy import NonFiniteError
 from store.records import Completion, Finish
 
+BLOCK = 256  # tokens of a large vocabulary that are summed together
+FEW_TOKENS = 2048  # a vocabulary that is summed as it is
+
 
 def uniforms(seed: int, key: Sequence[str | int], version: int, count: int) -> np.ndarray:
     """[count] float64 in [0, 1): the random stream of one sample, a pure function of its key (design.md 4)."""
@@ -93,15 +96,10 @@ def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
     if temperature == 0.0:
         chosen = scaled.argmax(-1)[:, None].expand(-1, width)
     else:
-        randoms = torch.zeros(len(groups), width, dtype=torch.float32)
+        randoms = torch.zeros(len(groups), width, dtype=torch.float64)
         for row, group in zip(randoms, groups, strict=True):
-            row[: len(group)] = torch.tensor([s.randoms[len(s.ids)] for s in group])
-        # probabilities need not sum to exactly 1 in fp32: scale the draw by their own sum, and keep it below that,
-        # so that what is drawn has a probability above 0
-        cumulated = probabilities.cumsum(-1)
-        whole = cumulated[:, -1:]
-        wanted = torch.minimum(randoms.to(logits.device) * whole, whole.nextafter(torch.zeros_like(whole)))
-        chosen = torch.searchsorted(cumulated, wanted, right=True).clamp_(max=logits.shape[1] - 1)
+            row[: len(group)] = torch.tensor([s.randoms[len(s.ids)] for s in group], dtype=torch.float64)
+        chosen = drawn_tokens(probabilities, randoms.to(logits.device))
     drawn = probabilities.gather(1, chosen).log()
     if not drawn.isfinite().all():
         raise NonFiniteError("the model's logits are not finite: its weights ran away, or were so to begin with")
@@ -109,6 +107,38 @@ def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
     for group, tokens, row in zip(groups, chosen.tolist(), values, strict=True):
         for speaker, token, logprob in zip(group, tokens, row, strict=False):
             speaker.chosen = (token, min(logprob, 0.0))
+
+
+def drawn_tokens(probabilities: Tensor, randoms: Tensor) -> Tensor:
+    """[M, n] tokens drawn from probabilities [M, V] fp32 by randoms [M, n] float64 in [0, 1).
+
+    Sums are float64: an fp32 one near 1 takes in nothing below 6e-8, and most of a large vocabulary is less than that.
+    Running sums of all of it take four times as long as the softmax, so a block of tokens is drawn first, then a token.
+    """
+    size = probabilities.shape[1]
+    if size <= FEW_TOKENS:
+        cumulated = probabilities.cumsum(-1, dtype=torch.float64)
+        return _first_above(cumulated, randoms * cumulated[:, -1:])
+    whole = size // BLOCK * BLOCK
+    sums = probabilities[:, :whole].unflatten(1, (-1, BLOCK)).sum(-1, dtype=torch.float64)
+    if whole < size:
+        sums = torch.cat([sums, probabilities[:, whole:].sum(-1, keepdim=True, dtype=torch.float64)], 1)
+    cumulated = sums.cumsum(-1)
+    wanted = randoms * cumulated[:, -1:]
+    block = _first_above(cumulated, wanted)
+    share = (wanted - (cumulated - sums).gather(1, block)) / sums.gather(1, block)  # of the block, below what is wanted
+    tokens = block[..., None] * BLOCK + torch.arange(BLOCK, device=block.device)
+    inside = probabilities.gather(1, tokens.clamp(max=size - 1).flatten(1)).view(tokens.shape).double()
+    within = inside.masked_fill_(tokens >= size, 0.0).cumsum(-1)
+    return block * BLOCK + _first_above(within, share[..., None] * within[..., -1:])[..., 0]
+
+
+def _first_above(cumulated: Tensor, wanted: Tensor) -> Tensor:
+    """The first place whose sum is above `wanted`, which is kept within the whole: what is drawn then has a probability
+    above 0."""
+    whole = cumulated[..., -1:]
+    wanted = torch.minimum(wanted.clamp(min=0.0), whole.nextafter(torch.zeros_like(whole)))
+    return torch.searchsorted(cumulated, wanted, right=True).clamp_(max=cumulated.shape[-1] - 1)
 
 
 def say_chosen(tree: Tree, live: Sequence[Speaker]) -> list[Speaker]:
