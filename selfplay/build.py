@@ -1,6 +1,6 @@
 """Configuration in, working parts out. The configuration stops here: what is built takes plain values."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from curriculum.difficulty import Tracker
 from curriculum.domains.loading import load_domain
-from curriculum.domains.protocol import Domain
+from curriculum.domains.protocol import Domain, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.scheduler import Scheduler
 from roles.challenger import LABEL as CHALLENGER_LABEL
@@ -31,6 +31,7 @@ from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Policy
 from selfplay.posing import Poser
 from selfplay.probe import Parity, prove
+from selfplay.prompt_checks import check_room, check_stops
 from selfplay.searching import Searcher
 from selfplay.stages import Stage, StageSettings
 from selfplay.train.batch import TrainBatch
@@ -38,6 +39,7 @@ from selfplay.train.loss import LossSettings
 from selfplay.train.passes import PackPass, pack_hidden, row_temperatures
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer, TrainerSettings
+from store.records import Origin, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,15 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     trainer_settings = _trainer_settings(config, parity)
     reference = None if start is None else _reference(start, trainer_settings)
     params = SamplingParams(config.solver.temperature, config.solver.max_tokens, style.stop)
+    solver = SolverSettings(
+        group_size=config.solver.group_size,
+        turns=config.solver.turns,
+        looks=config.solver.looks,
+        params=params,
+        report=config.solver.report,  # type: ignore[arg-type]
+        report_params=replace(params, max_tokens=config.solver.report_tokens),
+    )
+    _check_prompts(config, policy, style, solver, [*known_problems(domain, held_out)], say)
     steps = build_search.step_style(style, params, policy.tokenizer)
     critic = build_search.critic(config, policy, device)
     scorer = Scorer(policy, engine, critic)
@@ -124,14 +135,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
             search=build_search.search_evaluation(config, steps),
             score=scorer,
         ),
-        solver=SolverSettings(
-            group_size=config.solver.group_size,
-            turns=config.solver.turns,
-            looks=config.solver.looks,
-            params=params,
-            report=config.solver.report,  # type: ignore[arg-type]
-            report_params=replace(params, max_tokens=config.solver.report_tokens),
-        ),
+        solver=solver,
         proposal_params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
         judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),  # type: ignore[arg-type]
         learning=_learning(config, objectives.values()),
@@ -141,6 +145,24 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         scorer=scorer,
     )
     return parts
+
+
+def known_problems(domain: Domain, held_out: HeldOut) -> Iterator[Problem]:
+    """The domain's seeds, and the problems that are kept for evaluation."""
+    yield from (problem_of(seed, domain.name, Origin.SEED) for seed in domain.seeds())
+    for members in held_out.sets.values():
+        yield from members
+
+
+def _check_prompts(
+    config: Config, policy: Policy, style: PromptStyle, solver: SolverSettings, problems: Sequence[Problem],
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    if not problems:
+        return
+    encode, name = encoder(policy), config.model.name
+    check_stops(style, encode, problems[0], name)
+    check_room(policy.model, style, encode, problems, solver, config.challenger.max_tokens, name, say)
 
 
 def encoder(policy: Policy) -> Encoder:

@@ -5,43 +5,115 @@ A turn ends with the token that the template puts behind an assistant's words. T
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curriculum.domains.protocol import Domain
 from roles.prompts import THOUGHT_END, THOUGHT_START, Messages, PromptStyle, Thought
+from selfplay.codec import beginning, following, said
 from selfplay.exits import USAGE, Refused
 
 _SAID = "A\0A"  # stands for an assistant's words; no template strips it or holds it
 _ASKED: Messages = (("user", "U"), ("assistant", _SAID))
+_QUESTION = 'one "line"\nand <another> & more'  # what a template that spells its contents anew does not show as it is
 
 
 def chat_style(domain: Domain, tokenizer: Any, name: str, thinking: bool, feedback: bool) -> PromptStyle:
     """The style of the model `name`; `thinking` is the template's own switch. Raises Refused where chat cannot be."""
     if getattr(tokenizer, "chat_template", None) is None:
         raise Refused(f"prompts.style=chat: {name} has no chat template; use prompts.style=few_shot", USAGE)
-
-    def render(messages: Messages, asks: bool = True) -> str:
-        return tokenizer.apply_chat_template(  # type: ignore[no-any-return]  # transformers is untyped here
-            [{"role": role, "content": content} for role, content in messages],
-            tokenize=False, add_generation_prompt=asks, enable_thinking=thinking,
-        )  # fmt: skip
-
-    def behind(content: str) -> str:
-        return render((*_ASKED, ("user", content))).partition(_SAID)[2]
-
-    closing = _shared(behind("U"), render(_ASKED, False).partition(_SAID)[2])
+    template = _working(_Template(tokenizer, name, thinking))
+    closing = _shared(template.behind("U"), template(_ASKED, False).partition(_SAID)[2])
     end = _end_of_turn(tokenizer, closing, name)
+    is_said = end in closing
 
     def next_turn(content: str) -> str:
         # what the template puts between an assistant's answer and its next one, the end-of-turn token left out:
         # that one was sampled, and is trained
-        text = behind(content)
-        return text.partition(end)[2] if end in closing else text
+        text = template.behind(content)
+        return text.partition(end)[2] if is_said else text
 
-    thought = _thought(tokenizer, render, name) if thinking else "none"
+    if is_said:
+        _compare_ids(template, next_turn, end)
     return PromptStyle(
-        domain, stop=(end,), render=render, end_of_turn=end, next_turn=next_turn, feedback=feedback, thought=thought
-    )
+        domain, stop=(end,), render=template, end_of_turn=end, next_turn=next_turn, feedback=feedback,
+        thought=_thought(template),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A chat template, a programme that somebody else wrote. Raises Refused for what it gets wrong.
+
+    `in_parts`: it takes a content as a list of parts, as templates of models of several media may.
+    """
+
+    tokenizer: Any
+    name: str
+    thinking: bool
+    in_parts: bool = False
+
+    def __call__(self, messages: Messages, asks: bool = True) -> str:
+        shaped = [
+            {"role": role, "content": [{"type": "text", "text": content}] if self.in_parts else content}
+            for role, content in messages
+        ]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                shaped, tokenize=False, add_generation_prompt=asks, enable_thinking=self.thinking
+            )
+        except (MemoryError, Refused):
+            raise
+        except Exception as error:  # whatever its author thought of
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            roles = ", ".join(role for role, _ in messages)
+            raise self.refusal(f"fails on a conversation of {roles} ({reason})") from error
+        if not all(content.strip() in text for role, content in messages if role == "user"):
+            raise self.refusal("does not show a question as it is")
+        return str(text)
+
+    def behind(self, content: str) -> str:
+        """What follows an assistant's words where the user says `content` next."""
+        _, words, text = self((*_ASKED, ("user", content))).partition(_SAID)
+        if not words:
+            raise self.refusal("does not show an assistant's words as they are")
+        return text
+
+    def refusal(self, what: str, advice: str = "use prompts.style=few_shot") -> Refused:
+        return Refused(f"prompts.style=chat: the chat template of {self.name} {what}; {advice}", USAGE)
+
+
+def _working(template: _Template) -> _Template:
+    """The template in the way of giving it contents that works. Raises Refused if none does."""
+    asked = (("user", _QUESTION),)
+    try:
+        template(asked)
+    except Refused as refusal:
+        template = replace(template, in_parts=True)
+        try:
+            template(asked)
+        except Refused:
+            raise refusal from None
+    if not template.thinking and _is_opened(template):
+        raise template.refusal("opens a thought with prompts.thinking=false too", "use prompts.thinking=true")
+    return template
+
+
+def _is_opened(template: _Template) -> bool:
+    """Whether a thought is already begun where the assistant is to speak."""
+    return template((("user", "U"),)).rstrip().endswith(THOUGHT_START)
+
+
+def _compare_ids(template: _Template, next_turn: Callable[[str], str], end: str) -> None:
+    """Raises Refused where a second turn by our pieces is read as other tokens than in the whole conversation."""
+    tokenizer = template.tokenizer
+    whole = beginning(tokenizer, template((("user", _QUESTION), ("assistant", "A"), ("user", _QUESTION))))
+    [*_, last] = tokenizer.encode(end, add_special_tokens=False)
+    ours = following(tokenizer, next_turn(_QUESTION), last)
+    if whole[-len(ours) - 1 :] != [last, *ours]:
+        raise template.refusal(
+            f"is read as other tokens in pieces than in a whole conversation ({len(ours)} behind an answer)"
+        )
 
 
 def _shared(one: str, two: str) -> str:
@@ -65,13 +137,15 @@ def _end_of_turn(tokenizer: Any, closing: str, name: str) -> str:
     return eos
 
 
-def _thought(tokenizer: Any, render: Callable[[Messages], str], name: str) -> Thought:
+def _thought(template: _Template) -> Thought:
     """How a completion's thought begins: by itself, or already in the prompt."""
-    ids = tokenizer.encode(THOUGHT_END, add_special_tokens=False)
-    if THOUGHT_END not in tokenizer.decode(ids, skip_special_tokens=True):  # as a completion's text is decoded
+    if not template.thinking:
+        return "none"
+    ids = template.tokenizer.encode(THOUGHT_END, add_special_tokens=False)
+    if THOUGHT_END not in said(template.tokenizer, ids, ()):
         raise Refused(
-            f"prompts.thinking=true: {THOUGHT_END} is a special token of {name} and in no completion's text, so an "
-            "answer cannot be told from a thought; use prompts.thinking=false",
+            f"prompts.thinking=true: the tokenizer of {template.name} cannot say {THOUGHT_END}, so an answer cannot be "
+            "told from a thought; use prompts.thinking=false",
             USAGE,
         )
-    return "opened" if render((("user", "U"),)).rstrip().endswith(THOUGHT_START) else "said"
+    return "opened" if _is_opened(template) else "said"

@@ -1,0 +1,64 @@
+"""What is found out before a run has a folder: that an answer can be ended, and that conversations fit in."""
+
+from typing import Any
+
+import pytest
+from odd_models import bytewise, odd_model, piecewise
+from scripted_roles import DOMAIN, problem
+from tokenizers import normalizers
+
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
+from roles.solver import SolverSettings
+from selfplay.codec import Encoder
+from selfplay.exits import ModelError
+from selfplay.models import load_model
+from selfplay.prompt_checks import check_room, check_stops, has_learned_positions
+from selfplay.tiny import ByteTokenizer, tiny_model
+
+ASKED = problem("23 + 45")
+
+
+def checked(tokenizer: Any, *stop: str) -> None:
+    check_stops(PromptStyle(DOMAIN, stop=stop), Encoder(tokenizer, 100_000), ASKED, "mine")
+
+
+def test_tokenizers_that_can_end_an_answer_pass() -> None:
+    special = ["<eos>", "<end>"]
+    for tokenizer in (ByteTokenizer(), bytewise(special, "<eos>"), piecewise(special, "<eos>")):
+        checked(tokenizer, "\n")
+    checked(bytewise(special, "<eos>"), "<end>")
+    checked(bytewise(special, "<eos>"), "END")  # of three tokens
+    checked(load_model("smollm2-135m", "bfloat16").tokenizer, "\n")
+
+
+def test_a_tokenizer_whose_line_end_is_a_space_is_refused() -> None:
+    """Case 48."""
+    tokenizer = bytewise(["<eos>"], "<eos>")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\n", " ")
+    with pytest.raises(ModelError, match=r"cannot end an answer: '\\n' behind '68' .* use prompts.style=chat or"):
+        checked(tokenizer, "\n")
+
+
+def room(model: Any, max_tokens: int, turns: int = 2) -> list[str]:
+    lines: list[str] = []
+    solver = SolverSettings(2, turns, SamplingParams(1.0, max_tokens, ("\n",)))
+    encode = Encoder(ByteTokenizer(), 257)
+    check_room(model, PromptStyle(DOMAIN), encode, [ASKED], solver, 8, "mine", lines.append)
+    return lines
+
+
+def test_a_conversation_beyond_learned_positions_is_refused_and_beyond_computed_ones_is_said() -> None:
+    """Case 53."""
+    assert room(tiny_model("tiny-gpt2"), 50) == room(tiny_model("tiny-llama"), 50) == []
+    with pytest.raises(ModelError, match=r"mine: it has 1024 positions, and a conversation takes up to 2\d\d\d: lower"):
+        room(tiny_model("tiny-gpt2"), 1000)
+    [line] = room(tiny_model("tiny-llama"), 1000)
+    assert line.startswith("mine was made for 1024 positions, and a conversation may take 2")
+    assert room(tiny_model("tiny-llama"), 700, turns=1) == []
+
+
+def test_which_positions_are_rows_of_a_table() -> None:
+    assert has_learned_positions(tiny_model("tiny-gpt2"), 1024)
+    assert not any(has_learned_positions(tiny_model(name), 1024) for name in ("tiny-llama", "tiny-qwen3", "tiny-gemma"))
+    assert has_learned_positions(odd_model("gptj"), 2048)  # sinusoids in a buffer
