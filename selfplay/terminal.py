@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard
 
 def drawn(width: int | None, soft_wrap: bool = False, file: TextIO | None = None) -> Console:
     """Standard output or `file`, drawn on by rich: no markup, no emoji, no colours of its own choice."""
-    out = Drawing() if file is None else Outlet(file)
+    out: Any = Drawing() if file is None else Outlet(file)
     return Console(file=out, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
 
 
