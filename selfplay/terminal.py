@@ -19,7 +19,7 @@ from rich.tree import Tree
 from selfplay.outlet import Drawing, Outlet, spelled, tell
 
 LONGEST_CELL = 300  # a completion may be huge: --json has it whole
-WHOLE = sys.maxsize  # for what is not to be cut
+WHOLE = 2**63  # for what is not to be cut
 LONGEST_LINE = 2000  # a line is ours, and may hold several texts of a model's
 PIPE_WIDTH = 160  # a pipe has no width of its own
 WIDE = 100  # columns of a terminal with room for space between those of a table
