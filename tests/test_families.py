@@ -1,7 +1,7 @@
 """Every family of decoders: on the tree, as padded rows or refused by name, and right where it runs.
 
-How it runs is decided in bf16 with weights of transformers' own spread, as a user's model is; then log-probabilities and
-one gradient are compared in fp32 with plain rows by the model itself.
+How it runs is decided in bf16 with weights of transformers' own spread, as a user's model is; then log-probabilities
+and one gradient are compared in fp32 with plain rows by the model itself.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from selfplay.engine.protocol import Draw, Engine
 from selfplay.engine.torch_engine import TorchEngine
 from selfplay.exits import ModelError
 from selfplay.policy import Policy
-from selfplay.probe import prove
+from selfplay.probe import longest_context, prove
 from selfplay.tiny import ByteTokenizer
 from selfplay.train.batch import build_batch
 
@@ -52,14 +52,14 @@ PADDED: dict[str, tuple[dict[str, Any], str]] = {
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "mamba2": (
         {"num_heads": 8, "n_groups": 1},
-        "Mamba2ForCausalLM runs neither on the token tree nor as a padded batch",
+        "Mamba2ForCausalLM runs neither on the token tree nor",
     ),
     "xlstm": ({}, "xLSTMForCausalLM makes its logits in a way that is not supported"),
 }
 MORE_ON_THE_TREE = (
-    "qwen2", "mistral", "mixtral", "gemma", "cohere", "afmoe", "apertus", "arcee", "aria_text", "bitnet", "biogpt", "glm",
-    "glm4", "helium", "olmo", "olmo3", "smollm3", "stablelm", "starcoder2", "gpt_bigcode", "seed_oss", "persimmon",
-    "nemotron", "exaone4", "hunyuan_v1_dense", "ministral3", "cohere2_moe", "qwen2_moe", "ernie4_5",
+    "qwen2", "mistral", "mixtral", "gemma", "cohere", "afmoe", "apertus", "arcee", "aria_text", "bitnet", "biogpt",
+    "glm", "glm4", "helium", "olmo", "olmo3", "smollm3", "stablelm", "starcoder2", "gpt_bigcode", "seed_oss",
+    "persimmon", "nemotron", "exaone4", "hunyuan_v1_dense", "ministral3", "cohere2_moe", "qwen2_moe", "ernie4_5",
 )  # fmt: skip
 MORE_PADDED = ("codegen", "mpt", "falcon", "deepseek_v3", "qwen3_next", "nemotron_h")
 
@@ -116,6 +116,40 @@ def test_a_family_that_is_refused_by_name(kind: str) -> None:
     facts, reason = REFUSED[kind]
     with pytest.raises(ModelError, match=reason):
         decided(kind, facts)
+
+
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 10_000.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 2.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "border"),
+    [
+        ("phi3", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 32}, 32),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}}, 64),
+        ("llama", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10_000.0, "factor": 2.0}}, None),
+        ("qwen3", {}, None),
+    ],
+    ids=["longrope", "dynamic", "yarn", "plain"],
+)
+def test_a_border_that_turns_all_of_a_row_is_found(kind: str, facts: dict[str, Any], border: int | None) -> None:
+    """Case 21c: beyond it a row's first tokens are not what they were, so that no tree or cache can be right."""
+    policy = policy_of(kind, facts)
+    ids = torch.arange(2, 52)[None]
+
+    def moved(length: int) -> float:
+        with torch.no_grad():
+            short, long = policy.plain_hidden(ids[:, : length - 20])[0], policy.plain_hidden(ids[:, :length])[0]
+        return (long[: length - 20] - short).abs().max().item()
+
+    before = {name: buffer.clone() for name, buffer in policy.model.named_buffers()}
+    assert longest_context(policy) == border
+    for name, buffer in policy.model.named_buffers():
+        assert torch.equal(buffer, before[name])
+    assert moved(min(border or 50, 50)) < 1e-5
+    if border == 32:
+        assert moved(border + 1) > 1e-2
 
 
 @pytest.mark.slow
