@@ -1,41 +1,69 @@
-"""The problems kept for evaluation: chosen by a keyed hash of the canonical form, never admitted to training.
+"""The problems kept for evaluation, never admitted to training: a user's test sets whole, of others a keyed sample.
 
 The curriculum sees only `contains`: neither the names nor the members of the sets reach the scheduler.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.domains.protocol import Domain, GivesTestSets, Statement, problem_of
+from curriculum.domains.seed_files import DomainError
 from store.records import Origin, Problem
 
 SMALL_SET_SIZE = 200  # sets with fewer members give half of them, the others MAX_HELD_OUT
 MAX_HELD_OUT = 500
+_NAMED = 3  # problems that an error names
 
 
 class HeldOut:
     """`sets` maps each set's name to its held-out problems in the order of their hash, so any first n is a fair sample.
 
-    Seeds and few-shot examples are never members. The origin of these problems is PROCEDURAL: nobody posed them.
+    A domain's `test_sets` are held out whole. Of its `evaluation_sets`, which are all that there is of a kind, a hash
+    chooses some, so that the rest may be trained on; seeds and few-shot examples are left out of these. The origin of
+    these problems is PROCEDURAL: nobody posed them.
     """
 
     def __init__(self, domain: Domain, key: str) -> None:
-        """ValueError for an empty key or one of more than 64 bytes (blake2b's limit)."""
+        """ValueError for an empty key or one of more than 64 bytes (blake2b's limit). DomainError, which names the set,
+        where a set would be empty, and where a problem of a test set is a seed or a shown example."""
         if not 1 <= len(key.encode()) <= 64:
             raise ValueError("the held-out key must have 1 to 64 bytes")
         shown = {statement.canonical for statement in (*domain.seeds(), *domain.shown_examples())}
         sets: dict[str, tuple[Problem, ...]] = {}
-        for name, members in domain.evaluation_sets().items():
-            limit = len(members) // 2 if len(members) < SMALL_SET_SIZE else MAX_HELD_OUT
-            eligible = [member for member in members if member.canonical not in shown]
-            chosen = sorted(eligible, key=lambda member: _rank(member, key))[:limit]
-            sets[name] = tuple(problem_of(member, domain.name, Origin.PROCEDURAL) for member in chosen)
+        for name, members in _chosen(domain, shown, key):
+            if not members:
+                raise DomainError(
+                    f"domain {domain.name}: evaluation set {name} has nothing to hold out, because its problems are "
+                    "too few, or are seeds or shown examples: give it others, or leave it out"
+                )
+            ordered = sorted(members, key=lambda member: _rank(member, key))
+            sets[name] = tuple(problem_of(member, domain.name, Origin.PROCEDURAL) for member in ordered)
         self.sets: Mapping[str, tuple[Problem, ...]] = MappingProxyType(sets)
         self._canonicals = frozenset(problem.canonical for problems in sets.values() for problem in problems)
 
     def contains(self, canonical: str) -> bool:
         return canonical in self._canonicals
+
+
+def _chosen(domain: Domain, shown: set[str], key: str) -> Iterator[tuple[str, Sequence[Statement]]]:
+    """(set, its held-out members), the domain's own sets first."""
+    given = domain.test_sets() if isinstance(domain, GivesTestSets) else {}
+    for name, members in domain.evaluation_sets().items():
+        if name in given:
+            raise DomainError(f"domain {domain.name}: {name} is a test set and an evaluation set: give them two names")
+        limit = len(members) // 2 if len(members) < SMALL_SET_SIZE else MAX_HELD_OUT
+        eligible = [member for member in members if member.canonical not in shown]
+        yield name, sorted(eligible, key=lambda member: _rank(member, key))[:limit]
+    for name, members in given.items():
+        taken = [member.text for member in members if member.canonical in shown]
+        if taken:
+            more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
+            raise DomainError(
+                f"domain {domain.name}: of test set {name}, {', '.join(map(repr, taken[:_NAMED]))}{more} are seeds or "
+                "shown examples, so the model would be tested on what it practised: remove them from one of the two"
+            )
+        yield name, members
 
 
 def _rank(statement: Statement, key: str) -> tuple[bytes, str]:

@@ -53,8 +53,9 @@ class ModelConfig:
 class LoraConfig:
     r: int = 0  # rank of LoRA adapters; 0 trains all parameters
     alpha: int = 32  # LoRA scale is alpha / r
-    # linear layers of the decoder that get adapters, by name; all-linear: every one
-    target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
+    target_modules: list[str] = field(  # the decoder's linear layers that get adapters, by name; all-linear: every one
+        default_factory=lambda: ["all-linear"]
+    )
 
 
 @dataclass
@@ -320,11 +321,27 @@ def _merge(layers: Sequence[Any]) -> Config:
     for layer in layers[1:]:
         _check_keys(OmegaConf.to_container(layer), known, "")
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(*layers))
+        config = OmegaConf.to_object(OmegaConf.merge(*_with_own_options(layers)))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or error.key}: {_first_line(error)}") from error
     assert isinstance(config, Config)
     return config
+
+
+def _with_own_options(layers: Sequence[Any]) -> list[Any]:
+    """Options belong to the domain they were written for: a layer that names another domain, or sets
+    `domain_options={}`, starts without those of the layers below it."""
+    kept = [layers[0]]
+    for layer in layers[1:]:
+        below = next(each.domain for each in reversed(kept) if "domain" in each)
+        is_another = "domain" in layer and layer.domain != below
+        if is_another or ("domain_options" in layer and not layer.domain_options):
+            whole = OmegaConf.merge(kept[0], {})
+            whole.domain_options = {}
+            names = [[name for name in each if name != "domain_options"] for each in kept[1:]]
+            kept = [whole, *(OmegaConf.masked_copy(each, own) for each, own in zip(kept[1:], names, strict=True))]
+        kept.append(layer)
+    return kept
 
 
 def _check_keys(layer: Any, known: Any, prefix: str) -> None:

@@ -1,5 +1,6 @@
 """Look at a run: where it stands, its problems, what was said. Only looks, also while the run is at work."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -389,9 +390,10 @@ def _opened(run: str, directory: Path) -> Iterator[Store]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; ends the process with its exit code."""
-    with clear_errors(is_answer=True):
+    with clear_errors():
         app(args=arguments)
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal of another encoding
     main()

@@ -1,13 +1,13 @@
 """What a run says while it works: a live line on a terminal, plain lines elsewhere, a table at the end.
 
-Everything shown is also in the store; this only looks. Model text is quoted, never interpreted, and nobody has to read
-(selfplay/outlet.py).
+Everything shown is also in the store; this only looks. Model text is quoted, never interpreted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from rich.text import Text
 
 from curriculum.difficulty import Tracker
 from roles.model_judge import ALARM_RATE
+from selfplay.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
 from selfplay.config import Config
 from selfplay.exits import DATA, DISK, INTERRUPTED, OK, TERMINATED
 from selfplay.resuming import resume_command
 from selfplay.runfolder import SUMMARY, write_file
-from selfplay.terminal import drawn, plain, say
+from selfplay.terminal import plain
 from store.records import Evaluation, StepRow
 
 if TYPE_CHECKING:
@@ -37,19 +38,23 @@ class Progress:
 
     def __init__(self, config: Config, console: Console | None = None) -> None:
         self._config = config
-        self._console = console or drawn(None, soft_wrap=True)
+        self._console = console or Console(highlight=False, soft_wrap=True)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._interim: list[Evaluation] = []
         self._copying = 0  # steps in a row
+        self._steps: deque[Mapping[str, float]] = deque(maxlen=WATCHED_STEPS)  # metrics of the newest steps
+        self._collapsed: set[str] = set()  # what was said to have collapsed, and has not come back
 
     def note(self, line: str) -> None:
         """One line, above the live one if there is one."""
-        say(line, self._console)
+        self._console.print(line, markup=False)
 
     @contextmanager
     def running(self, run: Run) -> Iterator[None]:
         """Show a bar for the length of the run, on a terminal."""
+        head = run.store.head().step
+        self._steps.extend(run.store.step(n).metrics for n in range(max(1, head - WATCHED_STEPS + 1), head + 1))
         if not self._console.is_terminal:
             yield
             return
@@ -57,8 +62,7 @@ class Progress:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        # what others print stays with the outlet: rich would take their escape sequences for styles
-        with Bar(*columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        with Bar(*columns, console=self._console, transient=True) as bar:
             self._bar = bar
             total = self._config.run.steps
             self._task = bar.add_task("step", total=total, completed=run.store.head().step)
@@ -73,12 +77,13 @@ class Progress:
     def step_done(self, row: StepRow, step: Step, tracker: Tracker) -> None:
         """One line a step; a transcript now and then."""
         m = row.metrics
-        self.note(
+        self._console.print(
             f"step {row.step:>3}/{self._config.run.steps}  pass {m['solver/pass_rate']:.2f}  "
             f"signal {m['curriculum/signal_share']:.2f}  fixed {m['solver/fixed_share']:.2f}  "
             f"new {m['curriculum/new']:.0f}  valid {m['challenger/valid_new']:.0f}/{m['challenger/proposals']:.0f}  "
             f"reward {m['reward/mean']:+.2f}/{m['challenger/reward']:.2f}  frontier {tracker.frontier()}  "
-            f"{row.seconds:.1f}s"
+            f"{row.seconds:.1f}s",
+            markup=False,
         )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=row.step)
@@ -93,9 +98,22 @@ class Progress:
                 f"ALARM     the model judge took {100 * m['judge/canary_false_positive_rate']:.1f}% of empty or forged "
                 "answers for right ones: it can be pleased without solving anything (judge.source=verifier)"
             )
+        self._steps.append(m)
+        self._say_collapses()
         every = self._config.logging.transcript_every
         if every and row.step % every == 0:
             self._transcript(step)
+
+    def _say_collapses(self) -> None:
+        found = collapses(list(self._steps))
+        for each in found:
+            if each.what not in self._collapsed:
+                self.note(
+                    f"ALARM     {100 * each.now:.0f}% of the last {COLLAPSE_STEPS} steps' {each.what} can be read, "
+                    f"{100 * each.once:.0f}% could be before: the model collapses. A smaller train.learning_rate or a "
+                    "KL (train.kl_coef) keeps it; resume.mode=rewind goes back to the last checkpoint"
+                )
+        self._collapsed = {each.what for each in found}
 
     def evaluating(self, step: int, kind: str, names: Sequence[str]) -> Iterator[str]:
         """Yields the names, saying what is going on."""

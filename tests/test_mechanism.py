@@ -9,7 +9,7 @@ from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 from roles.judge import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
-from selfplay.alarms import copying_metrics, first_try_alarm
+from selfplay.alarms import UNREADABLE, Collapse, collapses, copying_metrics, first_try_alarm
 from selfplay.mechanism import mechanism_metrics, total_variation
 
 STYLE = PromptStyle(DOMAIN)
@@ -56,13 +56,39 @@ def test_a_first_try_that_falls_raises_the_alarm() -> None:
     assert fallen["first_try_change_low"] < -0.2 < fallen["first_try_change_high"] < 0.0
     assert first_try_alarm(start, "00" + "2" * 58 + "0" * 40)["alarm_first_try"] == 0.0  # two points: not more
     three = first_try_alarm(start, "000" + "2" * 57 + "0" * 39 + "2")
-    assert three["alarm_first_try"] == 0.0  # three lost, one won
-    by_chance = first_try_alarm(start, "0000" + "2" * 56 + "0" * 39 + "2")
-    assert by_chance["alarm_first_try"] == 1.0 and by_chance["first_try_change_high"] > 0.0
+    assert three["alarm_first_try"] == 0.0  # three lost, one won: by chance in 5 of 8 cases
     assert first_try_alarm(start, "2" * 100)["alarm_first_try"] == 0.0
-    assert first_try_alarm("2" * 50, "00" + "2" * 48)["alarm_first_try"] == 1.0
-    assert first_try_alarm("2" * 49, "00" + "2" * 47)["alarm_first_try"] == 0.0  # one problem is over two points
     assert first_try_alarm(start, "2" * 50)["first_try_change"] == 0.0  # its first 50 problems were right at the start
+
+
+def test_small_sets_raise_the_alarm_by_an_exact_test() -> None:
+    """Case 17: add1 fell from 0.93 to 0.63 of 27 problems, and nothing was said."""
+    start = "2" * 25 + "0" * 2
+    assert first_try_alarm(start, "0" * 8 + "2" * 17 + "00")["alarm_first_try"] == 1.0  # 2 / 2^8
+    assert first_try_alarm(start, "0" * 6 + "2" * 19 + "00")["alarm_first_try"] == 1.0  # 2 / 2^6 = 0.03
+    assert first_try_alarm(start, "0" * 5 + "2" * 20 + "00")["alarm_first_try"] == 0.0  # 2 / 2^5 = 0.06
+    assert first_try_alarm(start, "0" * 6 + "2" * 21)["alarm_first_try"] == 0.0  # two gained meanwhile
+
+
+def steps_of(*readable: int, parsed: float = 1.0) -> list[dict[str, float]]:
+    """Metrics of steps with 48 proposals, of which so many could be read."""
+    other = {f"challenger/{fate.value.lower()}": 0.0 for fate in UNREADABLE}
+    return [
+        other | {"challenger/proposals": 48.0, "challenger/unparsed": 48.0 - n, "solver/parsed": parsed}
+        for n in readable
+    ]
+
+
+def test_what_can_no_longer_be_read_raises_the_alarm() -> None:
+    """Case 28: a model collapsed within five steps, from 29 valid proposals of 48 to 1, and nothing was said."""
+    assert collapses(steps_of(24, 24, 24, 12, 6, 0)) == [Collapse("proposals", 0.5, 0.125)]
+    assert collapses(steps_of(24, 24, 24, 0, 0)) == []  # five steps are too few
+    assert collapses(steps_of(24, 24, 24, 24, 24, 0)) == []  # one odd step
+    assert collapses(steps_of(24, 24, 24, 0, 0, 0, 24, 24, 24)) == []  # it came back
+    answers = steps_of(24, 24, 24) + steps_of(24, 24, 24, parsed=0.25)
+    assert collapses(answers) == [Collapse("answers", 1.0, 0.25)]
+    nobody = [m | {"challenger/proposals": 0.0, "challenger/unparsed": 0.0} for m in steps_of(*[0] * 6)]
+    assert collapses(nobody) == []
 
 
 def test_copies_raise_the_alarm_when_there_are_mistakes_to_mend() -> None:

@@ -110,7 +110,18 @@ class Domain(Protocol):
         ...
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
-        """Every member of each evaluation set, one text for each canonical form, in a fixed order."""
+        """Every member of each evaluation set, one text for each canonical form, in a fixed order. A keyed hash chooses
+        which of them are held out: half of a set under 200, else 500. {} where there are only `test_sets`."""
+        ...
+
+
+@runtime_checkable
+class GivesTestSets(Protocol):
+    """What a domain may have besides: test sets of the user's own, such as a benchmark's published test split."""
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        """Sets that are evaluated whole, and of which nothing is ever trained on: one text for each canonical form, in
+        a fixed order. No seed and no shown example may be among them."""
         ...
 
 

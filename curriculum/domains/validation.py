@@ -1,10 +1,11 @@
 """Checks a domain without a model: what `inspect validate-domain` prints. Each check says in one line what it saw."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.domains.protocol import Domain, GivesTestSets, Statement, problem_of
+from curriculum.holdout import HeldOut
 from store.records import Fate, Origin, Outcome
 
 NASTY_TEXTS = (
@@ -38,6 +39,7 @@ def validate_domain(domain: Domain) -> list[Check]:
         ("ends of steps are strings", _step_ends_are_strings),
         ("evaluation sets parse", _evaluation_sets_parse),
         ("evaluation sets have no problem twice", _evaluation_sets_are_distinct),
+        ("every set has problems to hold out", _sets_are_held_out),
         ("draw works and is deterministic", _draw_is_deterministic),
         ("examples are in no held-out set", _examples_are_not_held_out),
     )
@@ -129,10 +131,8 @@ def _step_ends_are_strings(domain: Domain) -> str:
 
 
 def _evaluation_sets_parse(domain: Domain) -> str:
-    sets = domain.evaluation_sets()
-    _hold(
-        bool(sets) and all(len(members) >= 2 for members in sets.values()), "no sets, or one with fewer than 2 members"
-    )
+    sets = _all_sets(domain)
+    _hold(bool(sets), "there is no set to evaluate on")
     for name, members in sets.items():
         for member in members:
             _hold(
@@ -143,11 +143,22 @@ def _evaluation_sets_parse(domain: Domain) -> str:
 
 def _evaluation_sets_are_distinct(domain: Domain) -> str:
     place: dict[str, str] = {}
-    for name, members in domain.evaluation_sets().items():
+    for name, members in _all_sets(domain).items():
         for member in members:
             _hold(member.canonical not in place, f"{member.text!r} of {name} is also in {place.get(member.canonical)}")
             place[member.canonical] = name
     return f"{len(place)} members"
+
+
+def _sets_are_held_out(domain: Domain) -> str:
+    """Says how much of each set is evaluated, which is less than all of it where a hash chooses."""
+    sizes = {name: len(members) for name, members in _all_sets(domain).items()}
+    held_out = HeldOut(domain, "validate").sets
+    return ", ".join(f"{name} {len(held_out[name])} of {size}" for name, size in sizes.items())
+
+
+def _all_sets(domain: Domain) -> dict[str, Sequence[Statement]]:
+    return {**domain.evaluation_sets(), **(domain.test_sets() if isinstance(domain, GivesTestSets) else {})}
 
 
 def _draw_is_deterministic(domain: Domain) -> str:

@@ -1,0 +1,114 @@
+"""A domain of the user's own, from the command line, with a test set of the user's own, whole."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from few_problems import FewProblems
+
+from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.protocol import Statement
+from curriculum.domains.seed_files import DomainError
+from curriculum.domains.validation import validate_domain
+from curriculum.holdout import HeldOut
+from selfplay.config import ConfigError, load, resumed, to_yaml
+
+DEFAULT = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
+
+
+class OwnTestSet(FewProblems):
+    """Five problems of the user's own beside a sample of two of ours."""
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        found = [self.parse(f"{n} + 41") for n in range(50, 55)]
+        return {"mine": [each for each in found if isinstance(each, Statement)]}
+
+
+class OnlyTestSet(OwnTestSet):
+    """Nothing but the user's own."""
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {}
+
+
+class SeedsAsTestSet(OnlyTestSet):
+    """Seeds and test set from one file."""
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {"mine": tuple(islice(self.seeds(), 5))}
+
+
+class SeedsAsEvaluationSet(FewProblems):
+    """The same, where a hash would choose among them."""
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {"mine": tuple(islice(self.seeds(), 5))}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "options"),
+    [
+        (["domain=my_package.my_module:MyDomain"], {}),
+        (["domain=my_package.my_module:MyDomain", "domain_options.path=x"], {"path": "x"}),
+        (["domain_options={}"], {}),
+        (["domain=arithmetic"], {"max_value": 1000}),
+        (["domain_options.max_level=3"], {"max_value": 1000, "max_level": 3}),
+    ],
+)
+def test_options_belong_to_the_domain_they_were_written_for(overrides: list[str], options: dict[str, object]) -> None:
+    """Case 13: the default job's `domain_options` leaked into a domain named on the command line."""
+    assert load(DEFAULT, overrides).domain_options == options
+
+
+def test_a_files_domain_starts_without_the_defaults_options(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("domain: chains\ndomain_options: {terms: 3}\n")
+    assert load(file, ["domain_options.terms=4"]).domain_options == {"terms": 4}
+    assert load(file, ["domain=sums"]).domain_options == {}
+
+
+def test_options_cannot_be_cleared_on_resume() -> None:
+    stored = to_yaml(load(DEFAULT, []))
+    assert resumed(stored, ["domain=arithmetic"]).domain_options == {"max_value": 1000}
+    with pytest.raises(ConfigError, match="domain_options cannot change on resume"):
+        resumed(stored, ["domain_options={}"])
+
+
+def test_a_test_set_is_held_out_whole() -> None:
+    """Case 14: of a test set of five of one's own two were evaluated, and the rest might be trained on."""
+    domain = OwnTestSet()
+    held_out = HeldOut(domain, "selfplay-1")
+    mine = domain.test_sets()["mine"]
+    assert {each.canonical for each in held_out.sets["mine"]} == {each.canonical for each in mine}
+    assert all(held_out.contains(each.canonical) for each in mine)
+    assert held_out.sets["add1"] == HeldOut(FewProblems(), "selfplay-1").sets["add1"]
+    assert list(HeldOut(OnlyTestSet(), "selfplay-1").sets) == ["mine"]
+    assert [check.detail for check in validate_domain(domain) if not check.passed] == []
+    shares = {check.name: check.detail for check in validate_domain(domain)}
+    assert shares["every set has problems to hold out"] == "add1 6 of 12, mul1 6 of 12, mine 5 of 5"
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        (SeedsAsTestSet(), "of test set mine, .* and 2 more are seeds"),
+        (SeedsAsEvaluationSet(), "mine has nothing to hold"),
+    ],
+)
+def test_what_leaves_a_set_empty_is_an_error(domain: ArithmeticDomain, words: str) -> None:
+    """Case 14: the table said 0.00 -> 0.00 [+0.00, +0.00] of a set without members, and validate-domain passed."""
+    with pytest.raises(DomainError, match=words):
+        HeldOut(domain, "selfplay-1")
+    assert [check.name for check in validate_domain(domain) if not check.passed] == [
+        "every set has problems to hold out"
+    ]
+
+
+def test_two_sets_of_one_name_are_refused() -> None:
+    class Twice(OwnTestSet):
+        def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+            return {"mine": super().evaluation_sets()["add1"]}
+
+    with pytest.raises(DomainError, match="mine is a test set and an evaluation set"):
+        HeldOut(Twice(), "selfplay-1")
