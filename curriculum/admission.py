@@ -27,14 +27,6 @@ class Candidate:
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Every candidate is in one of the two. `accepted` is in the order of choice, the best first."""
-
-    accepted: tuple[Candidate, ...]
-    surplus: tuple[Candidate, ...]
-
-
 def triage(
     parent: Problem,
     text: str,
@@ -45,7 +37,7 @@ def triage(
     seen_this_step: set[str],
 ) -> tuple[Fate, Statement | None]:
     """The first thing wrong with a proposal, in this order: TRUNCATED or UNPARSED, INVALID or TOO_LARGE, TRIVIAL_EDIT,
-    HELD_OUT, DUPLICATE. ACCEPTED means valid and new: `admit` then decides between ACCEPTED and SURPLUS.
+    HELD_OUT, DUPLICATE. ACCEPTED means valid and new: curriculum/filling.py then decides between ACCEPTED and SURPLUS.
 
     `text` has its stop string cut. `known` says whether a problem_id is in the store; `seen_this_step` holds the ids
     of this step's valid proposals, and the id of an ACCEPTED one is added to it. The statement comes with every fate
@@ -67,55 +59,54 @@ def triage(
     return Fate.ACCEPTED, statement
 
 
-def admit(
-    candidates: Sequence[Candidate],
-    num_wanted: int,
-    tracker: Tracker,
-    settings: CurriculumSettings,
-    rng: random.Random,
-) -> Admission:
-    """At most `num_wanted` candidates, the most learnable first.
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Every candidate is in one of the two, the best first."""
+
+    promising: tuple[Candidate, ...]
+    others: tuple[Candidate, ...]
+
+
+def ranked(
+    candidates: Sequence[Candidate], num_wanted: int, tracker: Tracker, settings: CurriculumSettings, rng: random.Random
+) -> Ranking:
+    """The most learnable first; promising is what is drawn to teach at least as much as a known problem that taught
+    nothing last time, for that is what its place would go to.
 
     How learnable a family is is drawn from what is believed of it (Thompson sampling; Russo et al., arXiv 1707.02038):
     what is refused is not measured, so a family of which little was seen, or nothing of late, must win now and then.
     It counts half for every level beyond reach, since what comes first carries what comes later, and less the more of
     the family is known already: replays cover what is exhausted, practice has to carry where there is more to find.
-    Where it is equal, what is least like the family's known problems comes first. Those drawn under `min_learnability`
-    are not taken: an empty place is better filled by a replay than by a group that is all right or all wrong.
-    No family gets more than `max_family_share` of the places, unless places would stay empty.
+    Where it is equal, what is least like the family's known problems comes first.
+    No family gets more than `max_family_share` of the first `num_wanted` places, unless no other one is promising.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
     drawn = _drawn_learnability(order, tracker, rng)
     worth = {id(each): drawn[each.problem.family] * _prospect(each.problem, tracker) for each in order}
-    ranked = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
-    worth_it = [candidate for candidate in ranked if drawn[candidate.problem.family] >= settings.min_learnability]
+    by_worth = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
+    least = tracker.flat_worth()
+    promising = [each for each in by_worth if drawn[each.problem.family] >= least]
+    others = [each for each in by_worth if drawn[each.problem.family] < least]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
+    return Ranking(tuple(_spread(promising, cap)), tuple(others))
 
-    accepted: list[Candidate] = []
+
+def _spread(by_worth: Sequence[Candidate], cap: int) -> list[Candidate]:
+    """The first `cap` of every family come before all others."""
     taken: Counter[str] = Counter()
-    _take(accepted, taken, worth_it, num_wanted, cap)
-    _take(accepted, taken, worth_it, num_wanted, cap=num_wanted)
-    chosen = {id(candidate) for candidate in accepted}
-    surplus = sorted((each for each in order if id(each) not in chosen), key=lambda each: (each.target, each.index))
-    return Admission(tuple(accepted), tuple(surplus))
+    first: list[Candidate] = []
+    later: list[Candidate] = []
+    for candidate in by_worth:
+        (first if taken[candidate.problem.family] < cap else later).append(candidate)
+        taken[candidate.problem.family] += 1
+    return first + later
 
 
 def fate_counts(fates: Iterable[Fate]) -> Mapping[Fate, int]:
     """How many proposals met each fate; every fate is a key."""
     counted = Counter(fates)
     return {fate: counted[fate] for fate in Fate}
-
-
-def _take(accepted: list[Candidate], taken: Counter[str], ranked: Sequence[Candidate], limit: int, cap: int) -> None:
-    """Appends from the front of `ranked` until `accepted` has `limit`, at most `cap` of a family."""
-    chosen = {id(candidate) for candidate in accepted}
-    for candidate in ranked:
-        if len(accepted) >= limit:
-            return
-        if id(candidate) not in chosen and taken[candidate.problem.family] < cap:
-            accepted.append(candidate)
-            taken[candidate.problem.family] += 1
 
 
 def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: random.Random) -> list[Candidate]:

@@ -6,19 +6,19 @@ Left out: per-problem difficulty models (item response theory); families carry w
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from curriculum.columns import Floats
 from curriculum.families import Families, FamilySummary
 from curriculum.pool import Pool
-from curriculum.posterior import Forgotten, beta_mean, learnability
+from curriculum.posterior import Forgotten, beta_learnability, beta_mean, learnability
 from curriculum.settings import CurriculumSettings
 from curriculum.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
-_PROBLEM_STRENGTH = 2.0  # the prior is as strong as Beta(1, 1), its mean is the family's rate
+_MOST_STRENGTH = 2.0  # attempts that the family's rate counts for in a problem's, at most: as in Beta(1, 1)
 _SECOND_LOOK_STRENGTH = 4.0
-_BEYOND_REACH = 0.5  # what a level beyond reach takes from the worth of a problem: each one halves it
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class _Memory:
     banked_step: int | None = None
     retried: bool = False
     escalations: int = 0  # proposals made from it
+    predicted: float = 0.0  # what its family's rate was when it was last attempted
 
 
 class Tracker:
@@ -53,12 +54,16 @@ class Tracker:
         self._fast = settings.family_forgetting  # of what is known of families and of the run as a whole
         self._min_successes = settings.min_successes
         self._memories: dict[str, _Memory] = {}
+        self._untried: dict[tuple[str, int], tuple[float, float]] = {}  # by family and level, worked out since a step
         self._families = Families(settings.family_forgetting, settings.forgetting)
         self._pools = {state: Pool() for state in ProblemState}
+        self._flat_again = Forgotten()  # replays after a flat group: hits: their learnability; misses: 1 - that
+        self._lively = Pool()  # problems of which the latest group was right and wrong
         self._seeds = Pool()
         self._banked = Pool()
         self._second_looks = {True: Forgotten(), False: Forgotten()}  # by whether the first try was right
         self._signals = {True: Forgotten(), False: Forgotten()}  # groups with a signal, by whether the problem was new
+        self._alike = Forgotten()  # first groups: hits: learnability found; misses: what of the family's was not found
 
     def observe(self, history: StepHistory) -> None:
         """Folds one step in. Steps come in order, each once: ValueError otherwise, for numbers would be wrong.
@@ -67,6 +72,7 @@ class Tracker:
         """
         if history.step < self.step or (history.step == self.step and self._memories):
             raise ValueError(f"step {history.step} was observed after step {self.step}")
+        self._untried.clear()
         new = {problem.problem_id for problem in history.problems}
         for problem in sorted(history.problems, key=lambda problem: problem.problem_id):
             self._admit(problem, history.step)
@@ -80,12 +86,27 @@ class Tracker:
     def rate(self, problem_id: str) -> float:
         """Posterior mean of the first-try pass rate under the current policy, in (0, 1); its family's when untried."""
         memory = self._memories[problem_id]
-        prior = self.predicted_rate(memory.problem.family, memory.problem.level)
-        return beta_mean(*memory.counts.at(self.version, self._forgetting), prior, _PROBLEM_STRENGTH)
+        prior, strength = self._prior(memory.problem)
+        return beta_mean(*memory.counts.at(self.version, self._forgetting), prior, strength)
 
     def learnability(self, problem_id: str) -> float:
-        """4 p (1 - p) of the posterior mean."""
-        return learnability(self.rate(problem_id))
+        """What its next group may teach, in [0, 1]: the posterior mean of 4 p (1 - p) as of its last attempts, and more
+        and more that of an untried problem as they are forgotten."""
+        now, untried = self._learnabilities(problem_id)
+        counts = self._memories[problem_id].counts
+        weight = self._forgetting ** max(0, self.version - counts.version)
+        return weight * now + (1.0 - weight) * untried
+
+    def is_promising(self, problem_id: str) -> bool:
+        """Whether it may teach at least as much as an untried problem like it: what was always solved or never may not,
+        however long ago that was."""
+        now, untried = self._learnabilities(problem_id)
+        return now >= untried
+
+    def is_better_now(self, problem_id: str) -> bool:
+        """Whether its family is solved more often than when it was last attempted."""
+        memory = self._memories[problem_id]
+        return self.predicted_rate(memory.problem.family, memory.problem.level) > memory.predicted
 
     def predicted_rate(self, family: str, level: int) -> float:
         """What an unseen problem's pass rate may be: of its family, else its level, else of lower levels, else 1/2."""
@@ -155,6 +176,11 @@ class Tracker:
         return self._pools[state]
 
     @property
+    def lively(self) -> Pool:
+        """Problems of which the latest group was right and wrong. To be read only."""
+        return self._lively
+
+    @property
     def seeds(self) -> Pool:
         return self._seeds
 
@@ -187,9 +213,30 @@ class Tracker:
         """(what a proposal escalated from this family is worth, in (0, 1); how many of those count)."""
         return self._families.child_value(family, self.version)
 
+    def family_names(self) -> Sequence[str]:
+        """All families, in the order of their first problem. To be read only."""
+        return self._families.names()
+
+    def child_values(self) -> tuple[Floats, Floats]:
+        """`child_value` of every family, in the order of `family_names`."""
+        return self._families.child_values(self.version)
+
+    def nearness_of_all(self) -> Floats:
+        """`nearness` of every family's level, in the order of `family_names`."""
+        return self._families.nearness_of_all(self.version)
+
+    def families_at_risk(self) -> tuple[tuple[str, float], ...]:
+        """(family, risk) of those that were known once and are at risk of being forgotten."""
+        return self._families.at_risk(self.step, self.version)
+
     def signal_rate(self, of_new: bool) -> float:
         """Recent share of groups with a signal (some right, some wrong), among new problems or among replays."""
         return beta_mean(*self._signals[of_new].at(self.version, self._fast))
+
+    def flat_worth(self) -> float:
+        """Recent mean learnability of replays of which the group before had taught nothing: what a place is worth that
+        goes to one of them."""
+        return beta_mean(*self._flat_again.at(self.version, self._fast))
 
     def frontier(self) -> int:
         """Highest level whose posterior mean is >= 0.5 with >= 16 attempts under the last 20 versions; 0 if none."""
@@ -202,7 +249,7 @@ class Tracker:
 
     def nearness(self, level: int) -> float:
         """1 up to `reach`, halved by every level beyond it: what comes first carries what comes later."""
-        return _BEYOND_REACH ** max(0, level - self.reach())
+        return self._families.nearness(level, self.version)
 
     def state_counts(self) -> Mapping[ProblemState, int]:
         return {state: len(pool) for state, pool in self._pools.items()}
@@ -216,8 +263,44 @@ class Tracker:
         if problem.origin is Origin.SEED:
             self._seeds.add(problem.problem_id)
 
+    def _prior(self, problem: Problem) -> tuple[float, float]:
+        """(mean, strength) of what is believed of an untried problem like it."""
+        key = problem.family, problem.level
+        if key not in self._untried:
+            self._untried[key] = self.predicted_rate(*key), self._strength(self.version)
+        return self._untried[key]
+
+    def _learnabilities(self, problem_id: str) -> tuple[float, float]:
+        """Posterior means of 4 p (1 - p): of the problem as of its last attempts, and of an untried one like it."""
+        memory = self._memories[problem_id]
+        prior, strength = self._prior(memory.problem)
+        hits, misses = memory.counts.hits, memory.counts.misses
+        now = beta_learnability(beta_mean(hits, misses, prior, strength), strength + hits + misses)
+        return now, beta_learnability(prior, strength)
+
+    def _strength(self, version: int) -> float:
+        """Attempts that a family's rate counts for in its problems', as far as problems of a family are alike.
+
+        If pass rates in a family are Beta with mean m and strength s, E[4 p (1 - p)] = 4 m (1 - m) s / (s + 1). The
+        quotient s / (s + 1) is measured on problems' first groups, from which nobody had chosen yet: where each is
+        always solved or never it is 0, and one group then says all of a problem.
+        """
+        alike = beta_mean(*self._alike.at(version, self._fast), _MOST_STRENGTH / (1.0 + _MOST_STRENGTH))
+        return min(_MOST_STRENGTH, alike / max(1.0 - alike, 1e-9))
+
+    def _observe_alike(self, memory: _Memory, rate: PassRate) -> None:
+        n, k = rate.attempts, rate.successes
+        if memory.observations or n < 2:
+            return
+        family = memory.problem.family
+        expected = learnability(self._families.rate(family, memory.problem.level, rate.policy_version))
+        found = 4.0 * k * (n - k) / (n * (n - 1))  # of which the mean is 4 p (1 - p)
+        self._alike.add(found, expected - found, rate.policy_version, self._fast)
+
     def _observe_rate(self, rate: PassRate, step: int, is_new: bool) -> None:
         memory = self._memories[rate.problem_id]
+        self._observe_alike(memory, rate)
+        is_first = memory.observations == 0
         failures = rate.attempts - rate.successes
         version, forgetting = rate.policy_version, self._forgetting
         memory.attempts += rate.attempts
@@ -231,9 +314,13 @@ class Tracker:
         self._second_looks[True].add(rate.kept, rate.broken, version, self._fast)
         self._second_looks[False].add(rate.fixed, rate.missed, version, self._fast)
         has_signal = 0 < rate.successes < rate.attempts
+        if not is_first and rate.problem_id not in self._lively:
+            value = learnability(rate.successes / rate.attempts)
+            self._flat_again.add(value, 1.0 - value, version, self._fast)
+        (self._lively.add if has_signal else self._lively.discard)(rate.problem_id)
         self._signals[is_new].add(has_signal, not has_signal, version, self._fast)
         problem = memory.problem
-        self._families.observe(problem.family, problem.level, step, version, rate.attempts, rate.successes)
+        self._families.observe(problem.family, problem.level, step, version, rate.attempts, rate.successes, is_first)
         parent = self._memories.get(problem.parent_id) if is_new and problem.parent_id else None
         if parent is not None:
             value = learnability(rate.successes / rate.attempts)
@@ -269,7 +356,8 @@ class Tracker:
         family, level, version = memory.problem.family, memory.problem.level, rate.policy_version
         newest = rate.successes / rate.attempts
         prior = self._families.rate(family, level, version)
-        mean = beta_mean(*memory.counts.at(version, self._forgetting), prior, _PROBLEM_STRENGTH)
+        mean = beta_mean(*memory.counts.at(version, self._forgetting), prior, self._strength(version))
+        memory.predicted = prior
         is_high = mean > MASTERED_MEAN and newest >= FALLEN_RATE
         memory.mastered_streak = memory.mastered_streak + 1 if is_high else 0
         evidence = Evidence(

@@ -6,6 +6,9 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 Item = TypeVar("Item")
 
 
@@ -25,3 +28,30 @@ def shares(values: Sequence[float]) -> list[float]:
     """The values divided by their sum; equal shares when that is 0."""
     total = sum(values)
     return [value / total if total > 0 else 1.0 / len(values) for value in values]
+
+
+class Urn:
+    """Draws places with replacement, each in proportion to its weight, from those that are not closed.
+
+    What is closed is drawn and passed over until it holds half of what is left: so a draw costs little however many
+    there are, and closing all of them costs little more than as many draws.
+    """
+
+    def __init__(self, weights: NDArray[np.float64]) -> None:
+        self._weights = weights.copy()
+        self._closed = 0.0  # weight of what was closed since the sums were made
+        self._sums = np.cumsum(self._weights)
+
+    def draw(self, rng: random.Random) -> int | None:
+        """A place; None when no open one has a weight."""
+        while len(self._sums) and self._sums[-1] > 0.0:
+            place = int(np.searchsorted(self._sums, rng.random() * self._sums[-1], side="right"))
+            if place < len(self._weights) and self._weights[place] > 0.0:
+                return place
+        return None
+
+    def close(self, place: int) -> None:
+        self._closed += float(self._weights[place])
+        self._weights[place] = 0.0
+        if 2.0 * self._closed >= self._sums[-1]:
+            self._sums, self._closed = np.cumsum(self._weights), 0.0

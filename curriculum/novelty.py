@@ -5,8 +5,10 @@ Novelty is the mean distance to the nearest neighbours in an archive, as in Lehm
 """
 
 import random
+from bisect import insort
 from collections.abc import Sequence
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
@@ -24,19 +26,35 @@ def archive_of(family: str, tracker: Tracker, rng: random.Random) -> list[str]:
 
 def novelty(text: str, archive: Sequence[str]) -> float:
     """In [0, 1]: the mean edit distance (a share of the longer text) to the nearest of `archive`; 1 if it is empty."""
-    nearest = sorted(Levenshtein.normalized_distance(text, other) for other in archive)[:NEIGHBOURS]
-    return sum(nearest) / len(nearest) if nearest else 1.0
+    return _mean_distance(sorted(_distances([text], archive)[0])[:NEIGHBOURS])
 
 
 def most_novel_first(texts: Sequence[str], archive: Sequence[str]) -> list[int]:
     """Places of `texts`, each the most novel beside the archive and those before it; ties keep their order."""
-    seen, left, ordered = list(archive), list(range(len(texts))), []
+    if not texts:
+        return []
+    nearest = [sorted(row)[:NEIGHBOURS] for row in _distances(texts, archive)]
+    between = _distances(texts, texts)
+    left, ordered = list(range(len(texts))), []
     while left:
-        best = max(left, key=lambda place: (novelty(texts[place], seen), -place))
+        best = max(left, key=lambda place: (_mean_distance(nearest[place]), -place))
         left.remove(best)
         ordered.append(best)
-        seen.append(texts[best])
+        for place in left:
+            insort(nearest[place], between[place][best])
+            del nearest[place][NEIGHBOURS:]
     return ordered
+
+
+def _mean_distance(nearest: Sequence[float]) -> float:
+    return sum(nearest) / len(nearest) if nearest else 1.0
+
+
+def _distances(texts: Sequence[str], others: Sequence[str]) -> list[list[float]]:
+    """A row of distances for each of `texts`."""
+    if not others:
+        return [[] for _ in texts]
+    return cdist(texts, others, scorer=Levenshtein.normalized_distance, dtype=np.float64).tolist()  # type: ignore[no-any-return]
 
 
 def crowding(texts: Sequence[str], archive: Sequence[str]) -> list[int]:

@@ -53,3 +53,8 @@ def beta_draw(
 def learnability(rate: float) -> float:
     """4 p (1 - p), in [0, 1], highest at 1/2: the variance of a success, scaled (SFL, LILO; algorithms.md 11.5)."""
     return 4.0 * rate * (1.0 - rate)
+
+
+def beta_learnability(mean: float, strength: float) -> float:
+    """The mean of 4 p (1 - p) for p of the Beta distribution with this mean and strength (sum of its parameters)."""
+    return learnability(mean) * strength / (strength + 1.0)

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from curriculum.columns import Floats
 from curriculum.difficulty import Tracker
-from curriculum.drawing import shares, weighted_sample
-from curriculum.families import KNOWN_RATE, FamilySummary
+from curriculum.drawing import Urn, shares, weighted_sample
 from curriculum.novelty import archive_of, crowding
 from curriculum.settings import CurriculumSettings
 from store.records import Problem, ProblemState
@@ -51,21 +51,23 @@ class Scheduler:
         what is solved more often than not. No family gives more than `max_family_share`, unless places stay empty.
         """
         rng = self._generator(step, "targets")
-        weights = {each.family: self._family_value(each) for each in self._tracker.families()}
-        parents: dict[str, list[str]] = {}
+        names, weights = self._tracker.family_names(), self._family_values()
+        parents: dict[int, list[str]] = {}
         chosen: list[str] = []
-        taken: Counter[str] = Counter()
+        taken: Counter[int] = Counter()
         for cap in (max(1, math.ceil(num_targets * self._settings.max_family_share)), num_targets):
-            open_families = [family for family in weights if parents.get(family) != []]
-            while open_families and len(chosen) < num_targets:
-                [family] = rng.choices(open_families, [weights[family] for family in open_families])
-                if family not in parents:
-                    parents[family] = self._parents(rng, family)
-                if parents[family] and taken[family] < cap:
-                    chosen.append(parents[family].pop())
-                    taken[family] += 1
+            urn = Urn(weights)
+            for place, left in parents.items():
+                if not left:
+                    urn.close(place)
+            while len(chosen) < num_targets and (drawn := urn.draw(rng)) is not None:
+                if drawn not in parents:
+                    parents[drawn] = self._parents(rng, names[drawn])
+                if parents[drawn] and taken[drawn] < cap:
+                    chosen.append(parents[drawn].pop())
+                    taken[drawn] += 1
                 else:
-                    open_families.remove(family)
+                    urn.close(drawn)
         if not chosen:
             chosen = list(self._tracker.seeds)
             rng.shuffle(chosen)
@@ -79,15 +81,18 @@ class Scheduler:
         low, high = self._settings.min_new_share, self._settings.max_new_share
         return round(num_problems * (low + (high - low) * new / (new + replayed)))
 
-    def replays(self, step: int, count: int, exclude: Collection[str] = ()) -> list[Replay]:
-        """Exactly `count` different known problems outside `exclude`, the step's new ones; fewer only when there are no
-        more.
+    def least_new(self, num_problems: int) -> int:
+        """How many of the step's problems are to be new whatever they promise, if there are so many."""
+        return round(num_problems * self._settings.min_new_share)
+
+    def replays(self, step: int, count: int, num_problems: int) -> list[Replay]:
+        """At most `count` different known problems that may teach something or be forgotten.
 
         First what is due from the bank, then families at risk of being forgotten, then the solvable band by
-        learnability and staleness; last, whatever there is, the least learned first.
+        learnability and staleness.
         """
         rng = self._generator(step, "replays")
-        used = set(exclude)  # membership only
+        used: set[str] = set()  # membership only
         replays: list[Replay] = []
 
         def take(problem_ids: Sequence[str], multiplier: int = 1) -> None:
@@ -98,11 +103,16 @@ class Scheduler:
 
         take(self._due_from_bank(step, math.ceil(count * _BANK_SHARE)), multiplier=2)
         banked = set(self._tracker.banked)  # what is not due yet waits for its larger group
-        take(self._rehearsals(rng, count + len(exclude), used | banked))
+        take(self._rehearsals(rng, num_problems, used | banked))
         take(self._worth_reprobing(rng, step, used))
         take(self._practice(rng, count - len(replays), used | banked))
-        take(self._last_resort(rng, count - len(replays), used))
         return replays
+
+    def last_resort(self, step: int, count: int, exclude: Collection[str]) -> list[Replay]:
+        """Exactly `count` different known problems outside `exclude`, whatever there is, the least learned first; fewer
+        only when there are no more."""
+        ids = self._last_resort(self._generator(step, "last resort"), count, exclude)
+        return [Replay(self._tracker.problem(problem_id)) for problem_id in ids]
 
     def _generator(self, step: int, purpose: str) -> random.Random:
         return random.Random(f"{self._seed}/scheduler/{step}/{purpose}")
@@ -125,12 +135,12 @@ class Scheduler:
         ]
         return weighted_sample(rng, ids, weights, len(ids))[::-1]
 
-    def _family_value(self, family: FamilySummary) -> float:
-        """> 0: the square of what its children are worth, with a bonus that fades as it is asked, times how near it is:
-        what is escalated from beyond reach lies beyond reach too."""
-        value, num_proposals = self._tracker.child_value(family.family)
+    def _family_values(self) -> Floats:
+        """> 0: the square of what a family's children are worth, with a bonus that fades as it is asked, times how near
+        it is: what is escalated from beyond reach lies beyond reach too."""
+        value, num_proposals = self._tracker.child_values()
         value += _UNTRIED_BONUS / (1.0 + num_proposals)
-        return float((value * self._tracker.nearness(family.level)) ** 2)
+        return (value * self._tracker.nearness_of_all()) ** 2  # type: ignore[no-any-return]
 
     def _due_from_bank(self, step: int, limit: int) -> list[str]:
         """The longest banked first."""
@@ -144,10 +154,10 @@ class Scheduler:
     def _rehearsals(self, rng: random.Random, num_problems: int, used: Collection[str]) -> list[str]:
         """A share of the whole step, from families once known, in proportion to their risk; in a family what is stale
         or shaky comes first."""
-        known = [each for each in self._tracker.families() if each.best_rate >= KNOWN_RATE and each.risk > 0]
+        known = self._tracker.families_at_risk()
         if not known:
             return []
-        share = self._settings.mastered_share * (0.5 + max(each.risk for each in known))
+        share = self._settings.mastered_share * (0.5 + max(risk for _, risk in known))
         places = round(num_problems * share)
         chosen: list[str] = []
         for family, num_wanted in _apportioned(rng, known, places):
@@ -166,7 +176,8 @@ class Scheduler:
             problem, last = self._tracker.problem(problem_id), self._tracker.last_step(problem_id)
             rested = last is not None and step - last >= self._settings.reprobe_delay
             rate = self._tracker.predicted_rate(problem.family, problem.level)
-            if rested and rate >= _REPROBE_RATE and problem_id not in used:
+            is_better = rate >= _REPROBE_RATE and self._tracker.is_better_now(problem_id)
+            if rested and is_better and problem_id not in used:
                 fit.append(problem_id)
         return [rng.choice(fit)] if fit else []
 
@@ -174,13 +185,14 @@ class Scheduler:
         """From the solvable band: P = (1 - rho) learnability share + rho staleness share (PLR's mix, without ranks)."""
         if count <= 0:
             return []
-        ids: list[str] = []
-        for state in _PRACTISED:
-            for problem_id in self._tracker.members(state).sample(rng, self._settings.max_candidates):
-                rate = self._tracker.rate(problem_id)
-                if problem_id not in used and self._settings.band_low <= rate <= self._settings.band_high:
-                    ids.append(problem_id)
+        pools = [self._tracker.lively, *(self._tracker.members(state) for state in _PRACTISED)]
+        looked_at = dict.fromkeys(name for pool in pools for name in pool.sample(rng, self._settings.max_candidates))
+        ids = [problem_id for problem_id in looked_at if problem_id not in used and self._is_practised(problem_id)]
         return weighted_sample(rng, ids, self._mixed_weights(ids), count)
+
+    def _is_practised(self, problem_id: str) -> bool:
+        is_open = self._tracker.state(problem_id) in _PRACTISED and self._tracker.is_promising(problem_id)
+        return is_open and self._settings.band_low <= self._tracker.rate(problem_id) <= self._settings.band_high
 
     def _last_resort(self, rng: random.Random, count: int, used: Collection[str]) -> list[str]:
         """ACTIVE and NEW ones outside the band, then MASTERED, RETIRED and TOO_HARD; the most learnable first."""
@@ -205,16 +217,11 @@ class Scheduler:
         return [(1.0 - rho) * a + rho * b for a, b in zip(learnable, stale, strict=True)]
 
 
-def _apportioned(rng: random.Random, families: Sequence[FamilySummary], places: int) -> list[tuple[str, int]]:
+def _apportioned(rng: random.Random, at_risk: Sequence[tuple[str, float]], places: int) -> list[tuple[str, int]]:
     """Places to families in proportion to risk: whole parts first, the rest by a draw among the fractions."""
-    parts = [places * share for share in shares([each.risk for each in families])]
+    parts = [places * share for share in shares([risk for _, risk in at_risk])]
     whole = [math.floor(part) for part in parts]
-    left = places - sum(whole)
-    extra = weighted_sample(
-        rng, range(len(parts)), [part - floor for part, floor in zip(parts, whole, strict=True)], left
-    )
-    return [
-        (each.family, whole[place] + (place in extra))
-        for place, each in enumerate(families)
-        if whole[place] + (place in extra) > 0
-    ]
+    fractions = [part - floor for part, floor in zip(parts, whole, strict=True)]
+    extra = set(weighted_sample(rng, range(len(parts)), fractions, places - sum(whole)))
+    given = [floor + (place in extra) for place, floor in enumerate(whole)]
+    return [(family, count) for (family, _), count in zip(at_risk, given, strict=True) if count > 0]

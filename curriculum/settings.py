@@ -13,9 +13,8 @@ class CurriculumSettings:
     band_high: float = 0.9  # and at most this
     parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
     min_new_share: float = 0.4  # at least this share of a step's problems is the challenger's new ones, if it has them
-    max_new_share: float = 0.6  # and at most this
-    min_learnability: float = 0.25  # a new problem whose family's 4p(1-p), as drawn, is below this is not taken
-    max_family_share: float = 0.34  # no family gives more than this share of a step's parents or new problems
+    max_new_share: float = 0.6  # and at most this, unless no known problem is worth its place
+    max_family_share: float = 0.34  # most of a step's parents, or of its promising new problems, from one family
     mastered_share: float = 0.06  # usual share of a step for families once mastered; moves from half to 1.5 times it
     staleness_weight: float = 0.15  # rho: weight of staleness beside learnability when replays are drawn
     min_successes: int = 2  # a group with fewer, but some, is banked: not trained on, tried again later

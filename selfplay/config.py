@@ -101,10 +101,15 @@ class CurriculumConfig:
     band_low: float = 0.1  # replays are drawn from problems solved at least this often
     band_high: float = 0.9  # and at most this often
     min_new_share: float = 0.4  # at least this share of a step is new problems, if there are any
-    max_new_share: float = 0.6  # and at most this
+    max_new_share: float = 0.6  # and at most this, unless no known problem is worth its place
     min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
     mastered_share: float = 0.06  # usual share of a step for families once mastered, moved by their risk
     staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
+    parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
+    max_family_share: float = 0.34  # most of a step's parents, or of its promising new problems, from one family
+    bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts
+    reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
+    max_candidates: int = 1024  # known problems looked at per draw: bounds a step's work whatever the store's size
 
 
 @dataclass

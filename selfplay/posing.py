@@ -4,9 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from curriculum.admission import Candidate, admit, triage
+from curriculum.admission import Candidate, triage
 from curriculum.difficulty import Tracker
 from curriculum.domains.protocol import Domain, problem_id_of, problem_of
+from curriculum.filling import fill, fill_up
 from curriculum.holdout import HeldOut
 from curriculum.scheduler import Replay, Scheduler
 from curriculum.settings import CurriculumSettings
@@ -56,13 +57,13 @@ class Poser:
                 if statement is not None and fate is Fate.ACCEPTED:
                     problem = problem_of(statement, self.domain.name, Origin.CHALLENGER, group.parent.problem_id)
                     candidates.append(Candidate(group.target, index, problem))
-        num_new = self.scheduler.num_new(step, num_problems)
-        admission = admit(candidates, num_new, self.tracker, self.settings, self._random(step, "admission"))
-        for candidate in admission.accepted:
+        rng = self._random(step, "admission")
+        filled = fill(step, num_problems, candidates, self.scheduler, self.tracker, self.settings, rng)
+        for candidate in filled.accepted:
             fates[candidate.target, candidate.index] = Fate.ACCEPTED, candidate.problem.problem_id
-        for candidate in admission.surplus:
+        for candidate in filled.surplus:
             fates[candidate.target, candidate.index] = Fate.SURPLUS, None
-        return self._filled(step, tuple(c.problem for c in admission.accepted), num_problems, fates)
+        return Posed(tuple(each.problem for each in filled.accepted), filled.replays, fates)
 
     def pose_procedurally(self, step: int, num_problems: int) -> Posed:
         """The control: the domain's own sampler, levels drawn uniformly, in the challenger's place."""
@@ -76,18 +77,8 @@ class Poser:
             problem = problem_of(statement, self.domain.name, Origin.PROCEDURAL)
             if not self.held_out.contains(statement.canonical) and not self.tracker.knows(problem.problem_id):
                 new[problem.problem_id] = problem
-        return self._filled(step, tuple(new.values()), num_problems, {})
-
-    def _filled(
-        self,
-        step: int,
-        new: tuple[Problem, ...],
-        num_problems: int,
-        fates: dict[tuple[int, int], tuple[Fate, str | None]],
-    ) -> Posed:
-        exclude = {problem.problem_id for problem in new}
-        replays = self.scheduler.replays(step, num_problems - len(new), exclude)
-        return Posed(new, tuple(replays), fates)
+        replays = fill_up(step, num_problems - len(new), num_problems, self.scheduler)
+        return Posed(tuple(new.values()), tuple(replays), {})
 
     def _random(self, step: int, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}/posing/{step}/{purpose}")

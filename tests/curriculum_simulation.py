@@ -10,10 +10,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from curriculum.admission import Candidate, admit, triage
+from curriculum.admission import Candidate, triage
 from curriculum.difficulty import Tracker
 from curriculum.domains.arithmetic import ArithmeticDomain
 from curriculum.domains.protocol import problem_of
+from curriculum.filling import fill
 from curriculum.holdout import HeldOut
 from curriculum.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
@@ -107,8 +108,7 @@ class Simulation:
     def _step(self, step: int) -> Record:
         rng = random.Random(f"{self.seed}/simulation/{step}")
         candidates = self._candidates(step, rng)
-        new = self._chosen(step, candidates, rng)
-        replays = self._replays(step, NUM_PROBLEMS - len(new), {problem.problem_id for problem in new}, rng)
+        new, replays = self._chosen(step, candidates, rng)
         rates: list[PassRate] = []
         trained: list[Problem] = []
         for problem, multiplier in [(problem, 1) for problem in new] + replays:
@@ -138,19 +138,18 @@ class Simulation:
                     candidates.append(Candidate(number, index, problem))
         return candidates
 
-    def _chosen(self, step: int, candidates: list[Candidate], rng: random.Random) -> list[Problem]:
+    def _chosen(
+        self, step: int, candidates: list[Candidate], rng: random.Random
+    ) -> tuple[list[Problem], list[tuple[Problem, int]]]:
+        """New problems, and replays with their group multiplier."""
         if self.uniform:
-            return [each.problem for each in rng.sample(candidates, min(len(candidates), NUM_PROBLEMS // 2))]
-        wanted = self.scheduler.num_new(step, NUM_PROBLEMS)
-        admission = admit(candidates, wanted, self.tracker, self.settings, rng)
-        return [each.problem for each in admission.accepted]
-
-    def _replays(self, step: int, count: int, exclude: set[str], rng: random.Random) -> list[tuple[Problem, int]]:
-        if self.uniform:
-            known = [each for each in self.tracker.problem_ids() if each not in exclude]
-            return [(self.tracker.problem(each), 1) for each in rng.sample(known, min(count, len(known)))]
-        replays = self.scheduler.replays(step, count, exclude)
-        return [(replay.problem, replay.group_multiplier) for replay in replays]
+            new = [each.problem for each in rng.sample(candidates, min(len(candidates), NUM_PROBLEMS // 2))]
+            known = list(self.tracker.problem_ids())
+            replayed = rng.sample(known, min(NUM_PROBLEMS - len(new), len(known)))
+            return new, [(self.tracker.problem(each), 1) for each in replayed]
+        filled = fill(step, NUM_PROBLEMS, candidates, self.scheduler, self.tracker, self.settings, rng)
+        replays = [(replay.problem, replay.group_multiplier) for replay in filled.replays]
+        return [each.problem for each in filled.accepted], replays
 
 
 def thirds(records: list[Record]) -> list[float]:

@@ -62,7 +62,7 @@ def test_forgotten_counts_by_hand() -> None:
 
 def test_an_untried_problem_has_even_odds() -> None:
     tracker = tracker_of([problem("a")])
-    assert tracker.rate("a") == 0.5 and tracker.learnability("a") == 1.0
+    assert tracker.rate("a") == 0.5 and tracker.learnability("a") == pytest.approx(2 / 3)  # p is uniform
     assert tracker.state("a") is NEW and tracker.last_step("a") is None
 
 
@@ -74,6 +74,37 @@ def test_a_rate_is_shrunk_to_its_familys_by_hand() -> None:
     assert tracker.predicted_rate("d+d", 1) == pytest.approx(family)
     assert tracker.rate("a") == pytest.approx((2 * family + 6) / (2 + 8))
     assert tracker.rate("b") == pytest.approx(family)
+
+
+def test_where_each_problem_is_always_solved_or_never_one_group_says_all() -> None:
+    """Case 1: the strength of a family's rate in a problem's is measured: here problems of a family are not alike."""
+    split = [problem(f"split{number}") for number in range(40)]
+    tracker = tracker_of([*split, problem("x")])
+    measure(tracker, *((each.problem_id, 8, 8 * (number % 2)) for number, each in enumerate(split)))
+    measure(tracker, ("x", 8, 4))
+    assert tracker.predicted_rate("d+d", 1) == pytest.approx(0.5, abs=0.05)
+    assert tracker.rate("split0") < 0.02 < 0.98 < tracker.rate("split1"), "with Beta(1, 1) it would be 0.1 and 0.9"
+    assert tracker.learnability("split0") < 0.05 < 0.8 < tracker.learnability("x")
+    assert tracker.is_promising("x") and not tracker.is_promising("split0")
+
+
+def test_problems_of_a_family_that_are_alike_borrow_as_much_as_before() -> None:
+    alike = [problem(f"alike{number}") for number in range(40)]
+    tracker = tracker_of(alike)
+    measure(tracker, *((each.problem_id, 8, 4) for each in alike[1:]))
+    assert tracker.rate("alike0") == pytest.approx(0.5, abs=0.01)
+    measure(tracker, ("alike0", 8, 8))
+    assert tracker.rate("alike0") == pytest.approx((2 * tracker.predicted_rate("d+d", 1) + 8) / 10)
+
+
+def test_what_a_dead_problem_teaches_never_comes_to_more_than_an_untried_one() -> None:
+    split = [problem(f"split{number}") for number in range(40)]
+    tracker = tracker_of([*split, problem("x")], forgetting=0.9)
+    measure(tracker, *((each.problem_id, 8, 8 * (number % 2)) for number, each in enumerate(split)))
+    fresh = tracker.learnability("split0")
+    for _ in range(60):
+        measure(tracker, ("x", 8, 4))
+    assert fresh < tracker.learnability("split0") and not tracker.is_promising("split0")
 
 
 def test_old_observations_are_forgotten_by_policy_version() -> None:

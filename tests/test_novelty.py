@@ -3,9 +3,8 @@
 import random
 
 import pytest
-from test_admission import SETTINGS, candidates_of, texts_of, tracker_with
+from test_admission import admit, candidates_of, texts_of, tracker_with
 
-from curriculum.admission import admit
 from curriculum.novelty import NEIGHBOURS, crowding, most_novel_first, novelty
 
 
@@ -35,5 +34,5 @@ def test_a_corner_that_is_full_gives_way_in_admission() -> None:
     tracker = tracker_with(*((f"{a} + {b}", 5, 4) for a in (10, 11, 12) for b in range(a, 13)))
     wanted = candidates_of("13 + 10", "14 + 10", "13 + 12", "53 + 46", "75 + 24", "14 + 11")
     for seed in range(8):
-        accepted = admit(wanted, 2, tracker, SETTINGS, random.Random(seed)).accepted
+        accepted = admit(wanted, 2, tracker, random.Random(seed))
         assert sorted(texts_of(accepted)) == ["53 + 46", "75 + 24"]

@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 from curriculum_simulation import NUM_PROBLEMS, Simulation, thirds
 
+from curriculum.admission import Candidate
 from curriculum.difficulty import Tracker
 from curriculum.drawing import weighted_sample
-from curriculum.scheduler import Scheduler
+from curriculum.filling import fill, fill_up
+from curriculum.scheduler import Replay, Scheduler
 from curriculum.settings import CurriculumSettings
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
@@ -46,8 +48,12 @@ class Run:
         draws = (self.scheduler.targets(1000 + step, num_targets) for step in range(num_steps))
         return Counter(each.problem_id for targets in draws for each in targets)
 
+    def filled_up(self, step: int, count: int) -> list[Replay]:
+        """Replays for a step that has nothing new."""
+        return fill_up(step, count, count, self.scheduler)
+
     def replayed(self, num_steps: int, count: int) -> Counter[str]:
-        draws = (self.scheduler.replays(1000 + step, count) for step in range(num_steps))
+        draws = (self.filled_up(1000 + step, count) for step in range(num_steps))
         return Counter(each.problem.problem_id for replays in draws for each in replays)
 
 
@@ -144,11 +150,9 @@ def test_replays_fill_to_exactly_the_count_and_repeat_nothing() -> None:
     run = Run(*(problem(f"s{number}") for number in range(20)))
     run.step(*((f"s{number}", 8, number % 9) for number in range(20)))
     for count in range(17):
-        replays = run.scheduler.replays(2, count, exclude={"s1", "s2", "s3"})
-        ids = [each.problem.problem_id for each in replays]
+        ids = [each.problem.problem_id for each in run.filled_up(2, count)]
         assert len(ids) == len(set(ids)) == count
-        assert not {"s1", "s2", "s3"} & set(ids)
-    assert len(run.scheduler.replays(2, 30, exclude={"s1"})) == 19  # no more are known
+    assert len(run.filled_up(2, 30)) == 20  # no more are known
 
 
 def test_replays_prefer_the_learnable() -> None:
@@ -170,16 +174,26 @@ def test_replays_prefer_the_stale_among_equals() -> None:
     assert drawn["stale"] > 3 * drawn["fresh"]
 
 
+def test_what_was_never_tried_comes_before_what_taught_nothing() -> None:
+    """Case 1: places that no known problem is worth go to new ones, at least `min_new_share` whatever they promise."""
+    run = Run(*(problem(f"dead{number}", f"family{number % 4}") for number in range(40)))
+    for _ in range(3):
+        run.step(*((f"dead{number}", 8, 0 if number % 2 else 8) for number in range(40)))
+    wanted = [Candidate(0, index, problem(f"x{index}", "family0", parent_id="dead0")) for index in range(20)]
+    for count, least in ((20, 14), (3, 3)):
+        filled = fill(4, 16, wanted[:count], run.scheduler, run.tracker, SETTINGS, random.Random(0))
+        assert len(filled.accepted) >= least and len(filled.accepted) + len(filled.replays) == 16
+        assert len(filled.accepted) + len(filled.surplus) == count
+
+
 def test_a_banked_problem_is_retried_when_due_with_twice_the_attempts() -> None:
     run = Run(problem("lucky", "dd*d", 4), *(problem(f"s{number}") for number in range(30)))
     run.step(("lucky", 8, 1))
     for _ in range(SETTINGS.bank_delay):
         run.step(("s0", 8, 4))
-    due = {each.problem.problem_id: each.group_multiplier for each in run.scheduler.replays(1 + SETTINGS.bank_delay, 8)}
+    due = {each.problem.problem_id: each.group_multiplier for each in run.filled_up(1 + SETTINGS.bank_delay, 8)}
     assert due["lucky"] == 2
     assert sorted(due.values()) == [1] * 7 + [2]
-    excluded = run.scheduler.replays(1 + SETTINGS.bank_delay, 8, exclude={"lucky"})
-    assert "lucky" not in {each.problem.problem_id for each in excluded}
 
 
 def test_a_banked_problem_rests_until_it_is_due_unless_places_would_stay_empty() -> None:
@@ -187,8 +201,8 @@ def test_a_banked_problem_rests_until_it_is_due_unless_places_would_stay_empty()
     run.step(("lucky", 8, 1))
     for seed in range(20):
         scheduler = Scheduler(run.tracker, SETTINGS, seed)
-        assert "lucky" not in {each.problem.problem_id for each in scheduler.replays(2, 8)}
-        assert len(scheduler.replays(2, 11)) == 11
+        assert "lucky" not in {each.problem.problem_id for each in scheduler.replays(2, 8, 8)}
+        assert len(fill_up(2, 11, 11, scheduler)) == 11
 
 
 def test_a_family_at_risk_of_being_forgotten_has_its_places() -> None:
@@ -214,7 +228,7 @@ def test_what_was_too_hard_is_tried_again_once_its_family_is_better() -> None:
     for _ in range(SETTINGS.reprobe_delay):
         run.step(*((f"s{number}", 8, 5) for number in range(6)))
     step = run.tracker.step + 1
-    reprobed = [each.problem.problem_id for each in run.scheduler.replays(step, 4)]
+    reprobed = [each.problem.problem_id for each in run.filled_up(step, 4)]
     assert "wall" in reprobed
 
 
@@ -223,10 +237,12 @@ def test_the_same_knowledge_seed_and_step_give_the_same_draws() -> None:
     first.run(12)
     second.run(12)
     assert first.scheduler.targets(13, 6) == second.scheduler.targets(13, 6)
-    assert first.scheduler.replays(13, 9) == second.scheduler.replays(13, 9) == first.scheduler.replays(13, 9)
-    assert first.scheduler.replays(13, 9) != first.scheduler.replays(14, 9)
+    assert (
+        first.scheduler.replays(13, 9, 16) == second.scheduler.replays(13, 9, 16) == first.scheduler.replays(13, 9, 16)
+    )
+    assert first.scheduler.replays(13, 9, 16) != first.scheduler.replays(14, 9, 16)
     other_seed = Scheduler(first.tracker, first.settings, seed=7)
-    assert other_seed.replays(13, 9) != first.scheduler.replays(13, 9)
+    assert other_seed.replays(13, 9, 16) != first.scheduler.replays(13, 9, 16)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -255,7 +271,7 @@ def test_a_step_is_quick_with_a_hundred_thousand_problems() -> None:
     def ask() -> None:
         run.scheduler.targets(2, 6)
         run.scheduler.num_new(2, 48)
-        run.scheduler.replays(2, 48)
+        run.filled_up(2, 48)
 
     assert min(map(cpu_seconds, [ask] * 3)) < 0.1  # the same work each time, so the least is what noise adds least to
 
