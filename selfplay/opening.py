@@ -28,9 +28,11 @@ from selfplay.runfolder import (
     Lock,
     Say,
     claim_folder,
+    is_unbegun,
     last_worked,
     lock,
     require_database,
+    set_unbegun_aside,
     usable,
     write_file,
 )
@@ -85,6 +87,8 @@ def _owned(folder: Path, config: Config, is_resume: bool, say: Say) -> Iterator[
         folder.mkdir(parents=True, exist_ok=True)
     with lock(folder, say) as owned:
         refuse_used(folder, config)  # another process may have been faster
+        if (folder / DATABASE).exists():
+            set_unbegun_aside(folder, say)
         yield parts, owned
 
 
@@ -123,8 +127,11 @@ def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
 
 
 def refuse_used(folder: Path, config: Config) -> None:
-    """A name is used once: what would overwrite a run is refused, with the command to type instead."""
+    """A name is used once: what would overwrite a run is refused, with the command to type instead. What ended before
+    anything came of it has not used its name."""
     if (folder / DATABASE).exists():
+        if is_unbegun(folder):
+            return
         raise Refused(
             f"{folder} exists. To go on with it: {resume_command(folder, config)}. For another run, give it a name: "
             "run.name=...",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from selfplay.exits import BUSY, USAGE, Refused
 from store.errors import StoreError, translated
+from store.store import Store
 
 DATABASE = "selfplay.db"
 CHECKPOINT_FOLDER = "checkpoints"
@@ -122,6 +123,23 @@ def leftovers(folder: Path) -> list[str]:
         if (folder / name).is_dir():
             found += [f"{name}/{each}" for each in sorted(os.listdir(folder / name))]
     return found
+
+
+def is_unbegun(folder: Path) -> bool:
+    """Whether the run there has said nothing yet: no wave, no evaluation and no step but the start were committed."""
+    try:
+        with Store.open_readonly(folder / DATABASE) as store:
+            rows = [*store.steps(include_abandoned=True)[1:], *store.evaluations(), *store.pending_waves(1)]
+            return not rows
+    except StoreError:
+        return False
+
+
+def set_unbegun_aside(folder: Path, say: Say) -> None:
+    """Make room for a run of the same name. The database goes last: it says what the other files are."""
+    for name in (METRICS, CONFIG, f"{DATABASE}-shm", f"{DATABASE}-wal", DATABASE):
+        if os.path.lexists(folder / name):
+            set_aside(folder, folder / name, "of a run in which nothing was said", say)
 
 
 def set_aside(folder: Path, path: Path, why: str, say: Say) -> None:

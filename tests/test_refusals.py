@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from run_server import ROOT, Server
 
-from selfplay.exits import USAGE
+from selfplay.exits import NO_MODEL, OK, USAGE
 
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=1", "domain=few_problems:FewProblems")
 
@@ -70,3 +70,14 @@ def test_a_domain_that_is_none_is_answered_before_torch_is_loaded(tmp_path: Path
     assert ended.returncode == USAGE, ended.stderr
     assert ended.stderr.startswith("error: domain ") and ended.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conversation_beyond_learned_positions_leaves_no_folder(server: Server, tmp_path: Path) -> None:
+    """Case 53: it was an IndexError, and the name was used up."""
+    more = (f"run.dir={tmp_path}", "model.name=tiny-gpt2", "solver.max_tokens=1000")
+    ended = server.run([*TINY, *more])
+    assert ended.code == NO_MODEL and "Traceback" not in ended.output, ended.output
+    assert "tiny-gpt2: it has 1024 positions" in ended.output.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+    ended = server.run([*TINY, *more[:-1], "solver.max_tokens=8"])
+    assert ended.code == OK, ended.output

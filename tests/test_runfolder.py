@@ -14,8 +14,9 @@ from store_samples import create
 from selfplay.config import Config
 from selfplay.exits import BUSY, DATA, OK, Refused
 from selfplay.opening import refuse_used, resumable
-from selfplay.runfolder import lock, write_file
+from selfplay.runfolder import lock, set_unbegun_aside, write_file
 from store.errors import StoreError
+from store.records import Completion, Finish, Wave
 from store.store import Store
 
 DOMAIN = "domain=few_problems:FewProblems"
@@ -160,3 +161,19 @@ def test_the_run_to_go_on_with_is_the_one_that_was_worked_on_last(tmp_path: Path
     with lock(tmp_path / "first") as owned:
         owned.touch()
     assert resumable(tmp_path, None) == tmp_path / "first"
+
+
+def test_a_run_that_ended_before_anything_came_of_it_leaves_its_name(tmp_path: Path) -> None:
+    """Case 53: whatever failed before the first evaluation, or a wave, was committed."""
+    create(tmp_path / "selfplay.db").close()
+    (tmp_path / "config.yaml").write_text("of the first start")
+    refuse_used(tmp_path, Config())
+    with lock(tmp_path):
+        set_unbegun_aside(tmp_path, lambda line: None)
+        refuse_used(tmp_path, Config())
+        with create(tmp_path / "selfplay.db") as store:
+            store.commit_wave(Wave(1, "solve/0", (Completion((1,), (0.0,), "x", Finish.STOP, 0, 0),)))
+    assert (tmp_path / "set-aside" / "config.yaml").read_text() == "of the first start"
+    assert (tmp_path / "set-aside" / "selfplay.db").is_file()
+    with pytest.raises(Refused, match="To go on with it"):
+        refuse_used(tmp_path, Config())
