@@ -393,4 +393,6 @@ def _existing(path: Path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise StoreError(f"there is no run database at {path}: check the run's name or folder")
+    if path.stat().st_size == 0:  # SQLite takes an empty file for a new database, and writes to it
+        raise StoreError(f"{path} is empty: restore it from a backup")
     return path

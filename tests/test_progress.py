@@ -1,6 +1,7 @@
 """What a user sees of a run: a live line on a terminal, plain lines elsewhere, a table of before and after, paths."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -12,8 +13,8 @@ from rich.console import Console
 from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config import load
-from selfplay.exits import OK
-from selfplay.opening import stored_config
+from selfplay.exits import DATA, OK
+from selfplay.opening import open_run, stored_config
 from selfplay.progress import Progress, closing_table
 from store.records import Evaluation
 from store.store import Store
@@ -133,6 +134,22 @@ def test_the_closing_table_has_before_and_after_and_the_paths(plain: Seen) -> No
         f"look     python -m selfplay.inspect status {folder}",
     ]
     assert (folder / "summary.json").is_file() and (folder / "checkpoints" / "step_000004" / "policy").is_dir()
+
+
+def test_weights_that_do_not_verify_are_not_named(plain: Seen) -> None:
+    """Case 31: the closing line named a damaged folder. A resumption makes its weights again, and names them."""
+    config, output = stored_config(plain.folder, ["domain=few_problems:FewProblems"]), StringIO()
+    file = plain.folder / "checkpoints" / "step_000004" / "policy" / "model.safetensors"
+    progress = Progress(config, Console(file=output, soft_wrap=True, width=150))
+    with open_run(config, True, progress, time.monotonic()) as run:
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert run.progress.closing(run) == DATA
+    assert "weights  " not in output.getvalue()
+    assert "the weights are damaged (checkpoints/step_000004/policy/model.safetensors is damaged" in output.getvalue()
+    again = seen(Arguments(config, is_resume=True), is_terminal=False)
+    assert "set aside: checkpoints/step_000004 " in again.text and f"weights  {file.parent}" in again.text
+    assert file.read_bytes() == content
 
 
 def test_the_closing_table_cuts_no_figure_at_80_columns() -> None:
