@@ -168,7 +168,7 @@ class Progress:
             try:
                 verify(run.folder, checkpoints[0], hashed=PRODUCT)  # nothing damaged is named as the weights
             except CheckpointError as error:
-                self.note(f"the weights are damaged ({error}); to make them again: {again}")
+                self.note(f"the weights are damaged ({error}); from an older checkpoint they are made again: {again}")
                 return DATA
             self.note(f"weights  {run.folder / checkpoints[0].path / PRODUCT}")
         self.note(f"look     python -m selfplay.inspect status {run.folder}")

@@ -21,7 +21,7 @@ from store.store import Store
 
 TINY = Path(__file__).resolve().parent.parent / "configs" / "tiny.yaml"
 SMALL = [
-    "run.name=x", "run.threads=1", "run.steps=4", "run.checkpoint_every=4", "domain=few_problems:FewProblems",
+    "run.name=x", "run.threads=1", "run.steps=4", "run.checkpoint_every=2", "domain=few_problems:FewProblems",
     "solver.problems=2", "solver.max_tokens=4", "curriculum.min_successes=1", "evaluate.every=2",
     "evaluate.pass_size=1", "evaluate.pass_k=2", "logging.transcript_every=3",
 ]  # fmt: skip
