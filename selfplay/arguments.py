@@ -7,6 +7,7 @@ from pathlib import Path
 from curriculum.domains.loading import load_domain
 from selfplay import config as configuration
 from selfplay.config import DEFAULT_FILE, Config, ConfigError
+from selfplay.outlet import tell
 from selfplay.resuming import auto_resumed
 
 USAGE = """\
@@ -39,10 +40,10 @@ class Arguments:
 def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
     """None when the answer was printed (--help, --keys). Raises ConfigError, DomainError or Refused."""
     if "--help" in argv or "-h" in argv:
-        print(USAGE, end="")
+        tell(USAGE)
         return None
     if "--keys" in argv:
-        print(configuration.to_yaml(Config()), end="")
+        tell(configuration.to_yaml(Config()))
         return None
     if "--resume" in argv:
         return _resume([a for a in argv if a != "--resume"])
@@ -59,7 +60,7 @@ def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
     config = configuration.load(file, [a for a in argv if a not in files])
     found = auto_resumed(config) if is_auto else (config, False)
     if found is None:
-        print(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do")
+        tell(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do\n")
         return None
     load_domain(config.domain, config.domain_options)  # a typo there is answered now, not once torch is loaded
     return Arguments(*found)

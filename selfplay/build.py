@@ -30,7 +30,7 @@ from selfplay.learning import LearningSettings
 from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Policy
 from selfplay.posing import Poser
-from selfplay.probe import Parity, prove
+from selfplay.probe import Parity, longest_context, prove
 from selfplay.prompt_checks import check_room, check_stops
 from selfplay.searching import Searcher
 from selfplay.stages import Stage, StageSettings
@@ -162,7 +162,8 @@ def _check_prompts(
         return
     encode, name = encoder(policy), config.model.name
     check_stops(style, encode, problems[0], name)
-    check_room(policy.model, style, encode, problems, solver, config.challenger.max_tokens, name, say)
+    border = longest_context(policy)
+    check_room(policy.model, style, encode, problems, solver, config.challenger.max_tokens, border, name, say)
 
 
 def encoder(policy: Policy) -> Encoder:

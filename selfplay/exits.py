@@ -1,8 +1,11 @@
 """Exit codes, and the one place where a known failure becomes one clear line."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from selfplay.outlet import Outlet, complain, gate
 
 OK = 0
 USAGE = 2  # configuration or arguments
@@ -14,6 +17,8 @@ DISK = 74  # no room on the disk
 BUSY = 75  # another process works on the run, or holds its database
 INTERRUPTED = 130  # Ctrl-C; 143 for SIGTERM
 TERMINATED = 143
+
+LONGEST_ERROR = 2000  # characters of a line: a name in it may be as long as a command line takes
 
 
 class Refused(Exception):
@@ -29,20 +34,44 @@ class ModelError(Exception):
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn expected failures into one line on stderr and an exit code. Anything else keeps its traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("stopped: nothing that was committed is lost", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        code = _code_of(error)
-        if code is None:
+def clear_errors(is_answer: bool = False) -> Iterator[None]:
+    """Turn expected failures into one line on stderr and an exit code. Anything else keeps its traceback.
+
+    `is_answer`: what is printed is what the command is for, so that output which cannot be written is a failure too. A
+    reader who has seen enough (`| head`) is none.
+    """
+    with gate() as out:
+        try:
+            yield
+        except KeyboardInterrupt:
+            complain("stopped: nothing that was committed is lost")
+            sys.exit(INTERRUPTED)
+        except SystemExit as end:
+            if is_answer and not end.code:
+                _check_answered(out)
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(code)
+        except Exception as error:
+            code = _code_of(error)
+            if code is None:
+                raise
+            complain(f"error: {_one_line(str(error)) or type(error).__name__}")
+            sys.exit(code)
+
+
+def _check_answered(out: Outlet) -> None:
+    out.flush()
+    if out.failure is not None and out.failure.errno != errno.EPIPE:
+        complain(f"error: standard output cannot be written ({out.failure.strerror})")
+        sys.exit(DISK)
+
+
+def _one_line(message: str) -> str:
+    """What stands at the end of a long one is what to do, so it is cut in the middle."""
+    line = " ".join(message.split())
+    if len(line) <= LONGEST_ERROR:
+        return line
+    half = LONGEST_ERROR // 2
+    return f"{line[:half]} ... ({len(line) - 2 * half} characters) ... {line[-half:]}"
 
 
 def _code_of(error: Exception) -> int | None:

@@ -1,6 +1,5 @@
 """Look at a run: where it stands, its problems, what was said. Only looks, also while the run is at work."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -390,10 +389,9 @@ def _opened(run: str, directory: Path) -> Iterator[Store]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; ends the process with its exit code."""
-    with clear_errors():
+    with clear_errors(is_answer=True):
         app(args=arguments)
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal of another encoding
     main()

@@ -1,6 +1,7 @@
 """What a run says while it works: a live line on a terminal, plain lines elsewhere, a table at the end.
 
-Everything shown is also in the store; this only looks. Model text is quoted, never interpreted.
+Everything shown is also in the store; this only looks. Model text is quoted, never interpreted, and nobody has to read
+(selfplay/outlet.py).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from selfplay.config import Config
 from selfplay.exits import DATA, DISK, INTERRUPTED, OK, TERMINATED
 from selfplay.resuming import resume_command
 from selfplay.runfolder import SUMMARY, write_file
-from selfplay.terminal import plain
+from selfplay.terminal import drawn, plain, say
 from store.records import Evaluation, StepRow
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Progress:
 
     def __init__(self, config: Config, console: Console | None = None) -> None:
         self._config = config
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or drawn(None, soft_wrap=True)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._interim: list[Evaluation] = []
@@ -48,7 +49,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """One line, above the live one if there is one."""
-        self._console.print(line, markup=False)
+        say(line, self._console)
 
     @contextmanager
     def running(self, run: Run) -> Iterator[None]:
@@ -62,7 +63,8 @@ class Progress:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        with Bar(*columns, console=self._console, transient=True) as bar:
+        # what others print stays with the outlet: rich would take their escape sequences for styles
+        with Bar(*columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
             self._bar = bar
             total = self._config.run.steps
             self._task = bar.add_task("step", total=total, completed=run.store.head().step)
@@ -77,13 +79,12 @@ class Progress:
     def step_done(self, row: StepRow, step: Step, tracker: Tracker) -> None:
         """One line a step; a transcript now and then."""
         m = row.metrics
-        self._console.print(
+        self.note(
             f"step {row.step:>3}/{self._config.run.steps}  pass {m['solver/pass_rate']:.2f}  "
             f"signal {m['curriculum/signal_share']:.2f}  fixed {m['solver/fixed_share']:.2f}  "
             f"new {m['curriculum/new']:.0f}  valid {m['challenger/valid_new']:.0f}/{m['challenger/proposals']:.0f}  "
             f"reward {m['reward/mean']:+.2f}/{m['challenger/reward']:.2f}  frontier {tracker.frontier()}  "
-            f"{row.seconds:.1f}s",
-            markup=False,
+            f"{row.seconds:.1f}s"
         )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=row.step)

@@ -32,14 +32,15 @@ def check_stops(style: PromptStyle, encode: Encoder, problem: Problem, name: str
 
 def check_room(
     model: Any, style: PromptStyle, encode: Encoder, problems: Iterable[Problem], solver: SolverSettings,
-    proposal_tokens: int, name: str, say: Callable[[str], None],
+    proposal_tokens: int, border: int | None, name: str, say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Raises ModelError where the longest conversation about known problems needs more positions than the model has.
 
-    Where positions are computed (rotary ones), the model goes on beyond those that it was trained at: this is said.
+    Where positions are computed (rotary ones), the model goes on beyond those that it was trained at: this is said. A
+    `border` (`longest_context` in selfplay/probe.py) is refused with room for a problem that is yet to be invented.
     """
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is None:
+    if limit is None and border is None:
         return
     longest = max(problems, key=lambda problem: len(problem.text), default=None)
     if longest is None:
@@ -48,9 +49,14 @@ def check_room(
         _conversation(style, encode, longest, solver),
         len(encode(style.challenger(longest), None)) + proposal_tokens,
     )
-    if needed <= limit:
-        return
     advice = "lower solver.max_tokens, solver.turns or challenger.max_tokens, or choose another model.name"
+    if border is not None and needed + proposal_tokens > border:
+        raise ModelError(
+            f"model.name={name}: its rotary scaling turns every position of a context otherwise once it is longer than "
+            f"{border} tokens, and a conversation takes up to {needed + proposal_tokens}: {advice}"
+        )
+    if limit is None or needed <= limit:
+        return
     if has_learned_positions(model, limit):
         raise ModelError(
             f"model.name={name}: it has {limit} positions, and a conversation takes up to {needed}: {advice}"

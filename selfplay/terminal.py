@@ -1,13 +1,13 @@
 """Tables and lines for a terminal, where text of a model is shown and never obeyed.
 
 Every string goes out as a rich Text with control, format and unprintable characters spelled out, so that neither rich
-markup nor an escape sequence in it does anything. Left out: the live line of a run (selfplay/progress.py).
+markup nor an escape sequence in it does anything. How it gets out: selfplay/outlet.py. Left out: the live line of a
+run (selfplay/progress.py).
 """
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,8 +16,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from selfplay.outlet import Drawing, Outlet, spelled, tell
+
 LONGEST_CELL = 300  # a completion may be huge: --json has it whole
-WHOLE = sys.maxsize  # for what is not to be cut
+WHOLE = 2**63  # for what is not to be cut
+LONGEST_LINE = 2000  # a line is ours, and may hold several texts of a model's
 PIPE_WIDTH = 160  # a pipe has no width of its own
 WIDE = 100  # columns of a terminal with room for space between those of a table
 LONGEST_WORD = 24  # a column of words no longer than this is not folded
@@ -25,7 +28,14 @@ LONGEST_WORD = 24  # a column of words no longer than this is not folded
 Node = TypeVar("Node")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else.")]
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+def drawn(width: int | None, soft_wrap: bool = False, file: TextIO | None = None) -> Console:
+    """Standard output or `file`, drawn on by rich: no markup, no emoji, no colours of its own choice."""
+    out: Any = Drawing() if file is None else Outlet(file)
+    return Console(file=out, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+
+console = drawn(None if Drawing().isatty() else PIPE_WIDTH)
 
 
 def command_line(module: str, about: str | None) -> typer.Typer:
@@ -41,14 +51,12 @@ def plain(text: str, longest: int = LONGEST_CELL) -> str:
 
     What is longer than `longest` characters is cut, and how long it was is said.
     """
-    shown = text if len(text) <= longest else text[:longest]
-    spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
-    return spelled if shown is text else f"{spelled}... ({len(text)} characters)"
+    return spelled(text) if len(text) <= longest else f"{spelled(text[:longest])}... ({len(text)} characters)"
 
 
-def say(line: str) -> None:
+def say(line: str, on: Console | None = None) -> None:
     """One line of text."""
-    console.print(Text(plain(line)), soft_wrap=True)
+    (on or console).print(Text(plain(line, LONGEST_LINE)), soft_wrap=True)
 
 
 def say_lines(text: str) -> None:
@@ -59,7 +67,7 @@ def say_lines(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """One JSON value on standard output. ASCII only, so that it reaches any pipe whole."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    tell(json.dumps(value) + "\n")
 
 
 def say_table(rows: Sequence[Mapping[str, Any]], title: str, longest: int = LONGEST_CELL) -> None:

@@ -4,6 +4,7 @@ A server process imports everything and runs nothing (no tensor operation, no sa
 one request a line, forks, and lets the child be a run. Use it through `Server`.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -50,6 +51,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         signal_after: tuple[int, float] | None = None,
         fault: str = "",
+        program: str = "selfplay.loop",
     ) -> Ended:
         """One run to its end, or until `signal_after` = (signal, seconds). `fault` is one of `FAULTS`.
 
@@ -61,9 +63,8 @@ class Server:
             self._domains[folder] = named[-1] if named else ""
         elif self._domains.get(folder) and not named:
             arguments = [*arguments, self._domains[folder]]
-        found = self._ask(
-            {"argv": list(arguments), "env": dict(environment or {}), "signal_after": signal_after, "fault": fault}
-        )
+        request = {"argv": list(arguments), "env": dict(environment or {}), "signal_after": signal_after}
+        found = self._ask(request | {"fault": fault, "program": program})
         return Ended(found["code"], found["output"])
 
     def close(self) -> None:
@@ -80,6 +81,8 @@ class Server:
 
 def serve() -> None:
     """The server's side."""
+    import selfplay.inspect
+    import selfplay.loop
     import selfplay.opening
     import selfplay.progress  # noqa: F401  # imported for the children
 
@@ -116,14 +119,13 @@ def _be_a_run(request: dict[str, Any], writer: int) -> NoReturn:
     code: object = 70
     try:
         FAULTS.get(request["fault"], lambda: None)()
-        from selfplay.loop import main
-
-        code = main(request["argv"])
+        code = importlib.import_module(request["program"]).main(request["argv"])
     except SystemExit as end:
         code = end.code
     except BaseException:
         traceback.print_exc()
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()  # as the interpreter does at its end, where a failure would change the exit code
     os._exit(code if isinstance(code, int) else 1)
 
 
@@ -199,7 +201,46 @@ def _no_memory_in_step_3() -> None:
     Trainer.step = step  # type: ignore[method-assign]
 
 
+def _closed_pipe() -> None:
+    """Whoever read the output has gone: `| head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+    os.dup2(writer, 2)
+
+
+def _terminal_gone() -> None:
+    """A terminal whose other end is closed: EIO."""
+    terminal, line = os.openpty()
+    os.dup2(line, 1)
+    os.dup2(line, 2)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.close(terminal)
+
+
+def _full_disk_behind_it() -> None:
+    """`> file` where there is no room."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, 1)
+
+
+def _ascii_terminal() -> None:
+    """As PYTHONIOENCODING=ascii has it."""
+    sys.stdout.reconfigure(encoding="ascii", errors="strict")  # type: ignore[union-attr]
+
+
+def _no_output_at_all() -> None:
+    """`>&-`: what Python makes of it."""
+    os.close(1)
+    sys.stdout = None  # type: ignore[assignment]
+
+
 FAULTS = {
+    "the reader of the output is gone": _closed_pipe,
+    "the terminal is gone": _terminal_gone,
+    "no room for the output": _full_disk_behind_it,
+    "an ASCII terminal": _ascii_terminal,
+    "no standard output": _no_output_at_all,
     "no memory in step 3": _no_memory_in_step_3,
     "Ctrl-C while the model loads": _interrupted_while_loading,
     "no replay": _no_replay,

@@ -40,11 +40,11 @@ def test_a_tokenizer_whose_line_end_is_a_space_is_refused() -> None:
         checked(tokenizer, "\n")
 
 
-def room(model: Any, max_tokens: int, turns: int = 2) -> list[str]:
+def room(model: Any, max_tokens: int, turns: int = 2, border: int | None = None) -> list[str]:
     lines: list[str] = []
     solver = SolverSettings(2, turns, SamplingParams(1.0, max_tokens, ("\n",)))
     encode = Encoder(ByteTokenizer(), 257)
-    check_room(model, PromptStyle(DOMAIN), encode, [ASKED], solver, 8, "mine", lines.append)
+    check_room(model, PromptStyle(DOMAIN), encode, [ASKED], solver, 8, border, "mine", lines.append)
     return lines
 
 
@@ -56,6 +56,13 @@ def test_a_conversation_beyond_learned_positions_is_refused_and_beyond_computed_
     [line] = room(tiny_model("tiny-llama"), 1000)
     assert line.startswith("mine was made for 1024 positions, and a conversation may take 2")
     assert room(tiny_model("tiny-llama"), 700, turns=1) == []
+
+
+def test_a_conversation_that_could_cross_a_border_of_rotary_scaling_is_refused() -> None:
+    """Case 21c."""
+    assert room(tiny_model("tiny-llama"), 50, border=500) == []
+    with pytest.raises(ModelError, match=r"mine: its rotary scaling .* longer than 150 tokens, and .*: lower solver"):
+        room(tiny_model("tiny-llama"), 50, border=150)
 
 
 def test_which_positions_are_rows_of_a_table() -> None:

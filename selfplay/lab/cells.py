@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain
 from selfplay import config as configuration
@@ -25,6 +23,7 @@ from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
 from selfplay.progress import Progress
 from selfplay.runfolder import DATABASE
+from selfplay.terminal import drawn
 from store.records import Evaluation
 from store.store import Store
 
@@ -78,8 +77,7 @@ def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = 
         raise Refused(f"{folder} was made with other settings: delete it, and type the command again", DATA)
     Path(config.run.dir).mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".log"), "a") as log:
-        console = Console(file=log, highlight=False, soft_wrap=True, width=120)
-        code = loop.run(Arguments(config, is_resume), Progress(config, console))
+        code = loop.run(Arguments(config, is_resume), Progress(config, drawn(120, soft_wrap=True, file=log)))
     if code != exits.OK:
         return None
     with Store.open_readonly(folder / DATABASE) as store:
