@@ -373,6 +373,21 @@ def validate_domain(
 
 
 @app.command()
+def verify(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
+    """Every page and row of a run's database against what was stored; 65 and a line for each place that is damaged."""
+    with _opened(run, directory) as store:
+        found = list(store.damages())
+        count = len(store.steps(include_abandoned=True)) if not found else 0
+    if as_json:
+        say_json({"damaged": found})
+    else:
+        for line in found or [f"{count} steps and all that belongs to them are what was stored"]:
+            say(line)
+    if found:
+        raise typer.Exit(DATA)
+
+
+@app.command()
 def migrate(run: RunArgument, directory: Directory = RUNS) -> None:
     """Bring a run's database to this code's schema, after a backup beside it. Not while the run is at work."""
     from store.upgrade import migrate as upgrade

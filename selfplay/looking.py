@@ -359,6 +359,8 @@ def steps(store: Store) -> list[dict[str, Any]]:
 def digests(store: Store, with_tables: bool) -> dict[str, Any]:
     """The weights' digest after every step (xxh3) as the run stored it, and one of all tables if asked."""
     weights = [{"step": row.step, "weights_digest": row.weights_digest} for row in store.steps()]
+    if with_tables:
+        store.require_whole()  # or it would be the digest of something that no run was
     return {"weights": weights} | ({"tables": store.table_digest()} if with_tables else {})
 
 

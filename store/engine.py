@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-from store.errors import StoreError
+from store.errors import RowsDamaged, StoreError
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
@@ -20,13 +20,14 @@ _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 def writer_engine(path: Path, *, create: bool = False, busy_seconds: float = 10.0, foreign_keys: bool = True) -> Engine:
     """The engine that writes: every transaction is BEGIN IMMEDIATE, every commit is on disk when it returns.
 
-    `foreign_keys=False` is for migrations, which rebuild tables that others refer to.
+    `foreign_keys=False` is for migrations, which rebuild tables that others refer to. `create` is for a new database,
+    which is renamed once it is whole: it has no write-ahead log, part of which a full disk would leave behind.
     """
 
     def connect() -> sqlite3.Connection:
         connection = _connect(path, "rwc" if create else "rw", busy_seconds)
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_mode={'DELETE' if create else 'WAL'}")
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
@@ -53,6 +54,18 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def unsound(connection: Connection) -> list[str]:
+    """What SQLite finds wrong with the file's pages and with the rules of its tables; [] if nothing."""
+    found = [str(line) for line in connection.exec_driver_sql("PRAGMA quick_check(5)").scalars()]
+    return [line for line in found if line != "ok"]
+
+
+def require_sound(connection: Connection) -> None:
+    """RowsDamaged if pages of the file are damaged: SQLite itself notices only those that it happens to read."""
+    for line in unsound(connection):
+        raise RowsDamaged(line)
 
 
 def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:

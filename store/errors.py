@@ -30,6 +30,10 @@ class Locked(StoreError):
     """Another process holds the database. Nothing is damaged: an exit code of its own says so."""
 
 
+class RowsDamaged(Exception):
+    """Rows are not what was stored. The message names them; `translated` makes a line of it."""
+
+
 class JournalError(StoreError):
     """A journal file is missing, damaged or cannot be written."""
 
@@ -39,6 +43,11 @@ def translated(path: Path) -> Iterator[None]:
     """Turns the errors of SQLite, SQLAlchemy and the file system about `path` into StoreError, Locked or DiskFull."""
     try:
         yield
+    except RowsDamaged as error:
+        raise StoreError(
+            f"{path} is damaged: {error}: not what was stored. `python -m selfplay.inspect verify {path.parent}` names "
+            "every such place; restore a backup of the whole folder, or start the run again under another name"
+        ) from error
     except DBAPIError as error:
         raise _explain(path, error.orig or error) from error
     except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, union
 
+from store import sealing
 from store.encoding import decode_metrics, unpack_ids, unpack_logprobs
-from store.errors import StoreError
+from store.errors import RowsDamaged, StoreError
 from store.records import (
     Attempt,
     CheckpointRow,
@@ -37,7 +38,6 @@ from store.records import (
 from store.schema import (
     attempts,
     checkpoints,
-    completions,
     evaluations,
     incarnations,
     pass_rates,
@@ -47,17 +47,17 @@ from store.schema import (
     search_nodes,
     steps,
     turns,
-    waves,
 )
 
 _LIVE = steps.c.status == "LIVE"
 
 
 def run_row(connection: Connection) -> RunRow:
-    """The run. StoreError if the database holds none."""
+    """The run."""
+    sealing.check_part(connection, sealing.RUN)
     row = connection.execute(select(runs, steps.c.step).join(steps, steps.c.step_id == runs.c.head_step_id)).first()
     if row is None:
-        raise StoreError("the database holds no run: remove the run's folder and start it again")
+        raise RowsDamaged("the run, or the step it stands at")
     return RunRow(
         name=row.name,
         seed=row.seed,
@@ -71,7 +71,10 @@ def run_row(connection: Connection) -> RunRow:
 
 def head_row(connection: Connection) -> StepRow:
     """The newest committed step of the live branch."""
-    return _step(connection.execute(select(steps).join(runs, runs.c.head_step_id == steps.c.step_id)).one())
+    row = connection.execute(select(steps).join(runs, runs.c.head_step_id == steps.c.step_id)).first()
+    if row is None:
+        raise RowsDamaged("the run, or the step it stands at")
+    return _step(row)
 
 
 def step_row(connection: Connection, step: int) -> StepRow:
@@ -84,14 +87,22 @@ def step_row(connection: Connection, step: int) -> StepRow:
 
 def step_rows(connection: Connection, include_abandoned: bool) -> list[StepRow]:
     """Steps in order of step, then of commit."""
-    query = select(steps).order_by(steps.c.step, steps.c.step_id)
-    return [_step(row) for row in connection.execute(query if include_abandoned else query.where(_LIVE))]
+    sealing.check_part(connection, sealing.STEPS)
+    rows = connection.execute(select(steps).order_by(steps.c.step, steps.c.step_id))
+    found = [_step(row) for row in rows]  # of all: a damaged status would hide a step
+    return [step for step in found if include_abandoned or step.status is StepStatus.LIVE]
+
+
+def step_ids(connection: Connection) -> list[int]:
+    """Of all steps, abandoned ones too, in order of commit."""
+    return list(connection.execute(select(steps.c.step_id).order_by(steps.c.step_id)).scalars())
 
 
 def incarnation_records(connection: Connection) -> list[Incarnation]:
     """The processes that worked on the run, oldest first."""
-    query = select(incarnations).order_by(incarnations.c.incarnation_id)
-    return [Incarnation(**row._asdict()) for row in connection.execute(query)]
+    rows = connection.execute(select(incarnations).order_by(incarnations.c.incarnation_id)).all()
+    sealing.check_part(connection, sealing.PROCESSES, rows)
+    return [Incarnation(**row._asdict()) for row in rows]
 
 
 def newest_incarnation_id(connection: Connection) -> int | None:
@@ -102,23 +113,24 @@ def newest_incarnation_id(connection: Connection) -> int | None:
 
 def pending_wave_records(connection: Connection, step: int, key: str | None = None) -> dict[str, Wave]:
     """The DONE waves sampled from the head for `step`, by key, in the order they were committed; or only `key`."""
-    query = (
-        select(waves.c.wave_id, waves.c.wave_key)
-        .join(runs, runs.c.head_step_id == waves.c.parent_step_id)
-        .where(waves.c.state == "DONE", waves.c.step == step)
-        .order_by(waves.c.wave_id)
-    )
-    query = query if key is None else query.where(waves.c.wave_key == key)
-    found = connection.execute(query).all()
-    return {row.wave_key: Wave(step, row.wave_key, _completions(connection, row.wave_id)) for row in found}
+    pending = sealing.pending_rows(connection)
+    sealing.check_waves(connection, pending)
+    head = connection.execute(select(runs.c.head_step_id)).scalar_one()
+    return {
+        wave.wave_key: Wave(step, wave.wave_key, tuple(_completion(row) for row in said))
+        for wave, said in pending
+        if wave.parent_step_id == head and wave.step == step and key in (None, wave.wave_key)
+    }
 
 
 def history_chunk(connection: Connection, first: int, last: int) -> list[StepHistory]:
     """LIVE steps `first` to `last`, both included, in order."""
-    rows = connection.execute(select(steps).where(_in(first, last)).order_by(steps.c.step)).all()
+    rows = _live_rows(connection, first, last)
     of_problems = _by_step(connection, problems, "admitted_step_id", first, last)
     of_proposals = _by_step(connection, proposals, "step_id", first, last)
     of_rates = _by_step(connection, pass_rates, "step_id", first, last)
+    for row in rows:
+        sealing.check_game(row, *(found[row.step_id] for found in (of_problems, of_proposals, of_rates)))
     return [
         StepHistory(
             step=row.step,
@@ -129,13 +141,6 @@ def history_chunk(connection: Connection, first: int, last: int) -> list[StepHis
         )
         for row in rows
     ]
-
-
-def problem_page(connection: Connection, after: tuple[int, int], size: int) -> list[tuple[Problem, int, int]]:
-    """Up to `size` live problems after (admitted step, ordinal), in that order: (problem, admitted step, ordinal)."""
-    place = tuple_(steps.c.step, problems.c.ordinal)
-    query = _live_problems().where(place > after).order_by(steps.c.step, problems.c.ordinal).limit(size)
-    return [(_problem(row), row.step, row.ordinal) for row in connection.execute(query)]
 
 
 def find_problem(connection: Connection, prefix: str) -> tuple[Problem, int]:
@@ -149,11 +154,21 @@ def find_problem(connection: Connection, prefix: str) -> tuple[Problem, int]:
         raise StoreError(
             f"more than one problem id starts with {prefix!r} ({found[0].problem_id}, ...): type more of it"
         )
+    _check_games(connection, found[0].step, found[0].step)
     return _problem(found[0]), found[0].step
+
+
+def check_said(connection: Connection, problem_id: str) -> None:
+    """RowsDamaged unless what was said in every step that tried the problem is what was stored."""
+    tried = [select(table.c.step_id).where(table.c.problem_id == problem_id) for table in (attempts, pass_rates)]
+    query = select(steps).where(_LIVE, steps.c.step_id.in_(union(*tried)))
+    for row in connection.execute(query).all():
+        sealing.check_said(connection, sealing.check_step(row))
 
 
 def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, Attempt]]:
     """All live attempts at a problem with the step they were made in, oldest first."""
+    check_said(connection, problem_id)
     joined = steps.join(attempts, attempts.c.step_id == steps.c.step_id)
     keys = ("step_id", "problem_id", "attempt")
     joined = joined.outerjoin(turns, _all([turns.c[key] == attempts.c[key] for key in keys]))
@@ -170,6 +185,7 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
 
 def search_node_records(connection: Connection, problem_id: str) -> dict[int, list[SearchNode]]:
     """The trees that were searched for a problem, by live step, nodes in order."""
+    check_said(connection, problem_id)
     query = (
         select(search_nodes, steps.c.step)
         .join(steps, steps.c.step_id == search_nodes.c.step_id)
@@ -190,11 +206,17 @@ def proposal_records(
     query = query if step is None else query.where(steps.c.step == step)
     query = query if fate is None else query.where(proposals.c.fate == fate.value)
     query = query.order_by(steps.c.step.desc(), proposals.c.ordinal.desc()).limit(limit)
-    return [(row.step, _proposal(row)) for row in reversed(connection.execute(query).all())]
+    found = connection.execute(query).all()[::-1]
+    if step is None:
+        _check_games(connection, found[0].step if limit is not None and found else 0, head_row(connection).step)
+    elif step <= head_row(connection).step:
+        _check_games(connection, step, step)
+    return [(row.step, _proposal(row)) for row in found]
 
 
 def evaluation_records(connection: Connection) -> list[Evaluation]:
     """Live evaluations in order of step, set and kind."""
+    sealing.check_part(connection, sealing.EVALUATIONS)
     query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(_LIVE)
     found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
     return [
@@ -207,9 +229,24 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
 
 def checkpoint_records(connection: Connection) -> list[CheckpointRow]:
     """Live checkpoints, newest first."""
+    sealing.check_part(connection, sealing.CHECKPOINTS)
     query = select(checkpoints, steps.c.step).join(steps, steps.c.step_id == checkpoints.c.step_id).where(_LIVE)
     found = connection.execute(query.order_by(steps.c.step.desc()))
     return [CheckpointRow(row.step_id, row.step, row.path, row.manifest_sha256, row.weights_digest) for row in found]
+
+
+def _check_games(connection: Connection, first: int, last: int) -> None:
+    """RowsDamaged unless what live steps `first` to `last` played is what was stored."""
+    for row in _live_rows(connection, first, last):
+        sealing.check_game(row, *(connection.execute(query) for query in sealing.game_queries(row.step_id)))
+
+
+def _live_rows(connection: Connection, first: int, last: int) -> Sequence[Row[Any]]:
+    """The rows of live steps `first` to `last`. RowsDamaged unless all are there, as they were stored."""
+    rows = connection.execute(select(steps).where(_in(first, last)).order_by(steps.c.step)).all()
+    if [row.step for row in rows] != list(range(first, last + 1)):
+        raise RowsDamaged(f"the list of steps from {first} to {last}")
+    return [sealing.check_step(row) for row in rows]
 
 
 def _in(first: int, last: int) -> ColumnElement[bool]:
@@ -235,22 +272,19 @@ def _live_problems() -> Select[Any]:
     return select(problems, steps.c.step).join(steps, steps.c.step_id == problems.c.admitted_step_id).where(_LIVE)
 
 
-def _completions(connection: Connection, wave_id: int) -> tuple[Completion, ...]:
-    query = select(completions).where(completions.c.wave_id == wave_id).order_by(completions.c.position)
-    return tuple(
-        Completion(
-            ids=unpack_ids(row.ids),
-            logprobs=unpack_logprobs(row.logprobs),
-            text=row.text,
-            finish=Finish(row.finish),
-            first_version=row.first_version,
-            last_version=row.last_version,
-        )
-        for row in connection.execute(query)
+def _completion(row: Row[Any]) -> Completion:
+    return Completion(
+        ids=unpack_ids(row.ids),
+        logprobs=unpack_logprobs(row.logprobs),
+        text=row.text,
+        finish=Finish(row.finish),
+        first_version=row.first_version,
+        last_version=row.last_version,
     )
 
 
 def _step(row: Row[Any]) -> StepRow:
+    sealing.check_step(row)
     return StepRow(
         step_id=row.step_id,
         step=row.step,

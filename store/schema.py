@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0004"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0005"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -107,6 +107,9 @@ steps = _table(
     Column("journal_sha256", Text),
     _required("seconds", Double),
     Column("incarnation_id", Integer, ForeignKey("incarnations.incarnation_id")),  # NULL: step 0, or made before 0004
+    _required("game_seal", Text, server_default=""),  # of what the curriculum folds over (store/sealing.py)
+    _required("said_seal", Text, server_default=""),  # ... of attempts, turns, searches and consumed waves
+    _required("seal", Text, server_default=""),  # ... of this row
     _one_of("status", StepStatus),
     _check("step", "step >= 0"),
     _check("root", "(step = 0) = (parent_step_id IS NULL)"),
@@ -298,4 +301,11 @@ evaluations = _table(
     Column("searches", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("step_id", "set_name", "kind"),
     _one_of("kind", EVALUATION_KINDS),
+)
+
+seals = _table(
+    "seals",
+    Column("part", Text, nullable=False),
+    _required("seal", Text),
+    PrimaryKeyConstraint("part"),
 )

@@ -15,9 +15,9 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from store import digest, reading, writing
-from store.engine import identity, reader_engine, writer_engine
-from store.errors import StoreError, translated
+from store import digest, reading, sealing, writing
+from store.engine import identity, reader_engine, require_sound, unsound, writer_engine
+from store.errors import RowsDamaged, StoreError, translated
 from store.faults import reach
 from store.journal import fsync_folder
 from store.records import (
@@ -39,7 +39,6 @@ from store.schema import checkpoints, incarnations, runs, steps
 from store.upgrade import require_current, upgrade
 
 _STEPS_AT_A_TIME = 64
-_PROBLEMS_AT_A_TIME = 1000
 
 
 class Store:
@@ -87,11 +86,16 @@ class Store:
                 with engine.begin() as connection:
                     root = writing.insert_root(connection, weights_digest)
                     writing.admit(connection, seeds, root)
+                    sealing.seal_step(connection, root, with_rows=True)
                     row = {"run_id": 1, "name": name, "seed": seed, "head_step_id": root, "config_yaml": config_yaml}
                     row |= {"config_digest": config_digest, "code_digest": code_digest}
                     connection.execute(insert(runs), row)
-            finally:
-                engine.dispose()  # closing the last connection moves the WAL into the file
+                    sealing.reseal(connection, sealing.RUN)
+            except BaseException:
+                engine.dispose()
+                building.unlink(missing_ok=True)  # half a file on a full disk only makes it fuller
+                raise
+            engine.dispose()
             reach("create.built")
             os.replace(building, path)
             fsync_folder(path.parent)
@@ -116,6 +120,8 @@ class Store:
         try:
             with store._reading() as connection:
                 require_current(connection, path)
+                if not read_only:
+                    require_sound(connection)
             if not read_only:
                 store.require_own_files()
         except BaseException:
@@ -150,7 +156,7 @@ class Store:
     def update_config(self, config_yaml: str, config_digest: str) -> None:
         """Replaces the stored configuration. Which keys may change is the caller's to check."""
         with self._writing() as connection:
-            connection.execute(update(runs).values(config_yaml=config_yaml, config_digest=config_digest))
+            writing.change_run(connection, config_yaml=config_yaml, config_digest=config_digest)
 
     def add_incarnation(
         self, fingerprint: str, note: str = "", *, config_digest: str = "", code_digest: str = ""
@@ -162,6 +168,7 @@ class Store:
             row |= {"config_digest": config_digest, "code_digest": code_digest}
             head_step = reading.head_row(connection).step
             connection.execute(insert(incarnations), row | {"head_step": head_step})
+            sealing.reseal(connection, sealing.PROCESSES)
             return reading.incarnation_records(connection)[-1]
 
     def note_use(self, seconds: float, peak_memory_bytes: int) -> None:
@@ -170,6 +177,7 @@ class Store:
             newest = incarnations.c.incarnation_id == reading.newest_incarnation_id(connection)
             row = {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes}
             connection.execute(update(incarnations).where(newest).values(**row))
+            sealing.reseal(connection, sealing.PROCESSES)
 
     def incarnations(self) -> list[Incarnation]:
         """The processes that worked on the run, oldest first."""
@@ -216,6 +224,7 @@ class Store:
             step_id = writing.insert_step(connection, commit, head.step_id)
             writing.insert_game(connection, commit, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
+            sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
             row = reading.head_row(connection)
             reach("step.inserted")
@@ -261,15 +270,9 @@ class Store:
 
     def problems(self) -> Iterator[tuple[Problem, int]]:
         """Live problems with the step that admitted each, in the order of admission."""
-        after = (-1, -1)
-        while True:
-            with self._reading() as connection:
-                page = reading.problem_page(connection, after, _PROBLEMS_AT_A_TIME)
-            if not page:
-                return
-            for problem, step, _ in page:
-                yield problem, step
-            after = page[-1][1:]
+        for step in self.history():
+            for problem in step.problems:
+                yield problem, step.step
 
     def problem(self, problem_id: str) -> tuple[Problem, int]:
         """A live problem by its id or a unique beginning of it, and the step that admitted it. StoreError otherwise."""
@@ -323,6 +326,7 @@ class Store:
         """Forgets a checkpoint, before its files are deleted. Nothing if it is not there."""
         with self._writing() as connection:
             connection.execute(delete(checkpoints).where(checkpoints.c.step_id == step_id))
+            sealing.reseal(connection, sealing.CHECKPOINTS)
 
     def prune_journal(self, before_step: int) -> list[str]:
         """Clears the journal names of all steps before `before_step`; returns the files the caller may now delete.
@@ -331,11 +335,11 @@ class Store:
         """
         old = (steps.c.step < before_step) & steps.c.journal_file.is_not(None)
         with self._writing() as connection:
-            files = connection.execute(select(steps.c.journal_file).where(old).distinct()).scalars().all()
-            connection.execute(update(steps).where(old).values(journal_file=None))
+            rows = connection.execute(select(steps.c.step_id, steps.c.journal_file).where(old)).all()
+            writing.change_steps(connection, [row.step_id for row in rows], journal_file=None)
             reach("prune.inserted")
         reach("prune.rows")
-        return sorted(str(file) for file in files)
+        return sorted({str(row.journal_file) for row in rows})
 
     def checkpoint_wal(self) -> bool:
         """Moves the write-ahead log into the database; False, at once, if a reader is in the way (harmless)."""
@@ -371,6 +375,23 @@ class Store:
         """Hex sha256 of what the run is, without clocks and places (store/digest.py says what is left out)."""
         with self._reading() as connection:
             return digest.table_digest(connection)
+
+    def require_whole(self) -> None:
+        """StoreError, naming the first place, unless the whole database holds what was stored."""
+        for damage in self.damages():
+            with translated(self.path):
+                raise RowsDamaged(damage)
+
+    def damages(self) -> Iterator[str]:
+        """Every place where the database does not hold what was stored; nothing for a sound one."""
+        with self._reading() as connection:
+            yield from unsound(connection)
+            yield from sealing.damaged_parts(connection)
+            ids = reading.step_ids(connection)
+        for first in range(0, len(ids), _STEPS_AT_A_TIME):
+            with self._reading() as connection:
+                chunk = sealing.damages(connection, ids[first : first + _STEPS_AT_A_TIME])
+            yield from chunk
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

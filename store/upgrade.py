@@ -14,6 +14,7 @@ from store.engine import writer_engine
 from store.errors import StoreError, translated
 from store.journal import fsync_folder
 from store.schema import SCHEMA_REVISION
+from store.sealing import seal_all
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -28,6 +29,8 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
         if dangling is not None:
             raise StoreError(f"the migration to {revision} left a row of {dangling[0]} that refers to nothing; undone")
+        if revision_of(connection) == SCHEMA_REVISION:
+            seal_all(connection)
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from store import sealing
 from store.encoding import clean_text, encode_metrics, finite, pack_ids, pack_logprobs
 from store.errors import StoreError
 from store.reading import head_row, newest_incarnation_id
@@ -182,6 +183,9 @@ def insert_wave(connection: Connection, wave: Wave, parent_step_id: int) -> None
     row = {"parent_step_id": parent_step_id, "step": wave.step, "wave_key": wave.key, "state": "DONE"}
     wave_id = _new_id(connection, waves, row)
     insert_rows(connection, completions, [completion_row(item, wave_id, i) for i, item in enumerate(wave.completions)])
+    stored = connection.execute(select(waves).where(waves.c.wave_id == wave_id)).one()
+    said = select(completions).where(completions.c.wave_id == wave_id).order_by(completions.c.position)
+    sealing.toggle(connection, sealing.PENDING, sealing.wave_digest(stored, connection.execute(said)))
 
 
 def insert_root(connection: Connection, weights_digest: str) -> int:
@@ -227,10 +231,11 @@ def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> Non
 
 def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:
     """Inserts problems. One that an abandoned step admitted is taken over whole; one that is known is a StoreError."""
+    robbed = set()
     for ordinal, problem in enumerate(admitted):
         row = problem_row(problem, step_id, ordinal)
         found = connection.execute(
-            select(steps.c.status, steps.c.step)
+            select(steps.c.status, steps.c.step, steps.c.step_id)
             .join(problems, problems.c.admitted_step_id == steps.c.step_id)
             .where(problems.c.problem_id == problem.problem_id)
         ).first()
@@ -239,8 +244,11 @@ def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> 
         elif found.status == "ABANDONED":
             # The live branch's words win: order, parent and text may differ from those of the branch left behind.
             connection.execute(update(problems).where(problems.c.problem_id == problem.problem_id).values(row))
+            robbed.add(found.step_id)
         else:
             raise StoreError(f"problem {problem.problem_id} was admitted at step {found.step} already")
+    for abandoned in robbed:
+        sealing.seal_step(connection, abandoned, with_rows=True)
 
 
 def consume_waves(connection: Connection, parent_step_id: int, step_id: int) -> None:
@@ -252,11 +260,18 @@ def consume_waves(connection: Connection, parent_step_id: int, step_id: int) -> 
         .where(waves.c.parent_step_id == parent_step_id, waves.c.state == "DONE")
         .values(state="CONSUMED", consumed_step_id=step_id)
     )
+    sealing.reseal(connection, sealing.PENDING)
 
 
 def move_head(connection: Connection, step_id: int) -> None:
     """The run's head becomes `step_id`."""
-    connection.execute(update(runs).values(head_step_id=step_id))
+    change_run(connection, head_step_id=step_id)
+
+
+def change_run(connection: Connection, **values: Any) -> None:
+    """Changes the run's own row."""
+    connection.execute(update(runs).values(**values))
+    sealing.reseal(connection, sealing.RUN)
 
 
 def abandon_after(connection: Connection, step: int) -> None:
@@ -267,18 +282,25 @@ def abandon_after(connection: Connection, step: int) -> None:
     connection.execute(
         update(waves).where(waves.c.parent_step_id.in_(later), waves.c.state == "DONE").values(state="ABANDONED")
     )
-    connection.execute(update(steps).where(steps.c.status == "LIVE", steps.c.step > step).values(status="ABANDONED"))
+    left = connection.execute(later).scalars().all()
+    change_steps(connection, left, status="ABANDONED")
+    sealing.reseal(connection, sealing.PENDING)
+
+
+def change_steps(connection: Connection, step_ids: Sequence[int], **values: Any) -> None:
+    """Changes the rows of some steps."""
+    for step_id in step_ids:
+        connection.execute(update(steps).where(steps.c.step_id == step_id).values(**values))
+        sealing.seal_step(connection, step_id, with_rows=False)
 
 
 def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
     """One evaluation of a LIVE step; a row of the same step, set and kind goes."""
     step_id = _live_step_id(connection, evaluation.step)
     table = evaluations
-    connection.execute(
-        delete(table).where(
-            table.c.step_id == step_id, table.c.set_name == evaluation.set_name, table.c.kind == evaluation.kind
-        )
-    )
+    same = (table.c.step_id == step_id) & (table.c.set_name == evaluation.set_name) & (table.c.kind == evaluation.kind)
+    replaced = list(connection.execute(select(table).where(same)))
+    connection.execute(delete(table).where(same))
     row = {
         "step_id": step_id,
         "set_name": evaluation.set_name,
@@ -289,6 +311,8 @@ def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
         "searches": evaluation.searches,
     }
     insert_rows(connection, table, [row])
+    changed = [*replaced, *connection.execute(select(table).where(same))]
+    sealing.toggle(connection, sealing.EVALUATIONS, *(sealing.row_digest(each) for each in changed))
 
 
 def replace_checkpoint(connection: Connection, checkpoint: CheckpointRow) -> None:
@@ -304,6 +328,7 @@ def replace_checkpoint(connection: Connection, checkpoint: CheckpointRow) -> Non
         "weights_digest": checkpoint.weights_digest,
     }
     insert_rows(connection, table, [row])
+    sealing.reseal(connection, sealing.CHECKPOINTS)
 
 
 def _live_step_id(connection: Connection, step: int) -> int:

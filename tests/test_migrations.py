@@ -121,7 +121,7 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL)",
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL)",
         "INSERT INTO waves VALUES (1, 1, 1, 'k', 'DONE', 1)",
-        "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0, NULL)",  # a second live step 0
+        "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0, NULL, '', '', '')",
     ],
 )
 def test_the_database_itself_refuses_what_breaks_a_rule(tmp_path: Path, statement: str) -> None:

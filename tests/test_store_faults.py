@@ -10,6 +10,7 @@ from store_samples import create, step_commit, wave
 
 from store.errors import DiskFull, Locked, StoreError
 from store.store import Store
+from store.writing import change_run
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_every_connection_writes_ahead_waits_for_the_disk_and_holds_to_foreign_k
 def test_readers_see_the_last_commit_while_a_write_is_open(store: Store, path: Path) -> None:
     with Store.open_readonly(path, busy_seconds=0.05) as reader:
         with store._writing() as connection:
-            connection.exec_driver_sql("UPDATE runs SET name = 'half done'")
+            change_run(connection, name="half done")
             assert reader.run().name == "sample"
             with Store.open_readonly(path, busy_seconds=0.05) as second:
                 assert second.head().step == 0

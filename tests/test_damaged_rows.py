@@ -1,0 +1,152 @@
+"""Every column of every table, damaged in every way that SQLite can hold: noticed, or nothing that is shown is false.
+
+What a resume reads and what `inspect` shows is compared with the undamaged run; test_hostile_runs.py and the last tests
+here go through the commands themselves.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, LargeBinary, Table
+from store_samples import create, new_problem, step_commit, wave
+
+from selfplay import config as configuration
+from selfplay import looking
+from selfplay.config import Config
+from selfplay.looking import ProblemFilter
+from store.errors import StoreError
+from store.records import CheckpointRow, Evaluation
+from store.schema import metadata
+from store.store import Store
+
+TABLES = [table for table in metadata.sorted_tables]
+METRICS = {"acc_t1": 0.5, "n": 2.0}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with rows in every table: two live steps, one that was left behind, and a wave of the next."""
+    path = tmp_path_factory.mktemp("whole") / "selfplay.db"
+    text = configuration.to_yaml(Config())
+    with create(path, config_yaml=text, config_digest=configuration.digest(Config())) as store:
+        store.add_incarnation("a machine", "started")
+        store.commit_evaluation(Evaluation(0, "add2", "full", METRICS, "20"))
+        for step in (1, 2):
+            store.commit_wave(wave(step))
+            store.commit_step(step_commit(step))
+        store.rewind(1)
+        store.add_incarnation("another machine", "resumed")
+        store.commit_step(step_commit(2, problems=(new_problem(2, text="taken over"),), weights_digest="other"))
+        store.note_use(2.5, 1000)
+        head = store.head()
+        store.commit_checkpoint(CheckpointRow(head.step_id, 2, "checkpoints/step_000002", "sha", "other"))
+        store.commit_evaluation(Evaluation(2, "add2", "interim", METRICS, "20", "1:0.7", "34/7/-/-/0"))
+        store.commit_wave(wave(3))
+        store.checkpoint_wal()
+    return path
+
+
+def as_resumed(path: Path) -> Any:
+    """Everything that a resume takes from the store before it works (selfplay/opening.py, selfplay/recovery.py)."""
+    with Store.open(path) as store:
+        run, head = store.run(), store.head()
+        return (
+            run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
+            list(store.history()), store.evaluations(), store.pending_waves(head.step + 1),
+        )  # fmt: skip
+
+
+LOOKS: dict[str, Callable[[Store], Any]] = {
+    "status": looking.status,
+    "problems": lambda store: looking.problems(store, ProblemFilter()),
+    "show": lambda store: looking.show(store, "p-1"),
+    "lineage": lambda store: looking.graph_json(looking.lineage(store)),
+    "tree": lambda store: looking.graph_json(looking.tree(store, "p-1", None)[0]),
+    "attempts": lambda store: looking.graph_json(looking.tree(store, "p-1", None, True)[0]),
+    "proposals": lambda store: looking.proposals(store, None, None, 30),
+    "steps": looking.steps,
+    "digest": lambda store: looking.digests(store, True),
+}
+
+
+def seen(path: Path) -> Iterator[tuple[str, Any]]:
+    """What each command shows of a run; None where it ended in one line that says what is damaged."""
+    yield "resume", _or_none(lambda: as_resumed(path))
+    store = _or_none(lambda: Store.open_readonly(path))
+    for name, look in LOOKS.items():
+        yield name, None if store is None else _or_none(lambda look=look: look(store))  # type: ignore[misc]
+    if store is not None:
+        store.close()
+
+
+def _or_none(way: Callable[[], Any]) -> Any:
+    try:
+        return way()
+    except StoreError as error:
+        assert "damaged" in str(error) and "\n" not in str(error), error
+        return None
+
+
+def damages(table: Table, column: "Column[Any]") -> Iterator[str]:
+    """SQL for what may stand there in place of what was stored."""
+    name = column.name
+    if column.nullable:
+        yield f"CASE WHEN {name} IS NULL THEN {'zeroblob(8)' if isinstance(column.type, LargeBinary) else 1} END"
+    if isinstance(column.type, LargeBinary):
+        yield f"zeroblob(length({name}))"
+        yield "x''"
+    elif column.type.python_type is str:
+        yield f"coalesce({name}, '') || 'x'"  # no enum has it, no JSON ends with it, no id is it
+        yield "'{\"broken\": '"
+    else:
+        yield f"coalesce({name}, 0) + 1"
+        yield f"-1 - coalesce({name}, 0)"
+
+
+@pytest.fixture(scope="module")
+def shown(whole: Path) -> dict[str, Any]:
+    found = dict(seen(whole))
+    assert None not in found.values()
+    return found
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_damaged_row_is_noticed_or_harmless(whole: Path, shown: dict[str, Any], tmp_path: Path, table: Table) -> None:
+    """Cases 34 and 37, generated: every column, every row deleted, every row of another step."""
+    changes = [f"SET {c.name} = {value}" for c in table.columns for value in damages(table, c)]
+    done = 0
+    for change in [*changes, ""]:
+        for place in ("max",) if change else ("min", "max"):
+            where = f"WHERE rowid = (SELECT {place}(rowid) FROM {table.name})"
+            statement = f"UPDATE {table.name} {change} {where}" if change else f"DELETE FROM {table.name} {where}"
+            path = damaged(whole, tmp_path, statement)
+            if path is None:
+                continue
+            found = dict(seen(path))
+            silent = [name for name, value in found.items() if value is not None and value != shown[name]]
+            assert silent == [], statement
+            assert found["digest"] is None, f"verify does not see {statement}"
+            done += 1
+    assert done > len(table.columns), "few types forbid it"
+
+
+def damaged(whole: Path, folder: Path, statement: str) -> Path | None:
+    """A copy of the run with `statement` done to it; None where the table's type forbids it."""
+    path = folder / "selfplay.db"
+    shutil.copyfile(whole, path)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA ignore_check_constraints=ON")
+    try:
+        before = connection.total_changes
+        connection.execute(statement)
+        assert connection.total_changes == before + 1, statement
+        connection.commit()
+    except sqlite3.IntegrityError:
+        return None
+    finally:
+        connection.close()
+    return path
