@@ -176,9 +176,14 @@ def path_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Tensor, None]:
-    """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it."""
+    """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it.
+
+    Raises ValueError for a parameter that would be left out (gpt-oss's sinks), however little it may say as yet.
+    """
+    if unknown := [name for name, value in others.items() if isinstance(value, nn.Parameter)]:
+        raise ValueError(f"its attention has parameters that the tree's has not: {', '.join(unknown)}")
     current = _current.get()
     head_dim = query.shape[3]
     queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
