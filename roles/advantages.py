@@ -3,6 +3,9 @@
 Dividing by a group's standard deviation pays a rare lucky success sqrt(G) times over (algorithms.md 9); these only
 subtract a mean. A later turn's baseline conditions on how the first one went: with a plain group mean, an answer
 kept right beside one mended would be punished.
+
+A mean that holds the sample itself shrinks the expected gradient to (n - 1) / n of what it is. For a group of N that is
+one factor for all, (N - 1) / N, and "centred" leaves it there; strata are of different sizes, so theirs is taken out.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,17 +38,42 @@ def stratified_advantages(
     rule: AdvantageRule,
     expected: Callable[[int], float] | None = None,
 ) -> list[float]:
-    """`group_advantages` within each stratum. One that is alone in its stratum is compared with what is `expected` of
-    it, by its index, and without that gets 0: nothing is like it."""
+    """Advantages within each stratum, of N rewards in all.
+
+    In a stratum of n: c n / (n - 1) (r - mean of the stratum), that is c (r - mean of the others in it); one that is
+    alone: c (r - what is `expected` of it, by its index), and without that 0, for nothing is like it. c = 1 ("rloo") or
+    (N - 1) / N ("centred"): so the expected gradient of every stratum, whatever its size, is c times the exact one, as
+    it is for a group without strata.
+    """
     advantages = [0.0] * len(rewards)
+    total = len(rewards)
     for stratum in sorted(set(strata)):
         members = [i for i, each in enumerate(strata) if each == stratum]
         if len(members) == 1 and expected is not None:
-            advantages[members[0]] = rewards[members[0]] - expected(members[0])
+            scale = 1.0 if rule == "rloo" else (total - 1) / total if total > 1 else 1.0
+            advantages[members[0]] = scale * (rewards[members[0]] - expected(members[0]))
             continue
-        for i, advantage in zip(members, group_advantages([rewards[i] for i in members], rule), strict=True):
-            advantages[i] = advantage
+        n = len(members)
+        own = group_advantages([rewards[i] for i in members], "centred")
+        if n > 1:
+            scale = n / (n - 1) if rule == "rloo" else n * (total - 1) / ((n - 1) * total)
+            for i, advantage in zip(members, own, strict=True):
+                advantages[i] = scale * advantage
     return advantages
+
+
+def shared_advantages(owners: Sequence[int], rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
+    """`group_advantages` of what several rewards belong to, each paid the mean of its own; given back to every one.
+
+    `owners[i]` says whose reward i is: looks at one first try share it, and it is no baseline of its own. Of four first
+    tries, one right, with two looks at each, "rloo" gives the right one 1 - 0, not 1 - (1 + 6 * 0) / 7.
+    """
+    paid: dict[int, list[float]] = {}
+    for owner, reward in zip(owners, rewards, strict=True):
+        paid.setdefault(owner, []).append(reward)
+    means = [sum(each) / len(each) for each in paid.values()]
+    advantages = dict(zip(paid, group_advantages(means, rule), strict=True))
+    return [advantages[owner] for owner in owners]
 
 
 def second_look_rewards(pairs: Sequence[tuple[float, float]], alpha: float) -> list[float]:

@@ -145,8 +145,8 @@ class TrainConfig:
     decay_steps: int = 64  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
     decay_floor: float = 0.1  # ... but not below this share of itself
     grad_clip: float = 1.0  # bound on the gradient's norm
-    clip_low: float = 0.2  # ratio clip below 1
-    clip_high: float = 0.28  # ratio clip above 1
+    clip_low: float = 0.2  # ratio clip below 1: acts with anchor sampler alone, as there is one update a sample
+    clip_high: float = 0.28  # ratio clip above 1: acts with anchor sampler alone
     anchor: str = "policy"  # what the ratio is taken against: policy or sampler (selfplay/train/loss.py)
     importance_cap: float = 2.0  # truncation of the sampler's importance weights
     imitation: str = "none"  # copy right answers instead: rft, star, pair_sft[_plus], best_path, or truth (a control)
@@ -274,6 +274,19 @@ def check(config: Config) -> None:
     for key, wanted in broken_rules(config):
         raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
     curriculum_settings(config)
+
+
+def idle(config: Config) -> list[str]:
+    """A line for every key that was set and cannot act beside the others."""
+    usual, train = TrainConfig(), config.train
+    anchor = "none" if train.imitation != "none" else train.anchor
+    if anchor == "sampler":
+        return []
+    reason = (
+        "while train.imitation is set" if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
+    )
+    names = [name for name in ("clip_low", "clip_high") if getattr(train, name) != getattr(usual, name)]
+    return [f"train.{name}={getattr(train, name)} does nothing {reason}" for name in names]
 
 
 def curriculum_settings(config: Config) -> CurriculumSettings:

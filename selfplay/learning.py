@@ -19,6 +19,7 @@ from roles.advantages import (
     has_signal,
     second_look_advantages,
     second_look_rewards,
+    shared_advantages,
 )
 from roles.challenger import ProposedGroup
 from roles.judge import JudgedGroup
@@ -107,7 +108,7 @@ def _turn_advantages(
     rewards = [attempt.rewards() for attempt in group.judged]
     if turn == 0:
         own = [r[0] if settings.first_turn_reward == "own" else r[-1] for r in rewards]
-        return own, group_advantages(own, settings.advantage)
+        return own, shared_advantages([a.index // group.looks for a in group.judged], own, settings.advantage)
     pairs = [(r[turn - 1], r[turn]) for r in rewards]
     bonus = settings.correction_bonus
     siblings = [a.index // group.looks for a in group.judged] if turn == 1 and group.looks > 1 else None
@@ -146,19 +147,28 @@ def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) 
 
 
 def marginal_rewards(
-    rewards: Mapping[tuple[int, int], float | None], fates: Mapping[tuple[int, int], tuple[Fate, str | None]]
+    rewards: Mapping[tuple[int, int], float | None],
+    fates: Mapping[tuple[int, int], tuple[Fate, str | None]],
+    invalid_reward: float,
 ) -> dict[tuple[int, int], float | None]:
-    """What the step would have lost without each proposal: nothing where another said the same, else its reward. One
-    that was not measured stays so.
+    """What the step would have lost without each proposal. One that was not measured stays unmeasured.
+
+    Of n > 1 that say the same, one is paid r and the others `invalid_reward`: r + (n - 1) invalid_reward in all, and
+    r + (n - 2) invalid_reward without any one of them. So the difference is `invalid_reward` for each, the accepted one
+    too; for any other proposal it is its own reward.
 
     Paid as they are, proposals that say the same share one reward and are pushed up together, until a target is always
     answered alike; then all are rejected, and nothing pushes any more. Source: difference rewards, Wolpert and Tumer,
     "Optimal Payoff Functions for Members of Collectives" (2001). `rewards` and `fates` by (target, index).
     """
     repeated = {problem_id for fate, problem_id in fates.values() if fate is Fate.DUPLICATE}
+
+    def is_repeated(key: tuple[int, int]) -> bool:
+        fate, problem_id = fates[key]
+        return fate is Fate.ACCEPTED and problem_id in repeated
+
     return {
-        key: 0.0 if reward is not None and fates[key][0] is Fate.ACCEPTED and fates[key][1] in repeated else reward
-        for key, reward in rewards.items()
+        key: invalid_reward if reward is not None and is_repeated(key) else reward for key, reward in rewards.items()
     }
 
 
@@ -167,11 +177,12 @@ def challenger_samples(
     rewards: Mapping[tuple[int, int], float | None],
     fates: Mapping[tuple[int, int], tuple[Fate, str | None]],
     rule: AdvantageRule,
+    invalid_reward: float,
     held: Collection[str] = (),
 ) -> list[TrainSample]:
     """Advantages of proposals by their marginal rewards, each target a group of its own; all by (target, index)."""
     samples: list[TrainSample] = []
-    marginal = marginal_rewards(rewards, fates)
+    marginal = marginal_rewards(rewards, fates, invalid_reward)
     for group in groups:
         paid = [(said, marginal[group.target, i]) for i, said in enumerate(group.proposals)]
         measured = [(said, reward) for said, reward in paid if reward is not None]

@@ -50,6 +50,8 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
     folder = Path(config.run.dir) / config.run.name
     say = progress.note
     with _owned(folder, config, is_resume, say) as (parts, owned):
+        for line in configuration.idle(config):
+            say(line)
         for name in (JOURNAL_FOLDER, CHECKPOINT_FOLDER):
             claim_folder(folder, name, say)
         checkpoints = Checkpoints(folder, config.run.keep_checkpoints, say)

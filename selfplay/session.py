@@ -162,12 +162,8 @@ class Run:
         """Rewards and advantages for every turn and every proposal, summed over the tree."""
         assert step.posed is not None
         tracker, settings, fates = self.parts.tracker, self.parts.learning, step.posed.fates
-
-        def rate(problem_id: str, was_right: bool) -> float:
-            return tracker.second_look_rate(problem_id, was_right) if tracker.knows(problem_id) else 0.5
-
         pay = report_pay(settings.report_reward, judged)
-        step.lessons = [solver_lesson(g, self._is_banked(g), rate, settings, pay) for g in judged]
+        step.lessons = [solver_lesson(g, self._is_banked(g), tracker.second_look_rate, settings, pay) for g in judged]
         imitation: ImitationRule = self.parts.config.train.imitation  # type: ignore[assignment]
         if imitation != "none":
             step.lessons = [replace(each, samples=self._imitated(step, each.group, imitation)) for each in step.lessons]
@@ -180,7 +176,9 @@ class Run:
             for key, (fate, problem_id) in fates.items()
         }
         samples = [sample for lesson in step.lessons for sample in lesson.samples]
-        samples += challenger_samples(step.proposed, step.rewards, fates, settings.advantage, settings.held)
+        samples += challenger_samples(
+            step.proposed, step.rewards, fates, settings.advantage, settings.invalid_reward, settings.held
+        )
         step.stage = stage_after(self.stage_facts, self.parts.stage_one)
         objective = self.parts.objectives[step.stage]
         return build_batch(step.tree, samples, objective.weights, objective.kl)

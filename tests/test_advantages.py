@@ -1,5 +1,8 @@
 """Advantages: hand-worked groups, flat groups, strata of second looks, and banked groups."""
 
+import itertools
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from roles.advantages import (
     has_signal,
     second_look_advantages,
     second_look_rewards,
+    shared_advantages,
 )
 
 REWARDS = st.lists(st.sampled_from([-0.5, -0.1, 0.0, 0.3, 0.75, 1.0]), min_size=2, max_size=16)
@@ -78,7 +82,7 @@ def test_keeping_an_answer_right_is_not_punished_beside_one_that_was_mended() ->
     assert group_advantages(paid, "centred") == [-1.25] * 7 + [8.75]  # what one mean for all would do
     rates = {False: 0.25}  # of second looks after a wrong first try
     advantages = second_look_advantages(pairs, 10.0, "centred", rates.__getitem__)
-    assert advantages == [0.0] * 7 + [8.25]  # 11 - 0.25 * 11
+    assert advantages == [0.0] * 7 + [7 / 8 * 8.25]  # 11 - 0.25 * 11, at the weight of a group of eight
 
 
 def test_a_lone_broken_answer_is_compared_with_what_was_expected_of_it() -> None:
@@ -89,7 +93,7 @@ def test_a_lone_broken_answer_is_compared_with_what_was_expected_of_it() -> None
 
 def test_strata_are_compared_within_themselves_and_stay_in_order() -> None:
     pairs = [(0.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0)]
-    assert second_look_advantages(pairs, 10.0, "centred", no_estimate) == [5.5, 5.5, -5.5, -5.5]
+    assert second_look_advantages(pairs, 10.0, "centred", no_estimate) == [8.25, 8.25, -8.25, -8.25]  # 3/4 of rloo's
     assert second_look_advantages(pairs, 10.0, "rloo", no_estimate) == [11.0, 11.0, -11.0, -11.0]
 
 
@@ -104,8 +108,41 @@ def test_a_second_look_that_turned_right_is_never_pushed_below_one_that_did_not(
 
 
 @given(PAIRS, st.sampled_from(["centred", "rloo"]))
-def test_other_strata_do_not_change_a_stratum(pairs: list[tuple[float, float]], rule: str) -> None:
+def test_other_strata_change_a_stratum_by_the_groups_size_alone(pairs: list[tuple[float, float]], rule: str) -> None:
     together = second_look_advantages(pairs, 2.0, rule, lambda _: 0.5)  # type: ignore[arg-type]
     for first in (0.0, 1.0):
-        alone = second_look_advantages([p for p in pairs if p[0] == first], 2.0, rule, lambda _: 0.5)  # type: ignore[arg-type]
-        assert [a for p, a in zip(pairs, together, strict=True) if p[0] == first] == alone
+        own = [pair for pair in pairs if pair[0] == first]
+        alone = second_look_advantages(own, 2.0, "rloo", lambda _: 0.5)
+        c = 1.0 if rule == "rloo" else max(1, len(pairs) - 1) / len(pairs) if len(pairs) > 1 else 1.0
+        found = [a for p, a in zip(pairs, together, strict=True) if p[0] == first]
+        assert found == pytest.approx([c * a for a in alone])
+
+
+@pytest.mark.parametrize(("rule", "c"), [("rloo", 1.0), ("centred", 3 / 4)])
+@pytest.mark.parametrize("num_right", [0, 1, 2, 3, 4])
+def test_every_stratum_has_the_same_share_of_the_exact_gradient(rule: str, c: float, num_right: int) -> None:
+    """Case 6. Second looks right with p = 0.3 after a wrong first try, 0.8 after a right one: over all 16 outcomes of a
+    group of four, E[sum of A (y - p)] / (p (1 - p)) of a stratum of n is c n (reward if right - reward if wrong)."""
+    firsts = [1.0] * num_right + [0.0] * (4 - num_right)
+    chances = {1.0: 0.8, 0.0: 0.3}
+    slopes = {1.0: 0.0, 0.0: 0.0}
+    for outcome in itertools.product((0.0, 1.0), repeat=4):
+        pairs = list(zip(firsts, outcome, strict=True))
+        weight = math.prod(chances[first] if y else 1 - chances[first] for first, y in pairs)
+        advantages = second_look_advantages(pairs, 2.0, rule, lambda right: chances[float(right)])  # type: ignore[arg-type]
+        for (first, y), advantage in zip(pairs, advantages, strict=True):
+            p = chances[first]
+            slopes[first] += weight * advantage * (y - p) / (p * (1 - p))
+    for first, slope in slopes.items():
+        gap = second_look_rewards([(first, 1.0)], 2.0)[0] - second_look_rewards([(first, 0.0)], 2.0)[0]
+        assert slope == pytest.approx(c * firsts.count(first) * gap)
+
+
+def test_looks_share_their_first_try_which_is_no_baseline_of_its_own() -> None:
+    """Case 6. Four first tries, one right, two looks at each."""
+    owners, rewards = [0, 0, 1, 1, 2, 2, 3, 3], [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert shared_advantages(owners, rewards, "rloo") == pytest.approx([1.0] * 2 + [-1 / 3] * 6)  # was 0.857, -0.286
+    assert shared_advantages(owners, rewards, "centred") == [0.75] * 2 + [-0.25] * 6
+    paid_by_the_last_turn = [1.0, 0.0, 0.0, 0.0]
+    assert shared_advantages([0, 0, 1, 1], paid_by_the_last_turn, "rloo") == [0.5, 0.5, -0.5, -0.5]
+    assert shared_advantages([0, 1, 1], [1.0, 0.0, 0.0], "centred") == [0.5, -0.5, -0.5], "one look was not judged"

@@ -64,8 +64,28 @@ def test_every_key_has_a_comment() -> None:
 def test_curriculum_keys_and_defaults_agree_with_its_settings() -> None:
     keys_here = {field.name: getattr(Config().curriculum, field.name) for field in fields(CurriculumConfig)}
     known = {field.name for field in fields(CurriculumSettings)}
-    assert keys_here.keys() <= known
+    assert keys_here.keys() == known, "every number of the curriculum is a key"
     assert keys_here == {name: getattr(CurriculumSettings(), name) for name in keys_here}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], []),
+        (
+            ["train.clip_low=0.1"],
+            ["train.clip_low=0.1 does nothing while train.anchor is policy: the ratio is always 1"],
+        ),
+        (["train.clip_low=0.1", "train.anchor=sampler"], []),
+        (
+            ["train.clip_high=0.3", "train.anchor=sampler", "train.imitation=rft"],
+            ["train.clip_high=0.3 does nothing while train.imitation is set"],
+        ),
+    ],
+)
+def test_a_clip_that_cannot_act_is_said(overrides: list[str], said: list[str]) -> None:
+    """Case 7."""
+    assert configuration.idle(load(None, overrides)) == said
 
 
 def test_torch_is_not_imported() -> None:

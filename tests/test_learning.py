@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
 
+from curriculum.difficulty import Tracker
+from curriculum.settings import CurriculumSettings
 from roles.challenger import ProposedGroup, propose
 from roles.judge import JudgedGroup, JudgeSettings, judge_group, pass_rate
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
+from selfplay.config import Config
 from selfplay.learning import (
     LearningSettings,
     SolverLesson,
@@ -22,8 +28,11 @@ from selfplay.learning import (
     share,
     solver_lesson,
 )
+from selfplay.posing import Posed
+from selfplay.session import Run, Step
+from selfplay.stages import StageSettings
 from selfplay.train.batch import TrainSample, build_batch
-from store.records import Fate, Problem
+from store.records import Fate, PassRate, Problem, StepHistory
 
 STYLE = PromptStyle(DOMAIN)
 PROBLEM = problem("23 + 45")
@@ -86,10 +95,41 @@ def test_seven_kept_right_beside_one_mended() -> None:
     found = lesson(judged([[RIGHT, RIGHT]] * 7 + [[WRONG, RIGHT]]), estimate=0.25)
     looks = pushes(found.samples, "solver/1")
     assert [looks[10 * i + 1] for i in range(7)] == [0.0] * 7
-    assert looks[71] == pytest.approx(11.0 - 0.25 * 11.0)  # its reward less what the running estimate expects
+    assert looks[71] == pytest.approx(
+        7 / 8 * (11.0 - 0.25 * 11.0)
+    )  # at the weight of a group of eight: its reward less what the running estimate expects
     assert found.paid == ((1.0, 1.0),) * 7 + ((0.0, 11.0),)
     firsts = pushes(found.samples, "solver/0")
     assert firsts == {10 * i: 0.125 for i in range(7)} | {70: -0.875}
+
+
+def test_a_new_problems_lone_second_look_is_compared_with_all_problems_second_looks() -> None:
+    """Case 5: not with even odds, which nothing was ever measured to be."""
+    tracker = Tracker(CurriculumSettings())
+    tracker.observe(StepHistory(0, 0, (problem("1 + 2"),), (), ()))
+    seen = PassRate(problem("1 + 2").problem_id, 0, 16, 8, kept=8, broken=0, fixed=1, missed=7)
+    tracker.observe(StepHistory(1, 1, (), (), (seen,)))
+    parts: Any = SimpleNamespace(
+        tracker=tracker,
+        learning=replace(SETTINGS, advantage="rloo"),
+        config=Config(),
+        searcher=None,
+        poser=SimpleNamespace(settings=CurriculumSettings()),
+        stage_one=StageSettings(),
+        objectives={2: SimpleNamespace(weights={"solver/0": 1.0, "solver/1": 1.0}, kl={})},
+    )
+    surroundings: Any = None
+    run = Run(parts, surroundings, Path(), surroundings, surroundings, 0.0)
+    engine = ScriptedEngine({"solver/0": [RIGHT] * 7 + [WRONG], "solver/1": [RIGHT] * 8})
+    group = judge_group(
+        engine.drive(attempt(PROBLEM, STYLE, SolverSettings(8, 2, PARAMS), 1)), STYLE, JudgeSettings(), 1
+    )
+    step = Step(number=2, tree=engine.tree, stored={}, started=0.0, computed=0, flat=0, posed=Posed((PROBLEM,), (), {}))
+    run.learn(step, [group])
+    assert not tracker.knows(PROBLEM.problem_id)
+    looks = [each.advantage for each in step.lessons[0].samples if each.label == "solver/1"]
+    pooled = (1 + 0.9 * 1) / (2 + 0.9 * 8)  # a version ago, so worth 0.9 each
+    assert looks == pytest.approx([0.0] * 7 + [11.0 * (1 - pooled)])
 
 
 def test_the_estimate_is_asked_for_this_problem_and_this_first_try() -> None:
@@ -107,7 +147,7 @@ def test_the_bonus_is_for_the_second_turns_tokens_only() -> None:
     attempts = [[WRONG, RIGHT], [WRONG, WRONG], [RIGHT, RIGHT], [RIGHT, WRONG]]
     found = lesson(judged(attempts))
     assert pushes(found.samples, "solver/0") == {0: -0.5, 10: -0.5, 20: 0.5, 30: 0.5}
-    assert pushes(found.samples, "solver/1") == {1: 5.5, 11: -5.5, 21: 5.5, 31: -5.5}
+    assert pushes(found.samples, "solver/1") == {1: 8.25, 11: -8.25, 21: 8.25, 31: -8.25}
     assert found.paid == ((0.0, 11.0), (0.0, 0.0), (1.0, 1.0), (1.0, -10.0))
 
 
@@ -174,7 +214,7 @@ def different(keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], tuple[Fa
 def test_each_target_is_a_group_with_its_own_baseline() -> None:
     groups = [proposed(0, [" 1 + 2\n", " 3 + 4\n"]), proposed(1, [" 5 + 6\n", " 7 + 8\n"])]
     rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 0.75, (1, 1): 0.75}
-    found = challenger_samples(groups, rewards, different(rewards), "centred")
+    found = challenger_samples(groups, rewards, different(rewards), "centred", 0.0)
     nodes = [said.node for said in groups[0].proposals]
     assert [(s.label, s.node, s.num_tokens, s.advantage) for s in found] == [
         ("challenger", nodes[0], 7, 0.5),
@@ -185,13 +225,13 @@ def test_each_target_is_a_group_with_its_own_baseline() -> None:
 def test_an_unmeasured_proposal_is_in_no_group() -> None:
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
     paid: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
-    found = challenger_samples([group], paid, different(paid), "centred")
+    found = challenger_samples([group], paid, different(paid), "centred", 0.0)
     assert [(s.node, s.advantage) for s in found] == [
         (group.proposals[0].node, 0.25),
         (group.proposals[2].node, -0.25),
     ]
     lone = paid | {(0, 2): None}
-    assert challenger_samples([group], lone, different(lone), "rloo") == []
+    assert challenger_samples([group], lone, different(lone), "rloo", 0.0) == []
 
 
 def test_what_is_said_twice_in_a_step_is_credited_to_nobody() -> None:
@@ -209,9 +249,21 @@ def test_what_is_said_twice_in_a_step_is_credited_to_nobody() -> None:
     }
     paid: dict[tuple[int, int], float | None] = {key: 0.0 for key in fates}
     paid |= {(0, 0): 1.0, (0, 4): 0.6, (1, 0): None, (1, 1): None}
-    assert marginal_rewards(paid, fates) == paid | {(0, 0): 0.0}
-    advantages = [sample.advantage for sample in challenger_samples([group], paid, fates, "centred")]
+    assert marginal_rewards(paid, fates, 0.0) == paid | {(0, 0): 0.0}
+    advantages = [sample.advantage for sample in challenger_samples([group], paid, fates, "centred", 0.0)]
     assert advantages == pytest.approx([-0.1, -0.1, -0.1, -0.1, 0.5, -0.1])
+
+
+def test_what_is_said_twice_is_worth_what_a_rejection_costs() -> None:
+    """Case 6. Three say the same, paid 1, -0.5, -0.5: 0 in all, and 0.5 without any one of them. So each costs 0.5."""
+    fates: dict[tuple[int, int], tuple[Fate, str | None]] = {
+        (0, 0): (Fate.ACCEPTED, "a"),
+        (0, 1): (Fate.DUPLICATE, "a"),
+        (0, 2): (Fate.DUPLICATE, "a"),
+        (0, 3): (Fate.ACCEPTED, "b"),
+    }
+    paid: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): -0.5, (0, 2): -0.5, (0, 3): 0.6}
+    assert marginal_rewards(paid, fates, -0.5) == {(0, 0): -0.5, (0, 1): -0.5, (0, 2): -0.5, (0, 3): 0.6}
 
 
 def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -> None:
@@ -224,7 +276,7 @@ def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -
     assert not flat.is_kept and lesson(judged([[WRONG, WRONG], [WRONG, WRONG]])).samples == ()
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
     rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
-    found = challenger_samples([group], rewards, different(rewards), "centred", held.held)
+    found = challenger_samples([group], rewards, different(rewards), "centred", 0.0, held.held)
     assert [(s.advantage, s.is_kept) for s in found] == [(0.25, True), (-0.25, True), (0.0, False)]
 
 
@@ -232,12 +284,14 @@ def test_looks_at_one_first_try_are_each_others_baseline() -> None:
     said = judged([[WRONG, RIGHT], [WRONG, WRONG], [WRONG, WRONG], [WRONG, WRONG], [RIGHT, RIGHT], [RIGHT, WRONG]])
     group = replace(said, looks=2)
     found = lesson(group, settings=replace(SETTINGS, correction_bonus=0.0))
-    assert pushes(found.samples, "solver/1") == {1: 0.5, 11: -0.5, 21: 0.0, 31: 0.0, 41: 0.5, 51: -0.5}
+    assert pushes(found.samples, "solver/1") == pytest.approx(
+        {1: 5 / 6, 11: -5 / 6, 21: 0, 31: 0, 41: 5 / 6, 51: -5 / 6}
+    )
     assert measured_rate(group) == pytest.approx(1 / 3)  # three first tries, not six
     rates = pass_rate(group, 7)
     assert rates is not None and (rates.attempts, rates.successes, rates.fixed, rates.missed) == (3, 1, 1, 3)
     with_strata = lesson(said, settings=replace(SETTINGS, correction_bonus=0.0))
-    assert pushes(with_strata.samples, "solver/1")[21] == -0.25  # among all that began wrong
+    assert pushes(with_strata.samples, "solver/1")[21] == pytest.approx(5 / 6 * -1 / 3)  # among all that began wrong
 
 
 def test_the_last_turns_reward_can_pay_the_first() -> None:

@@ -32,9 +32,11 @@ def test_each_role_is_trained_at_the_temperature_that_it_spoke_at(server: Server
             "run.checkpoint_every=1", "domain=few_problems:AnyText", "solver.problems=2", "solver.temperature=1.7",
             "challenger.temperature=0.6", "challenger.max_tokens=64", "challenger.proposals=8",
             "challenger.invalid_reward=-0.1", "curriculum.min_successes=1", "evaluate.pass_size=1", "evaluate.pass_k=2",
+            "train.clip_high=0.3",
         ]
     )  # fmt: skip
     assert ended.code == OK, ended.output
+    assert "train.clip_high=0.3 does nothing" in ended.output
     assert trained_labels(tmp_path / "x") == {"challenger", "solver/0", "solver/1"}
     with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
         assert max(row.metrics["sampling/logp_diff/max"] for row in store.steps()[1:]) < 1e-4

@@ -60,7 +60,7 @@ def test_a_confidence_is_paid_with_the_answer_and_compared_among_equally_right_o
     # c - (q - c)^2: 1, 0.75, -0.25, 0: their mean is 0.375
     assert [paid for (paid,) in found.paid] == pytest.approx([1.0, 0.75, -0.25, 0.0])
     assert pushes(found, "solver/0") == pytest.approx([0.625, 0.375, -0.625, -0.375])
-    assert pushes(found, REPORT_LABEL) == pytest.approx([0.125, -0.125, -0.125, 0.125])
+    assert pushes(found, REPORT_LABEL) == pytest.approx([0.1875, -0.1875, -0.1875, 0.1875])
 
 
 def test_an_unreadable_confidence_is_paid_worst() -> None:
@@ -79,10 +79,10 @@ def test_a_self_evaluation_teaches_the_answer_nothing() -> None:
         found = lesson(group, rule)  # type: ignore[arg-type]
         assert pushes(found, "solver/0") == pushes(plain, "solver/0") == [0.5, 0.5, -0.5, -0.5]
         assert found.paid == plain.paid
-    assert pushes(lesson(group, "consistency"), REPORT_LABEL) == [0.5, -0.5, -0.5, 0.5]
-    assert pushes(lesson(group, "balanced"), REPORT_LABEL) == [0.5, -0.5, -0.5, 0.5]
+    assert pushes(lesson(group, "consistency"), REPORT_LABEL) == [0.75, -0.75, -0.75, 0.75]
+    assert pushes(lesson(group, "balanced"), REPORT_LABEL) == [0.75, -0.75, -0.75, 0.75]
     # the published reward pays an honest "wrong" nothing: 0/0 counts as an error
-    assert pushes(lesson(group, "consistency_original"), REPORT_LABEL) == [0.5, -0.5, 0.0, 0.0]
+    assert pushes(lesson(group, "consistency_original"), REPORT_LABEL) == [0.75, -0.75, 0.0, 0.0]
 
 
 def test_balancing_weighs_the_rarer_class_more() -> None:
