@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curriculum.admission import fate_counts
+from curriculum.difficulty import Tracker
 from roles.judge import attempt_record, node_values, pass_rate, verdict
 from roles.solver import turn_label
 from selfplay.alarms import copying_metrics
 from selfplay.build import Parts
 from selfplay.learning import SolverLesson, measured_rate, share
 from selfplay.searching import search_metrics, search_nodes, verdict_metrics
-from store.records import Fate, Origin, Outcome, PassRate, Proposal, SearchNode, StepCommit, StepHistory
+from store.records import Fate, Origin, Outcome, PassRate, Proposal, SearchNode, Standing, StepCommit, StepHistory
 
 if TYPE_CHECKING:
     from selfplay.session import Step
@@ -42,6 +43,12 @@ def step_commit(
         seconds=seconds,
         search_nodes=tuple(_search_nodes(step, parts, version - 1)),
     )
+
+
+def standings(commit: StepCommit, tracker: Tracker) -> dict[str, Standing]:
+    """Where each problem that was measured stands, told by a tracker that has seen the step."""
+    ids = [rate.problem_id for rate in commit.pass_rates]
+    return {each: Standing(tracker.state(each), tracker.rate(each)) for each in ids}
 
 
 def _all_metrics(

@@ -24,14 +24,16 @@ def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterat
 
 
 def step_line(row: StepRow) -> str:
-    """{"step": n, "seconds": s, "loss/policy": ..., ...}"""
-    return json.dumps({"step": row.step, "seconds": round(row.seconds, 3), **row.metrics}) + "\n"
+    """{"step": n, "time": "2026-01-31T12:00:00+00:00", "seconds": s, "loss/policy": ..., ...}"""
+    head = {"step": row.step, "time": row.committed_at, "seconds": round(row.seconds, 3)}
+    return json.dumps({**head, **row.metrics}) + "\n"
 
 
 def evaluation_line(evaluation: Evaluation) -> str:
-    """{"step": n, "kind": "full", "eval/add2/acc_t1": ..., ...}"""
+    """{"step": n, "time": "2026-01-31T12:00:00+00:00", "kind": "full", "eval/add2/acc_t1": ..., ...}"""
     named = {f"eval/{evaluation.set_name}/{name}": value for name, value in evaluation.metrics.items()}
-    return json.dumps({"step": evaluation.step, "kind": evaluation.kind, **named}) + "\n"
+    head = {"step": evaluation.step, "time": evaluation.committed_at, "kind": evaluation.kind}
+    return json.dumps({**head, **named}) + "\n"
 
 
 def append(path: Path, line: str) -> None:

@@ -61,6 +61,8 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
                 _bring_back(store, folder, parts, checkpoints, say)
             else:
                 _note_incarnation(store, config, "started")
+            for name in store.note_held_out(parts.held_out.sets):
+                say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
             write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
             _fold(store, parts.tracker)
             write_file(folder / METRICS, metrics.lines(store.steps(), store.evaluations()), say)

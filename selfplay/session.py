@@ -238,10 +238,10 @@ class Run:
             update.metrics | {k: float(v) for k, v in tokens.items()} | device_memory(self.parts.policy.device),
             self.parts, journal, seconds=time.monotonic() - step.started,
         )  # fmt: skip
-        row = self.store.commit_step(commit)
+        self.parts.tracker.observe(commits.history(commit))
+        row = self.store.commit_step(replace(commit, standings=commits.standings(commit, self.parts.tracker)))
         reach("loop.committed")
         self.note_use()
-        self.parts.tracker.observe(commits.history(commit))
         if len(self.stage_facts) < self.parts.stage_one.max_steps:
             self.stage_facts.append(stage_facts(row.metrics))
         metrics.append(self.folder / METRICS, metrics.step_line(row))
@@ -266,8 +266,7 @@ class Run:
             found = evaluator.full(head, name) if kind == "full" else evaluator.interim(head, name)
             alarm = first_try_alarm(start[name], found.outcomes) if name in start and head > 0 else {}
             timed = dict(found.metrics) | alarm | {"seconds": round(time.monotonic() - started, 3)}
-            evaluation = replace(found, metrics=timed)
-            self.store.commit_evaluation(evaluation)
+            evaluation = self.store.commit_evaluation(replace(found, metrics=timed))
             self.note_use()
             metrics.append(self.folder / METRICS, metrics.evaluation_line(evaluation))
             self.progress.evaluated(evaluation)

@@ -7,6 +7,8 @@ gets new ids). Not covered, and why:
 - steps.status (only LIVE rows are read), steps.seconds, steps.journal_file (cleared when pruned, whenever that
   happens; its sha256 stays and is covered), steps.incarnation_id (which process made it);
 - seals, which are made from the rows themselves;
+- committed_at of steps and evaluations: the time of day;
+- held_out: what the domain holds out, which the outcomes of evaluations depend on;
 - waves.wave_id, state and consumed_step_id: places in the file. A wave is told by its step and key;
 - metrics that a clock or a machine made: those with a word of MEASURED_WORDS in their name;
 - rows of abandoned steps and the waves sampled for them.
@@ -40,7 +42,10 @@ CONTENT_TABLES = (
 
 EXCLUDED: Mapping[str, frozenset[str]] = {
     "runs": frozenset({"name", "config_yaml", "config_digest", "code_digest"}),
-    "steps": frozenset({"status", "journal_file", "seconds", "incarnation_id", "game_seal", "said_seal", "seal"}),
+    "steps": frozenset(
+        {"status", "journal_file", "seconds", "incarnation_id", "game_seal", "said_seal", "seal", "committed_at"}
+    ),
+    "evaluations": frozenset({"committed_at"}),
     "waves": frozenset({"wave_id", "state", "consumed_step_id"}),
     "completions": frozenset({"wave_id"}),
 }

@@ -5,6 +5,7 @@ Left out: pools. An engine holds one connection, so a transaction begun inside a
 An engine must not be used across a fork: open the store again in the child.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -90,3 +91,47 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def empty_log(engine: Engine) -> bool:
+    """Moves the write-ahead log into the database; False, at once, if a reader is in the way."""
+    raw = engine.raw_connection()
+    cursor = raw.cursor()
+    patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+    try:  # not allowed in a transaction, so it goes round the engine's BEGIN
+        cursor.execute("PRAGMA busy_timeout=0")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={patience}")
+        raw.close()
+    return not busy
+
+
+class OwnFiles:
+    """A database and its logs, as the files that they were when each was first seen."""
+
+    def __init__(self, path: Path) -> None:
+        self._places = [Path(f"{os.path.realpath(path)}{end}") for end in ("", "-wal", "-shm")]
+        self._seen: dict[Path, tuple[int, int]] = {}  # device and inode
+
+    def require(self) -> None:
+        """StoreError if one was removed or replaced since."""
+        for place in self._places:
+            now = identity(place)
+            if now is not None:
+                self._seen.setdefault(place, now)
+            if self._seen.get(place) != now:
+                raise StoreError(
+                    f"{place} was removed or replaced while this process worked on it: what was stored until then is "
+                    "where it went; put it back, then resume"
+                )
+
+
+def existing(path: Path) -> Path:
+    """The path of a database that is there. StoreError otherwise."""
+    path = Path(path)
+    if not path.is_file():
+        raise StoreError(f"there is no run database at {path}: check the run's name or folder")
+    if path.stat().st_size == 0:  # SQLite takes an empty file for a new database, and writes to it
+        raise StoreError(f"{path} is empty: restore it from a backup")
+    return path

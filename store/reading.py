@@ -221,7 +221,14 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
     found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
     return [
         Evaluation(
-            row.step, row.set_name, row.kind, decode_metrics(row.metrics), row.outcomes, row.reports, row.searches
+            row.step,
+            row.set_name,
+            row.kind,
+            decode_metrics(row.metrics),
+            row.outcomes,
+            row.reports,
+            row.searches,
+            row.committed_at,
         )
         for row in found
     ]
@@ -297,6 +304,7 @@ def _step(row: Row[Any]) -> StepRow:
         journal_sha256=row.journal_sha256,
         seconds=row.seconds,
         incarnation_id=row.incarnation_id,
+        committed_at=row.committed_at,
     )
 
 

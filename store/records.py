@@ -159,6 +159,14 @@ class PassRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the curriculum has a problem once a step was folded in: for readers of the database, never read back."""
+
+    state: ProblemState
+    rate: float  # posterior mean of its first-try pass rate at that step
+
+
+@dataclass(frozen=True, slots=True)
 class SearchNode:
     """One step of answers to a problem, in the tree that the judge searched; node 0 is the problem itself.
 
@@ -200,6 +208,7 @@ class StepCommit:
     journal_sha256: str
     seconds: float
     search_nodes: tuple[SearchNode, ...] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict)  # of the problems in `pass_rates`, after the step
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +226,7 @@ class StepRow:
     journal_sha256: str | None
     seconds: float
     incarnation_id: int | None = None  # who made it; None for step 0, and for steps of before schema 0004
+    committed_at: str | None = field(default=None, compare=False)  # ISO 8601, UTC: a label; None before schema 0006
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +262,7 @@ class Evaluation:
     outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first try was right, +1 if the second was
     reports: str = ""  # "1:0.7 0:-": of one sampled answer a problem, whether right, and what it said of itself
     searches: str = ""  # "34/7/-/-/0": tokens and nodes until right of a search and of best-of-N; was the vote right
+    committed_at: str | None = field(default=None, compare=False)  # ISO 8601, UTC: a label; None before schema 0006
 
 
 @dataclass(frozen=True, slots=True)

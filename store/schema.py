@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0005"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0006"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -110,6 +110,7 @@ steps = _table(
     _required("game_seal", Text, server_default=""),  # of what the curriculum folds over (store/sealing.py)
     _required("said_seal", Text, server_default=""),  # ... of attempts, turns, searches and consumed waves
     _required("seal", Text, server_default=""),  # ... of this row
+    Column("committed_at", Text),  # ISO 8601, UTC: a label; NULL: made before 0006
     _one_of("status", StepStatus),
     _check("step", "step >= 0"),
     _check("root", "(step = 0) = (parent_step_id IS NULL)"),
@@ -211,6 +212,8 @@ pass_rates = _table(
     _required("broken", Integer),
     _required("fixed", Integer),
     _required("missed", Integer),
+    Column("state", Text),  # where the problem stood after this, as the curriculum folds it; NULL: made before 0006
+    Column("rate", Double),  # ... and the posterior mean of its pass rate then
     PrimaryKeyConstraint("step_id", "problem_id"),
     _check("successes", "0 <= successes AND successes <= attempts"),
     _check("second_looks", "kept >= 0 AND broken >= 0 AND fixed >= 0 AND missed >= 0"),
@@ -299,6 +302,7 @@ evaluations = _table(
     _required("outcomes", Text),
     Column("reports", Text, nullable=False, server_default=""),
     Column("searches", Text, nullable=False, server_default=""),
+    Column("committed_at", Text),
     PrimaryKeyConstraint("step_id", "set_name", "kind"),
     _one_of("kind", EVALUATION_KINDS),
 )
@@ -309,3 +313,41 @@ seals = _table(
     _required("seal", Text),
     PrimaryKeyConstraint("part"),
 )
+
+held_out = _table(  # the members of every evaluation set, in the order of `outcomes`
+    "held_out",
+    _required("set_name", Text),
+    _required("position", Integer),
+    _required("problem_id", Text),  # of no row of problems: these are never trained on
+    _required("text", Text),
+    _required("canonical", Text),
+    _required("family", Text),
+    _required("level", Integer),
+    _required("answer", Text),
+    PrimaryKeyConstraint("set_name", "position"),
+    _check("position", "position >= 0"),
+)
+
+# For people with a browser of databases. They hold no data, so every upgrade makes them anew (store/upgrade.py).
+VIEWS = {
+    "problem_states": """
+SELECT p.problem_id, p.text, p.answer, p.family, p.level, p.origin, p.parent_id, admitted.step AS admitted_step,
+    CASE WHEN r.problem_id IS NULL THEN 'NEW' ELSE r.state END AS state, r.rate, r.step AS last_step,
+    coalesce(r.all_attempts, 0) AS attempts, coalesce(r.all_successes, 0) AS successes
+FROM problems p
+JOIN steps admitted ON admitted.step_id = p.admitted_step_id AND admitted.status = 'LIVE'
+LEFT JOIN (
+    SELECT m.problem_id, m.state, m.rate, s.step,
+        sum(m.attempts) OVER (PARTITION BY m.problem_id) AS all_attempts,
+        sum(m.successes) OVER (PARTITION BY m.problem_id) AS all_successes,
+        row_number() OVER (PARTITION BY m.problem_id ORDER BY s.step DESC) AS place
+    FROM pass_rates m JOIN steps s ON s.step_id = m.step_id AND s.status = 'LIVE'
+) r ON r.problem_id = p.problem_id AND r.place = 1""",
+    "held_out_answers": """
+SELECT s.step, e.set_name, e.kind, h.position, h.text, h.answer,
+    substr(e.outcomes, h.position + 1, 1) IN ('2', '3') AS first_right,
+    substr(e.outcomes, h.position + 1, 1) IN ('1', '3') AS last_right
+FROM evaluations e
+JOIN steps s ON s.step_id = e.step_id AND s.status = 'LIVE'
+JOIN held_out h ON h.set_name = e.set_name AND h.position < length(e.outcomes)""",
+}

@@ -24,6 +24,7 @@ from store.schema import (
     checkpoints,
     completions,
     evaluations,
+    held_out,
     incarnations,
     pass_rates,
     problems,
@@ -39,8 +40,9 @@ from store.schema import (
 _SEAL = list(steps.c.keys()).index("seal")
 _WHOLE: Mapping[str, Table] = {
     "the run": runs, "its processes": incarnations, "its evaluations": evaluations, "its checkpoints": checkpoints,
+    "its held-out sets": held_out,
 }  # fmt: skip
-RUN, PROCESSES, EVALUATIONS, CHECKPOINTS = _WHOLE
+RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT = _WHOLE
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

@@ -6,17 +6,17 @@ Left out: the lock on the run's folder, files of checkpoints (selfplay/checkpoin
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from store import digest, reading, sealing, writing
-from store.engine import identity, reader_engine, require_sound, unsound, writer_engine
+from store import digest, holdout, reading, sealing, writing
+from store.engine import OwnFiles, empty_log, existing, reader_engine, require_sound, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.faults import reach
 from store.journal import fsync_folder
@@ -48,8 +48,7 @@ class Store:
         self.path = path
         self._engine = engine
         self._read_only = read_only
-        self._places = [Path(f"{os.path.realpath(path)}{end}") for end in ("", "-wal", "-shm")]
-        self._files: dict[Path, tuple[int, int]] = {}  # device and inode of each, once it was seen
+        self._files = OwnFiles(path)
 
     @classmethod
     def create(
@@ -105,13 +104,13 @@ class Store:
     @classmethod
     def open(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
         """Opens a run's database for writing. StoreError if it is missing, not ours, locked, older or newer."""
-        path = _existing(path)
+        path = existing(path)
         return cls._checked(path, writer_engine(path, busy_seconds=busy_seconds), read_only=False)
 
     @classmethod
     def open_readonly(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
         """Opens a run's database to look at, also while the run is live. Writing raises StoreError."""
-        path = _existing(path)
+        path = existing(path)
         return cls._checked(path, reader_engine(path, busy_seconds=busy_seconds), read_only=True)
 
     @classmethod
@@ -162,7 +161,7 @@ class Store:
         self, fingerprint: str, note: str = "", *, config_digest: str = "", code_digest: str = ""
     ) -> Incarnation:
         """Notes that a process works on the run from its head on. Steps committed from now on are its work."""
-        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        started_at = writing.now()
         with self._writing() as connection:
             row = {"started_at": started_at, "fingerprint": fingerprint, "note": note}
             row |= {"config_digest": config_digest, "code_digest": code_digest}
@@ -298,12 +297,19 @@ class Store:
 
     # Evaluations, checkpoints, housekeeping
 
-    def commit_evaluation(self, evaluation: Evaluation) -> None:
-        """Stores an evaluation of a LIVE step, in place of one of the same step, set and kind."""
+    def commit_evaluation(self, evaluation: Evaluation) -> Evaluation:
+        """Stores an evaluation of a LIVE step, in place of one of the same step, set and kind; returns it as stored."""
+        stored = replace(evaluation, committed_at=writing.now())
         with self._writing() as connection:
-            writing.replace_evaluation(connection, evaluation)
+            writing.replace_evaluation(connection, stored)
             reach("evaluation.inserted")
         reach("evaluation.committed")
+        return stored
+
+    def note_held_out(self, sets: Mapping[str, Sequence[Problem]]) -> list[str]:
+        """Stores the held-out sets, once a run; later, the names of those that are not what was stored."""
+        with self._writing() as connection:
+            return holdout.note(connection, sets)
 
     def evaluations(self) -> list[Evaluation]:
         """Live evaluations in order of step, set and kind."""
@@ -345,31 +351,14 @@ class Store:
         """Moves the write-ahead log into the database; False, at once, if a reader is in the way (harmless)."""
         self._refuse_read_only()
         with translated(self.path):
-            raw = self._engine.raw_connection()
-            cursor = raw.cursor()
-            patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
-            try:  # not allowed in a transaction, so it goes round the engine's BEGIN
-                cursor.execute("PRAGMA busy_timeout=0")
-                busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            finally:
-                cursor.execute(f"PRAGMA busy_timeout={patience}")
-                raw.close()
-        return not busy
+            return empty_log(self._engine)
 
     def require_own_files(self) -> None:
         """StoreError if the database or its log is no longer the file that was opened: asked before every commit.
 
         SQLite goes on writing to a file that was removed, and what is committed there is lost with the process.
         """
-        for place in self._places:
-            now = identity(place)
-            if now is not None:
-                self._files.setdefault(place, now)
-            if self._files.get(place) != now:
-                raise StoreError(
-                    f"{place} was removed or replaced while this process worked on it: what was stored until then is "
-                    "where it went; put it back, then resume"
-                )
+        self._files.require()
 
     def table_digest(self) -> str:
         """Hex sha256 of what the run is, without clocks and places (store/digest.py says what is left out)."""
@@ -408,12 +397,3 @@ class Store:
     def _refuse_read_only(self) -> None:
         if self._read_only:
             raise StoreError(f"{self.path} is open to look at only: open it for writing")
-
-
-def _existing(path: Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise StoreError(f"there is no run database at {path}: check the run's name or folder")
-    if path.stat().st_size == 0:  # SQLite takes an empty file for a new database, and writes to it
-        raise StoreError(f"{path} is empty: restore it from a backup")
-    return path

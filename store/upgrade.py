@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect
 from store.engine import writer_engine
 from store.errors import StoreError, translated
 from store.journal import fsync_folder
-from store.schema import SCHEMA_REVISION
+from store.schema import SCHEMA_REVISION, VIEWS
 from store.sealing import seal_all
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -25,12 +25,16 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
+        for name in inspect(connection).get_view_names():  # or a table that one looks at could not be rebuilt
+            connection.exec_driver_sql(f"DROP VIEW {connection.dialect.identifier_preparer.quote(name)}")
         command.upgrade(config, revision)
         dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
         if dangling is not None:
             raise StoreError(f"the migration to {revision} left a row of {dangling[0]} that refers to nothing; undone")
         if revision_of(connection) == SCHEMA_REVISION:
             seal_all(connection)
+            for name, query in VIEWS.items():
+                connection.exec_driver_sql(f"CREATE VIEW {name} AS {query.strip()}")
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -4,9 +4,10 @@ Left out: the transactions themselves and the head's movements as people see the
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, union_all, update
 
 from store import sealing
 from store.encoding import clean_text, encode_metrics, finite, pack_ids, pack_logprobs
@@ -21,6 +22,7 @@ from store.records import (
     Problem,
     Proposal,
     SearchNode,
+    Standing,
     StepCommit,
     Wave,
 )
@@ -138,8 +140,8 @@ def search_node_row(node: SearchNode, step_id: int) -> dict[str, Any]:
     }
 
 
-def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int) -> dict[str, Any]:
-    """The row of a pass rate."""
+def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int, standing: Standing | None = None) -> dict[str, Any]:
+    """The row of a pass rate, and where the problem stood after it."""
     return {
         "step_id": step_id,
         "problem_id": pass_rate.problem_id,
@@ -151,6 +153,8 @@ def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int) -> dict[str, 
         "broken": pass_rate.broken,
         "fixed": pass_rate.fixed,
         "missed": pass_rate.missed,
+        "state": None if standing is None else standing.state.value,
+        "rate": _share(None if standing is None else standing.rate, f"the rate of {pass_rate.problem_id}"),
     }
 
 
@@ -214,6 +218,7 @@ def insert_step(connection: Connection, commit: StepCommit, parent_step_id: int)
         "journal_sha256": commit.journal_sha256,
         "seconds": finite(commit.seconds, "the step's seconds"),
         "incarnation_id": newest_incarnation_id(connection),
+        "committed_at": now(),
     }
     return _new_id(connection, steps, row)
 
@@ -221,7 +226,8 @@ def insert_step(connection: Connection, commit: StepCommit, parent_step_id: int)
 def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> None:
     """What was played in the step: problems, proposals, attempts, turns, pass rates, each in the commit's order."""
     admit(connection, commit.problems, step_id)
-    rates = [pass_rate_row(item, step_id, i) for i, item in enumerate(commit.pass_rates)]
+    stood = commit.standings
+    rates = [pass_rate_row(item, step_id, i, stood.get(item.problem_id)) for i, item in enumerate(commit.pass_rates)]
     insert_rows(connection, proposals, [proposal_row(item, step_id, i) for i, item in enumerate(commit.proposals)])
     insert_rows(connection, attempts, [attempt_row(item, step_id) for item in commit.attempts])
     insert_rows(connection, turns, [row for item in commit.attempts for row in turn_rows(item, step_id)])
@@ -252,8 +258,18 @@ def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> 
 
 
 def consume_waves(connection: Connection, parent_step_id: int, step_id: int) -> None:
-    """Marks the pending waves of a head as used by `step_id` and drops their ids and log-probabilities; text stays."""
+    """Marks the pending waves of a head as used by `step_id` and drops their ids and log-probabilities.
+
+    Text stays once: a completion whose text stands in a row of the step goes whole.
+    """
     pending = select(waves.c.wave_id).where(waves.c.parent_step_id == parent_step_id, waves.c.state == "DONE")
+    said = union_all(
+        select(turns.c.text).where(turns.c.step_id == step_id),
+        select(proposals.c.text).where(proposals.c.step_id == step_id),
+        select(attempts.c.report).where(attempts.c.step_id == step_id, attempts.c.report.is_not(None)),
+        select(search_nodes.c.text).where(search_nodes.c.step_id == step_id),
+    )
+    connection.execute(delete(completions).where(completions.c.wave_id.in_(pending), completions.c.text.in_(said)))
     connection.execute(update(completions).where(completions.c.wave_id.in_(pending)).values(ids=None, logprobs=None))
     connection.execute(
         update(waves)
@@ -295,7 +311,7 @@ def change_steps(connection: Connection, step_ids: Sequence[int], **values: Any)
 
 
 def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
-    """One evaluation of a LIVE step; a row of the same step, set and kind goes."""
+    """One evaluation of a LIVE step, which gets its time of day; a row of the same step, set and kind goes."""
     step_id = _live_step_id(connection, evaluation.step)
     table = evaluations
     same = (table.c.step_id == step_id) & (table.c.set_name == evaluation.set_name) & (table.c.kind == evaluation.kind)
@@ -309,10 +325,16 @@ def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
         "outcomes": evaluation.outcomes,
         "reports": evaluation.reports,
         "searches": evaluation.searches,
+        "committed_at": evaluation.committed_at,
     }
     insert_rows(connection, table, [row])
     changed = [*replaced, *connection.execute(select(table).where(same))]
     sealing.toggle(connection, sealing.EVALUATIONS, *(sealing.row_digest(each) for each in changed))
+
+
+def now() -> str:
+    """The time of day, a label for people: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def replace_checkpoint(connection: Connection, checkpoint: CheckpointRow) -> None:

@@ -25,6 +25,7 @@ from store.store import Store
 
 TABLES = [table for table in metadata.sorted_tables]
 METRICS = {"acc_t1": 0.5, "n": 2.0}
+HELD_OUT = {"add2": (new_problem(7), new_problem(8))}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = configuration.to_yaml(Config())
     with create(path, config_yaml=text, config_digest=configuration.digest(Config())) as store:
         store.add_incarnation("a machine", "started")
+        store.note_held_out(HELD_OUT)
         store.commit_evaluation(Evaluation(0, "add2", "full", METRICS, "20"))
         for step in (1, 2):
             store.commit_wave(wave(step))
@@ -56,7 +58,7 @@ def as_resumed(path: Path) -> Any:
         run, head = store.run(), store.head()
         return (
             run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
-            list(store.history()), store.evaluations(), store.pending_waves(head.step + 1),
+            store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(), store.pending_waves(head.step + 1),
         )  # fmt: skip
 
 

@@ -89,7 +89,8 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
     upgrade(engine, revision)
     engine.dispose()
     connection = sqlite3.connect(path)
-    query = "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'"
+    query = "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+    query += " AND name NOT LIKE 'sqlite_%'"
     strict = dict(connection.execute(query).fetchall())
     connection.close()
     assert strict.pop("alembic_version") == 0  # Alembic's own table, which has no other form
@@ -115,13 +116,13 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
         "UPDATE steps SET incarnation_id = 77",
         "INSERT INTO incarnations VALUES (1, '', '', 0, '', '', '', -1.0, 0)",
         "INSERT INTO incarnations VALUES (1, '', '', 0, '', '', '', 1.0, -1)",
-        "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0)",
+        "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0, NULL, NULL)",
         "INSERT INTO attempts VALUES (1, 'p-seed', 0, 2, 1, NULL, NULL)",
         "INSERT INTO turns VALUES (1, 'p-seed', 0, 0, '', NULL, 'CORRECT', 'STOP', 1, 1.0)",  # of no attempt
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL)",
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL)",
         "INSERT INTO waves VALUES (1, 1, 1, 'k', 'DONE', 1)",
-        "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0, NULL, '', '', '')",
+        "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0, NULL, '', '', '', NULL)",
     ],
 )
 def test_the_database_itself_refuses_what_breaks_a_rule(tmp_path: Path, statement: str) -> None:
