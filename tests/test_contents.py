@@ -82,7 +82,7 @@ def test_a_problems_state_and_rate_stand_in_the_database(database: Path) -> None
         )
         for each in tracker.problem_ids()
     }  # fmt: skip
-    assert {"NEW"} < {row[0] for row in told.values()}
+    assert {row[0] for row in told.values()} - {"NEW"} and any(row[1] for row in told.values())
 
 
 def test_what_a_rewind_left_behind_is_in_no_view(tmp_path: Path) -> None:
@@ -114,9 +114,7 @@ def test_held_out_sets_are_stored_once_and_others_are_named(tmp_path: Path) -> N
 def test_what_was_said_stands_once(database: Path) -> None:
     """Case 20: a consumed wave whose words are those of turns and proposals leaves no completions behind."""
     assert rows(database, "SELECT count(*) FROM completions") == [(0,)]
-    assert rows(database, "SELECT count(*) > 0, min(length(text)) > 0 FROM turns JOIN steps USING (step_id)") == [
-        (1, 1)
-    ]
+    assert rows(database, "SELECT count(*) > 0 FROM turns WHERE text <> ''") == [(1,)]
     assert rows(database, "SELECT count(*) > 0 FROM waves WHERE state = 'CONSUMED'") == [(1,)]
 
 
