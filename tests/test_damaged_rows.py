@@ -58,7 +58,8 @@ def as_resumed(path: Path) -> Any:
         run, head = store.run(), store.head()
         return (
             run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
-            store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(), store.pending_waves(head.step + 1),
+            store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(),
+            store.pending_waves(head.step + 1),
         )  # fmt: skip
 
 
