@@ -5,17 +5,30 @@ and every run has limits of time, memory and recursion. The guest returns a valu
 an answer is the host's work, so that nothing the guest does can forge a verdict (reliability.md 2.2, lesson 1).
 Left out: programs with inputs, and a second tier with full Python.
 
+A worker may be gone for two reasons, and only one is the guest's. Whenever one is gone, a program whose value is known
+runs in a fresh worker: if that fails too, the sandbox is broken, nothing is said of the guest, and the run stops.
+
 The pool starts at the first evaluation. Its event loop does not survive a fork (in the child it hangs, and the
 parent may crash), so a process forked from one that has already evaluated is refused; forking earlier is fine.
 """
 
 import os
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydantic_monty import Monty, MontyCrashedError, MontyError, OSPolicy, ResourceLimits
+from pydantic_monty import (
+    Monty,
+    MontyCrashedError,
+    MontyDisconnectError,
+    MontyError,
+    MontyRuntimeError,
+    OSPolicy,
+    ResourceLimits,
+)
 
 MAX_SOURCE_CHARS = 500
 MAX_RESULT_BITS = 256
@@ -29,6 +42,9 @@ _LIMITS: ResourceLimits = {
     "max_total_sleep_secs": 0.0,
 }
 _OS_POLICY: OSPolicy = {"sleep": "zero", "random_start": {"seed": 0}, "process_time": "zero"}
+_CANARY, _CANARY_VALUE = "1200 + 34", 1234
+_PAUSES = (0.0, 0.2, 2.0)  # seconds before each try to find a worker that works: a busy machine gets some time
+_GONE = (MontyCrashedError, MontyDisconnectError, RuntimeError, OSError)  # RuntimeError: no worker could be started
 # Without commas, brackets, names or line ends, so that joining such sources in one list cannot change any of them.
 _BATCHABLE = re.compile(r"[0-9][0-9 +\-*]*")
 
@@ -47,14 +63,23 @@ class SandboxForkError(RuntimeError):
     """The sandbox was used in a process before that process was forked."""
 
 
+class SandboxBrokenError(RuntimeError):
+    """The sandbox does not run what it must: the machine's fault, and no verdict on any source. One line."""
+
+
 class _NoValueError(Exception):
     """Carries a SandboxFailure past the cache, so that only values are remembered and a failure may be tried again."""
+
+    def __init__(self, reason: str, may_be_the_hosts: bool = False) -> None:
+        super().__init__(reason)
+        self.may_be_the_hosts = may_be_the_hosts
 
 
 def evaluate_expression(source: str) -> int | SandboxFailure:
     """The integer value of `source`; anything else (an error, a limit, a bool, a float) is a SandboxFailure.
 
-    Values are cached by source. Raises SandboxForkError only (see above); never on account of the source.
+    Values are cached by source. Raises SandboxForkError and SandboxBrokenError (see above); never on account of the
+    source.
     """
     if len(source) > MAX_SOURCE_CHARS:
         return SandboxFailure(f"source has {len(source)} characters, the limit is {MAX_SOURCE_CHARS}")
@@ -97,15 +122,51 @@ def _checked(result: object) -> int:
 
 
 def _run(source: str) -> object:
-    pool = _started_pool()
+    """Once more where it may have been the machine: a worker killed from outside, a second in which nothing ran."""
     try:
+        return _tried(source)
+    except _NoValueError as failure:
+        if not failure.may_be_the_hosts:
+            raise
+    return _tried(source)
+
+
+def _tried(source: str) -> object:
+    try:
+        return _feed(_started_pool(), source)
+    except SandboxForkError:
+        raise
+    except _GONE as error:
+        _check_sandbox()
+        raise _NoValueError(_described(error), may_be_the_hosts=True) from None
+    except MontyError as error:
+        is_late = isinstance(error, MontyRuntimeError) and "time limit" in str(error)
+        raise _NoValueError(_described(error), may_be_the_hosts=is_late) from None
+
+
+def _check_sandbox() -> None:
+    """Raise SandboxBrokenError if a fresh worker cannot do what any worker must."""
+    reason = ""
+    for pause in _PAUSES:
+        time.sleep(pause)
+        _drop_pool()
         try:
-            return _feed(pool, source)
-        except MontyCrashedError:  # the pool has replaced the worker; a worker killed from outside deserves one more
-            return _feed(pool, source)
-    except (MontyError, TimeoutError) as error:
-        line = " ".join(str(error).split())
-        raise _NoValueError(f"{type(error).__name__}: {line[:200]}") from None
+            value = _feed(_started_pool(), _CANARY)
+        except (*_GONE, MontyError) as error:
+            reason = _described(error)
+            continue
+        if value == _CANARY_VALUE:
+            return
+        reason = f"{_CANARY} gave {value!r}"[:200]
+    raise SandboxBrokenError(
+        f"the sandbox that executes what the model writes does not work ({reason}): nothing was judged by it. "
+        "Reinstall pydantic-monty-runtime (uv sync), see that processes and memory are left, and go on with --resume"
+    )
+
+
+def _described(error: Exception) -> str:
+    line = " ".join(str(error).split())
+    return f"{type(error).__name__}: {line[:200]}"
 
 
 def _feed(pool: Monty, source: str) -> object:
@@ -129,3 +190,11 @@ def _started_pool() -> Monty:
             f"process {_pool_pid} used the sandbox before it forked this one: fork before the first evaluation"
         )
     return _pool
+
+
+def _drop_pool() -> None:
+    global _pool, _pool_pid
+    pool, _pool, _pool_pid = _pool, None, None
+    if pool is not None:
+        with suppress(MontyError, *_GONE):
+            pool.__exit__(None, None, None)

@@ -24,8 +24,8 @@ On resume the stored configuration is used; only run.steps, evaluate.*, logging.
 your own is named again (domain=my_package.my_module:MyDomain): what a run folder names is never run by itself.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
 
-Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 70 NaN or infinite loss, 71 no memory,
-74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
+Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox, 70 NaN or infinite loss,
+71 no memory, 74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 

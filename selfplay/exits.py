@@ -11,6 +11,7 @@ OK = 0
 USAGE = 2  # configuration or arguments
 DATA = 65  # the run's data is damaged, of another version of the code, or replay disagrees with it
 NO_MODEL = 66  # the model cannot be loaded
+NO_SANDBOX = 69  # what executes proposals does not work
 SOFTWARE = 70  # NaN or infinite logits, loss or gradient
 NO_MEMORY = 71  # memory ran out
 DISK = 74  # no room on the disk
@@ -77,6 +78,7 @@ def _one_line(message: str) -> str:
 def _code_of(error: Exception) -> int | None:
     # imported here, so that a typo in the configuration is answered before torch is loaded
     from curriculum.domains.seed_files import DomainError
+    from curriculum.sandbox import SandboxBrokenError
     from selfplay.config import ConfigError
     from store.errors import DiskFull, Locked, StoreError
 
@@ -88,6 +90,8 @@ def _code_of(error: Exception) -> int | None:
         return USAGE
     if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno == 28):
         return DISK
+    if isinstance(error, SandboxBrokenError):
+        return NO_SANDBOX
     if isinstance(error, Locked):
         return BUSY
     if isinstance(error, StoreError):

@@ -201,6 +201,24 @@ def _no_memory_in_step_3() -> None:
     Trainer.step = step  # type: ignore[method-assign]
 
 
+def _broken_sandbox() -> None:
+    """During step 2 its worker is killed and its binary is no longer one."""
+    from selfplay.session import Run
+
+    honest = Run.propose
+
+    def propose(self: Any, step: Any) -> Any:
+        if step.number == 2:
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            for child in children:
+                if "monty" in Path(f"/proc/{child}/cmdline").read_text():
+                    os.kill(int(child), signal.SIGKILL)
+            Path(os.environ["MONTY_BIN"]).write_text("#!/bin/sh\nexit 1\n")
+        return honest(self, step)
+
+    Run.propose = propose  # type: ignore[method-assign]
+
+
 def _closed_pipe() -> None:
     """Whoever read the output has gone: `| head -1`."""
     reader, writer = os.pipe()
@@ -236,6 +254,7 @@ def _no_output_at_all() -> None:
 
 
 FAULTS = {
+    "a broken sandbox in step 2": _broken_sandbox,
     "the reader of the output is gone": _closed_pipe,
     "the terminal is gone": _terminal_gone,
     "no room for the output": _full_disk_behind_it,

@@ -1,15 +1,19 @@
 """What cannot be run ends in one line that names the key, with a documented exit code, and leaves no folder behind."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from few_problems import TRAINED
+from pydantic_monty._binary import find_monty_binary
 from run_server import ROOT, Server
 
-from selfplay.exits import NO_MODEL, OK, USAGE
+from selfplay.exits import NO_MODEL, NO_SANDBOX, OK, USAGE
+from store.store import Store
 
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=1", "domain=few_problems:FewProblems")
 
@@ -81,3 +85,24 @@ def test_a_conversation_beyond_learned_positions_leaves_no_folder(server: Server
     assert list(tmp_path.iterdir()) == []
     ended = server.run([*TINY, *more[:-1], "solver.max_tokens=8"])
     assert ended.code == OK, ended.output
+
+
+def test_a_broken_sandbox_stops_the_run_and_blames_nobody(server: Server, tmp_path: Path) -> None:
+    """Case 46: the guest's failure and the host's are two things."""
+    monty = tmp_path / "monty"
+    shutil.copy(find_monty_binary(), monty)
+    options = [*TINY, *TRAINED, "run.steps=2", "evaluate.pass_size=1", "evaluate.pass_k=2"]
+    assert server.run([*options, f"run.dir={tmp_path}/whole"]).code == OK
+    ended = server.run(
+        [*options, f"run.dir={tmp_path}/broken"], {"MONTY_BIN": str(monty)}, fault="a broken sandbox in step 2"
+    )
+    assert ended.code == NO_SANDBOX, ended.output
+    assert ended.output.splitlines()[-1].startswith("error: the sandbox that executes what the model writes does not")
+    with Store.open_readonly(tmp_path / "broken" / "x" / "selfplay.db") as store:
+        assert store.head().step == 1
+    assert server.run(["--resume", "x", f"run.dir={tmp_path}/broken"]).code == OK
+    whole, mended = (
+        [(row.weights_digest, row.metrics.get("challenger/valid_new", 0.0)) for row in store.steps()]
+        for store in (Store.open_readonly(tmp_path / each / "x" / "selfplay.db") for each in ("whole", "broken"))
+    )
+    assert whole == mended and whole[2][1] > 0

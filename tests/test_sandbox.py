@@ -1,12 +1,17 @@
 """The sandbox: integers only, limits hold, nothing of the host is in reach, and a fork cannot share its worker."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pydantic_monty._binary import find_monty_binary
 
-from curriculum.sandbox import SandboxFailure, evaluate_expression, evaluate_expressions
+from curriculum import sandbox
+from curriculum.sandbox import SandboxBrokenError, SandboxFailure, evaluate_expression, evaluate_expressions
 
 
 @pytest.mark.parametrize(("source", "value"), [("3 + 4 * 5", 23), ("2 - 9", -7), ("999 * 999", 998001), ("0", 0)])
@@ -62,6 +67,47 @@ def test_a_hostile_source_cannot_shift_its_neighbours_in_a_batch() -> None:
     assert results[0] == 2 and results[3] == 8
     assert isinstance(results[1], SandboxFailure) and isinstance(results[2], SandboxFailure)
     assert all(isinstance(each, SandboxFailure) for each in evaluate_expressions(["1, 2", "*[]"]))  # the count is right
+
+
+def _workers() -> list[int]:
+    """Of this process's sandbox."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(child) for child in children if "monty" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def test_a_worker_killed_from_outside_costs_nothing() -> None:
+    """Case 46: the value is the source's, whatever happens to the machine."""
+    assert evaluate_expression("2001 + 1") == 2002
+    for worker in _workers():
+        os.kill(worker, signal.SIGKILL)
+    assert evaluate_expression("2001 + 2") == 2003
+    assert evaluate_expressions(["2001 + 3"]) == [2004]
+
+
+@pytest.mark.parametrize("content", [None, "#!/bin/sh\nexit 1\n", "#!/bin/sh\necho hello\n", "not a program"])
+def test_a_sandbox_that_does_not_work_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """Case 46: its binary replaced and its worker killed, "8 + 15" was INVALID for good."""
+    binary = tmp_path / "monty"
+    shutil.copy(find_monty_binary(), binary)
+    monkeypatch.setenv("MONTY_BIN", str(binary))
+    monkeypatch.setattr(sandbox, "_PAUSES", (0.0, 0.01))
+    sandbox._drop_pool()
+    sandbox._cached_value.cache_clear()
+    assert evaluate_expression("8 + 14") == 22
+    binary.unlink()
+    if content is not None:
+        binary.write_text(content)
+        binary.chmod(0o755)
+    for worker in _workers():
+        os.kill(worker, signal.SIGKILL)
+    with pytest.raises(SandboxBrokenError, match=r"does not work \(.*\): nothing was judged by it\. Reinstall"):
+        evaluate_expression("8 + 15")
+    with pytest.raises(SandboxBrokenError):
+        evaluate_expressions(["8 + 15"])
+    monkeypatch.undo()
+    assert evaluate_expression("8 + 15") == 23, "mended, it goes on in the same process"
 
 
 def _forked(prelude: str) -> str:
