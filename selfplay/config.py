@@ -10,8 +10,9 @@ behind it takes plain values. Left out: interpolation, which could copy secrets 
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rapidfuzz import process
 
 from curriculum.settings import CurriculumSettings
 from selfplay.config_judge import JudgeConfig
-from selfplay.config_rules import broken_rules
+from selfplay.config_rules import MOST_TEXT, broken_rules, is_storable
 
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
@@ -266,12 +267,17 @@ def digest(config: Config) -> str:
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first impossible value."""
-    whole = OmegaConf.structured(config)
+    try:
+        whole = OmegaConf.structured(config)
+    except OmegaConfBaseException as error:  # such as a list in a list of numbers, which merging lets through
+        raise ConfigError(f"{error.full_key or error.key}: {_first_line(error)}") from error
     for key in keys():
         value = OmegaConf.select(whole, key)
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{key} is {value!r}: it must be a finite number")
-    for key, wanted in broken_rules(config):
+        if not all(is_storable(text) for text in _texts(value)):
+            raise ConfigError(f"{key} is {value!r}: it must be UTF-8 without NUL, {MOST_TEXT} characters at most")
+    for key, wanted in broken_rules(config, whole):
         raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
     curriculum_settings(config)
 
@@ -287,6 +293,19 @@ def idle(config: Config) -> list[str]:
     )
     names = [name for name in ("clip_low", "clip_high") if getattr(train, name) != getattr(usual, name)]
     return [f"train.{name}={getattr(train, name)} does nothing {reason}" for name in names]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, names of a section included."""
+    if isinstance(value, str):
+        yield value
+    elif OmegaConf.is_dict(value):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts(inner)
+    elif OmegaConf.is_list(value):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def curriculum_settings(config: Config) -> CurriculumSettings:
@@ -317,7 +336,7 @@ def _parsed(source: str, text: str) -> Any:
 
 def _dotlist(overrides: Sequence[str]) -> Any:
     """Overrides as one layer. Values of text keys are taken as typed: YAML would read 12e4567 as a number."""
-    defaults = OmegaConf.structured(Config)
+    defaults = OmegaConf.create(_defaults())
     texts = {key for key in keys() if isinstance(OmegaConf.select(defaults, key), str)}
     layer = OmegaConf.create({})
     for override in overrides:
@@ -335,7 +354,7 @@ def _dotlist(overrides: Sequence[str]) -> Any:
 
 
 def _merge(layers: Sequence[Any]) -> Config:
-    known = OmegaConf.to_container(OmegaConf.structured(Config))
+    known = _defaults()
     for layer in layers[1:]:
         _check_keys(OmegaConf.to_container(layer), known, "")
     try:
@@ -385,9 +404,19 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def keys() -> list[str]:
+def keys() -> Sequence[str]:
     """Every key, dotted, in order: what --help lists."""
+    return _keys()
 
+
+@cache
+def _defaults() -> Any:
+    """What every key is if nobody says otherwise, as plain values. Not to be changed."""
+    return OmegaConf.to_container(OmegaConf.structured(Config))
+
+
+@cache
+def _keys() -> tuple[str, ...]:
     def walk(prefix: str, node: Any) -> list[str]:
         found = []
         for name, value in node.items():
@@ -395,4 +424,4 @@ def keys() -> list[str]:
             found += walk(f"{prefix}{name}.", value) if is_section else [f"{prefix}{name}"]
         return found
 
-    return walk("", OmegaConf.to_container(OmegaConf.structured(Config)))
+    return tuple(walk("", _defaults()))

@@ -20,6 +20,7 @@ CONFIDENCE_REWARDS = ("brier", "log", "brier_apart")
 SELF_EVALUATION_REWARDS = ("consistency", "consistency_original", "balanced")
 RUN_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MOST = 2**31 - 1  # of any count: larger ones overflow what they are handed to
+MOST_TEXT = 4096  # characters of a value: no path is longer
 MOST_TOKENS = 2**17  # of a completion: its random numbers are drawn at once, before the first token
 MOST_THREADS = 1024  # more than systems let a process start, and than a step has work for
 
@@ -32,13 +33,29 @@ class Rule:
     holds: Callable[[Any], bool]
 
 
-def broken_rules(config: Config) -> Iterator[tuple[str, str]]:
-    """(key, what it must be) of every value that is not, in the order of the keys."""
-    whole = OmegaConf.structured(config)
+def broken_rules(config: Config, whole: Any) -> Iterator[tuple[str, str]]:
+    """(key, what it must be) of every value that is not, in the order of the keys. `whole`: the same for OmegaConf."""
     for key, rule in RULES.items():
-        if not rule.holds(OmegaConf.select(whole, key)):
+        if not _holds(rule, OmegaConf.select(whole, key)):
             yield key, rule.wanted
     yield from _broken_pairs(config)
+
+
+def _holds(rule: Rule, value: Any) -> bool:
+    """A rule that cannot even be asked about a value, a list in a list for one, does not hold."""
+    try:
+        return rule.holds(value)
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def is_storable(text: str) -> bool:
+    """What a database, a YAML file and a file system all take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+        return False
+    return "\0" not in text and len(text) <= MOST_TEXT
 
 
 def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
@@ -89,10 +106,7 @@ def _from(low: int, high: int = MOST) -> Rule:
 
 def _is_hash_key(key: str) -> bool:
     """What curriculum/holdout.py can key its hash with."""
-    try:
-        return 1 <= len(key.encode()) <= 64
-    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
-        return False
+    return 1 <= len(key.encode()) <= 64
 
 
 def _is_run_name(name: str) -> bool:
@@ -108,7 +122,7 @@ RULES = {
     "run.name": Rule(
         "1 to 64 of A-Z a-z 0-9 . _ -, not only dots, no - in front, no .yaml or .yml at the end", _is_run_name
     ),
-    "run.dir": Rule("a folder", lambda folder: folder != "" and "\0" not in folder),
+    "run.dir": Rule("a folder", bool),
     "run.steps": _from(1),
     "run.checkpoint_every": _from(1),
     "run.keep_checkpoints": _from(1),

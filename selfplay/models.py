@@ -56,7 +56,7 @@ def load_model(name: str, dtype: str, say: Say = lambda line: None, adapters: in
         return LoadedModel(tiny_model(name).to(DTYPES[dtype]), ByteTokenizer(), f"{name}, random weights, seed 0")
     if name == EMBEDDED:
         return _load(str(_embedded_folder(say)), dtype, EMBEDDED, say)
-    path = Path(name).expanduser()
+    path = _path(name)
     if not path.is_dir():
         _check_id(name)
         say(f"{name}: not a folder here; looking in the Hugging Face cache, then at its hub ...")
@@ -126,6 +126,17 @@ def _readable(name: str) -> Iterator[None]:
                 f"model.name={name}: cannot be loaded ({reason}). Give a folder with a transformers model, an id that "
                 f"is in the Hugging Face cache or can be fetched, or {EMBEDDED}"
             ) from error
+
+
+def _path(name: str) -> Path:
+    """Raises ModelError for what no file system takes."""
+    try:
+        path = Path(name).expanduser()
+        path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long; ~ of a user who does not exist; NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"model.name={name}: there is no such folder ({reason})") from error
+    return path
 
 
 def _check_id(name: str) -> None:

@@ -213,7 +213,10 @@ def _broken_sandbox() -> None:
             for child in children:
                 if "monty" in Path(f"/proc/{child}/cmdline").read_text():
                     os.kill(int(child), signal.SIGKILL)
-            Path(os.environ["MONTY_BIN"]).write_text("#!/bin/sh\nexit 1\n")
+            binary = Path(os.environ["MONTY_BIN"])
+            binary.unlink()  # one that runs cannot be written to
+            binary.write_text("#!/bin/sh\nexit 1\n")
+            binary.chmod(0o755)
         return honest(self, step)
 
     Run.propose = propose  # type: ignore[method-assign]

@@ -1,6 +1,7 @@
 """The configuration: strict, documented, and free of anything that could run or leak."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from curriculum.domains.loading import load_domain
+from curriculum.domains.loading import DOMAINS, load_domain
+from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
 from selfplay import config as configuration
@@ -223,6 +225,57 @@ def test_a_file_that_is_no_configuration_is_one_line(content: bytes, tmp_path: P
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         load(tmp_path / "nowhere.yaml", [])
+
+
+ODD = (  # values that a shell, a YAML file or a careless hand may bring
+    *("[[0.9,0.9],[1]]", "[[..]]", "[null]", "[1,[2]]", "[]", "[1,2", "[-.inf, .nan]", "[0.9,true]", "!!omap [a: 1]"),
+    *("{a: [b]}", "{1: 2}", "{}", "{? [a] : b}", "&a [*a]", "null", "''", "nan", "1e999", "-1", "9" * 30, "true"),
+    *("2024-01-01", "!!binary aGk=", "!!set {a}", "${oc.env:HOME}", "${seed}", "???", "\ud800", "\udcff", "a\0b"),
+    *("~nobody/x", "..x:Y", "a..b:C", "a\nb", "x" * 5000, '"\\ud800"', "\x1b[31m"),
+)
+ODD_KEYS = ("domain_options.x", "run", "policy.lora", "", "=", ".", "run.", "run[0]", "train.betas[0]", "\0", "\udcff")
+RISKY = ("run.dir", "policy.lora.target_modules", "train.betas")
+
+
+def refused_or_kept(key: str, value: str) -> None:
+    """One line that names the key, or a configuration that a file and a database take."""
+    try:
+        config = load(None, [f"{key}={value}"])
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        assert key not in keys() or key in str(error), str(error)
+    else:
+        assert to_yaml(config).encode() and "\0" not in to_yaml(config)
+
+
+@pytest.mark.parametrize("key", RISKY)
+def test_odd_values_are_refused_by_their_keys_name(key: str) -> None:
+    """Case 42: nested lists, names of 5,000 characters, bytes that are no UTF-8."""
+    for value in ODD:
+        refused_or_kept(key, value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(key=st.sampled_from((*keys(), *ODD_KEYS)), value=st.sampled_from(ODD) | st.text(max_size=12))
+def test_no_key_takes_an_odd_value_apart(key: str, value: str) -> None:
+    """Case 42, for every key."""
+    refused_or_kept(key, value)
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "chains", "countdown", "factors", "sorting", "sums"])
+def test_a_wrong_domain_option_is_named_with_those_that_exist(name: str) -> None:
+    """Case 42: five wrong ones ended in a line that named no key."""
+    options = list(inspect.signature(DOMAINS[name]).parameters)  # type: ignore[arg-type]
+    with pytest.raises(DomainError) as caught:
+        load_domain(name, {"bogus": 1})
+    assert str(caught.value) == (
+        f"domain_options.bogus: domain {name} has no such option; its options: {', '.join(options)}"
+    )
+    for option in options:
+        for value in (-1, [[1]], {"a": 1}, 10**30, float("nan"), "a\0b"):
+            with pytest.raises(DomainError, match=f"domain_options.*{option}") as caught:
+                load_domain(name, {option: value}).seeds()
+            assert "\n" not in str(caught.value)
 
 
 @settings(max_examples=60, deadline=None)

@@ -239,3 +239,10 @@ def test_conversion_from_nothing_is_exact_and_stays_under_3_gb(embedded: LoadedM
     assert (made / "model.safetensors").read_bytes() == (
         cache_folder() / "models" / EMBEDDED / "model.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["~nobody-has-this-name/x", "x" * 5000, "a/" * 3000])
+def test_a_name_that_no_file_system_takes(name: str) -> None:
+    """Case 42: tracebacks."""
+    with pytest.raises(ModelError, match=r"^model\.name=.*there is no such folder \("):
+        load_model(name, "float32")

@@ -71,7 +71,9 @@ class ArithmeticDomain:
             ("max_value", max_value, 100, 10**15),
         ):
             if type(value) is not int or not low <= value <= high:
-                raise DomainError(f"arithmetic: {option} is {value!r}, it must be an integer from {low} to {high}")
+                raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from {low} to {high}")
+        if not isinstance(seeds_path, str | None):
+            raise DomainError(f"domain_options.seeds_path is {seeds_path!r}: it must be the path of a JSONL file")
         self.max_operands = max_operands
         self.max_digits = max_digits
         self.max_value = max_value

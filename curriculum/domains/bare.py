@@ -48,11 +48,11 @@ class BareDomain(ABC):
         return [each for each in found if isinstance(each, Statement)]
 
 
-def whole_numbers(domain: str, options: Mapping[str, object]) -> None:
+def whole_numbers(options: Mapping[str, object]) -> None:
     """Raise DomainError for the first option that is no integer, which True and 4.0 are not."""
     for option, value in options.items():
         if type(value) is not int:
-            raise DomainError(f"{domain}: {option} is {value!r}, it must be an integer")
+            raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer")
 
 
 def at_level(choices: Sequence[Choice], level: int) -> Choice:

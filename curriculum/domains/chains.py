@@ -78,11 +78,13 @@ class ChainsDomain(BareDomain):
 
     def __init__(self, min_steps: int = 2, max_steps: int = 4, modulus: int = 97, max_operand: int = 9) -> None:
         options = {"min_steps": min_steps, "max_steps": max_steps, "modulus": modulus, "max_operand": max_operand}
-        whole_numbers("chains", options)
+        whole_numbers(options)
         if not 2 <= min_steps <= max_steps <= MAX_STEPS:
-            raise DomainError(f"chains: needs 2 <= min_steps <= max_steps <= {MAX_STEPS}")
+            raise DomainError(f"domain_options: chains needs 2 <= min_steps <= max_steps <= {MAX_STEPS}")
         if not 11 <= modulus <= MAX_MODULUS or not 3 <= max_operand < modulus:
-            raise DomainError(f"chains: needs 11 <= modulus <= {MAX_MODULUS} and 3 <= max_operand < modulus")
+            raise DomainError(
+                f"domain_options: chains needs 11 <= modulus <= {MAX_MODULUS} and 3 <= max_operand < modulus"
+            )
         self.sizes = range(min_steps, max_steps + 1)
         self.modulus, self.max_operand = modulus, max_operand
         easy, harder = (str(each) for each in _added_and_multiplied(4, min_steps))

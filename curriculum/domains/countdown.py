@@ -61,11 +61,13 @@ class CountdownDomain(BareDomain):
         options = {
             "min_numbers": min_numbers, "max_numbers": max_numbers, "max_number": max_number, "max_target": max_target,
         }  # fmt: skip
-        whole_numbers("countdown", options)
+        whole_numbers(options)
         if not 3 <= min_numbers <= max_numbers <= MAX_NUMBERS:
-            raise DomainError(f"countdown: needs 3 <= min_numbers <= max_numbers <= {MAX_NUMBERS}")
+            raise DomainError(f"domain_options: countdown needs 3 <= min_numbers <= max_numbers <= {MAX_NUMBERS}")
         if not 9 <= max_number <= MAX_NUMBER or not 50 <= max_target <= 10**5:
-            raise DomainError(f"countdown: needs 9 <= max_number <= {MAX_NUMBER} and 50 <= max_target <= {10**5}")
+            raise DomainError(
+                f"domain_options: countdown needs 9 <= max_number <= {MAX_NUMBER} and 50 <= max_target <= {10**5}"
+            )
         self.sizes = range(min_numbers, max_numbers + 1)
         self.max_number, self.max_target = max_number, max_target
         smallest = tuple(range(2, 2 + min_numbers))

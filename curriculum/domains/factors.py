@@ -32,13 +32,15 @@ class FactorsDomain(BareDomain):
 
     def __init__(self, min_prime: int = 2, max_prime: int = 31) -> None:
         options = {"min_prime": min_prime, "max_prime": max_prime}
-        whole_numbers("factors", options)
+        whole_numbers(options)
         for option, value in options.items():
             if not 2 <= value <= MAX_PRIME:
-                raise DomainError(f"factors: {option} is {value!r}, it must be from 2 to {MAX_PRIME}")
+                raise DomainError(f"domain_options.{option} is {value!r}: it must be from 2 to {MAX_PRIME}")
         primes = [n for n in range(min_prime, max_prime + 1) if _is_prime(n)]
         if len(primes) < 3:
-            raise DomainError(f"factors: there are under 3 primes from {min_prime} to {max_prime}")
+            raise DomainError(
+                f"domain_options: factors needs three primes from min_prime={min_prime} to max_prime={max_prime}"
+            )
         self._pairs = {p * q: (p, q) for i, p in enumerate(primes) for q in primes[i:]}
         ordered = sorted(self._pairs)
         self.escalation_examples: Sequence[tuple[str, str]] = [

@@ -5,9 +5,10 @@ database (selfplay/resuming.py asks for it again on resume).
 """
 
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from curriculum.domains.arithmetic import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
@@ -43,16 +44,38 @@ def is_dotted_path(name: str) -> bool:
 def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domain:
     """The domain, made with `options` as keyword arguments. DomainError, one line, for whatever goes wrong in it."""
     maker = DOMAINS[name] if name in DOMAINS else _imported(name)
+    given = {str(key): value for key, value in (options or {}).items()}
+    _check_names(name, maker, given)
     try:
-        domain = maker(**(options or {}))  # type: ignore[operator]  # a user's class: checked by its members below
+        domain = maker(**given)  # type: ignore[operator]  # a user's class: checked by its members below
     except DomainError:
         raise
     except (TypeError, ValueError, OSError) as error:
-        raise DomainError(f"domain {name}: cannot be made with options {dict(options or {})}: {error}") from None
+        with_what = ", ".join(f"domain_options.{key}={value!r}" for key, value in given.items()) or "no domain_options"
+        raise DomainError(f"domain {name}: cannot be made with {with_what}: {error}") from None
     missing = [member for member in _MEMBERS if not hasattr(domain, member)]
     if missing:
         raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
     return cast(Domain, domain)
+
+
+def _check_names(name: str, maker: Any, given: Mapping[str, object]) -> None:
+    """Raise DomainError for an option that the domain does not take, or one that it needs and is not given."""
+    try:
+        taken = inspect.signature(maker).parameters
+    except (TypeError, ValueError):  # not every callable tells
+        return
+    by_name = {
+        key: p for key, p in taken.items() if p.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        for key in given:
+            if key not in by_name:
+                known = ", ".join(by_name) or "none"
+                raise DomainError(f"domain_options.{key}: domain {name} has no such option; its options: {known}")
+    for key, parameter in by_name.items():
+        if parameter.default is parameter.empty and key not in given:
+            raise DomainError(f"domain_options.{key} is missing: domain {name} cannot be made without it")
 
 
 def _imported(path: str) -> object:

@@ -7,6 +7,7 @@ from pathlib import Path
 from curriculum.domains.protocol import Statement
 from store.records import Fate
 
+_KEY = "domain_options.seeds_path"
 _MAX_LINES = 100_000
 
 
@@ -18,10 +19,10 @@ def read_seeds(path: Path, parse: Callable[[str], Statement | Fate]) -> tuple[St
     """The file's statements, in order. DomainError, naming the line, for a bad line or a problem posed twice."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DomainError(f"seeds file {path} cannot be read ({error}): give a JSONL file in UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no name for a file
+        raise DomainError(f"{_KEY}: {path} cannot be read ({error}): give a JSONL file in UTF-8") from None
     if len(lines) > _MAX_LINES:
-        raise DomainError(f"seeds file {path} has {len(lines)} lines, the limit is {_MAX_LINES}")
+        raise DomainError(f"{_KEY}: {path} has {len(lines)} lines, the limit is {_MAX_LINES}")
     statements: dict[str, Statement] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -33,7 +34,7 @@ def read_seeds(path: Path, parse: Callable[[str], Statement | Fate]) -> tuple[St
             raise DomainError(f"{path}:{number}: the same problem as an earlier line: remove it")
         statements[statement.canonical] = statement
     if not statements:
-        raise DomainError(f'seeds file {path} has no problems: give at least one line such as {{"text": "3 + 4"}}')
+        raise DomainError(f'{_KEY}: {path} has no problems: give at least one line such as {{"text": "3 + 4"}}')
     return tuple(statements.values())
 
 

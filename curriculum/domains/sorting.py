@@ -28,9 +28,9 @@ class SortingDomain(BareDomain):
     challenger_instruction = "Write one list of digits that is a little harder to sort. Answer with the digits only."
 
     def __init__(self, min_length: int = 4, max_length: int = 8) -> None:
-        whole_numbers("sorting", {"min_length": min_length, "max_length": max_length})
+        whole_numbers({"min_length": min_length, "max_length": max_length})
         if not 3 <= min_length <= max_length <= MAX_LENGTH:
-            raise DomainError(f"sorting: needs 3 <= min_length <= max_length <= {MAX_LENGTH}")
+            raise DomainError(f"domain_options: sorting needs 3 <= min_length <= max_length <= {MAX_LENGTH}")
         self.lengths = range(min_length, max_length + 1)
         self.escalation_examples: Sequence[tuple[str, str]] = [
             (_ruled(length, 7), _ruled(length + 1, 7)) for length in self.lengths[:-1][:2]

@@ -33,9 +33,9 @@ class SumsDomain(BareDomain):
 
     def __init__(self, min_digits: int = 1, max_digits: int = 4, nines: float = 0.0) -> None:
         if not 1 <= min_digits <= max_digits <= MAX_DIGITS:
-            raise DomainError(f"sums: needs 1 <= min_digits <= max_digits <= {MAX_DIGITS}")
+            raise DomainError(f"domain_options: sums needs 1 <= min_digits <= max_digits <= {MAX_DIGITS}")
         if not 0.0 <= nines <= 1.0:
-            raise DomainError(f"sums: nines is {nines!r}, it must be from 0 to 1")
+            raise DomainError(f"domain_options.nines is {nines!r}: it must be from 0 to 1")
         self.digits = range(min_digits, max_digits + 1)
         self.nines = nines
         longer = zip(self.digits[:-1], self.digits[1:], strict=True)
