@@ -38,6 +38,7 @@ from selfplay.runfolder import (
 )
 from selfplay.session import Run, seed_problems, stopping_on_signals
 from selfplay.stages import stage_facts
+from store.records import Origin, Problem
 from store.store import Store
 
 
@@ -164,6 +165,7 @@ def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoin
     if not past or past[-1].fingerprint != now:
         say(f"the environment has changed since this run last worked: now {now}")
     _say_other_code(store, say)
+    _say_other_seeds(store, seed_problems(parts), say)
     recover(store, folder, parts.trainer, parts.policy, checkpoints, config.resume.mode, now, say)
     _note_incarnation(store, config, f"resumed ({config.resume.mode})")
     stored = store.run()
@@ -180,6 +182,22 @@ def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoin
 def _note_incarnation(store: Store, config: Config, note: str) -> None:
     digests = {"config_digest": configuration.digest(config), "code_digest": code_digest()}
     store.add_incarnation(fingerprint(config), note, **digests)
+
+
+def _say_other_seeds(store: Store, seeds: Sequence[Problem], say: Say) -> None:
+    """One line where the domain's seeds are not those that the run began with: its data file was edited, perhaps."""
+    before = {p.problem_id: p for p in next(store.history()).problems if p.origin is Origin.SEED}
+    now = {p.problem_id: p for p in seeds}
+    changed = [p for key, p in now.items() if key in before and p.answer != before[key].answer]
+    other = [p for key, p in (before | now).items() if (key in before) != (key in now)]
+    if changed:
+        old, new = before[changed[0].problem_id].answer, changed[0].answer
+        what = f"{len(changed)} have another answer, such as {changed[0].text!r}: {old!r} then, {new!r} now"
+    elif other:
+        what = f"{len(other)} were added or removed, such as {other[0].text!r}"
+    else:
+        return
+    say(f"the domain's seeds are not those that this run began with: {what}. The run keeps those it has")
 
 
 def _say_other_code(store: Store, say: Say) -> None:

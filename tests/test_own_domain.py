@@ -1,11 +1,13 @@
 """A domain of the user's own, from the command line, with a test set of the user's own, whole."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from few_problems import FewProblems
+from run_server import Server
 
 from curriculum.domains.arithmetic import ArithmeticDomain
 from curriculum.domains.protocol import Statement
@@ -14,6 +16,10 @@ from curriculum.domains.validation import validate_domain
 from curriculum.holdout import HeldOut
 from selfplay.config import ConfigError, load, resumed, to_yaml
 
+SHORT = (
+    "run.name=x", "run.threads=1", "run.steps=1", "solver.problems=2", "solver.max_tokens=4", "evaluate.pass_size=1",
+    "evaluate.pass_k=2",
+)  # fmt: skip
 DEFAULT = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
 
 
@@ -30,6 +36,21 @@ class OnlyTestSet(OwnTestSet):
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         return {}
+
+
+class OwnAnswers(OnlyTestSet):
+    """The answers of a seed and of a test problem stand in a file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.answer = Path(path).read_text()
+
+    def seeds(self) -> Sequence[Statement]:
+        first, *others = super().seeds()
+        return (replace(first, answer=self.answer), *others)
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {"mine": tuple(replace(each, answer=self.answer) for each in super().test_sets()["mine"])}
 
 
 class SeedsAsTestSet(OnlyTestSet):
@@ -112,3 +133,25 @@ def test_two_sets_of_one_name_are_refused() -> None:
 
     with pytest.raises(DomainError, match="mine is a test set and an evaluation set"):
         HeldOut(Twice(), "selfplay-1")
+
+
+def test_an_answer_that_was_changed_in_a_domains_file_is_said_on_resume(tmp_path: Path) -> None:
+    """Case 15: changing an answer in a domain's data file and resuming gave no notice."""
+    answers = tmp_path / "answers.txt"
+    answers.write_text("7")
+    server = Server()
+    try:
+        options = ("domain=test_own_domain:OwnAnswers", f"run.dir={tmp_path}/runs")
+        first = server.run(["configs/tiny.yaml", *SHORT, f"domain_options.path={answers}", *options])
+        assert first.code == 0, first.output
+        again = server.run(["--resume", "x", "run.steps=2", *options])
+        assert again.code == 0 and "this run began with" not in again.output and "other members" not in again.output
+        answers.write_text("8")
+        changed = server.run(["--resume", "x", "run.steps=3", *options])
+        assert changed.code == 0, changed.output
+    finally:
+        server.close()
+    assert (
+        "1 have another answer, such as " in changed.output and ": '7' then, '8' now. The run keeps" in changed.output
+    )
+    assert "held-out set mine has other members than at the run's start" in changed.output
