@@ -12,6 +12,7 @@ from curriculum.domains.protocol import Domain
 from roles.prompts import THOUGHT_END, THOUGHT_START, Messages, PromptStyle, Thought
 from selfplay.codec import beginning, following, said
 from selfplay.exits import USAGE, Refused
+from selfplay.templates import TemplateError, rendered
 
 _SAID = "A\0A"  # stands for an assistant's words; no template strips it or holds it
 _ASKED: Messages = (("user", "U"), ("assistant", _SAID))
@@ -59,18 +60,22 @@ class _Template:
             for role, content in messages
         ]
         try:
-            text = self.tokenizer.apply_chat_template(
-                shaped, tokenize=False, add_generation_prompt=asks, enable_thinking=self.thinking
+            text = rendered(
+                self._source(), shaped, asks, self.tokenizer.special_tokens_map | {"enable_thinking": self.thinking}
             )
-        except (MemoryError, Refused):
-            raise
-        except Exception as error:  # whatever its author thought of
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        except TemplateError as error:
             roles = ", ".join(role for role, _ in messages)
-            raise self.refusal(f"fails on a conversation of {roles} ({reason})") from error
+            raise self.refusal(f"fails on a conversation of {roles} ({error})") from error
         if not all(content.strip() in text for role, content in messages if role == "user"):
             raise self.refusal("does not show a question as it is")
-        return str(text)
+        return text
+
+    def _source(self) -> str:
+        """The template's text. A folder may hold several, by name, and none that is the default."""
+        try:
+            return str(self.tokenizer.get_chat_template())
+        except ValueError as error:
+            raise self.refusal(f"is none of several ({str(error).splitlines()[0][:200]})") from error
 
     def behind(self, content: str) -> str:
         """What follows an assistant's words where the user says `content` next."""
