@@ -8,9 +8,8 @@ behind it takes plain values. Left out: interpolation, which could copy secrets 
 """
 
 import hashlib
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from rapidfuzz import process
 
 from curriculum.settings import CurriculumSettings
 from selfplay.config_judge import JudgeConfig
-from selfplay.config_rules import MOST_TEXT, broken_rules, is_storable
+from selfplay.config_rules import broken_rules, odd_values
 
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
@@ -271,41 +270,9 @@ def check(config: Config) -> None:
         whole = OmegaConf.structured(config)
     except OmegaConfBaseException as error:  # such as a list in a list of numbers, which merging lets through
         raise ConfigError(f"{error.full_key or error.key}: {_first_line(error)}") from error
-    for key in keys():
-        value = OmegaConf.select(whole, key)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{key} is {value!r}: it must be a finite number")
-        if not all(is_storable(text) for text in _texts(value)):
-            raise ConfigError(f"{key} is {value!r}: it must be UTF-8 without NUL, {MOST_TEXT} characters at most")
-    for key, wanted in broken_rules(config, whole):
+    for key, wanted in (*odd_values(whole, keys()), *broken_rules(config, whole)):
         raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
     curriculum_settings(config)
-
-
-def idle(config: Config) -> list[str]:
-    """A line for every key that was set and cannot act beside the others."""
-    usual, train = TrainConfig(), config.train
-    anchor = "none" if train.imitation != "none" else train.anchor
-    if anchor == "sampler":
-        return []
-    reason = (
-        "while train.imitation is set" if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
-    )
-    names = [name for name in ("clip_low", "clip_high") if getattr(train, name) != getattr(usual, name)]
-    return [f"train.{name}={getattr(train, name)} does nothing {reason}" for name in names]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value, names of a section included."""
-    if isinstance(value, str):
-        yield value
-    elif OmegaConf.is_dict(value):
-        for name, inner in value.items():
-            yield str(name)
-            yield from _texts(inner)
-    elif OmegaConf.is_list(value):
-        for inner in value:
-            yield from _texts(inner)
 
 
 def curriculum_settings(config: Config) -> CurriculumSettings:

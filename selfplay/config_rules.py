@@ -5,8 +5,9 @@ Keys of the curriculum are not here: curriculum/settings.py checks its own.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,43 @@ def broken_rules(config: Config, whole: Any) -> Iterator[tuple[str, str]]:
     yield from _broken_pairs(config)
 
 
+def odd_values(whole: Any, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """As `broken_rules`, for what no key takes."""
+    for key in keys:
+        value = OmegaConf.select(whole, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield key, "a finite number"
+        if not all(_is_storable(text) for text in _texts(value)):
+            yield key, f"UTF-8 without NUL, {MOST_TEXT} characters at most"
+
+
+def idle(config: Config) -> list[str]:
+    """A line for every key that was set and cannot act beside the others."""
+    train = config.train
+    usual = type(train)()
+    anchor = "none" if train.imitation != "none" else train.anchor
+    if anchor == "sampler":
+        return []
+    reason = (
+        "while train.imitation is set" if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
+    )
+    names = [name for name in ("clip_low", "clip_high") if getattr(train, name) != getattr(usual, name)]
+    return [f"train.{name}={getattr(train, name)} does nothing {reason}" for name in names]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, names of a section included."""
+    if isinstance(value, str):
+        yield value
+    elif OmegaConf.is_dict(value):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts(inner)
+    elif OmegaConf.is_list(value):
+        for inner in value:
+            yield from _texts(inner)
+
+
 def _holds(rule: Rule, value: Any) -> bool:
     """A rule that cannot even be asked about a value, a list in a list for one, does not hold."""
     try:
@@ -49,7 +87,7 @@ def _holds(rule: Rule, value: Any) -> bool:
         return False
 
 
-def is_storable(text: str) -> bool:
+def _is_storable(text: str) -> bool:
     """What a database, a YAML file and a file system all take."""
     try:
         text.encode()

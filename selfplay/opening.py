@@ -13,6 +13,7 @@ from selfplay import metrics
 from selfplay.build import Parts, build
 from selfplay.checkpoint import Checkpoints
 from selfplay.config import Config
+from selfplay.config_rules import idle
 from selfplay.environment import code_digest, fingerprint
 from selfplay.exits import USAGE, Refused
 from selfplay.memory import keep_freed_memory
@@ -51,7 +52,7 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
     folder = Path(config.run.dir) / config.run.name
     say = progress.note
     with _owned(folder, config, is_resume, say) as (parts, owned):
-        for line in configuration.idle(config):
+        for line in idle(config):
             say(line)
         for name in (JOURNAL_FOLDER, CHECKPOINT_FOLDER):
             claim_folder(folder, name, say)

@@ -21,6 +21,7 @@ from curriculum.settings import CurriculumSettings
 from selfplay import config as configuration
 from selfplay import config_judge
 from selfplay.config import Config, ConfigError, CurriculumConfig, digest, keys, load, resumed, to_yaml
+from selfplay.config_rules import idle
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -87,7 +88,7 @@ def test_curriculum_keys_and_defaults_agree_with_its_settings() -> None:
 )
 def test_a_clip_that_cannot_act_is_said(overrides: list[str], said: list[str]) -> None:
     """Case 7."""
-    assert configuration.idle(load(None, overrides)) == said
+    assert idle(load(None, overrides)) == said
 
 
 def test_torch_is_not_imported() -> None:
