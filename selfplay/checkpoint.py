@@ -29,7 +29,7 @@ from selfplay.models import quiet
 from selfplay.policy import Policy
 from selfplay.runfolder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.train.trainer import Trainer, tensor_bytes
-from store.errors import DiskFull, disk_full, translated
+from store.errors import DiskFull, disk_full, is_disk_error, translated
 from store.faults import reach
 from store.records import CheckpointRow, StepRow
 from store.store import Store
@@ -182,7 +182,7 @@ class Checkpoints:
             with suppress(OSError):  # transformers makes a run's folder anew that was removed meanwhile
                 self._folder.rmdir()
                 self.run_folder.rmdir()
-            if isinstance(error, SafetensorError) and "No space left" in str(error):
+            if isinstance(error, SafetensorError) and is_disk_error(error):
                 raise disk_full(temporary, str(error)) from error
             raise
 

@@ -13,13 +13,19 @@ DATA = 65  # the run's data is damaged, of another version of the code, or repla
 NO_MODEL = 66  # the model cannot be loaded
 NO_SANDBOX = 69  # what executes proposals does not work
 SOFTWARE = 70  # NaN or infinite logits, loss or gradient
-NO_MEMORY = 71  # memory ran out
+NO_MEMORY = NO_SYSTEM = 71  # memory, open files or threads ran out, or the clock is wrong
 DISK = 74  # no room on the disk
 BUSY = 75  # another process works on the run, or holds its database
 INTERRUPTED = 130  # Ctrl-C; 143 for SIGTERM
 TERMINATED = 143
 
 LONGEST_ERROR = 2000  # characters of a line: a name in it may be as long as a command line takes
+
+
+STARVED = (
+    "allocate memory", "out of memory", "bad_alloc", "failed to map segment", "too many open files",
+    "start new thread",
+)  # fmt: skip
 
 
 class Refused(Exception):
@@ -76,11 +82,13 @@ def _one_line(message: str) -> str:
 
 
 def _code_of(error: Exception) -> int | None:
+    if _is_starved(error):  # first: with no file left to open, none of these can be imported
+        return NO_SYSTEM
     # imported here, so that a typo in the configuration is answered before torch is loaded
     from curriculum.domains.seed_files import DomainError
     from curriculum.sandbox import SandboxBrokenError
     from selfplay.config import ConfigError
-    from store.errors import DiskFull, Locked, StoreError
+    from store.errors import ClockError, DiskFull, Locked, StoreError, is_disk_error
 
     if isinstance(error, Refused):
         return error.code
@@ -88,16 +96,16 @@ def _code_of(error: Exception) -> int | None:
         return NO_MODEL
     if isinstance(error, ConfigError | DomainError):
         return USAGE
-    if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno == 28):
+    if isinstance(error, DiskFull) or (isinstance(error, OSError) and is_disk_error(error)):
         return DISK
     if isinstance(error, SandboxBrokenError):
         return NO_SANDBOX
+    if isinstance(error, ClockError):
+        return NO_SYSTEM
     if isinstance(error, Locked):
         return BUSY
     if isinstance(error, StoreError):
         return DATA
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower():
-        return NO_MEMORY
     if "torch" not in sys.modules:
         return None
     from selfplay.checkpoint import CheckpointError
@@ -105,3 +113,13 @@ def _code_of(error: Exception) -> int | None:
 
     codes = {CheckpointError: DATA, NonFiniteError: SOFTWARE}
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+
+
+def _is_starved(error: BaseException | None) -> bool:
+    """Whether the system gave out no more memory, files or threads, in whoever's words; causes are looked at too."""
+    while error is not None:
+        words = str(error).lower()
+        if isinstance(error, MemoryError) or any(said in words for said in STARVED):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

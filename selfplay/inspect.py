@@ -390,9 +390,12 @@ def verify(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
 @app.command()
 def migrate(run: RunArgument, directory: Directory = RUNS) -> None:
     """Bring a run's database to this code's schema, after a backup beside it. Not while the run is at work."""
+    from selfplay.runfolder import lock
     from store.upgrade import migrate as upgrade
 
-    backup = upgrade(looking.run_folder(run, directory) / DATABASE)
+    folder = looking.run_folder(run, directory)
+    with lock(folder):
+        backup = upgrade(folder / DATABASE)
     say("already up to date" if backup is None else f"migrated; the old database is {backup}")
 
 

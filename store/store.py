@@ -16,8 +16,8 @@ from typing import Self
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from store import digest, holdout, reading, sealing, writing
-from store.engine import OwnFiles, empty_log, existing, reader_engine, require_sound, unsound, writer_engine
-from store.errors import RowsDamaged, StoreError, translated
+from store.engine import OwnFiles, empty_log, existing, has_log, reader_engine, require_sound, unsound, writer_engine
+from store.errors import Locked, RowsDamaged, StoreError, translated
 from store.faults import reach
 from store.journal import fsync_folder
 from store.records import (
@@ -49,6 +49,7 @@ class Store:
         self._engine = engine
         self._read_only = read_only
         self._files = OwnFiles(path)
+        self._has_no_log = read_only and not has_log(path)
 
     @classmethod
     def create(
@@ -174,7 +175,7 @@ class Store:
         """What the newest incarnation has used so far: replaces what was noted of it. StoreError below 0."""
         with self._writing() as connection:
             newest = incarnations.c.incarnation_id == reading.newest_incarnation_id(connection)
-            row = {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes}
+            row = {"seconds": max(0.0, seconds), "peak_memory_bytes": peak_memory_bytes}
             connection.execute(update(incarnations).where(newest).values(**row))
             sealing.reseal(connection, sealing.PROCESSES)
 
@@ -386,6 +387,8 @@ class Store:
     def _reading(self) -> Iterator[Connection]:
         with translated(self.path), self._engine.begin() as connection:
             yield connection
+        if self._has_no_log and has_log(self.path):  # what was read without a lock may be half old and half new
+            raise Locked(f"{self.path}: a process began to work on it while it was looked at: try again")
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -4,6 +4,7 @@ A run never migrates by itself: `migrate` is an explicit command, and it keeps a
 """
 
 import os
+from itertools import chain, count
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, inspect
 
 from store.engine import writer_engine
 from store.errors import StoreError, translated
+from store.faults import reach
 from store.journal import fsync_folder
 from store.schema import SCHEMA_REVISION, VIEWS
 from store.sealing import seal_all
@@ -59,7 +61,7 @@ def migrate(path: Path) -> Path | None:
     """Upgrades the run database at `path`; returns the backup made first, or None when it was already current.
 
     The backup stands beside the database and is on disk before anything changes. StoreError if the database is
-    missing, newer than the code, in use, or if the backup's name is taken.
+    missing, newer than the code or in use. Killed at any moment, it can be asked again: backups that are there stay.
     """
     if not path.is_file():
         raise StoreError(f"there is no run database at {path}: check the run's name or folder")
@@ -72,6 +74,7 @@ def migrate(path: Path) -> Path | None:
                 return None
             backup = _back_up(engine, path, found)
             upgrade(engine)
+            reach("migrate.upgraded")
             return backup
     finally:
         engine.dispose()
@@ -89,15 +92,23 @@ def _known_revision(connection: Connection, path: Path) -> str:
 
 
 def _back_up(engine: Engine, path: Path, found: str) -> Path:
-    backup = path.with_name(f"{path.name}.before-{SCHEMA_REVISION}-was-{found or 'none'}")
-    if backup.exists():
-        raise StoreError(f"the backup {backup} is there already: move it away, then migrate again")
+    name = f"{path.name}.before-{SCHEMA_REVISION}-was-{found or 'none'}"
+    names = (path.with_name(f"{name}{more}") for more in chain([""], (f"-{n}" for n in count(2))))
+    backup = next(each for each in names if not each.exists())
+    building = path.with_name(f".{name}.new")
+    building.unlink(missing_ok=True)  # half a backup: a kill cut it
     raw = engine.raw_connection()
     try:  # VACUUM cannot run inside a transaction, so it goes round the engine's BEGIN
-        raw.cursor().execute("VACUUM INTO ?", (str(backup),))
+        raw.cursor().execute("VACUUM INTO ?", (str(building),))
+    except BaseException:
+        building.unlink(missing_ok=True)  # on a full disk it only makes it fuller
+        raise
     finally:
         raw.close()
-    with open(backup, "rb") as file:
+    with open(building, "rb") as file:
         os.fsync(file.fileno())
+    reach("migrate.backed_up")
+    os.replace(building, backup)
     fsync_folder(path.parent)
+    reach("migrate.renamed")
     return backup

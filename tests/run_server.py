@@ -256,6 +256,13 @@ def _no_output_at_all() -> None:
     sys.stdout = None  # type: ignore[assignment]
 
 
+def _small_files() -> None:
+    """As `ulimit -f 350`: larger than the database of a tiny run, smaller than a checkpoint."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (360_000, 360_000))
+
+
 FAULTS = {
     "a broken sandbox in step 2": _broken_sandbox,
     "the reader of the output is gone": _closed_pipe,
@@ -263,6 +270,7 @@ FAULTS = {
     "no room for the output": _full_disk_behind_it,
     "an ASCII terminal": _ascii_terminal,
     "no standard output": _no_output_at_all,
+    "files of at most 360 kB": _small_files,
     "no memory in step 3": _no_memory_in_step_3,
     "Ctrl-C while the model loads": _interrupted_while_loading,
     "no replay": _no_replay,
