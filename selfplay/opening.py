@@ -1,6 +1,7 @@
 """Open a run: a new folder, or an old one brought back to where it stopped."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from selfplay.checkpoint import Checkpoints
 from selfplay.config import Config
 from selfplay.config_rules import idle
 from selfplay.environment import code_digest, fingerprint
-from selfplay.exits import USAGE, Refused
+from selfplay.exits import DATA, USAGE, Refused
 from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress
 from selfplay.recovery import recover
@@ -126,7 +127,10 @@ def resumable(directory: Path, name: str | None) -> Path:
 def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
     """The run's own configuration, with what may change on resume changed."""
     with Store.open_readonly(folder / DATABASE) as store:
-        config = configuration.resumed(store.run().config_yaml, overrides)
+        run = store.run()
+    if hashlib.sha256(run.config_yaml.encode()).hexdigest() != run.config_digest:  # as old databases have it, unsealed
+        raise Refused(f"{folder}: its stored configuration is not what was stored: its database is damaged", DATA)
+    config = configuration.resumed(run.config_yaml, overrides)
     config.run.dir, config.run.name = str(folder.parent), folder.name  # a folder may have been moved
     refuse_unconfirmed(folder, config, overrides)
     return config

@@ -92,10 +92,9 @@ def is_disk_error(error: BaseException) -> bool:
 
 def disk_full(path: Path, text: str) -> DiskFull:
     """The one wording for a disk that takes no more. `text` is what the system said."""
-    return DiskFull(
-        f"the disk that holds {path} is full, over its quota, at a limit for files (ulimit -f), or fails: make room, "
-        f"then resume; nothing committed is lost [{text}]"
-    )
+    is_full = "No space left" in text or "is full" in text
+    why = "is full: free some space" if is_full else "takes no more (a quota, ulimit -f, or it fails): see to it"
+    return DiskFull(f"the disk that holds {path} {why}, then resume; nothing committed is lost [{text}]")
 
 
 def _number(error: BaseException) -> int | None:

@@ -121,7 +121,7 @@ class Store:
             with store._reading() as connection:
                 require_current(connection, path)
                 if not read_only:
-                    require_sound(connection)
+                    require_sound(connection, path)
             if not read_only:
                 store.require_own_files()
         except BaseException:

@@ -6,6 +6,8 @@ here go through the commands themselves.
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from store_samples import create, new_problem, step_commit, wave
 from selfplay import config as configuration
 from selfplay import looking
 from selfplay.config import Config
+from selfplay.exits import DATA, Refused
 from selfplay.looking import ProblemFilter
+from selfplay.opening import stored_config
 from store.errors import StoreError
 from store.records import CheckpointRow, Evaluation
 from store.schema import metadata
@@ -135,6 +139,47 @@ def test_a_damaged_row_is_noticed_or_harmless(whole: Path, shown: dict[str, Any]
             assert found["digest"] is None, f"verify does not see {statement}"
             done += 1
     assert done > len(table.columns), "few types forbid it"
+
+
+def test_a_page_of_zeros_is_noticed_or_harmless(whole: Path, shown: dict[str, Any], tmp_path: Path) -> None:
+    """Case 34: 3 of 14 resumed with exit 0 and left a malformed database."""
+    page, path, noticed = 4096, tmp_path / "selfplay.db", 0
+    pages = whole.stat().st_size // page
+    for number in range(pages):
+        shutil.copyfile(whole, path)
+        with path.open("r+b") as file:
+            file.seek(number * page)
+            file.write(bytes(page))
+        try:
+            assert as_resumed(path) == shown["resume"], number
+        except StoreError as error:
+            assert ("\n" not in str(error) and "damaged" in str(error)) or number == 0, error
+            noticed += 1
+    assert noticed > 0.9 * pages, "few hold nothing"
+
+
+@pytest.mark.parametrize(("old", "new"), [("learning_rate: 5.0e-05", "learning_rate: 5.0e-04"), ("seed: 0", "seed: 1")])
+def test_a_changed_configuration_is_noticed_where_nothing_is_sealed(tmp_path: Path, old: str, new: str) -> None:
+    """Case 34: learning rate, temperature and seed; a database of before the seals keeps the configuration's digest."""
+    text, digest = configuration.to_yaml(Config()), configuration.digest(Config())
+    assert old in text
+    create(tmp_path / "x" / "selfplay.db", config_yaml=text.replace(old, new), config_digest=digest).close()
+    with pytest.raises(Refused, match="is not what was stored"):
+        stored_config(tmp_path / "x", ())
+
+
+def test_verify_names_every_place_and_looking_ends_in_one_line(whole: Path, tmp_path: Path) -> None:
+    """Cases 34 and 37, through the commands."""
+    damaged(whole, tmp_path, "UPDATE turns SET outcome = 'MAYBE' WHERE problem_id = 'p-1' AND turn = 1")
+    for arguments in (["verify"], ["show", "p-1"], ["problems"], ["digest"]):
+        run = [sys.executable, "-m", "selfplay.inspect", arguments[0], str(tmp_path), *arguments[1:]]
+        ended = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert "Traceback" not in ended.stderr, ended.stderr
+        assert (ended.returncode, arguments[0]) in ((DATA, "verify"), (DATA, "show"), (0, "problems"), (0, "digest"))
+        if arguments[0] == "verify":
+            assert "the attempts or searches of step" in ended.stdout
+        if arguments[0] == "show":
+            assert ended.stderr.count("\n") == 1 and "inspect verify" in ended.stderr
 
 
 def damaged(whole: Path, folder: Path, statement: str) -> Path | None:

@@ -112,7 +112,7 @@ def test_what_is_no_run_database_is_refused(tmp_path: Path, path: Path) -> None:
         (tmp_path / "missing.db", "no run database at"),
         (tmp_path, "no run database at"),
         (other, "not of a selfplay run"),
-        (empty, "not of a selfplay run"),
+        (empty, "is empty: restore it"),
         (text, "not a database or is damaged"),
         (broken, "not a database or is damaged"),
     ]
