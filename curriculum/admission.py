@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from curriculum.difficulty import Tracker
-from curriculum.domains.protocol import Domain, Statement, problem_id_of
+from curriculum.domains.protocol import Domain, Statement, problem_id_of, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.novelty import archive_of, most_novel_first
 from curriculum.settings import CurriculumSettings
-from store.records import Fate, Finish, Problem
+from store.records import Fate, Finish, Origin, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,23 @@ def triage(
     known: Callable[[str], bool],
     held_out: HeldOut,
     seen_this_step: set[str],
+    fits: Callable[[Problem], bool] = lambda problem: True,
 ) -> tuple[Fate, Statement | None]:
     """The first thing wrong with a proposal, in this order: TRUNCATED or UNPARSED, INVALID or TOO_LARGE, TRIVIAL_EDIT,
     HELD_OUT, DUPLICATE. ACCEPTED means valid and new: curriculum/filling.py then decides between ACCEPTED and SURPLUS.
 
     `text` has its stop string cut. `known` says whether a problem_id is in the store; `seen_this_step` holds the ids
     of this step's valid proposals, and the id of an ACCEPTED one is added to it. The statement comes with every fate
-    that was decided after parsing, so that a DUPLICATE can be recorded with its problem's id.
+    that was decided after parsing, so that a DUPLICATE can be recorded with its problem's id. A problem that does not
+    fit (`fits`) into what the model can read is TOO_LARGE as well.
     """
     if finish is Finish.LENGTH:
         return Fate.TRUNCATED, None
     statement = domain.parse(text)
     if isinstance(statement, Fate):
         return statement, None
+    if not fits(problem_of(statement, domain.name, Origin.CHALLENGER, parent.problem_id)):
+        return Fate.TOO_LARGE, None
     if domain.is_trivial_edit(parent, statement):
         return Fate.TRIVIAL_EDIT, statement
     if held_out.contains(statement.canonical):

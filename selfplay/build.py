@@ -31,7 +31,8 @@ from selfplay.models import LoadedModel, load_model
 from selfplay.policy import Policy
 from selfplay.posing import Poser
 from selfplay.probe import Parity, longest_context, prove
-from selfplay.prompt_checks import check_room, check_stops
+from selfplay.prompt_checks import check_stops
+from selfplay.room import Room, check_room
 from selfplay.searching import Searcher
 from selfplay.stages import Stage, StageSettings
 from selfplay.train.batch import TrainBatch
@@ -75,6 +76,7 @@ class Parts:
     stage_one: StageSettings
     searcher: Searcher | None
     scorer: Scorer
+    room: Room
 
     @property
     def encode(self) -> Encoder:
@@ -101,7 +103,6 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     start_engine = None if start is None else _engine(start, config.seed, parity)
     settings = curriculum_settings(config)
     tracker = Tracker(settings)
-    poser = Poser(domain, held_out, tracker, Scheduler(tracker, settings, config.seed), settings, config.seed)
     trainer_settings = _trainer_settings(config, parity)
     reference = None if start is None else _reference(start, trainer_settings)
     params = SamplingParams(config.solver.temperature, config.solver.max_tokens, style.stop)
@@ -113,7 +114,9 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         report=config.solver.report,  # type: ignore[arg-type]
         report_params=replace(params, max_tokens=config.solver.report_tokens),
     )
-    _check_prompts(config, policy, style, solver, [*known_problems(domain, held_out)], say)
+    proposal_params = SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop)
+    room = _room(config, policy, style, solver, proposal_params, [*known_problems(domain, held_out)], say)
+    scheduler = Scheduler(tracker, settings, config.seed)
     steps = build_search.step_style(style, params, policy.tokenizer)
     critic = build_search.critic(config, policy, device)
     scorer = Scorer(policy, engine, critic)
@@ -129,20 +132,22 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         solver_engine=_spoken_by(config.solver.source, engine, start_engine),
         trainer=Trainer(policy, trainer_settings, reference, critic),
         tracker=tracker,
-        poser=poser,
+        poser=Poser(domain, held_out, tracker, scheduler, settings, config.seed, room.fits),
         evaluator=replace(
             _evaluator(config, engine, start_engine, policy, style, held_out),
             search=build_search.search_evaluation(config, steps),
             score=scorer,
+            limit=room.limit,
         ),
         solver=solver,
-        proposal_params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
+        proposal_params=proposal_params,
         judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),  # type: ignore[arg-type]
         learning=_learning(config, objectives.values()),
         objectives=objectives,
         stage_one=_stage_one(config),
         searcher=build_search.searcher(config, steps),
         scorer=scorer,
+        room=room,
     )
     return parts
 
@@ -154,16 +159,18 @@ def known_problems(domain: Domain, held_out: HeldOut) -> Iterator[Problem]:
         yield from members
 
 
-def _check_prompts(
-    config: Config, policy: Policy, style: PromptStyle, solver: SolverSettings, problems: Sequence[Problem],
-    say: Callable[[str], None],
-) -> None:  # fmt: skip
-    if not problems:
-        return
+def _room(
+    config: Config, policy: Policy, style: PromptStyle, solver: SolverSettings, proposal: SamplingParams,
+    problems: Sequence[Problem], say: Callable[[str], None],
+) -> Room:  # fmt: skip
+    """How long problems may be. Raises ModelError where those that are known cannot be asked of the model."""
     encode, name = encoder(policy), config.model.name
-    check_stops(style, encode, problems[0], name)
-    border = longest_context(policy)
-    check_room(policy.model, style, encode, problems, solver, config.challenger.max_tokens, border, name, say)
+    if problems:
+        check_stops(style, encode, problems[0], name)
+    report = config.evaluate.report if solver.report == "none" else solver.report
+    longest = replace(solver, report=report)  # type: ignore[arg-type]
+    room = Room(style, encode, longest, proposal, judged=config.judge.source == "model")
+    return replace(room, limit=check_room(policy.model, room, problems, longest_context(policy), name, say))
 
 
 def encoder(policy: Policy) -> Encoder:

@@ -51,6 +51,7 @@ class Evaluator:
     search: SearchEvaluation | None = None
     score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # what a search with critics needs
     start_engine: Engine | None = None  # the start weights': with it, the mechanism is measured
+    limit: int | None = None  # see `Rollout`
     _start_tries: dict[str, list[JudgedGroup]] = field(default_factory=dict)  # by set: they never change
 
     def full(self, step: int, set_name: str) -> Evaluation:
@@ -121,7 +122,7 @@ class Evaluator:
 
         def drive(roles: Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]) -> list[Searched]:
             tree = Tree()
-            rollout = Rollout(step, tree, self.engine, self.encode, lambda wave: wave, {}, self.score)
+            rollout = Rollout(step, tree, self.engine, self.encode, lambda wave: wave, {}, self.score, self.limit)
             return rollout.run("evaluation", roles(tree))
 
         return self.search.measure(problems, step, drive)
@@ -150,7 +151,9 @@ class Evaluator:
         judged = []
         for part in batches(len(problems), self.interim_size):
             stored = {} if given is None else {"evaluation/0": _first_wave(step, given[part])}
-            rollout = Rollout(step, Tree(), engine or self.engine, self.encode, lambda wave: wave, stored)
+            rollout = Rollout(
+                step, Tree(), engine or self.engine, self.encode, lambda wave: wave, stored, limit=self.limit
+            )
             solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in problems[part]))
             judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]
         return judged

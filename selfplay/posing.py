@@ -1,7 +1,7 @@
 """What a step poses: the challenger's proposals, triaged and admitted, and replays that fill the step."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from curriculum.admission import Candidate, triage
@@ -30,7 +30,7 @@ class Posed:
 
 @dataclass(frozen=True, slots=True)
 class Poser:
-    """Admission and scheduling for one run."""
+    """Admission and scheduling for one run. `fits`: whether all that is said about a problem fits into the model."""
 
     domain: Domain
     held_out: HeldOut
@@ -38,6 +38,7 @@ class Poser:
     scheduler: Scheduler
     settings: CurriculumSettings
     seed: int
+    fits: Callable[[Problem], bool] = lambda problem: True
 
     def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
         """Triage proposals, admit the most promising, fill up with replays to exactly `num_problems`."""
@@ -48,7 +49,7 @@ class Poser:
             for index, said in enumerate(group.proposals):
                 fate, statement = triage(
                     group.parent, style.visible(said.completion.text), said.completion.finish,
-                    self.domain, self.tracker.knows, self.held_out, seen,
+                    self.domain, self.tracker.knows, self.held_out, seen, self.fits,
                 )  # fmt: skip
                 key = (group.target, index)
                 fates[key] = fate, None
@@ -75,7 +76,9 @@ class Poser:
                 break
             statement = self.domain.draw(rng, rng.choice(PROCEDURAL_LEVELS))
             problem = problem_of(statement, self.domain.name, Origin.PROCEDURAL)
-            if not self.held_out.contains(statement.canonical) and not self.tracker.knows(problem.problem_id):
+            if self.held_out.contains(statement.canonical) or self.tracker.knows(problem.problem_id):
+                continue
+            if self.fits(problem):
                 new[problem.problem_id] = problem
         replays = fill_up(step, num_problems - len(new), num_problems, self.scheduler)
         return Posed(tuple(new.values()), tuple(replays), {})

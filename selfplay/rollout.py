@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from roles.requests import NodeId, Sample, Sampled, Score, Scored
 from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, Engine, Question
+from selfplay.exits import ModelError
 from store.records import Completion, Wave
 
 Result = TypeVar("Result")
@@ -32,6 +33,7 @@ class Rollout:
     commit: Callable[[Wave], Wave]  # returns what was stored: text that cannot be stored as it is comes back cleaned
     stored: Mapping[str, Wave]
     score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # needed where a role yields a Score
+    limit: int | None = None  # tokens of a context, beyond which the model cannot go (selfplay/room.py)
 
     def run(self, phase: str, roles: Iterable[Role[Result]]) -> list[Result]:
         """Drive all `roles` to their end; returns what each returned, in order. `phase` names the waves."""
@@ -54,7 +56,11 @@ class Rollout:
 
     def _scores(self, scores: Sequence[Score]) -> list[Scored]:
         assert self.score is not None, "a role asked for scores in a rollout that cannot give any"
-        return self.score(self.tree, [self._question(score) for score in scores])
+        questions = [self._question(score) for score in scores]
+        put = [question for question in questions if self._has_room(question.node)]
+        answers = iter(self.score(self.tree, put) if put else [])
+        unheard = Scored((0.0, 0.0))  # neither of the choices was said
+        return [next(answers) if self._has_room(question.node) else unheard for question in questions]
 
     def _question(self, score: Score) -> Question:
         node = self._node(score)
@@ -62,6 +68,12 @@ class Rollout:
 
     def _samples(self, key: str, samples: Sequence[Sample]) -> list[list[Sampled]]:
         draws = [Draw(node=self._node(s), n=s.n, params=s.params, key=s.key, label=s.label) for s in samples]
+        for draw in draws:
+            if not self._has_room(draw.node, draw.params.max_tokens):
+                raise ModelError(
+                    f"step {self.step}: a conversation goes beyond the {self.limit} tokens that the model can read: "
+                    "lower solver.max_tokens or solver.turns, or choose another model.name"
+                )
         stored = self.stored.get(key)
         script = None if stored is None else stored.completions
         results = self.engine.sample(self.tree, draws, script)
@@ -69,6 +81,9 @@ class Rollout:
             stored = self.commit(Wave(self.step, key, tuple(s.completion for group in results for s in group)))
         said: Iterator[Completion] = iter(stored.completions)
         return [[Sampled(sampled.node, next(said)) for sampled in group] for group in results]
+
+    def _has_room(self, node: NodeId, more: int = 0) -> bool:
+        return self.limit is None or self.tree.depths[node] + 1 + more <= self.limit
 
     def _node(self, request: Request) -> NodeId:
         parent, after = (ROOT, None) if request.parent is None else (request.parent, self.tree.tokens[request.parent])

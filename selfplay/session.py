@@ -303,8 +303,8 @@ class Run:
         self.store.checkpoint_wal()
 
     def _rollout(self, step: Step, engine: Engine) -> Rollout:
-        score = self.parts.scorer
-        return Rollout(step.number, step.tree, engine, self.parts.encode, self.store.commit_wave, step.stored, score)
+        encode, score, limit = self.parts.encode, self.parts.scorer, self.parts.room.limit
+        return Rollout(step.number, step.tree, engine, encode, self.store.commit_wave, step.stored, score, limit)
 
     def _end_sampling(self, kept: int = 0) -> None:
         """Sampling's blocks are not an update's, nor those of the next evaluation: kept, they would add up.

@@ -28,7 +28,7 @@ class Fate(StrEnum):
     UNPARSED = "UNPARSED"  # not in the domain's syntax
     TRUNCATED = "TRUNCATED"  # cut by the length limit
     INVALID = "INVALID"  # syntax right, meaning outside the domain (negative result, division by zero ...)
-    TOO_LARGE = "TOO_LARGE"  # outside the domain's size limits
+    TOO_LARGE = "TOO_LARGE"  # outside the domain's size limits, or longer than the model can read
     DUPLICATE = "DUPLICATE"  # its canonical form is in the store or earlier in this step
     TRIVIAL_EDIT = "TRIVIAL_EDIT"  # same canonical form as its parent, or differs by nothing that counts
     HELD_OUT = "HELD_OUT"  # belongs to an evaluation set

@@ -48,3 +48,15 @@ class AnyJudged(AnySteps):
     more often than 0, and either of them often enough."""
 
     solver_examples = (("a" * 20, "a"),)
+
+
+class AnyLength(FewProblems):
+    """Reads a sum of 1 to 256 ones out of whatever a tiny model's challenger babbles."""
+
+    def parse(self, text: str) -> Statement | Fate:
+        found = super().parse(text)
+        if isinstance(found, Statement):
+            return found
+        ones = 1 + hashlib.sha256(text.encode()).digest()[0]
+        spelled = " + ".join(["1"] * ones)
+        return Statement(spelled, spelled, family="ones", level=1, answer=str(ones), answer_source="executed")

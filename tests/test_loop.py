@@ -14,7 +14,7 @@ from selfplay.recovery import JOURNAL_FOLDER
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import CriticBatch
 from store.journal import read_journal
-from store.records import Outcome, SearchNode
+from store.records import Fate, Outcome, SearchNode
 from store.store import Store
 
 
@@ -237,3 +237,23 @@ def test_reports_are_trained_stored_and_evaluated(server: Server, tmp_path: Path
     assert all(len(e.reports.split()) == len(e.outcomes) for e in evaluations if e.kind == "full")
     # a tiny model's reports cannot be read and its answers are all wrong: alike, so that nothing of them is pushed
     assert all(of_label(batch, "solver/report", "counts") == 0.0 for batch in batches(tmp_path / "x"))
+
+
+LONG = [
+    "configs/tiny.yaml", "run.threads=1", "run.steps=3", "domain=few_problems:AnyLength", "model.name=tiny-gpt2",
+    "challenger.max_tokens=64", "evaluate.pass_size=1", "evaluate.pass_k=2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [("challenger.proposals=8",), ("judge.source=model", "solver.max_tokens=40")])
+def test_an_invented_problem_that_the_model_cannot_read_whole_is_too_large(
+    server: Server, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """Case 53: problems longer than all known ones overran learned positions in the middle of a run."""
+    ended = server.run([*LONG, "run.name=x", f"run.dir={tmp_path}", *more])
+    assert ended.code == OK, ended.output
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        fates = [proposal.fate for _, proposal in store.proposals()]
+        posed = [problem for problem, _ in store.problems() if problem.family == "ones"]
+    assert Fate.TOO_LARGE in fates and posed
+    assert max(len(problem.text) for problem in posed) < 1024 / 2

@@ -13,7 +13,8 @@ from roles.solver import SolverSettings
 from selfplay.codec import Encoder
 from selfplay.exits import ModelError
 from selfplay.models import load_model
-from selfplay.prompt_checks import check_room, check_stops, has_learned_positions
+from selfplay.prompt_checks import check_stops
+from selfplay.room import Room, check_room, has_learned_positions
 from selfplay.tiny import ByteTokenizer, tiny_model
 
 ASKED = problem("23 + 45")
@@ -44,7 +45,8 @@ def room(model: Any, max_tokens: int, turns: int = 2, border: int | None = None)
     lines: list[str] = []
     solver = SolverSettings(2, turns, SamplingParams(1.0, max_tokens, ("\n",)))
     encode = Encoder(ByteTokenizer(), 257)
-    check_room(model, PromptStyle(DOMAIN), encode, [ASKED], solver, 8, border, "mine", lines.append)
+    conversations = Room(PromptStyle(DOMAIN), encode, solver, SamplingParams(1.0, 8, ("\n",)))
+    check_room(model, conversations, [ASKED], border, "mine", lines.append)
     return lines
 
 
