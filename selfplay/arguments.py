@@ -25,7 +25,7 @@ your own is named again (domain=my_package.my_module:MyDomain): what a run folde
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
 
 Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox, 70 NaN or infinite loss,
-71 no memory, 74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
+71 no memory or files, 74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 
