@@ -24,7 +24,7 @@ from selfplay.runfolder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.train.batch import TrainBatch
 from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer
-from store.errors import DiskFull
+from store.errors import DiskFull, JournalError
 from store.journal import file_name, journal_sha256, read_journal, step_of
 from store.records import CheckpointRow, Incarnation, StepRow
 from store.store import Store
@@ -162,7 +162,14 @@ def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparis
     if row.journal_file is None or row.journal_sha256 is None:
         raise Refused(f"step {row.step} has no journal to replay; try resume.mode=rewind", DATA)
     journal = read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256)
-    trainer.step(TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays))
+    try:
+        batch, judged = TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays)
+        trainer.step(batch, judged)
+    except ValueError as error:  # of arrays that are of no update, or not of one of this run
+        raise JournalError(
+            f"{JOURNAL_FOLDER}/{row.journal_file} is not what an update of this run was made of ({error}): resume with "
+            "resume.mode=rewind"
+        ) from error
     if trainer.digest() != row.weights_digest:
         comparison.disagrees(row.step, f"replaying step {row.step} gave other weights than it did first")
 

@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     GemmaConfig,
     GemmaForCausalLM,
@@ -12,13 +16,16 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 NUM_BYTES = 256
 EOS_ID = NUM_BYTES
 VOCABULARY = NUM_BYTES + 1
+_EOS = "<eos>"
 
 _SHARED: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -49,10 +56,16 @@ class ByteTokenizer:
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Invalid UTF-8 becomes replacement characters."""
         text = bytes(i for i in ids if i < NUM_BYTES).decode("utf-8", "replace")
-        return text if skip_special_tokens or EOS_ID not in ids else f"{text}<eos>"
+        return text if skip_special_tokens or EOS_ID not in ids else f"{text}{_EOS}"
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Nothing to save: it is code."""
+        """As a tokenizer of transformers with the same ids, so that what was trained is a model like any other."""
+        characters = {character: byte for byte, character in bytes_to_unicode().items()}
+        inner = Tokenizer(BPE(vocab=characters, merges=[]))
+        inner.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+        inner.decoder = ByteLevelDecoder()
+        inner.add_special_tokens([_EOS])
+        PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=_EOS).save_pretrained(folder)
 
 
 def tiny_model(name: str, seed: int = 0) -> Any:

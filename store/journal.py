@@ -77,8 +77,11 @@ def read_journal(folder: Path, file_name: str, sha256: str) -> StepJournal:
     if hashlib.sha256(blob).hexdigest() != sha256:
         raise JournalError(f"the journal {path} is damaged (its sha256 changed): resume with resume.mode=rewind")
     size = int.from_bytes(blob[:8], "little")
-    step = int(json.loads(blob[8 : 8 + size])["__metadata__"]["step"])
-    return StepJournal(step=step, arrays=load(blob))
+    try:
+        step = int(json.loads(blob[8 : 8 + size])["__metadata__"]["step"])
+        return StepJournal(step=step, arrays=load(blob))
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise JournalError(f"the journal {path} is no journal, though the database names its sha256") from error
 
 
 def file_name(step: int) -> str:

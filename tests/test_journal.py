@@ -1,5 +1,6 @@
 """Journal files: exact, durable, and checked against the hash in their row."""
 
+import hashlib
 import os
 import resource
 import signal
@@ -115,3 +116,12 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, point: str, k
     new = write_journal(tmp_path, StepJournal(1, {"x": np.arange(4)}))
     assert read_journal(tmp_path, *new).arrays["x"].tolist() == [0, 1, 2, 3]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbled", b"\xff" * 99, b"\2" + bytes(7) + b"{}", b"\4" + bytes(7) + b"null"]
+)
+def test_what_is_no_journal_is_named_though_its_sha256_is_right(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "step_000001.safetensors").write_bytes(content)
+    with pytest.raises(JournalError, match="is no journal"):
+        read_journal(tmp_path, "step_000001.safetensors", hashlib.sha256(content).hexdigest())

@@ -16,7 +16,7 @@ from odd_models import bytewise
 
 from selfplay.exits import ModelError
 from selfplay.models import EMBEDDED, LoadedModel, cache_folder, convert, load_model
-from selfplay.tiny import EOS_ID, NAMES, ByteTokenizer, tiny_model
+from selfplay.tiny import EOS_ID, NAMES, VOCABULARY, ByteTokenizer, tiny_model
 
 FEW_SHOT = "2 + 3 = 5\n6 + 1 = 7\n4 + 4 = 8\n{} ="
 
@@ -246,3 +246,18 @@ def test_a_name_that_no_file_system_takes(name: str) -> None:
     """Case 42: tracebacks."""
     with pytest.raises(ModelError, match=r"^model\.name=.*there is no such folder \("):
         load_model(name, "float32")
+
+
+def test_what_is_made_of_a_tiny_model_is_a_model_folder(tmp_path: Path) -> None:
+    """A run's product had no tokenizer, so that it could not be the next run's model."""
+    tiny = load_model("tiny-llama", "float32")
+    tiny.model.save_pretrained(tmp_path)
+    tiny.tokenizer.save_pretrained(tmp_path)
+    again = load_model(str(tmp_path), "float32")
+    assert (len(again.tokenizer), again.tokenizer.eos_token_id) == (VOCABULARY, EOS_ID)
+    for text in ("23 + 45 = 68\n", "  a\tb\r\n", "\u00e4\u6f22\N{GRINNING FACE}\0"):
+        ids = tiny.tokenizer.encode(text)
+        assert again.tokenizer.encode(text, add_special_tokens=True) == ids
+        assert again.tokenizer.decode([*ids, EOS_ID]) == tiny.tokenizer.decode([*ids, EOS_ID]) == f"{text}<eos>"
+    broken = [0xE4, 65, 0xFF, 0x80]  # no UTF-8
+    assert again.tokenizer.decode(broken) == tiny.tokenizer.decode(broken)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from random_trees import WEIGHTS, random_step
@@ -205,6 +206,38 @@ def test_a_journal_that_was_tampered_with_is_not_replayed(killed: Killed) -> Non
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(JournalError, match="damaged"):
+        killed.resume()
+
+
+@pytest.mark.parametrize(
+    ("column", "forged", "reason"),
+    [
+        ("ids", None, "has no ids"),
+        ("ids", np.int64(10**6), "the model has no more than 257 tokens"),
+        ("ids", np.int64(-1), "a token or its parent is none"),
+        ("parents", np.int64(10**6), "a token or its parent is none"),
+        ("depths", np.int64(10**6), "depths are not those of the parents"),
+        ("targets", np.int64(10**6), "what is trained are no tokens"),
+        ("targets", np.int64(0), "what is trained are no tokens|without anything before it"),
+        ("labels", np.int64(10**6), "a label is none"),
+        ("positive", np.float64("nan"), "positive is no column"),
+        ("counts", np.float32(1), "counts is no column"),
+        ("kl", np.float64(1), "needs the reference policy"),
+        ("label_names", np.uint8(255), "can't decode"),
+    ],
+)
+def test_a_journal_that_somebody_made_up_is_one_line(
+    killed: Killed, column: str, forged: np.generic | None, reason: str
+) -> None:
+    """Its sha256 is in the database, which is theirs too: what was no update's ended in a traceback."""
+    arrays = build_batch(*random_step(5, vocabulary=200), WEIGHTS).arrays()
+    if forged is None:
+        del arrays[column]
+    else:
+        arrays[column] = np.full(arrays[column].shape, forged)
+    file, sha256 = write_journal(killed.folder / JOURNAL_FOLDER, StepJournal(5, arrays))
+    killed.store.commit_step(step_commit(5, weights_digest="made up", journal_file=file, journal_sha256=sha256))
+    with pytest.raises(JournalError, match=rf"journal/step_000005.safetensors is not what .*({reason}).*rewind"):
         killed.resume()
 
 

@@ -65,15 +65,62 @@ class TrainBatch:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TrainBatch":
-        """The inverse of `arrays`."""
+        """The inverse of `arrays`. Raises ValueError for arrays that are of no batch: a journal may be anybody's."""
+        _require(arrays, [name for name in _COLUMNS if name != "kl"] + ["label_names", "flat_tokens"])
         rest = {name: arrays[name] for name in _COLUMNS if name in arrays}
         rest.setdefault("kl", np.zeros_like(rest["counts"]))  # journals of before there was a KL by label
         names = arrays["label_names"].tobytes().decode()
-        return cls(
+        [flat_tokens] = arrays["flat_tokens"].astype(np.int64).reshape(-1)
+        batch = cls(
             **rest,
             label_names=tuple(names.split("\n")) if names else (),
-            flat_tokens=int(arrays["flat_tokens"][0]),
+            flat_tokens=int(flat_tokens),
         )
+        batch.require_consistent()
+        return batch
+
+    def require_consistent(self) -> None:
+        """Raises ValueError unless this is a forest with trained tokens, whose columns belong together."""
+        require_forest(self.ids, self.parents, self.depths)
+        require_nodes(self.targets, self.parents)
+        if (self.parents[self.targets] == ROOT).any():
+            raise ValueError("a token without anything before it is trained")
+        if self.labels.shape != self.targets.shape or not _is_within(self.labels, len(self.label_names)):
+            raise ValueError("a label is none")
+        for name in ("sampler_logprobs", "positive", "negative", "counts", "kl"):
+            require_numbers(name, getattr(self, name), self.targets.shape)
+
+
+def require_forest(ids: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> None:
+    """Raises ValueError unless each token's parent comes before it, and it is one deeper."""
+    if any(column.dtype != np.int64 or column.shape != (ids.size,) for column in (ids, parents, depths)):
+        raise ValueError("ids, parents and depths are no columns of one length")
+    if (ids < 0).any() or (parents < ROOT).any() or (parents >= np.arange(ids.size)).any():
+        raise ValueError("a token or its parent is none")
+    if (depths != np.where(parents == ROOT, 0, depths[parents] + 1)).any():
+        raise ValueError("depths are not those of the parents")
+
+
+def require_nodes(nodes: np.ndarray, parents: np.ndarray) -> None:
+    """Raises ValueError unless these are different tokens of the forest, in their order."""
+    if nodes.ndim != 1 or not _is_within(nodes, len(parents)) or (np.diff(nodes) <= 0).any():
+        raise ValueError("what is trained are no tokens of the forest")
+
+
+def require_numbers(name: str, column: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless these are finite numbers, as many as there should be."""
+    if column.dtype != np.float64 or column.shape != shape or not np.isfinite(column).all():
+        raise ValueError(f"{name} is no column of {shape} finite numbers")
+
+
+def _require(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    lacking = [name for name in names if name not in arrays]
+    if lacking:
+        raise ValueError(f"it has no {', '.join(lacking)}")
+
+
+def _is_within(column: np.ndarray, size: int) -> bool:
+    return bool(column.dtype == np.int64 and ((column >= 0) & (column < size)).all())
 
 
 def build_batch(

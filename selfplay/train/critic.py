@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from roles.tree import ROOT, Tree
 from selfplay.attention import KeyValues
 from selfplay.policy import Policy
+from selfplay.train.batch import require_forest, require_nodes, require_numbers
 
 HEADS = ("value", "process")
 TOKENS_PER_PASS = 2048  # bounds activations
@@ -54,11 +55,19 @@ class CriticBatch:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> CriticBatch | None:
-        """The inverse of `arrays`, out of all of a journal's; None where there is none of it."""
+        """The inverse of `arrays`, out of all of a journal's; None where there is none of it. Raises ValueError for
+        arrays that are of no batch."""
         mine = {name.removeprefix(_PREFIX): column for name, column in arrays.items() if name.startswith(_PREFIX)}
         if not mine:
             return None
-        return cls(**mine)
+        if set(mine) != set(cls.__slots__):
+            raise ValueError("the critics' columns are not all there")
+        batch = cls(**mine)
+        require_forest(batch.ids, batch.parents, batch.depths)
+        require_nodes(batch.nodes, batch.parents)
+        for name in ("targets", "weights"):
+            require_numbers(name, getattr(batch, name), (len(batch.nodes), len(HEADS)))
+        return batch
 
 
 def critic_batch(tree: Tree, rows: Mapping[int, Sequence[tuple[float, float]]]) -> CriticBatch | None:

@@ -84,10 +84,13 @@ class Trainer:
 
         The critic heads are fitted to `judged` first, on hidden states of the policy that said it.
         An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
-        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference.
+        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference or a token that is none.
         """
         if batch.kl.any() and self._reference is None:
             raise ValueError("train.kl.* above 0 needs the reference policy")
+        rows = self._policy.head.weight.shape[0]
+        if any(each is not None and each.ids.size and each.ids.max() >= rows for each in (batch, judged)):
+            raise ValueError(f"the model has no more than {rows} tokens")
         fitted = self._fit_critic(judged)
         self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
