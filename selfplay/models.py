@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from rapidfuzz import fuzz, process
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from selfplay.adapter_folder import base_of, holds_adapters, merge_adapters
@@ -27,7 +28,7 @@ from selfplay.cache import made_once
 from selfplay.exits import ModelError as ModelError
 from selfplay.tiny import NAMES as TINY_NAMES
 from selfplay.tiny import ByteTokenizer, tiny_model
-from selfplay.whole import Say, freeze_unreached, refuse_parts, refuse_quantised, refuse_tokenizer
+from selfplay.whole import Say, freeze_unreached, refuse_packed, refuse_parts, refuse_quantised, refuse_tokenizer
 from store.errors import DiskFull, is_disk_error
 
 EMBEDDED = "smollm2-135m"
@@ -68,6 +69,7 @@ def _load(path: str, dtype: str, name: str, say: Say) -> LoadedModel:
     """Code that comes with a model is never run, and weights are read from safetensors only: a pickle can run code."""
     with _readable(name):
         refuse_quantised(AutoConfig.from_pretrained(path, trust_remote_code=False), name)
+        refuse_packed(Path(cached_file(path, "config.json") or path).parent, name)
         tokenizer = _tokenizer(path)
         both: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True, output_loading_info=True,

@@ -188,6 +188,9 @@ class Policy:
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
+            for name, value in list(vars(module).items()):
+                if "drop" in name and isinstance(value, float):  # OPT's layers have no module for it
+                    setattr(module, name, 0.0)
         enable = getattr(self.model, "activation_checkpointing_enable", None)  # 5.17 has the older name only
         (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         self.model.train()

@@ -6,9 +6,11 @@ left out: each time training would start from something else than the folder hol
 """
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from selfplay.exits import ModelError
@@ -16,6 +18,7 @@ from selfplay.exits import ModelError
 Say = Callable[[str], None]
 
 _SHOWN = 3  # tensors that a message names
+_PLAIN = ("F64", "F32", "F16", "BF16")  # kinds of numbers, as safetensors calls them
 
 
 def refuse_quantised(config: Any, name: str) -> None:
@@ -28,6 +31,20 @@ def refuse_quantised(config: Any, name: str) -> None:
                 f"model.name={name}: its weights are quantised ({getattr(method, 'value', method)}), which cannot be "
                 "trained; give the folder or id of the same model in bfloat16 or float32"
             )
+
+
+def refuse_packed(folder: Path, name: str) -> None:
+    """Raises ModelError for tensors that are no plain numbers, though no configuration says that they are quantised:
+    without their scales fp8 and whole numbers would be read as weights."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118  # no mapping
+        for key, kind in kinds.items():
+            if key.endswith("weight") and kind not in _PLAIN:
+                raise ModelError(
+                    f"model.name={name}: {path.name} holds {key} as {kind}, which cannot be trained; give the "
+                    "folder or id of the same model in bfloat16 or float32"
+                )
 
 
 def refuse_parts(model: nn.Module, loading: dict[str, Any], name: str, say: Say) -> None:

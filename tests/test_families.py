@@ -159,3 +159,10 @@ def test_another_family(kind: str) -> None:
              "nemotron_h": {"layers_block_type": ["mamba", "attention"]}}.get(kind, {})  # fmt: skip
     assert decided(kind, facts).holds is (kind in MORE_ON_THE_TREE)
     assert_right(policy_of(kind, facts), "tree" if kind in MORE_ON_THE_TREE else "flat")
+
+
+def test_layers_that_drop_by_themselves_do_not_while_activations_are_recomputed() -> None:
+    """Beside case 49: OPT was refused with train.gradient_checkpointing, whatever came of a pass being random."""
+    policy = Policy(family_model("opt"), ByteTokenizer(), torch.device("cpu"))
+    policy.enable_gradient_checkpointing()
+    assert prove(policy).holds

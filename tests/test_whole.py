@@ -153,3 +153,13 @@ def test_what_text_never_reaches_is_not_trained(tmp_path: Path) -> None:
     others = ("model.vision_tower", "model.multi_modal_projector")
     assert trained == {name for name, _ in model.named_parameters() if not name.startswith(others)}
     assert f"not trained, since text never reaches it: {', '.join(others)}" in lines[0]
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.int8])
+def test_packed_weights_are_refused_though_no_configuration_says_so(folder: Path, kind: torch.dtype) -> None:
+    """Beside case 24: whole numbers were read as weights, and fp8 without its scales."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    key = next(key for key in tensors if key.endswith("q_proj.weight"))
+    save_file(tensors | {key: tensors[key].to(kind)}, path, {"format": "pt"})
+    assert f"holds {key} as {'I8' if kind is torch.int8 else 'F8_E4M3'}, which cannot be trained" in refusal(folder)
