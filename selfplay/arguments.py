@@ -6,9 +6,10 @@ from pathlib import Path
 
 from curriculum.domains.loading import load_domain
 from selfplay import config as configuration
-from selfplay.config import DEFAULT_FILE, Config, ConfigError
+from selfplay.config import Config, ConfigError
 from selfplay.outlet import tell
 from selfplay.resuming import auto_resumed
+from selfplay.shipped import configuration_file, default_file
 
 USAGE = """\
 Self-play: a language model poses problems to itself, solves them, and gets better.
@@ -37,7 +38,7 @@ class Arguments:
     is_resume: bool
 
 
-def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
+def parse(argv: Sequence[str]) -> Arguments | None:
     """None when the answer was printed (--help, --keys). Raises ConfigError, DomainError or Refused."""
     if "--help" in argv or "-h" in argv:
         tell(USAGE)
@@ -54,9 +55,7 @@ def parse(argv: Sequence[str], directory: Path) -> Arguments | None:
     files = [a for a in argv if a.endswith((".yaml", ".yml")) and "=" not in a]
     if len(files) > 1:
         raise ConfigError(f"one configuration file at a time, not {', '.join(files)}")
-    file = Path(files[0]) if files else directory / DEFAULT_FILE
-    if not files and not file.is_file():
-        raise ConfigError(f"{DEFAULT_FILE} is not here: run from the project's folder, or name a file")
+    file = configuration_file(files[0]) if files else default_file()
     config = configuration.load(file, [a for a in argv if a not in files])
     found = auto_resumed(config) if is_auto else (config, False)
     if found is None:
@@ -76,3 +75,11 @@ def _resume(rest: Sequence[str]) -> Arguments:
     overrides = [a for a in rest if "=" in a and not a.startswith("run.dir=")]
     folder = resumable(Path(where[-1] if where else Config().run.dir), names[0] if names else None)
     return Arguments(stored_config(folder, overrides), is_resume=True)
+
+
+def domain_of(name: str, options: Sequence[str]) -> Config:
+    """A configuration of nothing but a domain and `domain_options.key=value`. Raises ConfigError."""
+    for option in options:
+        if not option.startswith("domain_options"):
+            raise ConfigError(f"{option!r}: a domain takes domain_options.key=value and nothing else")
+    return configuration.load(None, [f"domain={name}", *options])

@@ -25,7 +25,6 @@ from selfplay.config_rules import broken_rules, odd_values
 
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
-DEFAULT_FILE = Path("configs/default.yaml")
 
 
 class ConfigError(ValueError):

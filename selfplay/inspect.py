@@ -1,6 +1,5 @@
 """Look at a run: where it stands, its problems, what was said. Only looks, also while the run is at work."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from selfplay import looking
 from selfplay.exits import DATA, DISK, USAGE, Refused, clear_errors
 from selfplay.looking import NotFound, ProblemFilter, Sort, graph_json
 from selfplay.runfolder import DATABASE
+from selfplay.shown import attempt_rows, evaluation_row, process_row
 from selfplay.terminal import (
     LONGEST_CELL,
     WHOLE,
@@ -77,7 +77,7 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     signal = [row["curriculum/signal_share"] for row in found["recent"]]
     say("signal share of the last steps: " + (" ".join("-" if s is None else f"{s:.2f}" for s in signal) or "none yet"))
     say("")
-    say_table([_evaluation_row(row) for row in found["evaluations"]], "held out, newest evaluation [95%]")
+    say_table([evaluation_row(row) for row in found["evaluations"]], "held out, newest evaluation [95%]")
     families = [
         {"family": f["family"], "level": f["level"], "rate": f["rate"], "best": f["best_rate"] or None}
         | {"right": f"{f['right']}/{f['tried']}", "mastered": f["mastered"], "risk": f["risk"]}
@@ -85,24 +85,7 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
         for f in found["families"]
     ]
     say_table(families, "families (rate: of first tries lately, best: once well measured, risk: of being forgotten)")
-    return say_table([_process_row(row) for row in found["incarnations"]], "processes that worked on it")
-
-
-def _process_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Its digests cut to what tells two of them apart: --json has them whole."""
-    shown = {key: row[key] for key in ("started_at", "head_step", "note", "fingerprint")}
-    return shown | {"seconds": round(row["seconds"], 1), "code": row["code_digest"][:12]}
-
-
-def _evaluation_row(row: dict[str, Any]) -> dict[str, Any]:
-    def interval(name: str) -> str | None:
-        low, high = row[f"{name}_low"], row[f"{name}_high"]
-        return None if row[name] is None else f"{row[name]:.2f} [{low:.2f}, {high:.2f}]"
-
-    shown = {"set": row["set"], "step": row["step"], "at first": row["first_acc_t1"]}
-    shown |= {"first try": interval("acc_t1"), "second look": interval("acc_t2")}
-    passed = {} if row["pass_k"] is None else {f"pass@{row['pass_k']}": row["pass_at_k"]}
-    return shown | {"fixed": row["i2c"], "broken": row["c2i"]} | passed
+    return say_table([process_row(row) for row in found["incarnations"]], "processes that worked on it")
 
 
 @app.command()
@@ -173,25 +156,7 @@ def show(
         say("prompt:")
         say_lines(found["prompt"])
     say("")
-    return say_table(_attempt_rows(attempts), f"{len(attempts)} attempts", WHOLE if full else LONGEST_CELL)
-
-
-def _attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each turn and report; attempts of a step that went alike in everything share theirs."""
-    counts: Counter[tuple[Any, ...]] = Counter()
-    for attempt in attempts:
-        said = [(t["text"].strip(), t["answer"], t["outcome"], t["reward"], t["num_tokens"]) for t in attempt["turns"]]
-        if attempt["report"] is not None:
-            said.append((attempt["report"].strip(), attempt["confidence"], "report", None, None))
-        counts[(attempt["step"], *said)] += 1
-    names = ("said", "answer", "verdict", "reward", "tokens")
-    return [
-        ({"step": step, "times": times} if turn == 0 else {"step": None, "times": None})
-        | {"turn": turn}
-        | dict(zip(names, values, strict=True))
-        for (step, *turns), times in counts.items()
-        for turn, values in enumerate(turns)
-    ]
+    return say_table(attempt_rows(attempts), f"{len(attempts)} attempts", WHOLE if full else LONGEST_CELL)
 
 
 @app.command()
@@ -357,13 +322,18 @@ def plot(
 @app.command("validate-domain")
 def validate_domain(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help='"arithmetic", or my_package.my_module:MyDomain')],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[domain_options.KEY=VALUE]...", help="As for a run.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a domain without a model: its seeds, its judge, its canonical forms and evaluation sets. 1 if one fails."""
     from curriculum.domains.loading import load_domain
     from curriculum.domains.validation import validate_domain as validate
+    from selfplay.arguments import domain_of
 
-    rows = [{"check": c.name, "passed": c.passed, "detail": c.detail} for c in validate(load_domain(name))]
+    domain = load_domain(name, domain_of(name, options or ()).domain_options)
+    rows = [{"check": c.name, "passed": c.passed, "detail": c.detail} for c in validate(domain)]
     if as_json:
         say_json(rows)
     else:

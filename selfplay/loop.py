@@ -7,7 +7,6 @@ python -m selfplay.loop --resume [NAME] [key=value ...]    a domain of your own:
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfplay import exits
@@ -43,7 +42,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
 def main(argv: Sequence[str] | None = None) -> Any:
     started = process_started()
     with exits.clear_errors():
-        arguments = parse(sys.argv[1:] if argv is None else argv, Path.cwd())
+        arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments is None:
             return exits.OK
         return run(arguments, started=started)

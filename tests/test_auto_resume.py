@@ -56,18 +56,18 @@ def test_one_command_starts_goes_on_and_finds_a_run_finished(finished: Path) -> 
 def test_auto_resume_refuses_another_configuration_and_goes_with_no_resume(finished: Path) -> None:
     """Case 19: the same rule as --resume, for what the file says too."""
     with pytest.raises(ConfigError, match=r"train.learning_rate cannot change on resume"):
-        parse([*SMALL, f"run.dir={finished}", "--auto-resume", "train.learning_rate=1"], ROOT)
+        parse([*SMALL, f"run.dir={finished}", "--auto-resume", "train.learning_rate=1"])
     with pytest.raises(ConfigError, match="--resume takes the name of one run"):
-        parse(["--resume", "--auto-resume", "x"], ROOT)
-    longer = parse([*SMALL, f"run.dir={finished}", "--auto-resume", "run.steps=9"], ROOT)
+        parse(["--resume", "--auto-resume", "x"])
+    longer = parse([*SMALL, f"run.dir={finished}", "--auto-resume", "run.steps=9"])
     assert longer is not None and longer.is_resume and longer.config.run.steps == 9
-    fresh = parse([*SMALL, f"run.dir={finished}", "--auto-resume", "run.name=y"], ROOT)
+    fresh = parse([*SMALL, f"run.dir={finished}", "--auto-resume", "run.name=y"])
     assert fresh is not None and not fresh.is_resume
 
 
 def test_a_run_is_finished_only_with_its_last_evaluation_and_checkpoint(finished: Path, tmp_path: Path) -> None:
     """Case 19: exit 0 at once must not leave work undone."""
-    config = parse([*SMALL, f"run.dir={tmp_path}"], ROOT).config  # type: ignore[union-attr]
+    config = parse([*SMALL, f"run.dir={tmp_path}"]).config  # type: ignore[union-attr]
     (tmp_path / "x" / "checkpoints" / "step_000002").mkdir(parents=True)
     (tmp_path / "x" / "selfplay.db").write_bytes((finished / "x" / "selfplay.db").read_bytes())
     assert auto_resumed(config) is None

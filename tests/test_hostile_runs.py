@@ -26,21 +26,21 @@ def test_a_stored_command_is_not_run(tmp_path: Path) -> None:
     foreign(tmp_path, "subprocess:Popen", {"args": ["touch", str(mark)]})
     for more in ((), ("run.steps=3",)):
         with pytest.raises(Refused) as refusal:
-            parse(["--resume", "x", f"run.dir={tmp_path}", *more], tmp_path)
+            parse(["--resume", "x", f"run.dir={tmp_path}", *more])
         assert refusal.value.code == USAGE and not mark.exists()
         said = f"python -m selfplay.loop --resume x run.dir={tmp_path} domain=subprocess:Popen"
         assert said in str(refusal.value)
     with pytest.raises(ConfigError, match="domain cannot change on resume"):
-        parse(["--resume", "x", f"run.dir={tmp_path}", "domain=few_problems:FewProblems"], tmp_path)
+        parse(["--resume", "x", f"run.dir={tmp_path}", "domain=few_problems:FewProblems"])
 
 
 def test_a_domain_that_is_named_again_is_the_users_word(tmp_path: Path) -> None:
     """Case 38: what the refusal says to type goes on; a domain of ours needs no word."""
     foreign(tmp_path, "few_problems:FewProblems", {})
-    named = parse(["--resume", "x", f"run.dir={tmp_path}", "domain=few_problems:FewProblems"], tmp_path)
+    named = parse(["--resume", "x", f"run.dir={tmp_path}", "domain=few_problems:FewProblems"])
     assert isinstance(named, Arguments) and named.config.domain == "few_problems:FewProblems"
     foreign(tmp_path / "ours", "arithmetic", {})
-    assert isinstance(parse(["--resume", "x", f"run.dir={tmp_path / 'ours'}"], tmp_path), Arguments)
+    assert isinstance(parse(["--resume", "x", f"run.dir={tmp_path / 'ours'}"]), Arguments)
 
 
 @pytest.mark.parametrize("domain", ["x:Y; touch z", "os:", "\x1b[2Jos:system", "a..b:C", "nothing"])
@@ -48,5 +48,5 @@ def test_a_stored_domain_that_is_no_path_is_offered_to_nobody(tmp_path: Path, do
     """Case 38: a line to copy must hold no command of somebody else's."""
     foreign(tmp_path, domain, {})
     with pytest.raises(Refused) as refusal:
-        parse(["--resume", "x", f"run.dir={tmp_path}"], tmp_path)
+        parse(["--resume", "x", f"run.dir={tmp_path}"])
     assert refusal.value.code == DATA and "--resume" not in str(refusal.value) and "\x1b" not in str(refusal.value)
