@@ -1,0 +1,29 @@
+"""Documents that promise name the tests that prove it, and those are there."""
+
+import re
+
+import pytest
+from run_server import ROOT
+
+
+@pytest.mark.parametrize("name", ["safety.md", "durability.md"])
+def test_every_test_that_is_named_is_there(name: str) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / name).read_text()))
+    there = {
+        found
+        for path in (ROOT / "tests").glob("test_*.py")
+        for found in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 15 and named - there == set()
+
+
+def test_figures_of_limits_are_the_codes() -> None:
+    from curriculum.sandbox import _LIMITS
+    from selfplay.template_child import LONGEST, MEMORY, SECONDS
+
+    text = (ROOT / "docs" / "safety.md").read_text()
+    assert "2 seconds of processor time or 256 MB" in text and (SECONDS, MEMORY) == (2.0, 256 * 2**20)
+    assert "more than a million characters" in text and LONGEST == 2**20
+    assert "more than a second, 16 MB or 100 calls deep" in text
+    limits = (_LIMITS["max_feed_duration_secs"], _LIMITS["max_memory"], _LIMITS["max_recursion_depth"])
+    assert limits == (1.0, 16 * 2**20, 100)
