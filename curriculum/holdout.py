@@ -26,12 +26,19 @@ class HeldOut:
 
     def __init__(self, domain: Domain, key: str) -> None:
         """ValueError for an empty key or one of more than 64 bytes (blake2b's limit). DomainError, which names the set,
-        where a set would be empty, and where a problem of a test set is a seed or a shown example."""
+        where a set would be empty, and where a problem of a test set is a seed or a shown example. The domain may read
+        files of its own here for the first time: DomainError too for one that cannot be read, or a member that `parse`
+        refused."""
         if not 1 <= len(key.encode()) <= 64:
             raise ValueError("the held-out key must have 1 to 64 bytes")
-        shown = {statement.canonical for statement in (*domain.seeds(), *domain.shown_examples())}
+        try:
+            shown = {each.canonical for each in _stated(domain, "seeds", domain.seeds())}
+            shown |= {each.canonical for each in _stated(domain, "shown_examples", domain.shown_examples())}
+            chosen = [*_chosen(domain, shown, key)]
+        except OSError as error:
+            raise DomainError(f"domain {domain.name}: its problems cannot be read ({error})") from None
         sets: dict[str, tuple[Problem, ...]] = {}
-        for name, members in _chosen(domain, shown, key):
+        for name, members in chosen:
             if not members:
                 raise DomainError(
                     f"domain {domain.name}: evaluation set {name} has nothing to hold out, because its problems are "
@@ -52,11 +59,12 @@ def _chosen(domain: Domain, shown: set[str], key: str) -> Iterator[tuple[str, Se
     for name, members in domain.evaluation_sets().items():
         if name in given:
             raise DomainError(f"domain {domain.name}: {name} is a test set and an evaluation set: give them two names")
+        _stated(domain, f"evaluation set {name}", members)
         limit = len(members) // 2 if len(members) < SMALL_SET_SIZE else MAX_HELD_OUT
         eligible = [member for member in members if member.canonical not in shown]
         yield name, sorted(eligible, key=lambda member: _rank(member, key))[:limit]
     for name, members in given.items():
-        taken = [member.text for member in members if member.canonical in shown]
+        taken = [member.text for member in _stated(domain, f"test set {name}", members) if member.canonical in shown]
         if taken:
             more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
             raise DomainError(
@@ -64,6 +72,17 @@ def _chosen(domain: Domain, shown: set[str], key: str) -> Iterator[tuple[str, Se
                 "shown examples, so the model would be tested on what it practised: remove them from one of the two"
             )
         yield name, members
+
+
+def _stated(domain: Domain, what: str, members: Sequence[Statement]) -> Sequence[Statement]:
+    """`members`, all of them statements. A list made with `parse` alone holds a Fate for each text that it refused."""
+    for place, member in enumerate(members):
+        if not isinstance(member, Statement):
+            raise DomainError(
+                f"domain {domain.name}: {what}, member {place} (the first is 0) is {member!r}, not a Statement: where "
+                "`parse` made it, it refused the text"
+            )
+    return members
 
 
 def _rank(statement: Statement, key: str) -> tuple[bytes, str]:

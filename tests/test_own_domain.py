@@ -1,5 +1,6 @@
 """A domain of the user's own, from the command line, with a test set of the user's own, whole."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -155,3 +156,43 @@ def test_an_answer_that_was_changed_in_a_domains_file_is_said_on_resume(tmp_path
         "1 have another answer, such as " in changed.output and ": '7' then, '8' now. The run keeps" in changed.output
     )
     assert "held-out set mine has other members than at the run's start" in changed.output
+
+
+class FileAsTestSet(OnlyTestSet):
+    """A test set read from a file that may not be there."""
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {"mine": [self._read(line) for line in Path("/nonexistent/mine.txt").read_text().split()]}
+
+    def _read(self, line: str) -> Statement:
+        return self.parse(line)  # type: ignore[return-value]  # a newcomer's slip, as in RefusedAsTestSet
+
+
+class RefusedAsTestSet(OnlyTestSet):
+    """A test set with a text that `parse` refuses."""
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {"mine": [self.parse("50 + 41"), self.parse("nonsense")]}  # type: ignore[list-item]
+
+
+class RefusedAsSeed(OnlyTestSet):
+    """The same among the seeds."""
+
+    def seeds(self) -> Sequence[Statement]:
+        return [*super().seeds(), self.parse("nonsense")]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        (FileAsTestSet(), "its problems cannot be read .*mine.txt"),
+        (RefusedAsTestSet(), "test set mine, member 1 .*UNPARSED"),
+        (RefusedAsSeed(), "seeds, member .*UNPARSED"),
+    ],
+)
+def test_a_domains_own_slips_are_one_line(domain: ArithmeticDomain, words: str) -> None:
+    """Cases 13, 42: a file that is not there and a text that `parse` refuses ended in tracebacks."""
+    with pytest.raises(DomainError, match=words):
+        HeldOut(domain, "selfplay-1")
+    failed = {check.name: check.detail for check in validate_domain(domain) if not check.passed}
+    assert re.search(words, failed["every set has problems to hold out"])

@@ -1,7 +1,10 @@
 """What a domain is: a kind of problem that can be posed, checked exactly, and asked of a solver.
 
 To write your own, make a class with these members and name it in the configuration as `my_package.my_module:MyDomain`;
-`validate_domain` (curriculum/domains/validation.py) then checks it without a model. No base class is needed.
+`python -m selfplay.inspect validate-domain my_package.my_module:MyDomain` then checks it without a model. No base class
+is needed; sums.py, beside this file, is a short example. The package has to be importable: in the folder where the
+command is given, or on PYTHONPATH. `domain_options` of the configuration are the keyword arguments of `__init__`; for
+an option or a file that will not do raise a `DomainError` (seed_files.py), which the user reads as one line.
 Left out: judging by anything but an exact check.
 """
 

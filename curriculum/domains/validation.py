@@ -63,6 +63,7 @@ def _seeds_parse(domain: Domain) -> str:
     seeds = domain.seeds()
     _hold(len(seeds) > 0, "there are no seeds")
     for seed in seeds:
+        _hold(isinstance(seed, Statement), f"{seed!r} is no Statement: where `parse` made it, it refused the text")
         _hold(domain.parse(seed.text) == seed, f"{seed.text!r} parses to {domain.parse(seed.text)!r}, not to {seed!r}")
         _hold(seed.level >= 1 and bool(seed.family), f"{seed.text!r} has level {seed.level}, family {seed.family!r}")
     return f"{len(seeds)} seeds"
@@ -152,8 +153,8 @@ def _evaluation_sets_are_distinct(domain: Domain) -> str:
 
 def _sets_are_held_out(domain: Domain) -> str:
     """Says how much of each set is evaluated, which is less than all of it where a hash chooses."""
+    held_out = HeldOut(domain, "validate").sets  # first: it says in words what is wrong with a set
     sizes = {name: len(members) for name, members in _all_sets(domain).items()}
-    held_out = HeldOut(domain, "validate").sets
     return ", ".join(f"{name} {len(held_out[name])} of {size}" for name, size in sizes.items())
 
 
