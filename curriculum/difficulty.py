@@ -1,16 +1,18 @@
 """The curriculum's memory: how hard each problem is now, folded over the stored history.
 
 Tracker is a pure fold: rebuilding it from `Store.history()` gives the same numbers, bit for bit, as having kept it.
-Nothing here is stored, no clock or generator of its own is read, and reading changes nothing.
+What is stored of it is a snapshot (curriculum/snapshot.py). No clock or generator of its own is read, and reading
+changes nothing.
 Left out: per-problem difficulty models (item response theory); families carry what is shared between problems.
 """
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from curriculum.columns import Floats
-from curriculum.families import Families, FamilySummary
+from curriculum.families import Families, FamilyMemory, FamilySummary, LevelMemory
 from curriculum.pool import Pool
 from curriculum.posterior import Forgotten, beta_learnability, beta_mean, learnability
 from curriculum.settings import CurriculumSettings
@@ -41,6 +43,13 @@ class _Memory:
     retried: bool = False
     escalations: int = 0  # proposals made from it
     predicted: float = 0.0  # what its family's rate was when it was last attempted
+
+
+_FAMILIES = "_families"
+_NOT_FOLDED = {"settings", "_forgetting", "_fast", "_min_successes", "_untried", _FAMILIES}
+KEPT_CLASSES: Mapping[str, type] = {  # what `Tracker.state_of_fold` is made of, besides numbers, texts and series
+    each.__name__: each for each in (_Memory, Problem, Forgotten, FamilyMemory, LevelMemory, ProblemState, Origin)
+}
 
 
 class Tracker:
@@ -82,6 +91,20 @@ class Tracker:
         for proposal in history.proposals:
             self._observe_proposal(proposal, history.policy_version)
         self.step, self.version = history.step, history.policy_version
+
+    def state_of_fold(self) -> dict[str, Any]:
+        """All that was folded, as one value; the settings and what is derived are left out. To be read only."""
+        own = {name: value for name, value in vars(self).items() if name not in _NOT_FOLDED}
+        return own | {_FAMILIES: self._families.state_of_fold()}
+
+    def take_up(self, state: dict[str, Any], step: int) -> bool:
+        """Goes on, as a tracker that has observed nothing yet, from what another's `state_of_fold` gave after `step`;
+        False, and nothing is done, if that is something else."""
+        if self._memories or state.keys() != self.state_of_fold().keys() or state["step"] != step:
+            return False
+        self._families.take_up(state[_FAMILIES])
+        vars(self).update({name: value for name, value in state.items() if name != _FAMILIES})
+        return True
 
     def rate(self, problem_id: str) -> float:
         """Posterior mean of the first-try pass rate under the current policy, in (0, 1); its family's when untried."""

@@ -5,6 +5,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -155,6 +156,16 @@ class Families:
         self._families: dict[str, FamilyMemory] = {}
         self._levels: dict[int, LevelMemory] = {}
         self._derived = _Derived(forgetting, child_forgetting)
+
+    def state_of_fold(self) -> dict[str, Any]:
+        """All that was folded; what is derived of it, and the settings, are left out."""
+        return {"families": self._families, "levels": self._levels}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_of_fold` gave."""
+        self._families, self._levels = state["families"], state["levels"]
+        self._derived.levels = sorted(self._levels)
+        self._derived.changed = dict.fromkeys(self._families)
 
     def enrol(self, family: str, level: int, problem_id: str) -> None:
         """A problem joins its family; the family's level is that of its first problem."""

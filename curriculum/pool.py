@@ -1,7 +1,7 @@
 """A set of ids with an order: O(1) add, discard and draw. Its order depends on its history alone, never on hash()."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class Pool:
@@ -12,6 +12,14 @@ class Pool:
     def __init__(self) -> None:
         self._ids: list[str] = []
         self._places: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> "Pool":
+        """A pool of different ids in this order."""
+        pool = cls()
+        pool._ids = list(ids)
+        pool._places = {item: place for place, item in enumerate(pool._ids)}
+        return pool
 
     def add(self, item: str) -> None:
         if item not in self._places:

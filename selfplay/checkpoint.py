@@ -116,7 +116,7 @@ class Checkpoints:
 
     def newer_than(self, store: Store) -> str | None:
         """A checkpoint of a step that the database has never heard of, if there is one."""
-        last = max(row.step for row in store.steps(include_abandoned=True))
+        last = store.last_step()
         for folder in self._entries():
             step = (_manifest_or_none(folder) or {}).get("step")
             if isinstance(step, int) and step > last:
@@ -136,7 +136,6 @@ class Checkpoints:
     def tidy(self, store: Store) -> None:
         """Remove what a kill left behind; set aside what is not this run's."""
         known = {Path(row.path).name for row in store.checkpoints()}
-        steps = {(row.step, row.weights_digest) for row in store.steps(include_abandoned=True)}
         for path in self._entries():
             if path.name in known:
                 continue
@@ -145,7 +144,7 @@ class Checkpoints:
                 shutil.rmtree(path)
                 continue
             manifest = _manifest_or_none(path) or {}
-            if is_ours and (manifest.get("step"), manifest.get("weights_digest")) in steps:
+            if is_ours and _is_of(store, manifest.get("step"), manifest.get("weights_digest")):
                 self._delete(path)
             else:
                 set_aside(self.run_folder, path, "no checkpoint of this run", self.say)
@@ -241,6 +240,11 @@ def _manifest_or_none(folder: Path) -> Mapping[str, Any] | None:
         return _manifest(folder)
     except (OSError, CheckpointError):
         return None
+
+
+def _is_of(store: Store, step: object, weights_digest: object) -> bool:
+    """Whether a manifest that says so is of this run."""
+    return isinstance(step, int) and isinstance(weights_digest, str) and store.knows_weights(step, weights_digest)
 
 
 def _parts(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

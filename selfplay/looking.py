@@ -22,9 +22,10 @@ from curriculum.families import FamilySummary
 from curriculum.lineage import Lineage
 from curriculum.settings import CurriculumSettings
 from selfplay.exits import USAGE, Refused
+from selfplay.folding import fold
 from selfplay.runfolder import DATABASE, last_worked
 from store.errors import StoreError
-from store.records import Evaluation, Fate, Origin, Problem, ProblemState, StepRow
+from store.records import Evaluation, Fate, Origin, Problem, ProblemState
 from store.store import Store
 
 RECENT_STEPS = 10
@@ -104,10 +105,9 @@ def settings_of(store: Store) -> CurriculumSettings:
 
 
 def tracker_of(store: Store) -> Tracker:
-    """The run's curriculum, folded over its stored steps."""
+    """The run's curriculum, from its newest snapshot and the steps after it."""
     tracker = Tracker(settings_of(store))
-    for step in store.history():
-        tracker.observe(step)
+    fold(store, tracker)
     return tracker
 
 
@@ -126,11 +126,12 @@ def runs(directory: Path) -> list[dict[str, Any]]:
 
 
 def _run_row(store: Store) -> dict[str, Any]:
-    steps, sets = store.steps(), _by_set(store.evaluations())
+    evaluations = store.evaluations()
+    sets = _by_set(evaluations)
     return {
-        "head_step": steps[-1].step,
+        "head_step": store.head().step,
         "steps": (config_of(store).get("run") or {}).get("steps"),
-        "seconds": round(worked_seconds(store, steps), 1),
+        "seconds": round(worked_seconds(store, evaluations), 1),
         "evaluated_at": max((rows[-1].step for rows in sets.values()), default=None),
         "evaluations": {
             name: {
@@ -142,10 +143,10 @@ def _run_row(store: Store) -> dict[str, Any]:
     }
 
 
-def worked_seconds(store: Store, steps: Sequence[StepRow]) -> float:
+def worked_seconds(store: Store, evaluations: Sequence[Evaluation]) -> float:
     """Wall time of every process that worked on the run, from its start to what it last stored."""
     worked = sum(each.seconds for each in store.incarnations())
-    seen = sum(row.seconds for row in steps) + sum(each.metrics.get("seconds", 0.0) for each in store.evaluations())
+    seen = store.step_seconds() + sum(each.metrics.get("seconds", 0.0) for each in evaluations)
     return max(worked, seen)  # a run of before schema 0004 did not count its processes' time
 
 
@@ -156,15 +157,15 @@ def _last_activity(folder: Path) -> str:
 
 def status(store: Store) -> dict[str, Any]:
     """Where a run stands."""
-    tracker, steps, run = tracker_of(store), store.steps(), store.run()
-    recent = [(step.step, step.metrics) for step in steps[-RECENT_STEPS:] if step.step > 0]
+    tracker, run = tracker_of(store), store.run()
+    recent = [(row.step, row.metrics) for row in store.steps(after=max(0, tracker.step - RECENT_STEPS))]
     families = sorted(tracker.families(), key=lambda family: (family.level, family.family))
     return {
         "name": run.name,
         "seed": run.seed,
         "head_step": tracker.step,
         "steps": (config_of(store).get("run") or {}).get("steps"),
-        "abandoned_steps": len(store.steps(include_abandoned=True)) - len(steps),
+        "abandoned_steps": store.num_steps() - 1 - tracker.step,
         "frontier": tracker.frontier(),
         "problems": tracker.num_problems(),
         "states": {state.value: count for state, count in tracker.state_counts().items()},

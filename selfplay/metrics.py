@@ -5,10 +5,14 @@ The store is the truth; the file is for tools that read lines. docs/metrics.md s
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from store.errors import translated
 from store.records import Evaluation, StepRow
+from store.store import Store
+
+_BLOCK = 1 << 20  # bytes read at once
 
 
 def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterator[str]:
@@ -21,6 +25,24 @@ def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterat
             yield step_line(row)
         for evaluation in by_step.get(row.step, ()):
             yield evaluation_line(evaluation)
+
+
+def is_whole(path: Path, store: Store) -> bool:
+    """Whether the file has as many lines as the store has steps and evaluations, and the newest ones at its end."""
+    head, evaluations = store.head().step, store.evaluations()
+    ending = "".join(lines(store.steps(after=head - 1), [each for each in evaluations if each.step == head])).encode()
+    try:
+        if not path.is_file() or path.is_symlink():
+            return False
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(ending)))
+            if file.read() != ending:
+                return False
+            file.seek(0)
+            num_lines = sum(block.count(b"\n") for block in iter(partial(file.read, _BLOCK), b""))
+    except OSError:
+        return False  # it is written anew, which says what is wrong
+    return num_lines == head + len(evaluations)
 
 
 def step_line(row: StepRow) -> str:

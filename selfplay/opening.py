@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from curriculum.difficulty import Tracker
 from selfplay import config as configuration
 from selfplay import metrics
 from selfplay.build import Parts, build
@@ -17,6 +16,7 @@ from selfplay.config import Config
 from selfplay.config_rules import idle
 from selfplay.environment import code_digest, fingerprint
 from selfplay.exits import DATA, USAGE, Refused
+from selfplay.folding import fold, keep
 from selfplay.memory import keep_freed_memory
 from selfplay.progress import Progress
 from selfplay.recovery import recover
@@ -67,11 +67,12 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
             for name in store.note_held_out(parts.held_out.sets):
                 say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
             write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
-            _fold(store, parts.tracker)
-            write_file(folder / METRICS, metrics.lines(store.steps(), store.evaluations()), say)
+            kept = keep(store, parts.tracker, fold(store, parts.tracker))
+            if not metrics.is_whole(folder / METRICS, store):
+                write_file(folder / METRICS, metrics.lines(store.steps(), store.evaluations()), say)
             parts.engine.load(parts.policy.version)
-            facts = [stage_facts(row.metrics) for row in store.steps()[1 : 1 + parts.stage_one.max_steps]]
-            run = Run(parts, store, folder, checkpoints, progress, started, owned.touch, stage_facts=facts)
+            facts = [stage_facts(row.metrics) for row in store.steps(after=0, until=parts.stage_one.max_steps)]
+            run = Run(parts, store, folder, checkpoints, progress, started, owned.touch, kept, stage_facts=facts)
             with stopping_on_signals(run), progress.running(run):
                 yield run
 
@@ -211,8 +212,3 @@ def _say_other_code(store: Store, say: Say) -> None:
     before, now = made.get(store.head().incarnation_id or 0) or store.run().code_digest, code_digest()
     if before != now:
         say(f"this run's last step was made by other code (digest {before[:12]}, now {now[:12]}): it goes on with ours")
-
-
-def _fold(store: Store, tracker: Tracker) -> None:
-    for step in store.history():
-        tracker.observe(step)

@@ -26,7 +26,7 @@ from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer
 from store.errors import DiskFull, JournalError
 from store.journal import file_name, journal_sha256, read_journal, step_of
-from store.records import CheckpointRow, Incarnation, StepRow
+from store.records import CheckpointRow, Incarnation, StepRow, StepStatus
 from store.store import Store
 
 _UNFINISHED = re.compile(r"\.step_\d+\.safetensors\.tmp")
@@ -59,7 +59,7 @@ def recover(
         abandoned = store.head().step
         store.rewind(start.step)
         say(f"rewound to step {start.step}; steps {start.step + 1} to {abandoned} are abandoned and stay readable")
-    steps = [row for row in store.steps() if row.step > start.step]
+    steps = store.steps(after=start.step)
     if steps:
         say(f"replaying steps {steps[0].step} to {steps[-1].step} from the journal ...")
     lost = {row.step: (row, problem) for row, problem in found.damaged}
@@ -76,7 +76,7 @@ def recover(
 
 def _refuse_newer(store: Store, folder: Path, checkpoints: Checkpoints) -> None:
     """Raises Refused if the folder has gone further than its database. A kill leaves one journal more at most."""
-    last = max(row.step for row in store.steps(include_abandoned=True))
+    last = store.last_step()
     journals = sorted((folder / JOURNAL_FOLDER).iterdir(), reverse=True)
     later = [f"{JOURNAL_FOLDER}/{path.name}" for path in journals if (step_of(path) or 0) > last + 1]
     newer = checkpoints.newer_than(store) or next(iter(later), None)
@@ -132,12 +132,18 @@ def _make_again(
 
 def _say_damaged_journals(store: Store, folder: Path, start: int, say: Say) -> None:
     """Of steps before the checkpoint that was loaded: needed only if that is damaged one day."""
-    for row in store.steps():
-        if row.step > start or row.journal_file is None:
+    for row in store.steps_with_journals():
+        if row.step > start or row.status is not StepStatus.LIVE or row.journal_file is None:
             continue
         name = f"{JOURNAL_FOLDER}/{Path(row.journal_file).name}"
         if journal_sha256(folder / name) != row.journal_sha256:
             say(f"note: {name} is damaged or missing; it is not needed while the checkpoint of step {start} is whole")
+
+
+def _is_known(store: Store, path: Path) -> bool:
+    """Whether the file is a journal of this run, by its content."""
+    sha256 = journal_sha256(path)
+    return sha256 is not None and store.knows_journal(sha256)
 
 
 def _tidy_journals(store: Store, folder: Path, say: Say) -> None:
@@ -145,14 +151,13 @@ def _tidy_journals(store: Store, folder: Path, say: Say) -> None:
 
     A kill may cut the commit that would have named a journal: that one stays, since its step writes it anew.
     """
-    rows = store.steps(include_abandoned=True)
-    named, hashes = {row.journal_file for row in rows}, {row.journal_sha256 for row in rows}
-    to_come = file_name(max(row.step for row in rows) + 1)
+    named = {row.journal_file for row in store.steps_with_journals()}
+    to_come = file_name(store.last_step() + 1)
     for path in sorted((folder / JOURNAL_FOLDER).iterdir()):
         is_file = path.is_file() and not path.is_symlink()
         if path.name in named or (is_file and path.name == to_come):
             continue
-        if is_file and (_UNFINISHED.fullmatch(path.name) or journal_sha256(path) in hashes):
+        if is_file and (_UNFINISHED.fullmatch(path.name) or _is_known(store, path)):
             path.unlink()
         else:
             set_aside(folder, path, "no journal of this run", say)

@@ -22,6 +22,7 @@ from selfplay.alarms import first_try_alarm
 from selfplay.build import Parts
 from selfplay.checkpoint import Checkpoints
 from selfplay.engine.protocol import Engine
+from selfplay.folding import keep
 from selfplay.imitation import ImitationRule, imitated
 from selfplay.learning import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
 from selfplay.memory import device_memory, peak_bytes, release_freed_memory
@@ -83,6 +84,7 @@ class Run:
     progress: Progress
     started: float  # the process, as far as it is known, on the clock of time.monotonic()
     worked: Callable[[], None] = lambda: None  # told whenever something was stored
+    snapshot_step: int = -1  # of the newest snapshot of the curriculum
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
     stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
@@ -242,6 +244,7 @@ class Run:
         row = self.store.commit_step(replace(commit, standings=commits.standings(commit, self.parts.tracker)))
         reach("loop.committed")
         self.note_use()
+        self.snapshot_step = keep(self.store, self.parts.tracker, self.snapshot_step)
         if len(self.stage_facts) < self.parts.stage_one.max_steps:
             self.stage_facts.append(stage_facts(row.metrics))
         metrics.append(self.folder / METRICS, metrics.step_line(row))

@@ -26,7 +26,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "change_of_all": _change_of_all(before, after),
         "smallest_fall": {name: round(smallest_fall(len(e.outcomes)), 4) for name, e in before.items()},
         "steps": len(steps),
-        "seconds": round(worked_seconds(store, steps), 1),
+        "seconds": round(worked_seconds(store, evaluations), 1),
         "peak_memory_bytes": max((each.peak_memory_bytes for each in store.incarnations()), default=0),
         "peak_device_bytes": int(max((r.metrics.get(DEVICE_PEAK, 0.0) for r in steps), default=0.0)),
         "tokens": {

@@ -6,7 +6,7 @@ gets new ids). Not covered, and why:
 - the run's name, config and code: labels, which differ between two runs that are compared;
 - steps.status (only LIVE rows are read), steps.seconds, steps.journal_file (cleared when pruned, whenever that
   happens; its sha256 stays and is covered), steps.incarnation_id (which process made it);
-- seals, which are made from the rows themselves;
+- seals and snapshots, which are made from the rows themselves;
 - committed_at of steps and evaluations: the time of day;
 - held_out: what the domain holds out, which the outcomes of evaluations depend on;
 - waves.wave_id, state and consumed_step_id: places in the file. A wave is told by its step and key;

@@ -49,7 +49,7 @@ from store.schema import (
     turns,
 )
 
-_LIVE = steps.c.status == "LIVE"
+LIVE = steps.c.status == "LIVE"
 
 
 def run_row(connection: Connection) -> RunRow:
@@ -74,22 +74,23 @@ def head_row(connection: Connection) -> StepRow:
     row = connection.execute(select(steps).join(runs, runs.c.head_step_id == steps.c.step_id)).first()
     if row is None:
         raise RowsDamaged("the run, or the step it stands at")
-    return _step(row)
+    return step_of(row)
 
 
 def step_row(connection: Connection, step: int) -> StepRow:
     """The LIVE row of a step. StoreError if there is none."""
-    row = connection.execute(select(steps).where(_LIVE, steps.c.step == step)).first()
+    row = connection.execute(select(steps).where(LIVE, steps.c.step == step)).first()
     if row is None:
         raise StoreError(f"the run has no step {step}: its head is at step {head_row(connection).step}")
-    return _step(row)
+    return step_of(row)
 
 
-def step_rows(connection: Connection, include_abandoned: bool) -> list[StepRow]:
-    """Steps in order of step, then of commit."""
+def step_rows(connection: Connection, include_abandoned: bool, after: int, until: int | None) -> list[StepRow]:
+    """Steps after `after` and up to `until`, in order of step, then of commit. None may be missing, of all steps."""
     sealing.check_part(connection, sealing.STEPS)
-    rows = connection.execute(select(steps).order_by(steps.c.step, steps.c.step_id))
-    found = [_step(row) for row in rows]  # of all: a damaged status would hide a step
+    query = select(steps).where(steps.c.step > after).order_by(steps.c.step, steps.c.step_id)
+    rows = connection.execute(query if until is None else query.where(steps.c.step <= until))
+    found = [step_of(row) for row in rows]  # of all: a damaged status would hide a step
     return [step for step in found if include_abandoned or step.status is StepStatus.LIVE]
 
 
@@ -161,7 +162,7 @@ def find_problem(connection: Connection, prefix: str) -> tuple[Problem, int]:
 def check_said(connection: Connection, problem_id: str) -> None:
     """RowsDamaged unless what was said in every step that tried the problem is what was stored."""
     tried = [select(table.c.step_id).where(table.c.problem_id == problem_id) for table in (attempts, pass_rates)]
-    query = select(steps).where(_LIVE, steps.c.step_id.in_(union(*tried)))
+    query = select(steps).where(LIVE, steps.c.step_id.in_(union(*tried)))
     for row in connection.execute(query).all():
         sealing.check_said(connection, sealing.check_step(row))
 
@@ -176,7 +177,7 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
     query = (
         select(steps.c.step, *attempts.c, *kept)
         .select_from(joined)
-        .where(_LIVE, attempts.c.problem_id == problem_id)
+        .where(LIVE, attempts.c.problem_id == problem_id)
         .order_by(steps.c.step, attempts.c.attempt, turns.c.turn)
     )
     groups = groupby(connection.execute(query).all(), key=lambda row: (row.step, row.attempt))
@@ -189,7 +190,7 @@ def search_node_records(connection: Connection, problem_id: str) -> dict[int, li
     query = (
         select(search_nodes, steps.c.step)
         .join(steps, steps.c.step_id == search_nodes.c.step_id)
-        .where(_LIVE, search_nodes.c.problem_id == problem_id)
+        .where(LIVE, search_nodes.c.problem_id == problem_id)
         .order_by(steps.c.step, search_nodes.c.node)
     )
     found: dict[int, list[SearchNode]] = {}
@@ -202,7 +203,7 @@ def proposal_records(
     connection: Connection, step: int | None, fate: Fate | None, limit: int | None
 ) -> list[tuple[int, Proposal]]:
     """Live proposals with their step, oldest first; with `limit`, the newest that many."""
-    query = select(proposals, steps.c.step).join(steps, steps.c.step_id == proposals.c.step_id).where(_LIVE)
+    query = select(proposals, steps.c.step).join(steps, steps.c.step_id == proposals.c.step_id).where(LIVE)
     query = query if step is None else query.where(steps.c.step == step)
     query = query if fate is None else query.where(proposals.c.fate == fate.value)
     query = query.order_by(steps.c.step.desc(), proposals.c.ordinal.desc()).limit(limit)
@@ -217,7 +218,7 @@ def proposal_records(
 def evaluation_records(connection: Connection) -> list[Evaluation]:
     """Live evaluations in order of step, set and kind."""
     sealing.check_part(connection, sealing.EVALUATIONS)
-    query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(_LIVE)
+    query = select(evaluations, steps.c.step).join(steps, steps.c.step_id == evaluations.c.step_id).where(LIVE)
     found = connection.execute(query.order_by(steps.c.step, evaluations.c.set_name, evaluations.c.kind))
     return [
         Evaluation(
@@ -237,7 +238,7 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
 def checkpoint_records(connection: Connection) -> list[CheckpointRow]:
     """Live checkpoints, newest first."""
     sealing.check_part(connection, sealing.CHECKPOINTS)
-    query = select(checkpoints, steps.c.step).join(steps, steps.c.step_id == checkpoints.c.step_id).where(_LIVE)
+    query = select(checkpoints, steps.c.step).join(steps, steps.c.step_id == checkpoints.c.step_id).where(LIVE)
     found = connection.execute(query.order_by(steps.c.step.desc()))
     return [CheckpointRow(row.step_id, row.step, row.path, row.manifest_sha256, row.weights_digest) for row in found]
 
@@ -257,7 +258,7 @@ def _live_rows(connection: Connection, first: int, last: int) -> Sequence[Row[An
 
 
 def _in(first: int, last: int) -> ColumnElement[bool]:
-    return _LIVE & steps.c.step.between(first, last)
+    return LIVE & steps.c.step.between(first, last)
 
 
 def _all(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -276,7 +277,7 @@ def _by_step(connection: Connection, table: Table, key: str, first: int, last: i
 
 
 def _live_problems() -> Select[Any]:
-    return select(problems, steps.c.step).join(steps, steps.c.step_id == problems.c.admitted_step_id).where(_LIVE)
+    return select(problems, steps.c.step).join(steps, steps.c.step_id == problems.c.admitted_step_id).where(LIVE)
 
 
 def _completion(row: Row[Any]) -> Completion:
@@ -290,7 +291,7 @@ def _completion(row: Row[Any]) -> Completion:
     )
 
 
-def _step(row: Row[Any]) -> StepRow:
+def step_of(row: Row[Any]) -> StepRow:
     sealing.check_step(row)
     return StepRow(
         step_id=row.step_id,

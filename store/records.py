@@ -241,6 +241,16 @@ class StepHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """What the curriculum had folded as of a LIVE step, as bytes, and the label that says what they depend on."""
+
+    step: int
+    step_digest: str  # of the step as it is stored now
+    label: str
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """A finished checkpoint folder: files first, then this row (reliability.md 1.3)."""
 

@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0006"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0007"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -125,6 +125,8 @@ Index(
     sqlite_where=text("status = 'LIVE'"),
     postgresql_where=text("status = 'LIVE'"),
 )
+
+Index("ix_steps_step", steps.c.step, steps.c.seal)  # all seals are read at every start: not from rows of kilobytes
 
 problems = _table(
     "problems",
@@ -312,6 +314,13 @@ seals = _table(
     Column("part", Text, nullable=False),
     _required("seal", Text),
     PrimaryKeyConstraint("part"),
+)
+
+snapshots = _table(  # what the curriculum folds, as of a step: made anew of history wherever it is not believed
+    "snapshots",
+    Column("step_id", Integer, ForeignKey("steps.step_id"), primary_key=True),
+    _required("label", Text),  # a digest of all that it depends on (curriculum/snapshot.py)
+    _required("packed", LargeBinary),
 )
 
 held_out = _table(  # the members of every evaluation set, in the order of `outcomes`

@@ -7,19 +7,18 @@ Left out: the lock on the run's folder, files of checkpoints (selfplay/checkpoin
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from store import digest, holdout, reading, sealing, writing
-from store.engine import OwnFiles, empty_log, existing, has_log, reader_engine, require_sound, unsound, writer_engine
-from store.errors import Locked, RowsDamaged, StoreError, translated
+from store import digest, holdout, lookups, reading, sealing, writing
+from store.engine import empty_log, unsound, writer_engine
+from store.errors import RowsDamaged, StoreError, translated
 from store.faults import reach
 from store.journal import fsync_folder
+from store.opened import OpenDatabase
 from store.records import (
     Attempt,
     CheckpointRow,
@@ -30,26 +29,20 @@ from store.records import (
     Proposal,
     RunRow,
     SearchNode,
+    SnapshotRow,
     StepCommit,
     StepHistory,
     StepRow,
     Wave,
 )
 from store.schema import checkpoints, incarnations, runs, steps
-from store.upgrade import require_current, upgrade
+from store.upgrade import upgrade
 
 _STEPS_AT_A_TIME = 64
 
 
-class Store:
+class Store(OpenDatabase):
     """An open run database, made by `create`, `open` or `open_readonly`. A context manager; not to be forked."""
-
-    def __init__(self, path: Path, engine: Engine, *, read_only: bool) -> None:
-        self.path = path
-        self._engine = engine
-        self._read_only = read_only
-        self._files = OwnFiles(path)
-        self._has_no_log = read_only and not has_log(path)
 
     @classmethod
     def create(
@@ -101,45 +94,6 @@ class Store:
             fsync_folder(path.parent)
         reach("create.renamed")
         return cls.open(path)
-
-    @classmethod
-    def open(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
-        """Opens a run's database for writing. StoreError if it is missing, not ours, locked, older or newer."""
-        path = existing(path)
-        return cls._checked(path, writer_engine(path, busy_seconds=busy_seconds), read_only=False)
-
-    @classmethod
-    def open_readonly(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
-        """Opens a run's database to look at, also while the run is live. Writing raises StoreError."""
-        path = existing(path)
-        return cls._checked(path, reader_engine(path, busy_seconds=busy_seconds), read_only=True)
-
-    @classmethod
-    def _checked(cls, path: Path, engine: Engine, *, read_only: bool) -> Self:
-        store = cls(path, engine, read_only=read_only)
-        try:
-            with store._reading() as connection:
-                require_current(connection, path)
-                if not read_only:
-                    require_sound(connection, path)
-            if not read_only:
-                store.require_own_files()
-        except BaseException:
-            store.close()
-            raise
-        return store
-
-    def close(self) -> None:
-        """Closes the database. Closing twice does nothing."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # The run
 
@@ -250,23 +204,69 @@ class Store:
         with self._reading() as connection:
             return reading.step_row(connection, step)
 
-    def steps(self, include_abandoned: bool = False) -> list[StepRow]:
-        """Steps in order; with `include_abandoned`, those that a rewind left behind too."""
+    def steps(self, include_abandoned: bool = False, *, after: int = -1, until: int | None = None) -> list[StepRow]:
+        """Steps in order, of those after `after` and up to `until`; with `include_abandoned`, those that a rewind left
+        behind too."""
         with self._reading() as connection:
-            return reading.step_rows(connection, include_abandoned)
+            return reading.step_rows(connection, include_abandoned, after, until)
+
+    def steps_with_journals(self) -> list[StepRow]:
+        """Those whose journal is not pruned, abandoned ones too."""
+        with self._reading() as connection:
+            return lookups.journal_rows(connection)
+
+    def num_steps(self) -> int:
+        """Of all branches, step 0 included."""
+        with self._reading() as connection:
+            return len(reading.step_ids(connection))
+
+    def step_seconds(self) -> float:
+        """Of all live steps together."""
+        with self._reading() as connection:
+            return lookups.step_seconds(connection)
+
+    def last_step(self) -> int:
+        """The highest number of a step, abandoned ones included."""
+        with self._reading() as connection:
+            return lookups.last_step(connection)
+
+    def knows_weights(self, step: int, weights_digest: str) -> bool:
+        """Whether a step of that number, abandoned or not, made these weights."""
+        with self._reading() as connection:
+            return lookups.is_any_step(connection, (steps.c.step == step) & (steps.c.weights_digest == weights_digest))
+
+    def knows_journal(self, sha256: str) -> bool:
+        """Whether a step, abandoned or not, had a journal of that digest, pruned or not."""
+        with self._reading() as connection:
+            return lookups.is_any_step(connection, steps.c.journal_sha256 == sha256)
 
     # The game
 
-    def history(self) -> Iterator[StepHistory]:
-        """LIVE steps from step 0 (whose problems are the seeds) to the head, in order and in the commits' order.
+    def history(self, after: int = -1) -> Iterator[StepHistory]:
+        """LIVE steps after `after` (step 0 has the seeds) to the head, in order and in the commits' order.
 
         Read some steps at a time, each time in a short transaction of its own.
         """
         last = self.head().step
-        for first in range(0, last + 1, _STEPS_AT_A_TIME):
+        for first in range(after + 1, last + 1, _STEPS_AT_A_TIME):
             with self._reading() as connection:
                 chunk = reading.history_chunk(connection, first, min(first + _STEPS_AT_A_TIME - 1, last))
             yield from chunk
+
+    def snapshots(self) -> list[SnapshotRow]:
+        """What the curriculum had folded as of live steps, newest first."""
+        with self._reading() as connection:
+            return lookups.snapshot_rows(connection)
+
+    def put_snapshot(self, label: str, packed: bytes) -> None:
+        """Stores what the curriculum has folded as of the head; older ones go but for the last."""
+        with self._writing() as connection:
+            lookups.replace_snapshots(connection, label, packed, kept=2)
+
+    def head_digest(self) -> str:
+        """`SnapshotRow.step_digest` of the head."""
+        with self._reading() as connection:
+            return lookups.head_digest(connection)
 
     def problems(self) -> Iterator[tuple[Problem, int]]:
         """Live problems with the step that admitted each, in the order of admission."""
@@ -354,13 +354,6 @@ class Store:
         with translated(self.path):
             return empty_log(self._engine)
 
-    def require_own_files(self) -> None:
-        """StoreError if the database or its log is no longer the file that was opened: asked before every commit.
-
-        SQLite goes on writing to a file that was removed, and what is committed there is lost with the process.
-        """
-        self._files.require()
-
     def table_digest(self) -> str:
         """Hex sha256 of what the run is, without clocks and places (store/digest.py says what is left out)."""
         with self._reading() as connection:
@@ -382,21 +375,3 @@ class Store:
             with self._reading() as connection:
                 chunk = sealing.damages(connection, ids[first : first + _STEPS_AT_A_TIME])
             yield from chunk
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(self.path), self._engine.begin() as connection:
-            yield connection
-        if self._has_no_log and has_log(self.path):  # what was read without a lock may be half old and half new
-            raise Locked(f"{self.path}: a process began to work on it while it was looked at: try again")
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        self._refuse_read_only()
-        with translated(self.path), self._engine.begin() as connection:
-            yield connection
-            self.require_own_files()
-
-    def _refuse_read_only(self) -> None:
-        if self._read_only:
-            raise StoreError(f"{self.path} is open to look at only: open it for writing")

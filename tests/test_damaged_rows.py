@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Column, LargeBinary, Table
 from store_samples import create, new_problem, step_commit, wave
 
+from curriculum import snapshot
 from selfplay import config as configuration
 from selfplay import looking
 from selfplay.config import Config
@@ -51,6 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.commit_checkpoint(CheckpointRow(head.step_id, 2, "checkpoints/step_000002", "sha", "other"))
         store.commit_evaluation(Evaluation(2, "add2", "interim", METRICS, "20", "1:0.7", "34/7/-/-/0"))
         store.commit_wave(wave(3))
+        store.put_snapshot(*snapshot.pack(looking.tracker_of(store), store.head_digest()))
         store.checkpoint_wal()
     return path
 

@@ -1,0 +1,88 @@
+"""A database that is open: to one process that writes, or to any number that look. What it holds is store.py's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+
+from store.engine import OwnFiles, existing, has_log, reader_engine, require_sound, writer_engine
+from store.errors import Locked, StoreError, translated
+from store.upgrade import require_current
+
+
+class OpenDatabase:
+    """A context manager, made by `open` or `open_readonly`; not to be forked."""
+
+    def __init__(self, path: Path, engine: Engine, *, read_only: bool) -> None:
+        self.path = path
+        self._engine = engine
+        self._read_only = read_only
+        self._files = OwnFiles(path)
+        self._has_no_log = read_only and not has_log(path)
+
+    @classmethod
+    def open(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
+        """Opens a run's database for writing. StoreError if it is missing, not ours, locked, older or newer."""
+        path = existing(path)
+        return cls._checked(path, writer_engine(path, busy_seconds=busy_seconds), read_only=False)
+
+    @classmethod
+    def open_readonly(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
+        """Opens a run's database to look at, also while the run is live. Writing raises StoreError."""
+        path = existing(path)
+        return cls._checked(path, reader_engine(path, busy_seconds=busy_seconds), read_only=True)
+
+    @classmethod
+    def _checked(cls, path: Path, engine: Engine, *, read_only: bool) -> Self:
+        store = cls(path, engine, read_only=read_only)
+        try:
+            with store._reading() as connection:
+                require_current(connection, path)
+                if not read_only:
+                    require_sound(connection, path)
+            if not read_only:
+                store.require_own_files()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Closes the database. Closing twice does nothing."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def require_own_files(self) -> None:
+        """StoreError if the database or its log is no longer the file that was opened: asked before every commit.
+
+        SQLite goes on writing to a file that was removed, and what is committed there is lost with the process.
+        """
+        self._files.require()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(self.path), self._engine.begin() as connection:
+            yield connection
+        if self._has_no_log and has_log(self.path):  # what was read without a lock may be half old and half new
+            raise Locked(f"{self.path}: a process began to work on it while it was looked at: try again")
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        self._refuse_read_only()
+        with translated(self.path), self._engine.begin() as connection:
+            yield connection
+            self.require_own_files()
+
+    def _refuse_read_only(self) -> None:
+        if self._read_only:
+            raise StoreError(f"{self.path} is open to look at only: open it for writing")
