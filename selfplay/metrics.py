@@ -13,6 +13,7 @@ from store.records import Evaluation, StepRow
 from store.store import Store
 
 _BLOCK = 1 << 20  # bytes read at once
+_COMPARED = 1000  # steps whose lines are compared: of older ones only their number, or a start would read all of them
 
 
 def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterator[str]:
@@ -28,9 +29,11 @@ def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterat
 
 
 def is_whole(path: Path, store: Store) -> bool:
-    """Whether the file has as many lines as the store has steps and evaluations, and the newest ones at its end."""
+    """Whether the file has the lines of the newest steps at its end, and before them as many as there are older ones."""
     head, evaluations = store.head().step, store.evaluations()
-    ending = "".join(lines(store.steps(after=head - 1), [each for each in evaluations if each.step == head])).encode()
+    older = max(-1, head - _COMPARED)
+    newest = [each for each in evaluations if each.step > older]
+    ending = "".join(lines(store.steps(after=older), newest)).encode()
     try:
         if not path.is_file() or path.is_symlink():
             return False

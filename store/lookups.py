@@ -5,6 +5,7 @@ Each function works inside the caller's transaction.
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
+from store import sealing
 from store.reading import LIVE, head_row, step_of
 from store.records import SnapshotRow, StepRow
 from store.schema import runs, snapshots, steps
@@ -56,3 +57,4 @@ def replace_snapshots(connection: Connection, label: str, packed: bytes, kept: i
     connection.execute(delete(snapshots).where(snapshots.c.step_id == step_id))
     connection.execute(delete(snapshots).where(snapshots.c.step_id.in_(old)))
     connection.execute(insert(snapshots), {"step_id": step_id, "label": label, "packed": packed})
+    sealing.reseal(connection, sealing.SNAPSHOTS)

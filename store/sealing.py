@@ -32,6 +32,7 @@ from store.schema import (
     runs,
     seals,
     search_nodes,
+    snapshots,
     steps,
     turns,
     waves,
@@ -40,9 +41,9 @@ from store.schema import (
 _SEAL = list(steps.c.keys()).index("seal")
 _WHOLE: Mapping[str, Table] = {
     "the run": runs, "its processes": incarnations, "its evaluations": evaluations, "its checkpoints": checkpoints,
-    "its held-out sets": held_out,
+    "its held-out sets": held_out, "its snapshots": snapshots,
 }  # fmt: skip
-RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT = _WHOLE
+RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS = _WHOLE
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

@@ -126,7 +126,7 @@ class Store(OpenDatabase):
             return reading.incarnation_records(connection)[-1]
 
     def note_use(self, seconds: float, peak_memory_bytes: int) -> None:
-        """What the newest incarnation has used so far: replaces what was noted of it. StoreError below 0."""
+        """What the newest incarnation has used so far: replaces what was noted of it. Below 0 is 0."""
         with self._writing() as connection:
             newest = incarnations.c.incarnation_id == reading.newest_incarnation_id(connection)
             row = {"seconds": max(0.0, seconds), "peak_memory_bytes": peak_memory_bytes}
