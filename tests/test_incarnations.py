@@ -16,6 +16,7 @@ from selfplay.config import Config
 from selfplay.environment import code_digest, fingerprint, flags_digest
 from selfplay.exits import BUSY, DATA, OK, clear_errors
 from store.records import Incarnation
+from store.sealing import seal_all
 from store.store import Store
 
 TINY = (
@@ -42,9 +43,10 @@ def resume(server: Server, directory: Path, *more: str) -> Ended:
 
 
 def change(directory: Path, statement: str) -> None:
-    with sqlite3.connect(directory / "x" / "selfplay.db") as database:
-        database.execute(statement)
-    database.close()
+    """As if it had been stored so: sealed."""
+    with Store.open(directory / "x" / "selfplay.db") as store, store._writing() as connection:
+        connection.exec_driver_sql(statement)
+        seal_all(connection)
 
 
 def incarnations(directory: Path) -> list[Incarnation]:
