@@ -66,7 +66,7 @@ class Checkpoints:
         name = f"step_{head.step:06d}"
         temporary, final = self._folder / f".tmp-{name}-{os.getpid()}", self._folder / name
         weights_digest = trainer.digest()  # not the head's: a run that came from another machine has bits of its own
-        with self._whole_or_nothing(temporary):
+        with self._whole_or_nothing(store, temporary):
             self._check_room(state, policy)
             self._folder.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed is not made anew
             temporary.mkdir()
@@ -171,7 +171,7 @@ class Checkpoints:
             shutil.rmtree(unfinished)
 
     @contextmanager
-    def _whole_or_nothing(self, temporary: Path) -> Iterator[None]:
+    def _whole_or_nothing(self, store: Store, temporary: Path) -> Iterator[None]:
         """What a disk does in the block is one line, and what was written is removed: half a checkpoint is none."""
         try:
             with translated(temporary):
@@ -181,6 +181,7 @@ class Checkpoints:
             with suppress(OSError):  # transformers makes a run's folder anew that was removed meanwhile
                 self._folder.rmdir()
                 self.run_folder.rmdir()
+            store.require_own_files()  # or the folder went meanwhile, and that is what is to be said
             if isinstance(error, SafetensorError) and is_disk_error(error):
                 raise disk_full(temporary, str(error)) from error
             raise

@@ -4,7 +4,6 @@ import os
 import random
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from run_server import ROOT, Ended, Server
 
 from selfplay.exits import BUSY, DATA, INTERRUPTED, NO_MODEL, USAGE
 from store.faults import POINTS
+from store.sealing import seal_all
 from store.store import Store
 
 SMALL = (
@@ -212,7 +212,7 @@ def test_killed_through_the_real_command(uninterrupted_trained: Result, tmp_path
             [*command, *arguments], cwd=ROOT, env=environment | {"SELFPLAY_KILL_AT": point}, capture_output=True
         )
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        arguments = ["--resume", "x", f"run.dir={tmp_path}"]
+        arguments = ["--resume", "x", f"run.dir={tmp_path}", "domain=few_problems:AnyText"]
     ended = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True)
     assert ended.returncode == 0, ended.stderr
     assert result(tmp_path) == uninterrupted_trained
@@ -258,9 +258,9 @@ def test_rewind_leaves_later_steps_readable_and_plays_them_again(
 
 def test_other_weights_than_recorded_stop_the_run_on_the_same_machine_only(server: Server, tmp_path: Path) -> None:
     start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:3"})
-    with sqlite3.connect(tmp_path / "x" / "selfplay.db") as database:
-        database.execute("UPDATE steps SET weights_digest = 'other' WHERE step = 3")
-    database.close()
+    with Store.open(tmp_path / "x" / "selfplay.db") as store, store._writing() as connection:
+        connection.exec_driver_sql("UPDATE steps SET weights_digest = 'other' WHERE step = 3")
+        seal_all(connection)
     ended = resume(server, tmp_path)
     assert ended.code == DATA
     assert "replaying step 3" in ended.output
@@ -297,11 +297,12 @@ def test_a_second_process_on_a_run_is_refused(server: Server, tmp_path: Path) ->
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert any(line.startswith("step ") for line in first.stdout), "it is at work"
-        second, new = resume(server, tmp_path), start(server, tmp_path)
+        domain = "domain=few_problems:FewProblems"
+        second, new = resume(server, tmp_path, domain), start(server, tmp_path)
         assert first.poll() is None, "it still is"
         first.kill()
     assert second.code == BUSY
     assert f"is in use by process {first.pid}" in second.output
     assert new.code == USAGE, new.output
-    ended = resume(server, tmp_path, f"run.steps={head(tmp_path)}")
+    ended = resume(server, tmp_path, domain, f"run.steps={head(tmp_path)}")
     assert ended.code == 0, "what it committed is there, and its lock went with it: " + ended.output
