@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from rapidfuzz import fuzz, process
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from selfplay.adapter_folder import base_of, holds_adapters, merge_adapters
 from selfplay.cache import made_once
