@@ -8,9 +8,12 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine
 
+from store import reading, sealing
 from store.engine import OwnFiles, existing, has_log, reader_engine, require_sound, writer_engine
 from store.errors import Locked, StoreError, translated
 from store.upgrade import require_current
+
+_NEWEST_STEPS = 64  # which a log may be about: it is moved into the database at every checkpoint
 
 
 class OpenDatabase:
@@ -27,6 +30,9 @@ class OpenDatabase:
     def open(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
         """Opens a run's database for writing. StoreError if it is missing, not ours, locked, older or newer."""
         path = existing(path)
+        if has_log(path):
+            with cls.open_readonly(path, busy_seconds=busy_seconds) as seen:
+                seen.require_own_log()
         return cls._checked(path, writer_engine(path, busy_seconds=busy_seconds), read_only=False)
 
     @classmethod
@@ -68,6 +74,22 @@ class OpenDatabase:
         SQLite goes on writing to a file that was removed, and what is committed there is lost with the process.
         """
         self._files.require()
+
+    def require_own_log(self) -> None:
+        """StoreError if the database and the log beside it do not belong together, as where an older one was put back.
+
+        To be asked of a reader, before anyone opens it to write: a writer moves the log into the file when it closes.
+        """
+        with self._reading() as connection:
+            require_sound(connection, self.path)
+            newest = reading.step_ids(connection)[-_NEWEST_STEPS:]
+            found = [*sealing.damaged_parts(connection), *sealing.damages(connection, newest)]
+        if found:
+            raise StoreError(
+                f"{self.path} and the log beside it, {self.path.name}-wal, do not belong together, or are damaged "
+                f"({found[0]} is not what was stored); nothing was changed. Put back the log of the same moment, or "
+                "move this log away to go on with the database alone"
+            )
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -49,6 +49,31 @@ def test_readers_see_the_last_commit_while_a_write_is_open(store: Store, path: P
         assert reader.head().step == 1
 
 
+@pytest.mark.parametrize("steps_between", [40, 90])
+def test_an_older_database_beside_a_newer_log_is_left_as_it_is(path: Path, tmp_path: Path, steps_between: int) -> None:
+    """Cases 29, 30: a refusal moved the foreign log into the database that had just been put back."""
+    with Store.open(path) as store:
+        store.commit_step(step_commit(1))
+    older = path.read_bytes()  # whole: the writer has closed
+    place = tmp_path / "put back"
+    place.mkdir()
+    with Store.open(path) as store:
+        for step in range(2, 2 + steps_between):
+            store.commit_step(step_commit(step))
+            store.checkpoint_wal()
+        store.commit_step(step_commit(2 + steps_between))
+        (place / "selfplay.db-wal").write_bytes(path.with_name("selfplay.db-wal").read_bytes())  # as after a kill
+    (place / path.name).write_bytes(older)
+    log = (place / "selfplay.db-wal").read_bytes()
+    with pytest.raises(StoreError) as refused:
+        Store.open(place / path.name)
+    assert "\n" not in str(refused.value) and "selfplay.db-wal" in str(refused.value)
+    assert (place / path.name).read_bytes() == older and (place / "selfplay.db-wal").read_bytes() == log
+    (place / "selfplay.db-wal").rename(tmp_path / "away")
+    with Store.open(place / path.name) as store:
+        assert store.head().step == 1
+
+
 def test_an_open_reader_does_not_stop_the_writer(store: Store, path: Path) -> None:
     with Store.open_readonly(path) as reader, reader._reading() as connection:
         connection.exec_driver_sql("SELECT count(*) FROM steps").all()
