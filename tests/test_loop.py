@@ -135,9 +135,8 @@ def test_a_search_that_the_model_judges_trains_and_goes_on_bit_for_bit(server: S
         assert ended.code == -signal.SIGKILL, ended.output
         with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
             waves = store.pending_waves(store.head().step + 1)
-        assert "judge/3" in waves and ("judge/4" in waves) is (
-            name == "cut1"
-        )  # the first one in the middle of a search
+        searched = [key for key in waves if key.startswith("judge/")]
+        assert searched and (len(searched) < 5) == (name == "cut0")  # the first one in the middle of a search
         ended = server.run(["--resume", name, f"run.dir={tmp_path}"])
         assert ended.code == OK, ended.output
     found = []

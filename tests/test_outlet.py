@@ -6,7 +6,6 @@ Cases 40 and 52.
 import ast
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ from selfplay.exits import DISK, OK, USAGE, clear_errors
 from selfplay.outlet import Outlet, complain, gate, spelled, tell
 from selfplay.progress import Progress
 from selfplay.terminal import say, say_json, say_table, say_tree
+from store.sealing import seal_all
+from store.store import Store
 
 PACKAGES = ("selfplay", "roles", "curriculum", "store")
 GATES = {"selfplay/outlet.py", "selfplay/terminal.py"}
@@ -159,9 +160,10 @@ def finished(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose database calls itself and a set of held-out problems by hostile names."""
     directory = tmp_path_factory.mktemp("finished")
     assert server.run([*TINY, f"run.dir={directory}"]).code == OK
-    with sqlite3.connect(directory / "x" / "selfplay.db") as database:
-        database.execute("UPDATE runs SET name = ?", (HOSTILE,))
-        database.execute("UPDATE evaluations SET set_name = ? WHERE set_name = 'add1'", (HOSTILE,))
+    with Store.open(directory / "x" / "selfplay.db") as store, store._writing() as connection:
+        connection.exec_driver_sql("UPDATE runs SET name = ?", (HOSTILE,))
+        connection.exec_driver_sql("UPDATE evaluations SET set_name = ? WHERE set_name = 'add1'", (HOSTILE,))
+        seal_all(connection)  # seals tell accidents: whoever writes such rows can seal them too
     return directory
 
 
