@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import torch
 import xxhash
 
-from selfplay.memory import keep_freed_memory, peak_bytes
+from selfplay.machine.memory import keep_freed_memory, peak_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Spec:
     precision: str = "bf16"  # "bf16", "fp32" or "autocast" (fp32 weights)
     attention: str = "sdpa"
     micro_batch: int = 32
-    keep_memory: bool = True  # the allocator keeps freed blocks (selfplay/memory.py)
+    keep_memory: bool = True  # the allocator keeps freed blocks (selfplay/machine/memory.py)
     pack_tokens: int = 1024
     device: str = "cpu"
 

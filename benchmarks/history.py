@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 
-from curriculum.difficulty import Tracker
-from selfplay import config as configuration
-from selfplay import looking
-from selfplay.folding import fold, keep
+from curriculum.tracking.difficulty import Tracker
+from curriculum.tracking.folding import fold, keep
+from selfplay.config import files as configuration
+from selfplay.view import queries
 from store import sealing, writing
 from store.records import Fate, Origin, PassRate, Problem, Proposal, StepCommit, StepHistory
 from store.store import Store
@@ -38,10 +38,10 @@ def main(
             f"made {steps} steps in {_timed(lambda: make(path, steps, new)):.0f} s, {path.stat().st_size / 1e6:.0f} MB"
         )
         with Store.open(path) as store:
-            settings = looking.settings_of(store)
+            settings = queries.settings_of(store)
             print(f"folding everything   {_timed(lambda: folded(store, Tracker(settings))):.2f} s")
             print(f"from the snapshot    {_timed(lambda: fold(store, Tracker(settings))):.2f} s")
-            print(f"status               {_timed(lambda: looking.status(store)):.2f} s")
+            print(f"status               {_timed(lambda: queries.status(store)):.2f} s")
             print(f"a resume's readings  {_timed(lambda: resumed(store)):.2f} s")
     print(f"peak memory          {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
@@ -55,7 +55,7 @@ def make(path: Path, steps: int, new: int) -> None:
         config_digest=configuration.digest(config), code_digest="", seeds=seeds, weights_digest="0",
     )  # fmt: skip
     with store:
-        tracker, kept, known, rng = looking.tracker_of(store), -1, [*seeds], random.Random(0)
+        tracker, kept, known, rng = queries.tracker_of(store), -1, [*seeds], random.Random(0)
         for first in range(1, steps + 1, 500):
             with store._writing() as connection:
                 for step in range(first, min(first + 500, steps + 1)):
@@ -98,7 +98,7 @@ def folded(store: Store, tracker: Tracker) -> None:
 
 
 def resumed(store: Store) -> None:
-    """What a start reads of a store besides its curriculum (selfplay/opening.py, selfplay/recovery.py)."""
+    """What a start reads of a store besides its curriculum (selfplay/run/opening.py, selfplay/run/recovery.py)."""
     head = store.head().step
     store.steps(after=head - 29)
     store.last_step()

@@ -9,15 +9,15 @@ import torch
 from child import Channel, Cost, Meter, Spec, StepReport, begin, ids_digest, report, weights_digest
 from workloads import WORKLOADS, Workload, encode, rewards
 
-from roles.advantages import group_advantages
+from roles.pay.advantages import group_advantages
 from roles.requests import SamplingParams
 from roles.tree import CONTEXT, ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.train.batch import TrainSample, build_batch
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.learn.batch import TrainSample, build_batch
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
 from selfplay.train.trainer import Trainer, TrainerSettings
 
 LABEL = "solver/0"

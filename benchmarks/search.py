@@ -30,9 +30,9 @@ from rich.table import Table
 from search_sides import GenerateEngine, Run, ShownCountdown, Work, best_of, run
 
 from curriculum.domains.countdown import CountdownDomain
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.memory import keep_freed_memory
-from selfplay.models import load_model
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.machine.memory import keep_freed_memory
+from selfplay.model.weights.loading import load_model
 
 MAX_APART = 1e-3  # of float32 log-probabilities of the same token behind the same context
 PROMPTS: dict[str, tuple[type[CountdownDomain], str]] = {

@@ -14,21 +14,21 @@ from transformers import GenerationConfig
 from curriculum.domains.bare import distinct
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.protocol import Domain, problem_of
-from roles.growth import Growing, Growth, Searched, StepStyle
+from roles.judging.verdicts import ByVerifier
 from roles.requests import Sampled, SamplingParams
-from roles.search import SearchSettings, search
-from roles.step_tree import ROOT
+from roles.search.growth import Growing, Growth, Searched, StepStyle
+from roles.search.mcts import SearchSettings, search
+from roles.search.step_tree import ROOT
 from roles.tree import Tree
-from roles.verdicts import ByVerifier
-from selfplay.build import encoder, prompt_style
-from selfplay.build_search import step_style
-from selfplay.config import Config
+from selfplay.config.files import Config
 from selfplay.engine.protocol import Draw, Engine, TokenCount
+from selfplay.engine.rollout import Rollout
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
-from selfplay.memory import release_freed_memory
-from selfplay.models import LoadedModel
-from selfplay.policy import Policy
-from selfplay.rollout import Rollout
+from selfplay.machine.memory import release_freed_memory
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import LoadedModel
+from selfplay.run.build import encoder, prompt_style
+from selfplay.run.build_search import step_style
 from store.records import Completion, Origin, Problem, Wave
 
 

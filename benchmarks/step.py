@@ -2,9 +2,9 @@
 
 Each side is one long-lived process; their steps take turns (A B C A B C), so that whatever else the machine does
 meets all alike. Before that every side is given the best of a small grid of its settings. TRL runs twice: as it comes,
-and with the settings of the C library's allocator that our own sides have (selfplay/memory.py), which its users would
-not know of. All are given the same weights, prompt ids, group size, completion length and rewards, and the run stops
-if they were not.
+and with the settings of the C library's allocator that our own sides have (selfplay/machine/memory.py), which its users
+would not know of. All are given the same weights, prompt ids, group size, completion length and rewards, and the run
+stops if they were not.
 
     uv run --group bench python benchmarks/step.py --workload shared-header
 """

@@ -2,7 +2,8 @@
 
 Times forward and backward of one pack of about 1,000 tokens in both modes, without the output embedding (it costs the
 same in both). From that it fits the constants that choose between them: `TREE_PAIR_COST` and `FLAT_PAIR_COST`
-(selfplay/train/passes.py) and `BUCKET_OVERHEAD` (selfplay/paths.py), and shows what `auto` chooses and what it costs.
+(selfplay/train/passes.py) and `BUCKET_OVERHEAD` (selfplay/model/attention/plan.py), and shows what `auto` chooses and
+what it costs.
 
     uv run python benchmarks/tree_or_flat.py
 """
@@ -21,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 
 from roles.tree import ROOT, Tree
-from selfplay import paths
-from selfplay.memory import keep_freed_memory
-from selfplay.models import load_model
-from selfplay.policy import Policy
+from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.machine.memory import keep_freed_memory
+from selfplay.model.attention import plan as plans
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
 from selfplay.train import passes
-from selfplay.train.batch import TrainBatch, TrainSample, build_batch
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare
 
@@ -105,13 +106,13 @@ def measure(policy: Policy, batch: TrainBatch, shape: tuple[int, int, int], time
     tree_seconds, flat_seconds = fastest(policy, batch, [tree, flat], times)
     rows, length = flat.rows.ids.shape
     timings = [Timing("flat", flat.tokens, rows * length * length, 0, flat_seconds)]
-    before = paths.BUCKET_OVERHEAD
+    before = plans.BUCKET_OVERHEAD
     for overhead in OVERHEADS:
-        paths.BUCKET_OVERHEAD = overhead
+        plans.BUCKET_OVERHEAD = overhead
         plan = passes.tree_plan(batch, pack, policy.device)
         seconds = tree_seconds if overhead == before else fastest(policy, batch, [tree], times)[0]
         timings.append(Timing("tree", tree.tokens, plan.num_pairs, len(plan.buckets), seconds))
-    paths.BUCKET_OVERHEAD = before
+    plans.BUCKET_OVERHEAD = before
     chosen = prepare(batch, pack, "auto", width).mode
     return Cell(*shape, tree.tokens, flat.tokens, tree_seconds, flat_seconds, chosen), timings
 
@@ -150,7 +151,7 @@ def show(cells: Sequence[Cell], fitted: dict[str, float]) -> None:
     console.print({name: float(f"{value:.3g}") for name, value in fitted.items()})
     console.print(
         f"in use: TREE_PAIR_COST {passes.TREE_PAIR_COST}, FLAT_PAIR_COST {passes.FLAT_PAIR_COST}, "
-        f"BUCKET_OVERHEAD {paths.BUCKET_OVERHEAD}; auto over flat at worst "
+        f"BUCKET_OVERHEAD {plans.BUCKET_OVERHEAD}; auto over flat at worst "
         f"{max(c.auto_over_flat for c in cells):.2f}, at best {min(c.auto_over_flat for c in cells):.2f}"
     )
 

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from workloads import WORKLOADS, Workload, rewards
 
-from selfplay.models import load_model
+from selfplay.model.weights.loading import load_model
 
 
 class Measured(GRPOTrainer):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from roles.prompts import PromptStyle
-from selfplay.codec import beginning
+from selfplay.prompting.codec import beginning
 from store.records import Origin, Problem
 
 CHAT_REQUESTS = (

@@ -2,8 +2,8 @@
 
 import sys
 
-from selfplay.exits import OK, USAGE
-from selfplay.outlet import complain, gate, tell
+from selfplay.machine.exits import OK, USAGE
+from selfplay.machine.outlet import complain, gate, tell
 
 HELP = """\
 A language model poses problems to itself, solves them, and gets better.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curriculum.domains.loading import load_domain
-from selfplay import config as configuration
-from selfplay.config import Config, ConfigError
-from selfplay.outlet import tell
-from selfplay.resuming import auto_resumed
-from selfplay.shipped import configuration_file, default_file
+from selfplay.config import files as configuration
+from selfplay.config.files import Config, ConfigError
+from selfplay.config.resuming import auto_resumed
+from selfplay.config.shipped import configuration_file, default_file
+from selfplay.machine.outlet import tell
 
 USAGE = """\
 Self-play: a language model poses problems to itself, solves them, and gets better.
@@ -66,7 +66,7 @@ def parse(argv: Sequence[str]) -> Arguments | None:
 
 
 def _resume(rest: Sequence[str]) -> Arguments:
-    from selfplay.opening import resumable, stored_config  # loads torch: a resume needs it anyway
+    from selfplay.run.opening import resumable, stored_config  # loads torch: a resume needs it anyway
 
     names = [a for a in rest if "=" not in a]
     if len(names) > 1 or any(n.endswith((".yaml", ".yml")) or n.startswith("-") for n in names):

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from selfplay import looking
-from selfplay.exits import DATA, DISK, USAGE, Refused, clear_errors
-from selfplay.looking import NotFound, ProblemFilter, Sort, graph_json
-from selfplay.runfolder import DATABASE
-from selfplay.shown import attempt_rows, evaluation_row, process_row
-from selfplay.terminal import (
+from selfplay.machine.exits import DATA, DISK, USAGE, Refused, clear_errors
+from selfplay.machine.run_folder import DATABASE
+from selfplay.view import queries
+from selfplay.view.queries import NotFound, ProblemFilter, Sort, graph_json
+from selfplay.view.tables import attempt_rows, evaluation_row, process_row
+from selfplay.view.terminal import (
     LONGEST_CELL,
     WHOLE,
     AsJson,
@@ -45,7 +45,7 @@ def runs(directory: Directory = RUNS, as_json: AsJson = False) -> None:
     """Every run: how far it is, when it last wrote, and held-out accuracy (first try) at its first and newest step."""
     if not directory.is_dir():
         raise NotFound(f"there is no folder {directory}/: give the folder of runs with --dir")
-    found = looking.runs(directory)
+    found = queries.runs(directory)
     if as_json:
         return say_json(found)
     rows = []
@@ -66,7 +66,7 @@ def runs(directory: Directory = RUNS, as_json: AsJson = False) -> None:
 def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
     """Where a run stands: step, frontier, problems by state, families, held-out accuracy, checkpoints, processes."""
     with _opened(run, directory) as store:
-        found = looking.status(store)
+        found = queries.status(store)
     if as_json:
         return say_json(found)
     abandoned = f", {found['abandoned_steps']} abandoned" if found["abandoned_steps"] else ""
@@ -110,7 +110,7 @@ def problems(
     """The curriculum's problems, with their state and the posterior mean of their first-try pass rate."""
     wanted = ProblemFilter(state, family, origin, min_rate, max_rate, sort, limit)
     with _opened(run, directory) as store:
-        found = looking.problems(store, wanted)
+        found = queries.problems(store, wanted)
     if as_json:
         return say_json(found)
     rows = [
@@ -138,9 +138,9 @@ def show(
 ) -> None:
     """One problem: where it came from, what came from it, and every attempt at it, turn by turn."""
     with _opened(run, directory) as store:
-        found = looking.show(store, problem)
+        found = queries.show(store, problem)
         if prompt:
-            from selfplay.shown_prompt import solver_prompt  # loads torch, which takes seconds: only here
+            from selfplay.run.shown_prompt import solver_prompt  # loads torch, which takes seconds: only here
 
             found["prompt"] = solver_prompt(store, found["problem"]["problem_id"], domain)
     if as_json:
@@ -175,26 +175,26 @@ def tree(
 
     Where the judge searched, nodes are the steps of answers, with visits and what the critics said.
     """
-    from selfplay import attempt_tree  # networkx, which only trees need
+    from selfplay.view import trees  # networkx, which only trees need
 
     with _opened(run, directory) as store:
-        graph, at_step, steps_with_any = looking.tree(store, problem, step, attempts)
+        graph, at_step, steps_with_any = queries.tree(store, problem, step, attempts)
     if output is not None:
         _write_tree(graph, output)
     if as_json:
         return say_json({"step": at_step, "steps": steps_with_any} | graph_json(graph))
     say(f"step {at_step}; tried in steps {', '.join(map(str, steps_with_any))}")
-    say_tree(attempt_tree.ROOT, lambda n: attempt_tree.label(graph.nodes[n]), lambda n: attempt_tree.children(graph, n))
+    say_tree(trees.ROOT, lambda n: trees.label(graph.nodes[n]), lambda n: trees.children(graph, n))
     return say(f"wrote {output}") if output is not None else None
 
 
 def _write_tree(graph: Any, path: Path) -> None:
-    from selfplay import attempt_tree
+    from selfplay.view import trees
 
     if not path.parent.is_dir():
         raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
     try:
-        attempt_tree.write(graph, path, plain)
+        trees.write(graph, path, plain)
     except ValueError as error:
         raise Refused(str(error), USAGE) from None
     except OSError as error:
@@ -205,7 +205,7 @@ def _write_tree(graph: Any, path: Path) -> None:
 def lineage(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
     """The curriculum as a family tree: which problem was made into which, and the pass rate of each."""
     with _opened(run, directory) as store:
-        graph = looking.lineage(store)
+        graph = queries.lineage(store)
     if as_json:
         return say_json(graph_json(graph))
     roots = [node for node in graph if graph.in_degree(node) == 0]
@@ -230,7 +230,7 @@ def proposals(
 ) -> None:
     """What the challenger proposed, and what became of it."""
     with _opened(run, directory) as store:
-        found = looking.proposals(store, step, fate, limit)
+        found = queries.proposals(store, step, fate, limit)
     if as_json:
         return say_json(found)
     counts = ", ".join(f"{count} {name}" for name, count in found["fates"].items())
@@ -247,7 +247,7 @@ def proposals(
 def steps(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
     """One row a step: the figures to watch (docs/metrics.md says how to read them)."""
     with _opened(run, directory) as store:
-        found = looking.steps(store)
+        found = queries.steps(store)
     if as_json:
         return say_json(found)
     rows = []
@@ -266,9 +266,9 @@ def digest(
     as_json: AsJson = False,
 ) -> None:
     """Digests of the weights after every step, and sha256 of the newest checkpoint's masters: to compare two runs."""
-    folder = looking.run_folder(run, directory)
+    folder = queries.run_folder(run, directory)
     with Store.open_readonly(folder / DATABASE) as store:
-        found = looking.digests(store, tables)
+        found = queries.digests(store, tables)
         newest = next(iter(store.checkpoints()), None)
     if newest is not None:
         found["checkpoint"] = {"step": newest.step, "sha256": _masters_sha256(folder / newest.path)}
@@ -286,7 +286,7 @@ def digest(
 def _masters_sha256(folder: Path) -> str:
     from safetensors.torch import load_file  # loads torch, which takes seconds: only here
 
-    from selfplay.checkpoint import STATE_FILE, weights_sha256
+    from selfplay.run.checkpoint import STATE_FILE, weights_sha256
 
     path = folder / STATE_FILE.format("master")
     if not path.is_file():
@@ -303,9 +303,9 @@ def plot(
     ] = None,
 ) -> None:
     """A picture: held-out accuracy with 95% intervals, what kept the learning going, frontier over steps."""
-    from selfplay.plot import draw  # matplotlib takes a second, and only this command needs it
+    from selfplay.view.picture import draw  # matplotlib takes a second, and only this command needs it
 
-    folder = looking.run_folder(run, directory)
+    folder = queries.run_folder(run, directory)
     path = output or folder / "plot.png"
     if not path.parent.is_dir():
         raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
@@ -360,10 +360,10 @@ def verify(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
 @app.command()
 def migrate(run: RunArgument, directory: Directory = RUNS) -> None:
     """Bring a run's database to this code's schema, after a backup beside it. Not while the run is at work."""
-    from selfplay.runfolder import lock
+    from selfplay.machine.run_folder import lock
     from store.upgrade import migrate as upgrade
 
-    folder = looking.run_folder(run, directory)
+    folder = queries.run_folder(run, directory)
     with lock(folder):
         backup = upgrade(folder / DATABASE)
     say("already up to date" if backup is None else f"migrated; the old database is {backup}")
@@ -371,7 +371,7 @@ def migrate(run: RunArgument, directory: Directory = RUNS) -> None:
 
 @contextmanager
 def _opened(run: str, directory: Path) -> Iterator[Store]:
-    with Store.open_readonly(looking.run_folder(run, directory) / DATABASE) as store:
+    with Store.open_readonly(queries.run_folder(run, directory) / DATABASE) as store:
         yield store
 
 

@@ -9,19 +9,19 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from selfplay import exits
 from selfplay.arguments import Arguments, parse
-from selfplay.clock import process_started
+from selfplay.machine import exits
+from selfplay.machine.clock import process_started
 
 if TYPE_CHECKING:
-    from selfplay.progress import Progress
+    from selfplay.view.progress import Progress
 
 
 def run(arguments: Arguments, progress: "Progress | None" = None, started: float | None = None) -> int:
     """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now."""
     started = time.monotonic() if started is None else started
-    from selfplay.opening import open_run
-    from selfplay.progress import Progress
+    from selfplay.run.opening import open_run
+    from selfplay.view.progress import Progress
 
     with open_run(arguments.config, arguments.is_resume, progress or Progress(arguments.config), started) as run:
         run.evaluate()  # the start model, on problems that will never be trained on

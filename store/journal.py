@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from store.errors import JournalError, translated
-from store.faults import reach
+from store.kill_points import reach
 
 _LONGEST_HEADER = 1 << 20  # bytes: a journal has a dozen arrays
 

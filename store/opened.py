@@ -9,7 +9,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from store import reading, sealing
-from store.engine import OwnFiles, existing, has_log, reader_engine, require_sound, writer_engine
+from store.connections import OwnFiles, existing, has_log, reader_engine, require_sound, writer_engine
 from store.errors import Locked, StoreError, translated
 from store.upgrade import require_current
 

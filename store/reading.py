@@ -1,7 +1,7 @@
 """Rows into records. Each function works inside the caller's transaction and orders its rows by a key.
 
 What an abandoned step holds is read by nobody but `step_rows(include_abandoned=True)`. Left out: aggregates; the
-curriculum folds over history (curriculum/difficulty.py).
+curriculum folds over history (curriculum/tracking/difficulty.py).
 """
 
 from collections import defaultdict

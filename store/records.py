@@ -35,7 +35,7 @@ class Fate(StrEnum):
 
 
 class ProblemState(StrEnum):
-    """Where a problem stands in the curriculum (curriculum/difficulty.py is the state machine)."""
+    """Where a problem stands in the curriculum (curriculum/tracking/difficulty.py is the state machine)."""
 
     NEW = "NEW"
     ACTIVE = "ACTIVE"

@@ -319,7 +319,7 @@ seals = _table(
 snapshots = _table(  # what the curriculum folds, as of a step: made anew of history wherever it is not believed
     "snapshots",
     Column("step_id", Integer, ForeignKey("steps.step_id"), primary_key=True),
-    _required("label", Text),  # a digest of all that it depends on (curriculum/snapshot.py)
+    _required("label", Text),  # a digest of all that it depends on (curriculum/tracking/snapshot.py)
     _required("packed", LargeBinary),
 )
 

@@ -2,7 +2,7 @@
 
 One process writes (`create`, `open`); any number look (`open_readonly`), also while the run is live. It takes and
 returns records, never rows. Every write is one transaction that is on disk when the call returns.
-Left out: the lock on the run's folder, files of checkpoints (selfplay/checkpoint.py), and all decisions.
+Left out: the lock on the run's folder, files of checkpoints (selfplay/run/checkpoint.py), and all decisions.
 """
 
 import os
@@ -14,10 +14,10 @@ from typing import Self
 from sqlalchemy import delete, insert, select, update
 
 from store import digest, holdout, lookups, reading, sealing, writing
-from store.engine import empty_log, unsound, writer_engine
+from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
-from store.faults import reach
 from store.journal import fsync_folder
+from store.kill_points import reach
 from store.opened import OpenDatabase
 from store.records import (
     Attempt,

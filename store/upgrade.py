@@ -11,10 +11,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect
 
-from store.engine import writer_engine
+from store.connections import writer_engine
 from store.errors import StoreError, translated
-from store.faults import reach
 from store.journal import fsync_folder
+from store.kill_points import reach
 from store.schema import SCHEMA_REVISION, VIEWS
 from store.sealing import seal_all
 

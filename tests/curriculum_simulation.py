@@ -10,14 +10,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from curriculum.admission import Candidate, triage
-from curriculum.difficulty import Tracker
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.protocol import problem_of
-from curriculum.filling import fill
 from curriculum.holdout import HeldOut
-from curriculum.scheduler import Scheduler
+from curriculum.selection.admission import Candidate, triage
+from curriculum.selection.filling import fill
+from curriculum.selection.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from store.records import Fate, Finish, Origin, PassRate, Problem, StepHistory
 
 GROUP_SIZE = 8

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from curriculum.admission import Candidate
-from curriculum.difficulty import Tracker
-from curriculum.filling import fill
-from curriculum.scheduler import Scheduler
+from curriculum.selection.admission import Candidate
+from curriculum.selection.filling import fill
+from curriculum.selection.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from store.records import Fate, Origin, PassRate, Problem, Proposal, StepHistory
 
 GROUP_SIZE = 8

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.protocol import Statement
 from store.records import Fate, Outcome, Problem
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from selfplay.runfolder import JOURNAL_FOLDER
-from selfplay.train.batch import TrainBatch
+from selfplay.learn.batch import TrainBatch
+from selfplay.machine.run_folder import JOURNAL_FOLDER
 from store.journal import read_journal
 from store.store import Store
 

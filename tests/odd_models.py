@@ -1,4 +1,5 @@
-"""Tiny random decoders of families that `selfplay.tiny` has none of, built in code or saved as a folder to load."""
+"""Tiny random decoders of families that `selfplay.model.weights.tiny` has none of, built in code or saved as a folder
+to load."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from transformers import (
     Qwen3_5TextConfig,
 )
 
-from selfplay.tiny import EOS_ID, VOCABULARY
+from selfplay.model.weights.tiny import EOS_ID, VOCABULARY
 
 WINDOW = 16
 _IDS: dict[str, Any] = {

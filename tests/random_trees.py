@@ -3,7 +3,7 @@
 import numpy as np
 
 from roles.tree import ROOT, Tree
-from selfplay.train.batch import TrainSample
+from selfplay.learn.batch import TrainSample
 
 WEIGHTS = {"challenger": 0.7, "solver/0": 1.0, "solver/1": 1.3}
 

@@ -83,8 +83,8 @@ def serve() -> None:
     """The server's side."""
     import selfplay.inspect
     import selfplay.loop
-    import selfplay.opening
-    import selfplay.progress  # noqa: F401  # imported for the children
+    import selfplay.run.opening
+    import selfplay.view.progress  # noqa: F401  # imported for the children
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     for line in sys.stdin:
@@ -131,14 +131,14 @@ def _be_a_run(request: dict[str, Any], writer: int) -> NoReturn:
 
 def _no_replay() -> None:
     """After a crash the updates behind the checkpoint are not made again."""
-    from selfplay import recovery
+    from selfplay.run import recovery
 
     recovery._replay = lambda *arguments: None  # type: ignore[assignment]
 
 
 def _another_machine() -> None:
     """The environment's fingerprint is not what it was."""
-    from selfplay import opening
+    from selfplay.run import opening
 
     opening.fingerprint = lambda config: "another machine"  # type: ignore[assignment]
 
@@ -163,7 +163,7 @@ def _interrupted_in_step_3(number: int, times: int = 1) -> Callable[[], None]:
 
 def _interrupted_while_loading() -> None:
     """Ctrl-C before the run has handlers of its own."""
-    from selfplay import build
+    from selfplay.run import build
 
     honest = build.load_model
 
@@ -203,7 +203,7 @@ def _no_memory_in_step_3() -> None:
 
 def _broken_sandbox() -> None:
     """During step 2 its worker is killed and its binary is no longer one."""
-    from selfplay.session import Run
+    from selfplay.run.session import Run
 
     honest = Run.propose
 

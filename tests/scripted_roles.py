@@ -5,15 +5,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.countdown import STEP_END, CountdownDomain, left_after, moves, read_steps
 from curriculum.domains.protocol import Domain, Statement, problem_of
-from roles.growth import Growth, StepStyle
+from roles.judging.verdicts import ByVerifier
 from roles.prompts import PromptStyle
 from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
-from roles.step_tree import Piece
+from roles.search.growth import Growth, StepStyle
+from roles.search.step_tree import Piece
 from roles.tree import ROOT, Tree
-from roles.verdicts import ByVerifier
 from store.records import Completion, Finish, Origin, Outcome, Problem
 
 DOMAIN = ArithmeticDomain()

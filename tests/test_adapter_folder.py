@@ -13,11 +13,11 @@ from run_server import Server
 from safetensors.torch import load_file, save_file
 from transformers import MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForCausalLM
 
-from selfplay.adapters import MergedAdapters
-from selfplay.adapting import make_adapters
-from selfplay.exits import OK, ModelError, Refused
-from selfplay.models import load_model
-from selfplay.tiny import tiny_model
+from selfplay.machine.exits import OK, ModelError, Refused
+from selfplay.model.adapter_layers import make_adapters
+from selfplay.model.adapters import MergedAdapters
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import tiny_model
 from store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, of transformers

@@ -7,8 +7,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from selfplay.adapters import MergedAdapters
-from selfplay.models import load_model
+from selfplay.model.adapters import MergedAdapters
+from selfplay.model.weights.loading import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, of transformers
 IDS = torch.arange(40).view(2, 20)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from curriculum_simulation import Simulation
 
-from curriculum.admission import Candidate, Ranking, fate_counts, ranked, triage
-from curriculum.difficulty import Tracker
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.protocol import Statement, problem_of
 from curriculum.holdout import HeldOut
+from curriculum.selection.admission import Candidate, Ranking, fate_counts, ranked, triage
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from store.records import Fate, Finish, Origin, PassRate, Problem, Proposal, StepHistory
 
 DOMAIN = ArithmeticDomain()

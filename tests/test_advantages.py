@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roles.advantages import (
+from roles.pay.advantages import (
     group_advantages,
     has_signal,
     second_look_advantages,

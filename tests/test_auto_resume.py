@@ -10,9 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from selfplay.arguments import parse
-from selfplay.config import ConfigError
-from selfplay.model_card import model_card
-from selfplay.resuming import auto_resumed
+from selfplay.config.files import ConfigError
+from selfplay.config.resuming import auto_resumed
+from selfplay.run.model_card import model_card
 from store.records import Evaluation, RunRow
 from store.store import Store
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roles.behaviour import edit_histogram, edit_ratio
+from selfplay.stats.edits import edit_histogram, edit_ratio
 
 
 @pytest.mark.parametrize(

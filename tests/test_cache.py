@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.cache import MANIFEST, is_whole, made_once
+from selfplay.machine.cache import MANIFEST, is_whole, made_once
 
 
 class Maker:

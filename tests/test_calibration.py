@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from selfplay.calibration import Bin, auroc, calibration_metrics, reliability_bins
-from selfplay.lab.picture import draw_reliability
+from selfplay.lab.pages.picture import draw_reliability
+from selfplay.stats.calibration import Bin, auroc, calibration_metrics, reliability_bins
 
 ANSWERS = st.lists(st.tuples(st.booleans(), st.integers(0, 10).map(lambda i: i / 10)), min_size=1, max_size=60)
 

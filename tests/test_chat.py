@@ -8,9 +8,9 @@ from odd_models import bytewise, piecewise
 from scripted_roles import DOMAIN, completion, problem
 
 from roles.prompts import PromptStyle
-from selfplay.chat import chat_style
-from selfplay.codec import following, said, stop_tokens
-from selfplay.exits import Refused
+from selfplay.machine.exits import Refused
+from selfplay.prompting.chat import chat_style
+from selfplay.prompting.codec import following, said, stop_tokens
 from store.records import Finish
 
 CHATML = (

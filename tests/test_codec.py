@@ -8,17 +8,17 @@ import pytest
 from odd_models import bytewise, piecewise, with_bos
 from scripted_roles import DOMAIN, problem
 
-from roles.judge import verdict
+from roles.judging.groups import verdict
 from roles.prompts import PromptStyle
 from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
-from selfplay.codec import Encoder, beginning, ends, following, leading, said, stop_tokens
 from selfplay.engine.protocol import Draw
 from selfplay.engine.sampling import Speaker
-from selfplay.exits import ModelError
 from selfplay.lab.scratch import character_tokenizer
-from selfplay.models import load_model
-from selfplay.tiny import ByteTokenizer
+from selfplay.machine.exits import ModelError
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import ByteTokenizer
+from selfplay.prompting.codec import Encoder, beginning, ends, following, leading, said, stop_tokens
 from store.records import Completion, Finish, Outcome
 
 SPECIAL = ["<bos>", "<eos>", "<end>"]

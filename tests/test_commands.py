@@ -12,8 +12,8 @@ from run_server import ROOT
 
 from selfplay import inspect
 from selfplay.arguments import Arguments, parse
-from selfplay.exits import OK, USAGE
-from selfplay.shipped import configuration_file
+from selfplay.config.shipped import configuration_file
+from selfplay.machine.exits import OK, USAGE
 
 
 def test_the_package_tells_what_there_is_to_run(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_file_that_happens_to_lie_there_is_not_the_default_job(
 
 
 def test_an_installed_package_has_the_files_that_it_names() -> None:
-    """What a wheel is told to hold; selfplay/shipped.py looks there first."""
+    """What a wheel is told to hold; selfplay/config/shipped.py looks there first."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["force-include"] == {"configs": "selfplay/configs"}
     assert {"default.yaml", "tiny.yaml"} <= {path.name for path in (ROOT / "configs").iterdir()}

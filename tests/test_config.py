@@ -18,10 +18,10 @@ from curriculum.domains.loading import DOMAINS, load_domain
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
-from selfplay import config as configuration
-from selfplay import config_judge
-from selfplay.config import Config, ConfigError, CurriculumConfig, digest, keys, load, resumed, to_yaml
-from selfplay.config_rules import idle
+from selfplay.config import files as configuration
+from selfplay.config import keys_judge
+from selfplay.config.files import Config, ConfigError, CurriculumConfig, digest, keys, load, resumed, to_yaml
+from selfplay.config.rules import idle
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -36,8 +36,8 @@ def refusal(*overrides: str) -> str:
 
 
 def fields_in_source() -> list[tuple[str, str]]:
-    """(class.field, source line) of every key, as it stands in config.py and config_judge.py."""
-    texts = [Path(str(module.__file__)).read_text() for module in (configuration, config_judge)]
+    """(class.field, source line) of every key, as it stands in config.py and keys_judge.py."""
+    texts = [Path(str(module.__file__)).read_text() for module in (configuration, keys_judge)]
     classes = [
         (node, text.splitlines()) for text in texts for node in ast.parse(text).body if isinstance(node, ast.ClassDef)
     ]
@@ -92,7 +92,7 @@ def test_a_clip_that_cannot_act_is_said(overrides: list[str], said: list[str]) -
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, selfplay.config; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, selfplay.config.files; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

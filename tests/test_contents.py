@@ -10,13 +10,13 @@ import pytest
 from few_problems import FewProblems
 from store_samples import SEED, create, new_problem, step_commit, wave
 
-from curriculum.difficulty import Tracker
 from curriculum.holdout import HeldOut
+from curriculum.tracking.difficulty import Tracker
 from selfplay import loop
 from selfplay.arguments import Arguments
-from selfplay.config import load
-from selfplay.looking import tracker_of
-from selfplay.progress import Progress
+from selfplay.config.files import load
+from selfplay.view.progress import Progress
+from selfplay.view.queries import tracker_of
 from store.records import Evaluation, PassRate, ProblemState, Standing
 from store.store import Store
 

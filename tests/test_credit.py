@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_roles import piece
 
-from roles.credit import CreditRule, CreditSettings, shrunk, step_advantages, values
-from roles.step_tree import ROOT, StepTree, count_answer
+from roles.search.credit import CreditRule, CreditSettings, shrunk, step_advantages, values
+from roles.search.step_tree import ROOT, StepTree, count_answer
 from store.records import Outcome
 
 RIGHT, WRONG = Outcome.CORRECT, Outcome.INCORRECT

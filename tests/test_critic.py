@@ -9,10 +9,10 @@ import torch
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Question
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.train.batch import TrainBatch, TrainSample, build_batch
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
 from selfplay.train.critic import Critic, CriticBatch, CriticSettings, critic_batch, forest_hidden
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer, TrainerSettings

@@ -3,11 +3,11 @@
 import pytest
 from scripted_roles import DOMAIN, ScriptedEngine, countdown, piece, step_style, unjudgeable
 
-from roles.critics import CriticWeights, critic_targets, node_score, questions, take_scores
-from roles.growth import StepStyle
 from roles.prompts import Messages, PromptStyle
 from roles.requests import Score, Scored
-from roles.step_tree import StepNode, StepTree, count_answer
+from roles.search.critics import CriticWeights, critic_targets, node_score, questions, take_scores
+from roles.search.growth import StepStyle
+from roles.search.step_tree import StepNode, StepTree, count_answer
 from store.records import Outcome
 
 PROBLEM = countdown("3 5 8: 16")

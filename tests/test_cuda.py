@@ -17,13 +17,13 @@ from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.environment import be_deterministic
-from selfplay.memory import DEVICE_PEAK
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.probe import check_paths
-from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.learn.batch import TrainBatch, build_batch
+from selfplay.machine.environment import be_deterministic
+from selfplay.machine.memory import DEVICE_PEAK
+from selfplay.model.policy import Policy
+from selfplay.model.probe import check_paths
+from selfplay.model.weights.loading import load_model
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.store import Store

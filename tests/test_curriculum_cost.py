@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curriculum.difficulty import Tracker
-from curriculum.drawing import Urn
-from curriculum.families import FRONTIER_ATTEMPTS, Families
-from curriculum.posterior import beta_mean
-from curriculum.scheduler import Scheduler
+from curriculum.selection.drawing import Urn
+from curriculum.selection.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
+from curriculum.tracking.families import FRONTIER_ATTEMPTS, Families
+from curriculum.tracking.posterior import beta_mean
 from store.records import Origin, PassRate, Problem, StepHistory
 
 FORGETTING, CHILD_FORGETTING = 0.9, 0.97

@@ -18,14 +18,14 @@ from random_trees import WEIGHTS, random_step
 from store_samples import create, step_commit
 from torch import Tensor
 
-from selfplay.checkpoint import Checkpoints, verify
-from selfplay.exits import DATA, OK, clear_errors
-from selfplay.models import load_model
-from selfplay.opening import resumable
-from selfplay.policy import Policy
-from selfplay.recovery import recover
-from selfplay.runfolder import CHECKPOINT_FOLDER, JOURNAL_FOLDER, claim_folder, lock, write_file
-from selfplay.train.batch import build_batch
+from selfplay.learn.batch import build_batch
+from selfplay.machine.exits import DATA, OK, clear_errors
+from selfplay.machine.run_folder import CHECKPOINT_FOLDER, JOURNAL_FOLDER, claim_folder, lock, write_file
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
+from selfplay.run.checkpoint import Checkpoints, verify
+from selfplay.run.opening import resumable
+from selfplay.run.recovery import recover
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, write_journal
 from store.store import Store
@@ -92,7 +92,7 @@ class Bench:
         return digest
 
     def bring_back(self, folder: Path) -> tuple[int, list[str], str]:
-        """As selfplay/opening.py does: exit code, lines, digest of the weights. Any other error is a traceback."""
+        """As selfplay/run/opening.py does: exit code, lines, digest of the weights. Any other error is a traceback."""
         self.restart()
         said: list[str] = []
         errors, code = io.StringIO(), OK

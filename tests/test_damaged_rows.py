@@ -14,14 +14,14 @@ import pytest
 from sqlalchemy import Column, LargeBinary, Table
 from store_samples import create, new_problem, step_commit, wave
 
-from curriculum import snapshot
-from selfplay import config as configuration
-from selfplay import looking
-from selfplay.config import Config
-from selfplay.exits import DATA, Refused
+from curriculum.tracking import snapshot
+from selfplay.config import files as configuration
+from selfplay.config.files import Config
 from selfplay.inspect import main
-from selfplay.looking import ProblemFilter
-from selfplay.opening import stored_config
+from selfplay.machine.exits import DATA, Refused
+from selfplay.run.opening import stored_config
+from selfplay.view import queries
+from selfplay.view.queries import ProblemFilter
 from store.errors import StoreError
 from store.records import CheckpointRow, Evaluation
 from store.schema import metadata
@@ -52,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.commit_checkpoint(CheckpointRow(head.step_id, 2, "checkpoints/step_000002", "sha", "other"))
         store.commit_evaluation(Evaluation(2, "add2", "interim", METRICS, "20", "1:0.7", "34/7/-/-/0"))
         store.commit_wave(wave(3))
-        store.put_snapshot(*snapshot.pack(looking.tracker_of(store), store.head_digest()))
+        store.put_snapshot(*snapshot.pack(queries.tracker_of(store), store.head_digest()))
         store.checkpoint_wal()
     return path
 
@@ -61,7 +61,8 @@ WAYS = ("resume", "status", "problems", "show", "lineage", "tree", "attempts", "
 
 
 def as_resumed(path: Path) -> Any:
-    """Everything that a resume takes from the store before it works (selfplay/opening.py, selfplay/recovery.py)."""
+    """Everything that a resume takes from the store before it works (selfplay/run/opening.py,
+    selfplay/run/recovery.py)."""
     with Store.open(path) as store:
         run, head = store.run(), store.head()
         return (
@@ -72,15 +73,15 @@ def as_resumed(path: Path) -> Any:
 
 
 LOOKS: dict[str, Callable[[Store], Any]] = {
-    "status": looking.status,
-    "problems": lambda store: looking.problems(store, ProblemFilter()),
-    "show": lambda store: looking.show(store, "p-1"),
-    "lineage": lambda store: looking.graph_json(looking.lineage(store)),
-    "tree": lambda store: looking.graph_json(looking.tree(store, "p-1", None)[0]),
-    "attempts": lambda store: looking.graph_json(looking.tree(store, "p-1", None, True)[0]),
-    "proposals": lambda store: looking.proposals(store, None, None, 30),
-    "steps": looking.steps,
-    "digest": lambda store: looking.digests(store, True),
+    "status": queries.status,
+    "problems": lambda store: queries.problems(store, ProblemFilter()),
+    "show": lambda store: queries.show(store, "p-1"),
+    "lineage": lambda store: queries.graph_json(queries.lineage(store)),
+    "tree": lambda store: queries.graph_json(queries.tree(store, "p-1", None)[0]),
+    "attempts": lambda store: queries.graph_json(queries.tree(store, "p-1", None, True)[0]),
+    "proposals": lambda store: queries.proposals(store, None, None, 30),
+    "steps": queries.steps,
+    "digest": lambda store: queries.digests(store, True),
 }
 
 

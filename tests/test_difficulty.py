@@ -8,12 +8,12 @@ from curriculum_simulation import Simulation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curriculum.difficulty import Tracker
-from curriculum.families import FRONTIER_VERSIONS, LevelMemory
-from curriculum.pool import Pool
-from curriculum.posterior import Forgotten, beta_mean, learnability
+from curriculum.selection.pool import Pool
 from curriculum.settings import CurriculumSettings
-from curriculum.states import Evidence, is_banked, next_state
+from curriculum.tracking.difficulty import Tracker
+from curriculum.tracking.families import FRONTIER_VERSIONS, LevelMemory
+from curriculum.tracking.posterior import Forgotten, beta_mean, learnability
+from curriculum.tracking.states import Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
 NEW, ACTIVE, MASTERED = ProblemState.NEW, ProblemState.ACTIVE, ProblemState.MASTERED

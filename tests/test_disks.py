@@ -14,12 +14,12 @@ from run_server import Server
 from store_samples import create, step_commit, wave
 from typer.testing import CliRunner
 
-from selfplay import exits
-from selfplay.exits import BUSY, DISK, NO_SYSTEM, OK, Refused
 from selfplay.inspect import app
-from selfplay.runfolder import lock
-from store import faults
-from store.engine import writer_engine
+from selfplay.machine import exits
+from selfplay.machine.exits import BUSY, DISK, NO_SYSTEM, OK, Refused
+from selfplay.machine.run_folder import lock
+from store import kill_points
+from store.connections import writer_engine
 from store.errors import DiskFull, Locked, StoreError, disk_full, translated
 from store.store import Store
 from store.upgrade import migrate, upgrade
@@ -190,14 +190,14 @@ def old_run(path: Path) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("point", [point for point in faults.POINTS if point.startswith("migrate.")])
+@pytest.mark.parametrize("point", [point for point in kill_points.POINTS if point.startswith("migrate.")])
 def test_a_migration_that_was_killed_is_asked_for_again(tmp_path: Path, point: str) -> None:
     """Case 35: a cut backup stood under the final name, and migrating again was refused."""
     path = tmp_path / "selfplay.db"
     old_run(path)
 
     def killed() -> None:
-        faults.arm(point, 1)
+        kill_points.arm(point, 1)
         migrate(path)
 
     assert in_a_child(killed) == -9

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Statement, problem_id_of, problem_of
 from curriculum.domains.seed_files import DomainError

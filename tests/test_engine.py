@@ -9,14 +9,14 @@ import torch
 
 from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
-from selfplay.codec import stop_tokens
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
 from selfplay.engine.sampling import Speaker, choose, drawn_tokens, uniforms
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.tiny import EOS_ID, VOCABULARY, ByteTokenizer
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import EOS_ID, VOCABULARY, ByteTokenizer
+from selfplay.prompting.codec import stop_tokens
 from store.records import Completion, Finish
 
 ENGINES = [TorchEngine, FlatEngine]

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from scripted_roles import COUNTDOWN, completion, countdown, step_style
 
-from roles.critics import CriticWeights
 from roles.prompts import PromptStyle
 from roles.requests import Sampled, Scored
-from roles.search import SearchSettings
+from roles.search.critics import CriticWeights
+from roles.search.mcts import SearchSettings
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, Question, TokenCount
-from selfplay.evaluate import Evaluator
-from selfplay.evaluate_search import SearchEvaluation
+from selfplay.evaluate.evaluator import Evaluator
+from selfplay.evaluate.search import SearchEvaluation
 from store.records import Completion
 
 PROBLEMS = [countdown("3 5 8: 16"), countdown("2 3 7: 42")]

@@ -16,12 +16,12 @@ from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.exits import ModelError
-from selfplay.policy import Policy
-from selfplay.probe import longest_context, prove
-from selfplay.tiny import ByteTokenizer
-from selfplay.train.batch import build_batch
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.learn.batch import build_batch
+from selfplay.machine.exits import ModelError
+from selfplay.model.policy import Policy
+from selfplay.model.probe import longest_context, prove
+from selfplay.model.weights.tiny import ByteTokenizer
 
 HYBRID = {"layer_types": ["linear_attention", "full_attention"]}
 NO_INTERFACE = "its attention does not go through transformers' AttentionInterface"

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from selfplay.head import Head
-from selfplay.models import load_model
+from selfplay.model.head import Head
+from selfplay.model.weights.loading import load_model
 from selfplay.train.gradients import Gradients
 
 IDS = torch.tensor([[3, 1, 3], [0, 2, 3]])

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from scripted_roles import DOMAIN, ScriptedEngine, countdown, step_style, unjudgeable, wander
 
-from roles.growth import Growth, Searched, best_of, monte_carlo, n_ary
 from roles.requests import Sampled
-from roles.step_tree import ROOT
+from roles.search.growth import Growth, Searched, best_of, monte_carlo, n_ary
+from roles.search.step_tree import ROOT
 from store.records import Completion, Finish, Outcome
 
 PROBLEM = countdown("3 5 8: 16")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from store_samples import create
 
-from selfplay import config as configuration
 from selfplay.arguments import Arguments, parse
-from selfplay.config import Config, ConfigError
-from selfplay.exits import DATA, USAGE, Refused
+from selfplay.config import files as configuration
+from selfplay.config.files import Config, ConfigError
+from selfplay.machine.exits import DATA, USAGE, Refused
 
 
 def foreign(tmp_path: Path, domain: str, options: dict[str, Any]) -> None:

@@ -3,11 +3,11 @@
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
-from roles.judge import JudgedGroup, JudgeSettings, judge_group
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
-from selfplay.imitation import ImitationRule, imitated
-from selfplay.train.batch import build_batch
+from selfplay.learn.batch import build_batch
+from selfplay.learn.imitation import ImitationRule, imitated
 
 STYLE = PromptStyle(DOMAIN)
 

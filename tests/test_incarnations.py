@@ -11,10 +11,10 @@ import pytest
 from run_server import Ended, Server
 from store_samples import create
 
-from selfplay.clock import process_started
-from selfplay.config import Config
-from selfplay.environment import code_digest, fingerprint, flags_digest
-from selfplay.exits import BUSY, DATA, OK, clear_errors
+from selfplay.config.files import Config
+from selfplay.machine.clock import process_started
+from selfplay.machine.environment import code_digest, fingerprint, flags_digest
+from selfplay.machine.exits import BUSY, DATA, OK, clear_errors
 from store.records import Incarnation
 from store.sealing import seal_all
 from store.store import Store

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from store import faults
+from store import kill_points
 from store.errors import JournalError, StoreError
 from store.journal import StepJournal, read_journal, write_journal
 
@@ -103,7 +103,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, point: str, k
     child = os.fork()
     if child == 0:
         try:
-            faults.arm(point, 1)
+            kill_points.arm(point, 1)
             write_journal(tmp_path, StepJournal(1, {"x": np.arange(4)}))
         finally:
             os._exit(1)

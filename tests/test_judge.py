@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem, unjudgeable
 
-from roles.judge import JudgedGroup, JudgeSettings, attempt_record, judge_group, node_values, pass_rate
+from roles.judging.groups import JudgedGroup, JudgeSettings, attempt_record, judge_group, node_values, pass_rate
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup

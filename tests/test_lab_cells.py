@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.exits import Refused
 from selfplay.lab.cells import Cell, finished, run_cell
-from selfplay.lab.criteria import Criterion
-from selfplay.lab.experiment import Arm, Column, Experiment
-from selfplay.lab.experiments import EXPERIMENTS
-from selfplay.lab.measures import delta, of
+from selfplay.lab.experiments.experiment import Arm, Column, Experiment
+from selfplay.lab.experiments.registry import EXPERIMENTS
 from selfplay.lab.rows import read_rows
 from selfplay.lab.scratch import WarmStart
+from selfplay.lab.verdict.criteria import Criterion
+from selfplay.lab.verdict.measures import delta, of
+from selfplay.machine.exits import Refused
 
 BASE = """\
 domain: sums
@@ -75,7 +75,7 @@ def test_a_finished_run_without_its_row_is_not_run_again(experiment: Experiment,
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_shipped_experiments_have_arms_that_load(name: str) -> None:
-    from selfplay.config import load
+    from selfplay.config.files import load
 
     experiment = EXPERIMENTS[name]
     digests = {arm: load(Path(experiment.base_config), each.overrides) for arm, each in experiment.arms.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from selfplay.lab.__main__ import main
-from selfplay.lab.experiments import EXPERIMENTS
+from selfplay.lab.experiments.registry import EXPERIMENTS
 from selfplay.lab.pool import run_named
 
 

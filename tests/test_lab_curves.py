@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row
 
-from selfplay.lab.criteria import Criterion
-from selfplay.lab.curves import Curves, drawn_panels, search_curves
-from selfplay.lab.experiment import Arm, Column, Experiment
-from selfplay.lab.intervals import interval, intervals
-from selfplay.lab.measures import acc_t1, best_of_within, found_by, of, search_within
-from selfplay.lab.page import write_page
+from selfplay.lab.experiments.experiment import Arm, Column, Experiment
+from selfplay.lab.pages.page import write_page
 from selfplay.lab.rows import Row
-from selfplay.lab.views import cell_views
+from selfplay.lab.verdict.criteria import Criterion
+from selfplay.lab.verdict.curves import Curves, drawn_panels, search_curves
+from selfplay.lab.verdict.intervals import interval, intervals
+from selfplay.lab.verdict.measures import acc_t1, best_of_within, found_by, of, search_within
+from selfplay.lab.verdict.views import cell_views
 
 # tokens/nodes until search was right, the same of best-of-N, and the vote; a budget of 8 tokens cuts 9 and 10 off
 BY_HAND = "3/2/4/1/0 5/4/-/-/1 9/1/1/3/0 -/-/10/2/1"

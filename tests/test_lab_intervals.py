@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row, made_rows, outcomes
 
-from selfplay.lab.coverage import accuracy_coverage, calibration_coverage
-from selfplay.lab.intervals import interval
-from selfplay.lab.measures import acc_t1, between, delta, from_metrics, largest, of, ratio
-from selfplay.lab.views import cell_views
-from selfplay.statistics import t95
+from selfplay.lab.verdict.coverage import accuracy_coverage, calibration_coverage
+from selfplay.lab.verdict.intervals import interval
+from selfplay.lab.verdict.measures import acc_t1, between, delta, from_metrics, largest, of, ratio
+from selfplay.lab.verdict.views import cell_views
+from selfplay.stats.intervals import t95
 
 
 def test_a_measure_of_seeds_alone_has_the_t_interval() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row, reporting
 
-from selfplay.calibration import calibration_metrics
-from selfplay.lab.intervals import interval
-from selfplay.lab.measures import (
+from selfplay.lab.rows import parse_reports
+from selfplay.lab.verdict.intervals import interval
+from selfplay.lab.verdict.measures import (
     FIGURES,
     acc_t1,
     acc_t2,
@@ -30,8 +30,8 @@ from selfplay.lab.measures import (
     scaled,
     wrong_admitted,
 )
-from selfplay.lab.rows import parse_reports
-from selfplay.lab.views import CellView, NotMeasured, cell_views
+from selfplay.lab.verdict.views import CellView, NotMeasured, cell_views
+from selfplay.stats.calibration import calibration_metrics
 
 PLAIN = [name for name in FIGURES if not name.endswith("_corrected")]
 

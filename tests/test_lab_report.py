@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row, made_rows, reporting
 
-from selfplay.lab.criteria import Criterion, Direction, Judged, explained, judge
-from selfplay.lab.experiment import Arm, Column, Experiment
-from selfplay.lab.experiments import EXPERIMENTS
-from selfplay.lab.findings import find
-from selfplay.lab.measures import (
+from selfplay.lab.experiments.experiment import Arm, Column, Experiment
+from selfplay.lab.experiments.registry import EXPERIMENTS
+from selfplay.lab.pages.findings import find
+from selfplay.lab.pages.page import figure, page_text, report_json, write_page
+from selfplay.lab.pages.picture import series_lines
+from selfplay.lab.rows import RowError, parse_reports, parse_searches, read_row, read_rows, row_path, write_row
+from selfplay.lab.verdict.criteria import Criterion, Direction, Judged, explained, judge
+from selfplay.lab.verdict.measures import (
     acc_t1,
     between,
     calibrated,
@@ -22,10 +25,7 @@ from selfplay.lab.measures import (
     from_metrics,
     of,
 )
-from selfplay.lab.page import figure, page_text, report_json, write_page
-from selfplay.lab.picture import series_lines
-from selfplay.lab.rows import RowError, parse_reports, parse_searches, read_row, read_rows, row_path, write_row
-from selfplay.lab.views import cell_views
+from selfplay.lab.verdict.views import cell_views
 
 PNG = b"\x89PNG\r\n"
 
@@ -183,7 +183,7 @@ def test_a_criterion_by_its_bound_and_its_seeds(
     direction: Direction, threshold: float, bounds: tuple[float, float], seeds: tuple[float, ...], passed: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("selfplay.lab.criteria.interval", lambda *_: (sum(seeds) / 3, *bounds))
+    monkeypatch.setattr("selfplay.lab.verdict.criteria.interval", lambda *_: (sum(seeds) / 3, *bounds))
     cells = cell_views([made_row("full", seed, 0.3, n=2) for seed in range(3)])
     case = Criterion("it", "It.", threshold, direction, lambda cells: np.array(seeds[min(cells["full"])]))
     judged = judge(case, cells, 0.02)

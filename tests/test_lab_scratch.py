@@ -20,7 +20,7 @@ from selfplay.lab.scratch import (
     start_model,
     traces_digest,
 )
-from selfplay.models import load_model
+from selfplay.model.weights.loading import load_model
 
 OPTIONS = {"min_digits": 2, "max_digits": 2}
 DOMAIN = SumsDomain(**OPTIONS)

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
 
-from curriculum.difficulty import Tracker
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from roles.challenger import ProposedGroup, propose
-from roles.judge import JudgedGroup, JudgeSettings, judge_group, pass_rate
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group, pass_rate
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
-from selfplay.config import Config
-from selfplay.learning import (
+from selfplay.config.files import Config
+from selfplay.learn.batch import TrainSample, build_batch
+from selfplay.learn.lessons import (
     LearningSettings,
     SolverLesson,
     challenger_samples,
@@ -28,10 +29,9 @@ from selfplay.learning import (
     share,
     solver_lesson,
 )
-from selfplay.posing import Posed
-from selfplay.session import Run, Step
-from selfplay.stages import StageSettings
-from selfplay.train.batch import TrainSample, build_batch
+from selfplay.learn.stages import StageSettings
+from selfplay.play.posing import Posed
+from selfplay.run.session import Run, Step
 from store.records import Fate, PassRate, Problem, StepHistory
 
 STYLE = PromptStyle(DOMAIN)

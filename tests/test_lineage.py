@@ -2,7 +2,7 @@
 
 import pytest
 
-from curriculum.lineage import Lineage
+from curriculum.tracking.lineage import Lineage
 from store.records import Origin, Problem
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from store_samples import SEED, create, new_problem, step_commit
 
-from curriculum.difficulty import Tracker
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from selfplay.inspect import main
-from selfplay.terminal import plain
+from selfplay.view.terminal import plain
 from store.records import (
     Attempt,
     Evaluation,
@@ -323,7 +323,7 @@ def test_validate_domain_ends_with_1_when_a_check_fails(
     tmp_path: Path, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lenient.py").write_text(
-        "from curriculum.domains.arithmetic import ArithmeticDomain\n"
+        "from curriculum.domains.arithmetic.domain import ArithmeticDomain\n"
         "from store.records import Outcome\n"
         "class Lenient(ArithmeticDomain):\n"
         "    def judge(self, problem, text):\n"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from store_samples import SEED, create, new_problem, step_commit
 
-from curriculum.difficulty import Tracker
 from curriculum.domains.loading import load_domain
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from roles.prompts import PromptStyle
-from selfplay.config import Config, load, to_yaml
+from selfplay.config.files import Config, load, to_yaml
 from selfplay.inspect import main
-from selfplay.summary import summarise
+from selfplay.view.summary import summarise
 from store.records import Attempt, Evaluation, Finish, Outcome, PassRate, StepHistory, Turn
 from store.store import Store
 
@@ -68,7 +68,7 @@ def test_a_plot_of_an_unknown_suffix_is_one_line(run: Path, look: Look, tmp_path
 
 def test_a_plot_says_what_was_run() -> None:
     """Case 16: no "self-play, no labelled data" over a control or over imitation."""
-    from selfplay.plot import what_was_run
+    from selfplay.view.picture import what_was_run
 
     plain_run = asdict(Config())
     assert what_was_run(plain_run) == "self-play on arithmetic"

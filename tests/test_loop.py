@@ -9,9 +9,9 @@ from few_problems import AnyJudged
 from journals import trained_labels
 from run_server import Server
 
-from selfplay.exits import OK
-from selfplay.recovery import JOURNAL_FOLDER
-from selfplay.train.batch import TrainBatch
+from selfplay.learn.batch import TrainBatch
+from selfplay.machine.exits import OK
+from selfplay.run.recovery import JOURNAL_FOLDER
 from selfplay.train.critic import CriticBatch
 from store.journal import read_journal
 from store.records import Fate, Outcome, SearchNode

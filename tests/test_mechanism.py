@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
-from roles.judge import JudgedGroup, JudgeSettings, judge_group
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
-from selfplay.alarms import UNREADABLE, Collapse, collapses, copying_metrics, first_try_alarm
-from selfplay.mechanism import mechanism_metrics, total_variation
+from selfplay.evaluate.alarms import UNREADABLE, Collapse, collapses, copying_metrics, first_try_alarm
+from selfplay.evaluate.mechanism import mechanism_metrics, total_variation
 
 STYLE = PromptStyle(DOMAIN)
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from selfplay.memory import unused_bytes
+from selfplay.machine.memory import unused_bytes
 
 SCRIPT = """
 import json
-from selfplay.memory import keep_freed_memory, release_freed_memory, unused_bytes
+from selfplay.machine.memory import keep_freed_memory, release_freed_memory, unused_bytes
 keep_freed_memory()
 blocks = [bytearray(1 << 20) for _ in range(300)]
 before = unused_bytes()

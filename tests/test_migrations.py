@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 from store_samples import create, step_commit
 
-from store.engine import writer_engine
+from store.connections import writer_engine
 from store.errors import StoreError
 from store.records import Incarnation
 from store.schema import SCHEMA_REVISION, metadata

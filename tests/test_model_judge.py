@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem
 
 from curriculum.domains.sums import SumsDomain
-from roles.judge import JudgedGroup, JudgeSettings, judge_group
-from roles.model_judge import (
+from roles.judging.by_model import (
     CANARIES,
     CanaryCount,
     ModelJudgeSettings,
@@ -27,15 +26,16 @@ from roles.model_judge import (
     p_right,
     total,
 )
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import Messages, PromptStyle
 from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
 from roles.tree import ROOT, Tree
-from selfplay.codec import Encoder
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.rollout import Rollout
+from selfplay.engine.rollout import Rollout
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
+from selfplay.prompting.codec import Encoder
 from selfplay.train.scorer import Scorer
 from store.records import Outcome
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_models import bytewise
 
-from selfplay.exits import ModelError
-from selfplay.models import EMBEDDED, LoadedModel, cache_folder, convert, load_model
-from selfplay.tiny import EOS_ID, NAMES, VOCABULARY, ByteTokenizer, tiny_model
+from selfplay.machine.exits import ModelError
+from selfplay.model.weights.loading import EMBEDDED, LoadedModel, cache_folder, convert, load_model
+from selfplay.model.weights.tiny import EOS_ID, NAMES, VOCABULARY, ByteTokenizer, tiny_model
 
 FEW_SHOT = "2 + 3 = 5\n6 + 1 = 7\n4 + 4 = 8\n{} ="
 
@@ -229,7 +229,7 @@ def test_the_cache_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 def test_conversion_from_nothing_is_exact_and_stays_under_3_gb(embedded: LoadedModel, tmp_path: Path) -> None:
     code = (
-        "import resource; from selfplay.models import load_model; load_model('smollm2-135m', 'float32');"
+        "import resource; from selfplay.model.weights.loading import load_model; load_model('smollm2-135m', 'float32');"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     )
     environment = os.environ | {"SELFPLAY_CACHE": str(tmp_path)}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from selfplay.models import load_model
-from selfplay.norms import fuse_norms, rms_norm
+from selfplay.model.norms import fuse_norms, rms_norm
+from selfplay.model.weights.loading import load_model
 
 IDS = torch.arange(40).view(2, 20)
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from test_admission import admit, candidates_of, texts_of, tracker_with
 
-from curriculum.novelty import NEIGHBOURS, crowding, most_novel_first, novelty
+from curriculum.selection.novelty import NEIGHBOURS, crowding, most_novel_first, novelty
 
 
 def test_novelty_is_the_mean_distance_to_the_nearest() -> None:

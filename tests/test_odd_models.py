@@ -8,12 +8,12 @@ import torch
 from odd_models import odd_folder, odd_model
 from run_server import Server
 
-from selfplay import policy as policies
-from selfplay.exits import NO_MODEL, OK, ModelError
-from selfplay.policy import Policy
-from selfplay.precision import sharp_fp32
-from selfplay.probe import check_logits, check_padded, check_paths, prove
-from selfplay.tiny import ByteTokenizer, tiny_model
+from selfplay.machine.exits import NO_MODEL, OK, ModelError
+from selfplay.model import policy as policies
+from selfplay.model.policy import Policy
+from selfplay.model.precision import sharp_fp32
+from selfplay.model.probe import check_logits, check_padded, check_paths, prove
+from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
 from store.store import Store
 
 
@@ -110,7 +110,7 @@ def test_logits_that_are_made_in_a_way_of_their_own_are_caught(monkeypatch: pyte
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3"])
 def test_the_probe_sees_beyond_any_window_and_leaves_it_as_it_was(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from selfplay.paths import PathPlan
+    from selfplay.model.attention.plan import PathPlan
 
     policy = Policy(odd_model(name, window=4096), ByteTokenizer(), torch.device("cpu"))
     assert check_paths(policy).holds

@@ -17,16 +17,16 @@ import pytest
 from rich.console import Console
 from run_server import ROOT, Ended, Server
 
-from selfplay.config import Config
-from selfplay.exits import DISK, OK, USAGE, clear_errors
-from selfplay.outlet import Outlet, complain, gate, spelled, tell
-from selfplay.progress import Progress
-from selfplay.terminal import say, say_json, say_table, say_tree
+from selfplay.config.files import Config
+from selfplay.machine.exits import DISK, OK, USAGE, clear_errors
+from selfplay.machine.outlet import Outlet, complain, gate, spelled, tell
+from selfplay.view.progress import Progress
+from selfplay.view.terminal import say, say_json, say_table, say_tree
 from store.sealing import seal_all
 from store.store import Store
 
 PACKAGES = ("selfplay", "roles", "curriculum", "store")
-GATES = {"selfplay/outlet.py", "selfplay/terminal.py"}
+GATES = {"selfplay/machine/outlet.py", "selfplay/view/terminal.py"}
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=2", "domain=few_problems:FewProblems",
         "evaluate.pass_size=1", "evaluate.pass_k=2", "logging.transcript_every=1")  # fmt: skip
@@ -101,7 +101,7 @@ def test_foreign_text_is_spelled_on_every_path(capsys: pytest.CaptureFixture[str
 
 
 def test_an_error_line_and_a_traceback_are_spelled(capsys: pytest.CaptureFixture[str]) -> None:
-    from selfplay.exits import Refused
+    from selfplay.machine.exits import Refused
 
     with pytest.raises(SystemExit) as end, clear_errors():
         raise Refused(HOSTILE, USAGE)
@@ -109,7 +109,7 @@ def test_an_error_line_and_a_traceback_are_spelled(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit), clear_errors():
         raise Refused("x" * 100_000 + " do this", USAGE)
     assert len(line := capsys.readouterr().err) < 2100 and line.endswith(" do this\n")
-    code = f"from selfplay.exits import clear_errors\nwith clear_errors(): raise RuntimeError({HOSTILE!r})"
+    code = f"from selfplay.machine.exits import clear_errors\nwith clear_errors(): raise RuntimeError({HOSTILE!r})"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1 and f"RuntimeError: {SPELLED}" in ended.stderr
 

@@ -10,12 +10,12 @@ import pytest
 from few_problems import FewProblems
 from run_server import Server
 
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.validation import validate_domain
 from curriculum.holdout import HeldOut
-from selfplay.config import ConfigError, load, resumed, to_yaml
+from selfplay.config.files import ConfigError, load, resumed, to_yaml
 
 SHORT = (
     "run.name=x", "run.threads=1", "run.steps=1", "solver.problems=2", "solver.max_tokens=4", "evaluate.pass_size=1",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from random_trees import WEIGHTS, random_step
 
 from roles.tree import ROOT, Tree
-from selfplay.train.batch import TrainBatch, TrainSample, build_batch
+from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.train.packing import cut
 
 

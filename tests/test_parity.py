@@ -12,16 +12,16 @@ from random_trees import WEIGHTS, random_step, sequences
 
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
-from selfplay.engine import torch_engine
+from selfplay.engine import tree_engine
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.head import KEPT_BYTES
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.probe import check_paths
-from selfplay.tiny import ByteTokenizer
-from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.learn.batch import TrainBatch, build_batch
+from selfplay.model.head import KEPT_BYTES
+from selfplay.model.policy import Policy
+from selfplay.model.probe import check_paths
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import ByteTokenizer
 from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, policy_loss
 from selfplay.train.packing import cut
@@ -111,7 +111,7 @@ def test_tree_equals_flat_batch(policy: Policy, seed: int, budget: int, merge: b
     loss, _, grads = flat_truth(policy, rows)
     for mode, kept in itertools.product(("tree", "flat"), (0, KEPT_BYTES)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("selfplay.head.KEPT_BYTES", kept)  # 0: the backward pass makes the logits again
+            patch.setattr("selfplay.model.head.KEPT_BYTES", kept)  # 0: the backward pass makes the logits again
             ours, logprobs, our_grads = packed(policy, batch, budget, mode)
         assert not torch.isnan(logprobs).any()
         assert abs(ours - loss) <= 1e-4 * max(1.0, abs(loss))
@@ -142,7 +142,7 @@ def test_the_probe_at_start_finds_the_tree_sound(policy: Policy) -> None:
 
 
 def test_the_probe_catches_a_wrong_mask(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from selfplay.paths import Bucket
+    from selfplay.model.attention.plan import Bucket
 
     honest = Bucket.visible
     monkeypatch.setattr(Bucket, "visible", lambda self, window: honest(self, window).fill_(True))
@@ -162,7 +162,7 @@ def test_the_probe_catches_a_nan_on_any_path(policy: Policy, monkeypatch: pytest
 
 
 def test_the_probe_catches_rows_that_see_too_little(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from selfplay.attention import Rows
+    from selfplay.model.attention.interface import Rows
 
     honest = Rows.mask
     monkeypatch.setattr(Rows, "mask", lambda self, window, dtype: honest(self, 2, dtype))
@@ -177,7 +177,7 @@ def test_the_probe_catches_rows_that_see_too_little(policy: Policy, monkeypatch:
 def test_tree_sampler_says_what_the_padded_sampler_says(
     policy: Policy, temperature: float, max_row_keys: int, max_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch_engine, "MAX_ROW_KEYS", max_row_keys)
+    monkeypatch.setattr(tree_engine, "MAX_ROW_KEYS", max_row_keys)
     params = SamplingParams(temperature, max_tokens, ("\n",))
     said = []
     for engine in (TorchEngine(policy, seed=3), FlatEngine(policy, seed=3)):

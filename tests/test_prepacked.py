@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from roles.tree import Tree
-from selfplay.attention import KeyValues
-from selfplay.head import Head
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.prepacked import PATIENCE, PrepackedLinears, prepack, prepacked_product, prepacks
+from selfplay.model.attention.interface import KeyValues
+from selfplay.model.head import Head
+from selfplay.model.policy import Policy
+from selfplay.model.prepacked import PATIENCE, PrepackedLinears, prepack, prepacked_product, prepacks
+from selfplay.model.weights.loading import load_model
 
 WEIGHT = torch.randn(192, 576, generator=torch.Generator().manual_seed(1)).bfloat16()
 needs_blocks = pytest.mark.skipif(not prepacks(WEIGHT), reason="this machine's oneDNN has no bf16 products")

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from selfplay import loop
 from selfplay.arguments import Arguments
-from selfplay.config import load
-from selfplay.exits import DATA, OK
-from selfplay.opening import open_run, stored_config
-from selfplay.progress import Progress, closing_table
+from selfplay.config.files import load
+from selfplay.machine.exits import DATA, OK
+from selfplay.run.opening import open_run, stored_config
+from selfplay.view.progress import Progress, closing_table
 from store.records import Evaluation
 from store.store import Store
 

@@ -10,12 +10,12 @@ from tokenizers import normalizers
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings
-from selfplay.codec import Encoder
-from selfplay.exits import ModelError
-from selfplay.models import load_model
-from selfplay.prompt_checks import check_stops
-from selfplay.room import Room, check_room, has_learned_positions
-from selfplay.tiny import ByteTokenizer, tiny_model
+from selfplay.machine.exits import ModelError
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
+from selfplay.prompting.checks import check_stops
+from selfplay.prompting.codec import Encoder
+from selfplay.prompting.room import Room, check_room, has_learned_positions
 
 ASKED = problem("23 + 45")
 

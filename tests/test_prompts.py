@@ -8,11 +8,11 @@ import pytest
 from scripted_roles import DOMAIN, completion, problem
 
 from roles.prompts import Messages, PromptStyle
-from selfplay.build import prompt_style
-from selfplay.config import load
-from selfplay.exits import Refused
-from selfplay.models import load_model
-from selfplay.tiny import ByteTokenizer
+from selfplay.config.files import load
+from selfplay.machine.exits import Refused
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import ByteTokenizer
+from selfplay.run.build import prompt_style
 from store.records import Finish
 
 FEW_SHOT = PromptStyle(DOMAIN)

@@ -13,14 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from store_samples import create, step_commit
 
-from selfplay import checkpoint
-from selfplay.checkpoint import Checkpoints, verify
-from selfplay.exits import DATA, Refused
-from selfplay.models import load_model
-from selfplay.policy import Policy
-from selfplay.recovery import recover
-from selfplay.runfolder import JOURNAL_FOLDER
-from selfplay.train.batch import TrainBatch, build_batch
+from selfplay.learn.batch import TrainBatch, build_batch
+from selfplay.machine.exits import DATA, Refused
+from selfplay.machine.run_folder import JOURNAL_FOLDER
+from selfplay.model.policy import Policy
+from selfplay.model.weights.loading import load_model
+from selfplay.run import checkpoint
+from selfplay.run.checkpoint import Checkpoints, verify
+from selfplay.run.recovery import recover
 from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer, TrainerSettings, Update
 from store.errors import DiskFull, JournalError

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
-from roles.judge import JudgedGroup, JudgeSettings, judge_group
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
 from roles.solver import REPORT_LABEL, SolverSettings, attempt
-from selfplay.learning import LearningSettings, SolverLesson, solver_lesson
-from selfplay.reports import ReportRule, report_pay
+from selfplay.learn.lessons import LearningSettings, SolverLesson, solver_lesson
+from selfplay.learn.reports import ReportRule, report_pay
 from store.records import Outcome
 
 STYLE = PromptStyle(DOMAIN)

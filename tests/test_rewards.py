@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roles.rewards import (
+from roles.pay.rewards import (
     LOG_FLOOR,
     ConfidenceRule,
     azr,

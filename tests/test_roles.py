@@ -3,7 +3,7 @@
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
 from roles.challenger import propose
-from roles.judge import JudgeSettings, judge_group, pass_rate
+from roles.judging.groups import JudgeSettings, judge_group, pass_rate
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
 from store.records import Outcome, PassRate

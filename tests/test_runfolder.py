@@ -11,10 +11,10 @@ import pytest
 from run_server import ROOT, Server
 from store_samples import create
 
-from selfplay.config import Config
-from selfplay.exits import BUSY, DATA, OK, Refused
-from selfplay.opening import refuse_used, resumable
-from selfplay.runfolder import lock, set_unbegun_aside, write_file
+from selfplay.config.files import Config
+from selfplay.machine.exits import BUSY, DATA, OK, Refused
+from selfplay.machine.run_folder import lock, set_unbegun_aside, write_file
+from selfplay.run.opening import refuse_used, resumable
 from store.errors import StoreError
 from store.records import Completion, Finish, Wave
 from store.store import Store

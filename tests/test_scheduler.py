@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from curriculum_simulation import NUM_PROBLEMS, Simulation, thirds
 
-from curriculum.admission import Candidate
-from curriculum.difficulty import Tracker
-from curriculum.drawing import weighted_sample
-from curriculum.filling import fill, fill_up
-from curriculum.scheduler import Replay, Scheduler
+from curriculum.selection.admission import Candidate
+from curriculum.selection.drawing import weighted_sample
+from curriculum.selection.filling import fill, fill_up
+from curriculum.selection.scheduler import Replay, Scheduler
 from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
 # what the bounds below were worked out for

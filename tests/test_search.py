@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from scripted_roles import ScriptedEngine, countdown, step_style, wander
 
-from roles.critics import CriticWeights
-from roles.growth import Growth, Searched
 from roles.requests import Sample, Score, Scored
-from roles.search import SearchRule, SearchSettings, search
-from roles.step_tree import ROOT, StepTree
+from roles.search.critics import CriticWeights
+from roles.search.growth import Growth, Searched
+from roles.search.mcts import SearchRule, SearchSettings, search
+from roles.search.step_tree import ROOT, StepTree
 from store.records import Outcome
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,8 +5,8 @@ import pytest
 from benchmarks.search_sides import GenerateEngine, Run, ShownCountdown, Work, run
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.protocol import Statement, problem_of
-from selfplay.engine.torch_engine import TorchEngine
-from selfplay.models import load_model
+from selfplay.engine.tree_engine import TorchEngine
+from selfplay.model.weights.loading import load_model
 from store.records import Origin, Outcome
 
 

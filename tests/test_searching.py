@@ -5,13 +5,13 @@ import hashlib
 import pytest
 from scripted_roles import ScriptedEngine, countdown, step_style, wander
 
-from roles.credit import CreditSettings, step_advantages
-from roles.growth import Searched, monte_carlo
-from roles.search import SearchSettings, search
-from roles.step_tree import ROOT
-from roles.verdicts import ByVerifier
-from selfplay.evaluate_search import search_accuracies, vote_is_right
-from selfplay.searching import Searcher, best_path, credited, critic_calibration, search_nodes
+from roles.judging.verdicts import ByVerifier
+from roles.search.credit import CreditSettings, step_advantages
+from roles.search.growth import Searched, monte_carlo
+from roles.search.mcts import SearchSettings, search
+from roles.search.step_tree import ROOT
+from selfplay.evaluate.search import search_accuracies, vote_is_right
+from selfplay.play.searching import Searcher, best_path, credited, critic_calibration, search_nodes
 from store.records import Outcome
 
 PROBLEM = countdown("3 5 8: 16")

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import create, step_commit
 
-from curriculum import snapshot
-from curriculum.difficulty import KEPT_CLASSES, Tracker
-from curriculum.plain_data import decode, encode
-from curriculum.pool import Pool
-from curriculum.posterior import Forgotten
+from curriculum.selection.pool import Pool
 from curriculum.settings import CurriculumSettings
-from selfplay.folding import fold, keep
-from selfplay.looking import tracker_of
+from curriculum.tracking import snapshot
+from curriculum.tracking.difficulty import KEPT_CLASSES, Tracker
+from curriculum.tracking.folding import fold, keep
+from curriculum.tracking.plain_data import decode, encode
+from curriculum.tracking.posterior import Forgotten
+from selfplay.view.queries import tracker_of
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, SnapshotRow, StepHistory
 from store.store import Store
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfplay.stages import StageFacts, StageSettings, stage_after, stage_facts
+from selfplay.learn.stages import StageFacts, StageSettings, stage_after, stage_facts
 
 RISING = [StageFacts(step / 100, 0.0) for step in range(100)]
 FLAT = [StageFacts(0.5, 0.0)] * 100

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfplay.statistics import Z95, mcnemar, paired_interval, smallest_fall, t95, welch, wilson
+from selfplay.stats.intervals import Z95, mcnemar, paired_interval, smallest_fall, t95, welch, wilson
 
 
 def test_t95_is_that_of_the_tables() -> None:

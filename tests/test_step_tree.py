@@ -2,7 +2,7 @@
 
 from scripted_roles import piece
 
-from roles.step_tree import ROOT, StepTree, back_up, count_answer
+from roles.search.step_tree import ROOT, StepTree, back_up, count_answer
 from store.records import Outcome
 
 RIGHT, WRONG = Outcome.CORRECT, Outcome.INCORRECT

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from store_samples import create, step_commit, wave
 
-from store import faults
+from store import kill_points
 from store.records import CheckpointRow, Evaluation
 from store.store import Store
 
@@ -32,7 +32,7 @@ CALLS: list[tuple[str, Callable[[Store], object]]] = [
 AFTER = ("committed", "rows")  # points that lie behind the commit
 POINTS = [
     (point, n, index)
-    for point in faults.POINTS
+    for point in kill_points.POINTS
     for name in sorted({name for name, _ in CALLS})
     if point.startswith(name) and point not in ("prune.files", "checkpoint.row_deleted")  # the caller's
     for n, index in enumerate([i for i, (other, _) in enumerate(CALLS) if other == name], start=1)
@@ -83,7 +83,7 @@ def _killed(work: Callable[[], object], point: str, n: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            faults.arm(point, n)
+            kill_points.arm(point, n)
             work()
         finally:
             os._exit(1)
@@ -124,17 +124,17 @@ def test_an_unknown_point_is_refused_wherever_it_is_named(monkeypatch: pytest.Mo
     for wrong in ("nowhere:1", "step.begin", "step.begin:0", "step.begin:x"):
         monkeypatch.setenv("SELFPLAY_KILL_AT", wrong)
         with pytest.raises(ValueError, match="SELFPLAY_KILL_AT"):
-            faults.reach("step.begin")
+            kill_points.reach("step.begin")
     with pytest.raises(ValueError, match="unknown fault point"):
-        faults.reach("nowhere")
+        kill_points.reach("nowhere")
     with pytest.raises(ValueError, match="POINT:N"):
-        faults.arm("nowhere", 1)
+        kill_points.arm("nowhere", 1)
 
 
 def test_a_point_kills_only_when_it_is_reached_for_the_nth_time() -> None:
     def reach_twice() -> None:
         for point in ("step.begin", "wave.begin", "step.begin"):
-            faults.reach(point)
+            kill_points.reach(point)
 
     assert _killed(reach_twice, "step.begin", 2)
     assert not _killed(reach_twice, "step.begin", 3)

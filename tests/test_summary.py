@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from store_samples import create, step_commit
 
-from selfplay.summary import summarise
+from selfplay.view.summary import summarise
 from store.records import Evaluation
 from store.store import Store
 

@@ -13,11 +13,11 @@ from run_server import ROOT
 from scripted_roles import DOMAIN
 from test_chat import CHATML, tokenizer
 
-from selfplay import templates
-from selfplay.chat import chat_style
-from selfplay.exits import USAGE, Refused
-from selfplay.template_child import LONGEST, MEMORY
-from selfplay.templates import TemplateError, rendered
+from selfplay.machine.exits import USAGE, Refused
+from selfplay.prompting import templates
+from selfplay.prompting.chat import chat_style
+from selfplay.prompting.template_child import LONGEST, MEMORY
+from selfplay.prompting.templates import TemplateError, rendered
 
 ASKED = ({"role": "user", "content": "3 + 4"},)
 

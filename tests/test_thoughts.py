@@ -6,16 +6,16 @@ import pytest
 from scripted_roles import DOMAIN, ScriptedEngine, completion, countdown, problem, step_style
 from test_chat import CHATML, tokenizer
 
-from curriculum.admission import triage
 from curriculum.holdout import HeldOut
-from roles.growth import Growth
-from roles.judge import report_of, verdict
-from roles.model_judge import answer_in
+from curriculum.selection.admission import triage
+from roles.judging.by_model import answer_in
+from roles.judging.groups import report_of, verdict
 from roles.prompts import PromptStyle, Thought
 from roles.requests import Sampled
-from selfplay.build import prompt_style
-from selfplay.chat import chat_style
-from selfplay.config import load
+from roles.search.growth import Growth
+from selfplay.config.files import load
+from selfplay.prompting.chat import chat_style
+from selfplay.run.build import prompt_style
 from store.records import Completion, Fate, Finish, Outcome
 
 END = "<|im_end|>"

@@ -12,12 +12,12 @@ from store_samples import create, step_commit
 from torch import Tensor
 
 from roles.tree import ROOT, Tree
-from selfplay.build import Parts, build
-from selfplay.checkpoint import Checkpoints, verify
-from selfplay.config import load
-from selfplay.models import load_model
-from selfplay.policy import NonFiniteError, Policy
-from selfplay.train.batch import NO_KL, TrainBatch, TrainSample, build_batch
+from selfplay.config.files import load
+from selfplay.learn.batch import NO_KL, TrainBatch, TrainSample, build_batch
+from selfplay.model.policy import NonFiniteError, Policy
+from selfplay.model.weights.loading import load_model
+from selfplay.run.build import Parts, build
+from selfplay.run.checkpoint import Checkpoints, verify
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
 

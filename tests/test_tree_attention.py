@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfplay.paths import common_prefix, path_matrix, plan_paths
-from selfplay.tree_attention import tree_attention
+from selfplay.model.attention.kernel import tree_attention
+from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
 
 HEADS, KV_HEADS, WIDTH = 6, 2, 8
 

@@ -7,18 +7,18 @@ import pytest
 from scripted_roles import DOMAIN, ScriptedEngine, countdown, step_style, unjudgeable, wander
 
 from curriculum.domains.countdown import CountdownDomain
-from roles.credit import CreditSettings, step_advantages, values
-from roles.critics import CriticWeights, critic_targets
-from roles.growth import Growing, Growth, StepStyle, monte_carlo, n_ary
-from roles.judge import JudgedAttempt, JudgedGroup, JudgedTurn
-from roles.model_judge import ModelJudgeSettings, ask
+from roles.judging.by_model import ModelJudgeSettings, ask
+from roles.judging.groups import JudgedAttempt, JudgedGroup, JudgedTurn
+from roles.judging.verdicts import ByModel, ByVerifier, by_model
 from roles.requests import Score, Scored
-from roles.search import SearchSettings, search
-from roles.step_tree import StepTree
-from roles.verdicts import ByModel, ByVerifier, by_model
-from selfplay.build_search import searcher
-from selfplay.config import load
-from selfplay.searching import best_path, credited, search_nodes, verdict_metrics
+from roles.search.credit import CreditSettings, step_advantages, values
+from roles.search.critics import CriticWeights, critic_targets
+from roles.search.growth import Growing, Growth, StepStyle, monte_carlo, n_ary
+from roles.search.mcts import SearchSettings, search
+from roles.search.step_tree import StepTree
+from selfplay.config.files import load
+from selfplay.play.searching import best_path, credited, search_nodes, verdict_metrics
+from selfplay.run.build_search import searcher
 from store.records import Outcome, Problem
 
 PROBLEM, EASY = countdown("3 5 8: 16"), countdown("1 2 2 3: 6")

@@ -19,9 +19,9 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from selfplay.exits import ModelError
-from selfplay.models import load_model
-from selfplay.tiny import tiny_model
+from selfplay.machine.exits import ModelError
+from selfplay.model.weights.loading import load_model
+from selfplay.model.weights.tiny import tiny_model
 
 Tensors = dict[str, torch.Tensor]
 

@@ -1,7 +1,7 @@
 """Finds a domain by name, such as "arithmetic", or by dotted path, "my_package.my_module:MyDomain".
 
 A dotted path imports the user's own code: it comes from the command line or the user's file, never from a model or a
-database (selfplay/resuming.py asks for it again on resume).
+database (selfplay/config/resuming.py asks for it again on resume).
 """
 
 import importlib
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from curriculum.domains.arithmetic import ArithmeticDomain
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.factors import FactorsDomain

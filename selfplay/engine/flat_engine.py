@@ -13,7 +13,7 @@ from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import choose, say_chosen, speakers
-from selfplay.policy import Policy
+from selfplay.model.policy import Policy
 from store.records import Completion
 
 MAX_ROWS_OF_LOGITS = 256

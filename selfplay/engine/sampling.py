@@ -12,9 +12,9 @@ from torch import Tensor
 
 from roles.requests import Sampled
 from roles.tree import Tree
-from selfplay.codec import ends, said, stop_tokens
 from selfplay.engine.protocol import Draw
-from selfplay.policy import NonFiniteError
+from selfplay.model.policy import NonFiniteError
+from selfplay.prompting.codec import ends, said, stop_tokens
 from store.records import Completion, Finish
 
 BLOCK = 256  # tokens of a large vocabulary that are summed together
@@ -56,7 +56,7 @@ class Speaker:
             self.finish = Finish.LENGTH
 
     def sampled(self, version: int) -> Sampled:
-        """The finished completion. Its text is all that it says: selfplay/codec.py."""
+        """The finished completion. Its text is all that it says: selfplay/prompting/codec.py."""
         assert self.finish is not None
         text = said(self.tokenizer, self.ids, stop_tokens(self.tokenizer, self.draw.params.stop))
         completion = Completion(tuple(self.ids), tuple(self.logprobs), text, self.finish, version, version)

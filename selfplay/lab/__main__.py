@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from selfplay.exits import INTERRUPTED, USAGE, Refused, clear_errors
 from selfplay.lab.cells import ROWS, Cell, finished
-from selfplay.lab.coverage import write_page as coverage_page
-from selfplay.lab.experiment import Experiment
-from selfplay.lab.experiments import EXPERIMENTS
-from selfplay.lab.page import report_json, write_page
+from selfplay.lab.experiments.experiment import Experiment
+from selfplay.lab.experiments.registry import EXPERIMENTS
+from selfplay.lab.pages.page import report_json, write_page
 from selfplay.lab.pool import run_all
 from selfplay.lab.rows import read_rows
-from selfplay.terminal import AsJson, command_line, say, say_json, say_table
+from selfplay.lab.verdict.coverage import write_page as coverage_page
+from selfplay.machine.exits import INTERRUPTED, USAGE, Refused, clear_errors
+from selfplay.view.terminal import AsJson, command_line, say, say_json, say_table
 
 app = command_line("selfplay.lab", __doc__)
 

@@ -12,18 +12,19 @@ from pathlib import Path
 
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain
-from selfplay import config as configuration
-from selfplay import exits, loop
+from selfplay import loop
 from selfplay.arguments import Arguments
-from selfplay.config import Config
-from selfplay.exits import DATA, Refused
+from selfplay.config import files as configuration
+from selfplay.config.files import Config
 from selfplay.lab.credit import credit_auroc
-from selfplay.lab.experiment import Experiment
+from selfplay.lab.experiments.experiment import Experiment
 from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
-from selfplay.progress import Progress
-from selfplay.runfolder import DATABASE
-from selfplay.terminal import drawn
+from selfplay.machine import exits
+from selfplay.machine.exits import DATA, Refused
+from selfplay.machine.run_folder import DATABASE
+from selfplay.view.progress import Progress
+from selfplay.view.terminal import drawn
 from store.records import Evaluation
 from store.store import Store
 

@@ -7,7 +7,7 @@ is right like all before it.
 from collections.abc import Collection, Sequence
 
 from curriculum.domains.protocol import Domain, KnowsGoodSteps
-from selfplay.calibration import auroc
+from selfplay.stats.calibration import auroc
 from store.records import SearchNode
 from store.store import Store
 

@@ -7,9 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from selfplay.lab.cells import Cell, commit, run_cell
-from selfplay.lab.experiments import EXPERIMENTS
+from selfplay.lab.experiments.registry import EXPERIMENTS
 from selfplay.lab.workers import interruptible, worker_pool
-from selfplay.terminal import say
+from selfplay.view.terminal import say
 
 
 def run_all(cells: Sequence[Cell], jobs: int) -> bool:

@@ -24,8 +24,8 @@ from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, Statement, problem_of
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle, ReportKind
-from selfplay.cache import made_once
-from selfplay.models import cache_folder, quiet
+from selfplay.machine.cache import made_once
+from selfplay.model.weights.loading import cache_folder, quiet
 from store.records import Completion, Finish, Origin
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from roles.tree import ROOT, Tree
-from selfplay.attention import KeyValues
-from selfplay.policy import Policy
-from selfplay.train.batch import require_forest, require_nodes, require_numbers
+from selfplay.learn.batch import require_forest, require_nodes, require_numbers
+from selfplay.model.attention.interface import KeyValues
+from selfplay.model.policy import Policy
 
 HEADS = ("value", "process")
 TOKENS_PER_PASS = 2048  # bounds activations

@@ -3,7 +3,7 @@
 A parameter's gradient is added as soon as autograd has made it, and let go of. The embeddings are an exception: of the
 input's, autograd would make a whole [V, d] matrix for every pack, nearly all of it zeros, and of the output's a second
 one. Their gradients are added to the sum where they arise instead: the input's by the rows that were read, the output's
-by blocks (selfplay/head.py).
+by blocks (selfplay/model/head.py).
 """
 
 from collections.abc import Iterator, Sequence

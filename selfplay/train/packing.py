@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roles.tree import ROOT, depth_first
-from selfplay.train.batch import TrainBatch
+from selfplay.learn.batch import TrainBatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfplay.attention import Pass
-from selfplay.paths import PathPlan, path_matrix, plan_paths
-from selfplay.policy import Policy
-from selfplay.train.batch import TrainBatch
+from selfplay.learn.batch import TrainBatch
+from selfplay.model.attention.interface import Pass
+from selfplay.model.attention.plan import PathPlan, path_matrix, plan_paths
+from selfplay.model.policy import Policy
 from selfplay.train.packing import Pack
 
 Mode = Literal["tree", "flat"]

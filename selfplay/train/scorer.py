@@ -12,7 +12,7 @@ import torch
 from roles.requests import Scored
 from roles.tree import Tree
 from selfplay.engine.protocol import Engine, Question
-from selfplay.policy import Policy
+from selfplay.model.policy import Policy
 from selfplay.train.critic import Critic
 
 ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block

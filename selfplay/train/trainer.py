@@ -14,9 +14,9 @@ import torch
 import xxhash
 from torch import Tensor
 
-from selfplay.memory import release_freed_memory
-from selfplay.policy import NonFiniteError, Policy
-from selfplay.train.batch import TrainBatch
+from selfplay.learn.batch import TrainBatch
+from selfplay.machine.memory import release_freed_memory
+from selfplay.model.policy import NonFiniteError, Policy
 from selfplay.train.critic import Critic, CriticBatch, forest_hidden
 from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss

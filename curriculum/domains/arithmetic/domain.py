@@ -1,0 +1,195 @@
+"""Arithmetic: sums, differences and products of a few small non-negative integers, judged by executing them.
+
+A value may not be negative and stays under a limit. Left out: parentheses, division, negative operands. Every number
+that decides something, the answer of a problem too, comes from the sandbox; here integers are only compared.
+"""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from curriculum.domains.arithmetic import sets
+from curriculum.domains.arithmetic.shapes import drawn_expression
+from curriculum.domains.arithmetic.syntax import (
+    Expression,
+    canonical_form,
+    family_of,
+    level_of,
+    parse_expression,
+    spelled,
+    without_neutral,
+)
+from curriculum.domains.protocol import Statement
+from curriculum.domains.seed_files import DomainError, read_seeds
+from curriculum.sandbox import MAX_SOURCE_CHARS, SandboxFailure, evaluate_expression, evaluate_expressions
+from store.records import Fate, Outcome, Problem
+
+_SHIPPED_SEEDS = Path(__file__).parents[1] / "seeds" / "arithmetic.jsonl"
+_DRAWS_PER_LEVEL = 100
+_ANSWER = re.compile(r"[ \t\r\n]*(0|-?[1-9][0-9]{0,17})[ \t\r\n]*")  # ASCII digits, no leading zero, no "-0"
+
+
+class ArithmeticDomain:
+    """Expressions of 2 to `max_operands` operands of up to `max_digits` digits, with 0 <= value < `max_value`.
+
+    `seeds_path` names a JSONL file of one's own; without it the shipped dozen of one-digit problems is used.
+    """
+
+    name = "arithmetic"
+    step_ends: Sequence[str] = ()
+    # A small model leans on what it read last: with the sums there, SmolLM2-135M gets three times as many two-digit
+    # sums right at temperature 1 as with the product there (docs/tried.md).
+    solver_examples: Sequence[tuple[str, str]] = (
+        ("28 - 13 =", "15"),
+        ("3 * 4 =", "12"),
+        ("6 + 3 =", "9"),
+        ("34 + 15 =", "49"),
+    )
+    escalation_examples: Sequence[tuple[str, str]] = (
+        ("3 + 4", "13 + 4"),
+        ("17 - 5", "47 - 15"),
+        ("2 * 3", "4 * 7"),
+        ("5 + 2", "5 + 2 + 6"),
+        ("34 + 15", "38 + 47"),
+    )
+    solver_instruction = "Compute the expression. Answer with the number only."
+    recheck_instruction = "Compute it once more, carefully, and answer with the number only."
+    challenger_instruction = (
+        "Write one arithmetic problem that is a little harder than the given one. Use non-negative integers of up to "
+        "three digits with +, - and *, without parentheses and with no negative result. Answer with "
+        "the expression only."
+    )
+
+    def __init__(
+        self, max_operands: int = 4, max_digits: int = 3, max_value: int = 10**6, seeds_path: str | None = None
+    ) -> None:
+        for option, value, low, high in (
+            ("max_operands", max_operands, 2, 6),
+            ("max_digits", max_digits, 1, 9),
+            ("max_value", max_value, 100, 10**15),
+        ):
+            if type(value) is not int or not low <= value <= high:
+                raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from {low} to {high}")
+        if not isinstance(seeds_path, str | None):
+            raise DomainError(f"domain_options.seeds_path is {seeds_path!r}: it must be the path of a JSONL file")
+        self.max_operands = max_operands
+        self.max_digits = max_digits
+        self.max_value = max_value
+        self._seeds_path = _SHIPPED_SEEDS if seeds_path is None else Path(seeds_path)
+
+    def parse(self, text: str) -> Statement | Fate:
+        """UNPARSED unless the text is one expression; TOO_LARGE by operands, digits or value; INVALID without an
+        operator, with a negative value, or where the sandbox finds no value."""
+        expression = parse_expression(text)
+        if expression is None:
+            return Fate.UNPARSED
+        fate = self._misfit(expression)
+        if fate is not None:
+            return fate
+        return self._stated(expression, evaluate_expression(spelled(expression)))
+
+    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
+        """Whether the child is the parent with its operands reordered, or with + 0, - 0 or * 1 put in or taken out."""
+        if child.canonical == parent.canonical:
+            return True
+        before, after = parse_expression(parent.text), parse_expression(child.text)
+        return before is not None and after is not None and without_neutral(before) == without_neutral(after)
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        """Exact: the problem's expression is executed and the integers are compared. One integer, and nothing else,
+        is an answer."""
+        match = _ANSWER.fullmatch(text)
+        if match is None:
+            return Outcome.UNPARSED, None
+        answer = match.group(1)
+        value = evaluate_expression(problem.text)
+        if isinstance(value, SandboxFailure):
+            return Outcome.UNJUDGED, answer
+        return (Outcome.CORRECT if int(answer) == value else Outcome.INCORRECT), answer
+
+    def state(self, problem: Problem, text: str) -> str | None:
+        """Not known: an answer is one step."""
+        return None
+
+    def fails(self, problem: Problem, text: str) -> bool:
+        """Never: an answer is one step."""
+        return False
+
+    def observation(self, problem: Problem, text: str) -> str:
+        """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""
+        found = _ANSWER.fullmatch(text)
+        if found is None:
+            return "no number"
+        gap = int(found[1]) - int(problem.answer)
+        return "equal" if gap == 0 else "too low" if gap < 0 else "too high"
+
+    def question(self, problem: Problem) -> str:
+        return f"{problem.text} ="
+
+    def seeds(self) -> Sequence[Statement]:
+        return self._seeds
+
+    def shown_examples(self) -> Sequence[Statement]:
+        texts = [question.removesuffix("=") for question, _ in self.solver_examples]
+        texts += [text for pair in self.escalation_examples for text in pair]
+        return [statement for statement in map(self.parse, texts) if isinstance(statement, Statement)]
+
+    def draw(self, rng: random.Random, level: int) -> Statement:
+        """Uniform over the shapes of the level, then over operands, redrawn until valid; where the value limit leaves
+        next to nothing of a level, from the level below it. ValueError for a level under 1."""
+        for lower in range(level, 0, -1):
+            for _ in range(_DRAWS_PER_LEVEL):
+                expression = drawn_expression(rng, lower, self.max_operands, self.max_digits)
+                statement = self._stated(expression, evaluate_expression(spelled(expression)))
+                if isinstance(statement, Statement):
+                    return statement
+        raise ValueError(f"arithmetic has no problem of level {level}: levels start at 1")
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        """add1, add2, sub2, three and mul1: see sets.py."""
+        return self._evaluation_sets
+
+    @cached_property
+    def _seeds(self) -> tuple[Statement, ...]:
+        return read_seeds(self._seeds_path, self.parse)
+
+    @cached_property
+    def _evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {name: self._stated_all(texts) for name, texts in sets.candidates().items()}
+
+    def _stated_all(self, texts: Sequence[str]) -> tuple[Statement, ...]:
+        """The valid ones, evaluated many at a time: the sets have thousands of members."""
+        values = evaluate_expressions(texts)
+        members: list[Statement] = []
+        for text, value in zip(texts, values, strict=True):
+            expression = parse_expression(text)
+            if expression is None:
+                raise DomainError(f"arithmetic: {text!r} of an evaluation set is not an expression")
+            statement = self._misfit(expression) or self._stated(expression, value)
+            if isinstance(statement, Statement):
+                members.append(statement)
+        return tuple(members)
+
+    def _misfit(self, expression: Expression) -> Fate | None:
+        """What is wrong before anything is computed."""
+        if len(expression.operands) > self.max_operands:
+            return Fate.TOO_LARGE
+        if max(map(len, expression.operands)) > self.max_digits or len(spelled(expression)) > MAX_SOURCE_CHARS:
+            return Fate.TOO_LARGE
+        return None if expression.operators else Fate.INVALID
+
+    def _stated(self, expression: Expression, value: int | SandboxFailure) -> Statement | Fate:
+        if isinstance(value, SandboxFailure) or value < 0:
+            return Fate.INVALID
+        if value >= self.max_value:
+            return Fate.TOO_LARGE
+        return Statement(
+            text=spelled(expression),
+            canonical=canonical_form(expression),
+            family=family_of(expression),
+            level=level_of(expression),
+            answer=str(value),
+            answer_source="executed",
+        )

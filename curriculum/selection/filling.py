@@ -1,0 +1,55 @@
+"""How a step's places are filled: new problems and replays, each where it may teach more."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curriculum.selection.admission import Candidate, ranked
+from curriculum.selection.scheduler import Replay, Scheduler
+from curriculum.settings import CurriculumSettings
+from curriculum.tracking.difficulty import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Every candidate is in one of the first two. `accepted` is in the order of choice, the best first."""
+
+    accepted: tuple[Candidate, ...]
+    surplus: tuple[Candidate, ...]
+    replays: tuple[Replay, ...]
+
+
+def fill(
+    step: int,
+    num_problems: int,
+    candidates: Sequence[Candidate],
+    scheduler: Scheduler,
+    tracker: Tracker,
+    settings: CurriculumSettings,
+    rng: random.Random,
+) -> Filled:
+    """New problems and replays for exactly `num_problems` places; fewer only where neither are left.
+
+    Promising new ones get the share that `Scheduler.num_new` gives them, and others too up to `min_new_share`; replays
+    that may teach get the rest. What is empty then goes to more new ones: they may teach, and what was always solved or
+    never will not. Only when nothing new is left do such problems fill the step.
+    """
+    most, least = scheduler.num_new(step, num_problems), scheduler.least_new(num_problems)
+    ranking = ranked(candidates, most, tracker, settings, rng)
+    order = ranking.promising + ranking.others
+    num_new = min(len(order), max(least, min(most, len(ranking.promising))))
+    replays = scheduler.replays(step, num_problems - num_new, num_problems)
+    num_new = min(len(order), num_problems - len(replays))
+    replays += _last_resort(step, num_problems - num_new - len(replays), replays, scheduler)
+    surplus = sorted(order[num_new:], key=lambda each: (each.target, each.index))
+    return Filled(tuple(order[:num_new]), tuple(surplus), tuple(replays))
+
+
+def fill_up(step: int, count: int, num_problems: int, scheduler: Scheduler) -> list[Replay]:
+    """Replays for exactly `count` of a step's `num_problems` places, whatever they may teach."""
+    replays = scheduler.replays(step, count, num_problems)
+    return replays + _last_resort(step, count - len(replays), replays, scheduler)
+
+
+def _last_resort(step: int, count: int, replays: Sequence[Replay], scheduler: Scheduler) -> list[Replay]:
+    return scheduler.last_resort(step, count, {each.problem.problem_id for each in replays})

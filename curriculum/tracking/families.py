@@ -1,0 +1,354 @@
+"""What is known of each family and level: forgotten rates, the best rate ever seen, and the risk of being forgotten."""
+
+import random
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from curriculum.selection.pool import Pool
+from curriculum.tracking.columns import Column, CountColumns, Floats, Powers, beta_means
+from curriculum.tracking.posterior import Forgotten, beta_draw, beta_mean, learnability
+
+MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts
+KNOWN_RATE = 0.6  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
+MIN_EVIDENCE = 8.0
+FRONTIER_VERSIONS = 20
+FRONTIER_ATTEMPTS = 16
+FRONTIER_RATE = 0.5
+_LEVEL_STRENGTH = 4.0  # attempts that the level's rate counts for in a family's
+_GROUP_STRENGTH = 2.0  # groups that the learnability of the family's rate counts for in that of its groups
+_STEP_DOWN = 0.7  # an unseen level is taken to be this much harder than the one below
+_STALE_DECAY = 0.97  # how fast a family not trained is taken to fade, per step
+_BEYOND_REACH = 0.5  # what a level beyond reach takes from the worth of a problem: each one halves it
+_LARGEST = 2**62  # of a level in a column: larger ones count as this
+_FAR = 256  # levels beyond which all are as far: a square of what is left there is still above 0
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySummary:
+    """A family as it stands now. `attempts` are forgotten ones, so they tell how fresh `rate` is."""
+
+    family: str
+    level: int
+    rate: float  # posterior mean of the first try, in (0, 1)
+    attempts: float
+    best_rate: float  # highest posterior mean ever reached on enough attempts, `rate` included; 0 when never on enough
+    mastered: bool
+    last_step: int | None  # the last step that attempted one of its problems
+    risk: float  # of being forgotten, in [0, 1]
+    num_problems: int
+
+
+@dataclass(slots=True)
+class FamilyMemory:
+    """The accumulators behind a FamilySummary. `children` and `fates` are of what was escalated from this family,
+    `proposed` of what was proposed in it, from wherever."""
+
+    family: str
+    level: int
+    counts: Forgotten = field(default_factory=Forgotten)
+    groups: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured groups; misses: 1 - that
+    children: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured children; misses: 1 - that
+    fates: Forgotten = field(default_factory=Forgotten)  # hits: children that were valid and new; misses: rejected
+    proposed: Forgotten = field(default_factory=Forgotten)  # hits: admitted as new; misses: known already
+    best_rate: float = 0.0
+    last_step: int | None = None
+    members: Pool = field(default_factory=Pool)
+
+    def risk(self, rate: float, step: int) -> float:
+        """The drop from the best rate, doubled, plus how much of it may have faded unseen; 0 for one never known."""
+        if self.best_rate < KNOWN_RATE or self.last_step is None:
+            return 0.0
+        drop = max(0.0, self.best_rate - rate)
+        faded = self.best_rate * (1.0 - _STALE_DECAY ** max(0, step - self.last_step))
+        return min(1.0, 2.0 * drop + faded)
+
+
+@dataclass(slots=True)
+class LevelMemory:
+    """Forgotten counts of a level, and its last FRONTIER_VERSIONS versions one by one: a step's groups in one entry."""
+
+    counts: Forgotten = field(default_factory=Forgotten)
+    recent: deque[tuple[int, int, int]] = field(default_factory=deque)  # version, attempts, successes
+    was_reached: bool = False  # at any version
+
+    def add(self, version: int, attempts: int, successes: int, forgetting: float) -> None:
+        self.counts.add(successes, attempts - successes, version, forgetting)
+        if self.recent and self.recent[-1][0] == version:
+            _, tried, solved = self.recent.pop()
+            attempts, successes = attempts + tried, successes + solved
+        self.recent.append((version, attempts, successes))
+        while self.recent and self.recent[0][0] <= version - FRONTIER_VERSIONS:
+            self.recent.popleft()
+        self.was_reached = self.was_reached or self.is_reached(version)
+
+    def is_reached(self, version: int) -> bool:
+        """Whether the posterior mean under the last FRONTIER_VERSIONS versions is at least FRONTIER_RATE."""
+        attempts, successes = self._lately(version)
+        return attempts >= FRONTIER_ATTEMPTS and beta_mean(successes, attempts - successes) >= FRONTIER_RATE
+
+    def is_gap(self, version: int) -> bool:
+        """Whether it is not reached, other than for want of practice since it was."""
+        is_unpractised = self._lately(version)[0] < FRONTIER_ATTEMPTS
+        return not self.is_reached(version) and not (self.was_reached and is_unpractised)
+
+    def _lately(self, version: int) -> tuple[int, int]:
+        """(attempts, successes) under the last FRONTIER_VERSIONS versions."""
+        window = [(n, k) for seen, n, k in self.recent if seen > version - FRONTIER_VERSIONS]
+        return sum(n for n, _ in window), sum(k for _, k in window)
+
+
+class _Derived:
+    """What is worked out from the memories, so that a step does not work all of it out again. Reading fills it and
+    leaves no trace in the numbers."""
+
+    def __init__(self, forgetting: float, child_forgetting: float) -> None:
+        self.levels: list[int] = []  # those that were tried, in order
+        self.changed: dict[str, None] = {}  # families with rows that are out of date
+        self.names: list[str] = []
+        self.reach: dict[int, int] = {}  # by version
+        self.level, self.last_step = Column(np.int64), Column(np.int64)
+        self.best_rate = Column()
+        self.counts = CountColumns(forgetting)
+        self.children, self.fates = CountColumns(child_forgetting), CountColumns(child_forgetting)
+        self.near, self.stale = Powers(_BEYOND_REACH), Powers(_STALE_DECAY)
+        self._rows: dict[str, int] = {}
+        self._rates: dict[int, float] = {}  # by level
+        self._rates_version = 0
+
+    def put(self, memory: FamilyMemory) -> None:
+        """The family's row."""
+        row = self._rows.setdefault(memory.family, len(self._rows))
+        if row == len(self.names):
+            self.names.append(memory.family)
+            self.level.put(row, min(memory.level, _LARGEST))
+        self.last_step.put(row, -1 if memory.last_step is None else memory.last_step)
+        self.best_rate.put(row, memory.best_rate)
+        self.counts.put(row, memory.counts)
+        self.children.put(row, memory.children)
+        self.fates.put(row, memory.fates)
+
+    def forget_levels(self) -> None:
+        """A level was observed."""
+        self.reach.clear()
+        self._rates.clear()
+
+    def rates_at(self, version: int) -> dict[int, float]:
+        """Rates of levels worked out so far, to be added to."""
+        if version != self._rates_version:
+            self._rates.clear()
+            self._rates_version = version
+        return self._rates
+
+
+class Families:
+    """All families and levels, folded from observations in order."""
+
+    def __init__(self, forgetting: float, child_forgetting: float) -> None:
+        """`forgetting` of how hard a family is, `child_forgetting` of what came of escalating it: slower, or families
+        that are exhausted would be asked again and again."""
+        self._forgetting = forgetting
+        self._child_forgetting = child_forgetting
+        self._families: dict[str, FamilyMemory] = {}
+        self._levels: dict[int, LevelMemory] = {}
+        self._derived = _Derived(forgetting, child_forgetting)
+
+    def state_of_fold(self) -> dict[str, Any]:
+        """All that was folded; what is derived of it, and the settings, are left out."""
+        return {"families": self._families, "levels": self._levels}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_of_fold` gave."""
+        self._families, self._levels = state["families"], state["levels"]
+        self._derived.levels = sorted(self._levels)
+        self._derived.changed = dict.fromkeys(self._families)
+
+    def enrol(self, family: str, level: int, problem_id: str) -> None:
+        """A problem joins its family; the family's level is that of its first problem."""
+        self._families.setdefault(family, FamilyMemory(family, level)).members.add(problem_id)
+        self._derived.changed.setdefault(family)
+
+    def observe(
+        self, family: str, level: int, step: int, version: int, attempts: int, successes: int, is_first: bool
+    ) -> None:
+        """`is_first`: nobody had chosen the problem for what it taught, so it tells what untried ones may teach."""
+        memory = self._families[family]
+        self._derived.changed.setdefault(family)
+        self._derived.forget_levels()
+        if level not in self._levels:
+            self._levels[level] = LevelMemory()
+            insort(self._derived.levels, level)
+        self._levels[level].add(version, attempts, successes, self._forgetting)
+        memory.counts.add(successes, attempts - successes, version, self._forgetting)
+        value = learnability(successes / attempts)
+        if is_first:
+            memory.groups.add(value, 1.0 - value, version, self._forgetting)
+        memory.last_step = step
+        hits, misses = memory.counts.at(version, self._forgetting)
+        if hits + misses >= MIN_EVIDENCE:
+            memory.best_rate = max(memory.best_rate, self.rate(family, memory.level, version))
+
+    def observe_child(self, parent_family: str, value: float, version: int) -> None:
+        """A child escalated from this family was measured; `value` is its learnability, in [0, 1]."""
+        self._derived.changed.setdefault(parent_family)
+        self._families[parent_family].children.add(value, 1.0 - value, version, self._child_forgetting)
+
+    def observe_fate(self, parent_family: str, is_valid_and_new: bool, version: int) -> None:
+        """What became of a proposal escalated from this family."""
+        self._derived.changed.setdefault(parent_family)
+        fates = self._families[parent_family].fates
+        fates.add(float(is_valid_and_new), float(not is_valid_and_new), version, self._child_forgetting)
+
+    def observe_proposed(self, family: str, is_new: bool, version: int) -> None:
+        """The challenger posed a problem of this family: one to admit, or one that is known already."""
+        self._families[family].proposed.add(float(is_new), float(not is_new), version, self._child_forgetting)
+
+    def rate(self, family: str, level: int, version: int) -> float:
+        """Posterior mean of the family, its prior the rate of its level's neighbourhood; also for an unseen family."""
+        prior = self._level_rate(level, version)
+        memory = self._families.get(family)
+        hits, misses = memory.counts.at(version, self._forgetting) if memory else (0.0, 0.0)
+        return beta_mean(hits, misses, prior, _LEVEL_STRENGTH)
+
+    def drawn_learnability(self, family: str, level: int, version: int, rng: random.Random) -> float:
+        """A draw from the posterior of a group's own 4 k/n (1 - k/n), its prior the learnability of the family's rate.
+        A family half of which is always solved and half never teaches nothing, for all that its rate is 1/2."""
+        prior = learnability(self.rate(family, level, version))
+        memory = self._families.get(family)
+        hits, misses = memory.groups.at(version, self._forgetting) if memory else (0.0, 0.0)
+        return beta_draw(rng, hits, misses, prior, _GROUP_STRENGTH)
+
+    def unseen_mass(self, family: str, version: int) -> float:
+        """Posterior mean of P(what is posed next in this family is new): how much of it is still to be found, as in
+        Good, "The population frequencies of species" (Biometrika 40, 1953). 1/2 for an unseen family."""
+        memory = self._families.get(family)
+        return beta_mean(*memory.proposed.at(version, self._child_forgetting)) if memory else 0.5
+
+    def attempts(self, family: str, version: int) -> float:
+        """Forgotten attempts: 0 for an unseen family."""
+        memory = self._families.get(family)
+        return sum(memory.counts.at(version, self._forgetting)) if memory else 0.0
+
+    def is_mastered(self, family: str, version: int) -> bool:
+        level = self._families[family].level
+        enough = self.attempts(family, version) >= MIN_EVIDENCE
+        return enough and self.rate(family, level, version) >= MASTERED_RATE
+
+    def child_value(self, family: str, version: int) -> tuple[float, float]:
+        """(what a proposal escalated from this family is worth, forgotten number of proposals).
+
+        The worth is P(valid and new) times the mean learnability of its measured children, both posterior means.
+        """
+        memory = self._families[family]
+        hits, misses = memory.children.at(version, self._child_forgetting)
+        taken, rejected = memory.fates.at(version, self._child_forgetting)
+        return beta_mean(taken, rejected) * beta_mean(hits, misses), taken + rejected
+
+    def members(self, family: str) -> Pool:
+        """Empty for an unseen family."""
+        memory = self._families.get(family)
+        return memory.members if memory else Pool()
+
+    def summary(self, family: str, step: int, version: int) -> FamilySummary:
+        memory = self._families[family]
+        rate = self.rate(family, memory.level, version)
+        return FamilySummary(
+            family=family,
+            level=memory.level,
+            rate=rate,
+            attempts=self.attempts(family, version),
+            best_rate=max(memory.best_rate, rate) if memory.best_rate else 0.0,
+            mastered=self.is_mastered(family, version),
+            last_step=memory.last_step,
+            risk=memory.risk(rate, step),
+            num_problems=len(memory.members),
+        )
+
+    def names(self) -> Sequence[str]:
+        """In the order of their first problem. To be read only."""
+        return self._fresh().names
+
+    def child_values(self, version: int) -> tuple[Floats, Floats]:
+        """`child_value` of every family, in the order of `names`."""
+        derived = self._fresh()
+        taken, rejected = derived.fates.at(version)
+        return beta_means(taken, rejected) * beta_means(*derived.children.at(version)), taken + rejected
+
+    def nearness_of_all(self, version: int) -> Floats:
+        """`nearness` of every family's level."""
+        derived = self._fresh()
+        beyond = derived.level.values - min(self.reach(version), _LARGEST)
+        return derived.near.of(beyond.clip(0, _FAR))
+
+    def at_risk(self, step: int, version: int) -> tuple[tuple[str, float], ...]:
+        """(family, its risk) of all that are at risk of being forgotten, in the order of `names`."""
+        derived = self._fresh()
+        best = derived.best_rate.values
+        known = np.flatnonzero((best >= KNOWN_RATE) & (derived.last_step.values >= 0))
+        levels, places = np.unique(derived.level.values[known], return_inverse=True)
+        priors = np.array([self._level_rate(int(level), version) for level in levels])[places]
+        hits, misses = derived.counts.at(version)
+        rates = beta_means(hits[known], misses[known], priors, _LEVEL_STRENGTH)
+        age = np.maximum(0, step - derived.last_step.values[known])
+        faded = best[known] * (1.0 - derived.stale.of(age))
+        risks = np.minimum(1.0, 2.0 * np.maximum(0.0, best[known] - rates) + faded)
+        return tuple(
+            (derived.names[place], risk) for place, risk in zip(known.tolist(), risks.tolist(), strict=True) if risk > 0
+        )
+
+    def frontier(self, version: int) -> int:
+        """The highest reached level, 0 when there is none."""
+        highest_first = reversed(self._derived.levels)
+        return next((level for level in highest_first if self._levels[level].is_reached(version)), 0)
+
+    def reach(self, version: int) -> int:
+        """The level below the first gap among those that were tried; 0 when even the lowest is one."""
+        derived = self._derived
+        if version not in derived.reach:
+            gaps = (level for level in derived.levels if self._levels[level].is_gap(version))
+            derived.reach[version] = next(gaps, derived.levels[-1] + 1 if derived.levels else 1) - 1
+        return derived.reach[version]
+
+    def nearness(self, level: int, version: int) -> float:
+        """1 up to `reach`, halved by every level beyond it: what comes first carries what comes later."""
+        return _BEYOND_REACH ** min(_FAR, max(0, level - self.reach(version)))
+
+    def _level_rate(self, level: int, version: int) -> float:
+        """From the level and, at half weight, its neighbours; else from the nearest level below, faded; else 1/2."""
+        known = self._derived.rates_at(version)
+        passed: list[tuple[int, int]] = []  # levels without evidence, and how far below each the next one is
+        while level not in known:
+            hits, misses = self._around(level, version)
+            place = bisect_left(self._derived.levels, level - 1)
+            if hits + misses >= 1.0:
+                known[level] = beta_mean(hits, misses)
+            elif place == 0:
+                known[level] = 0.5
+            else:
+                below = self._derived.levels[place - 1]
+                passed.append((level, min(_FAR, level - below)))
+                level = below
+        rate = known[level]
+        for above, distance in reversed(passed):
+            rate = known[above] = min(0.5, rate * _STEP_DOWN**distance)
+        return rate
+
+    def _around(self, level: int, version: int) -> tuple[float, float]:
+        """Forgotten counts of a level and, at half weight, its neighbours."""
+        hits = misses = 0.0
+        for near, weight in ((level - 1, 0.5), (level, 1.0), (level + 1, 0.5)):
+            if near in self._levels:
+                near_hits, near_misses = self._levels[near].counts.at(version, self._forgetting)
+                hits, misses = hits + weight * near_hits, misses + weight * near_misses
+        return hits, misses
+
+    def _fresh(self) -> _Derived:
+        """What is derived, with the families that changed brought up to date."""
+        for family in self._derived.changed:
+            self._derived.put(self._families[family])
+        self._derived.changed.clear()
+        return self._derived

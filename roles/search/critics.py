@@ -1,0 +1,100 @@
+"""Three critics of a partial answer, put together to one score: value, process and outcome.
+
+The value head says what share of answers from here is right, the process critic whether the last step is a good one,
+and the outcome is what became of rollouts. The heads are trained beside the policy (selfplay/train/critic.py); with
+`process_from` "words" the model itself is asked for 1 or 0. AlphaLLM (arXiv 2404.12253) sums the three with weights of
+1; here they are a weighted mean, so that a score stays in [0, 1]. A finished step is worth its verdict, the verifier's
+or, where there is none, the model judge's (roles/judging/verdicts.py), and no critic is asked about it.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from roles.requests import Score, Scored
+from roles.search.credit import values
+from roles.search.growth import Growth, StepStyle
+from roles.search.step_tree import StepNode, StepTree
+from store.records import Completion, Finish, Problem
+
+CHOICES = ("1", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class CriticWeights:
+    """What each critic counts, each >= 0. A critic that has nothing to say of a node is left out there."""
+
+    value: float = 0.0
+    process: float = 0.0
+    outcome: float = 1.0
+    process_from: Literal["head", "words"] = "head"
+
+    @property
+    def ask(self) -> bool:
+        """Whether steps need to be scored at all."""
+        return self.value > 0 or self.process > 0
+
+
+def questions(
+    weights: CriticWeights, steps: StepStyle, problem: Problem, tree: StepTree, node: StepNode
+) -> list[Score]:
+    """What has to be asked about a step that ends no answer: nothing, the heads, and perhaps the model in words."""
+    assert node.piece is not None
+    found = [Score(node.piece.node)] if weights.ask else []
+    if weights.process > 0 and weights.process_from == "words":
+        said = Completion((), (), tree.text(node.index), Finish.LENGTH, 0, 0)  # it did not end itself
+        prompt = steps.style.report("self_evaluation", said) + " "
+        found.append(Score(node.piece.node, prompt, CHOICES))
+    return found
+
+
+def take_scores(node: StepNode, scored: Sequence[Scored]) -> None:
+    """Write the answers to `questions` down at their node."""
+    for each in scored:
+        if each.choices:
+            good, bad = each.choices
+            node.process = good / (good + bad) if good + bad > 0 else None
+        else:
+            node.value, node.process = each.value, each.process
+
+
+def score_rest(growth: Growth, weights: CriticWeights) -> Generator[list[Any], list[Any], None]:
+    """Ask about the unfinished steps that a search did not ask about, so that every step has its critics' scores."""
+    tree = growth.tree
+    open_ones = [node for node in tree if node.piece and not node.is_finished and node.merged_into is None]
+    silent = [node for node in open_ones if node.value is None and node.process is None]
+    asked = [questions(weights, growth.steps, growth.problem, tree, node) for node in silent]
+    requests = [question for each in asked for question in each]
+    answers = iter((yield requests) if requests else [])
+    for node, each in zip(silent, asked, strict=True):
+        take_scores(node, [next(answers) for _ in each])
+
+
+def node_score(weights: CriticWeights, node: StepNode, outcome: float | None) -> float:
+    """The weighted mean of the critics that have spoken, in [0, 1]; 0.5 where none has.
+
+    `outcome`: the share of its rollouts that were right, None without any.
+    """
+    heard = [
+        (weight, said)
+        for weight, said in ((weights.value, node.value), (weights.process, node.process), (weights.outcome, outcome))
+        if said is not None and weight > 0
+    ]
+    total = sum(weight for weight, _ in heard)
+    return sum(weight * said for weight, said in heard) / total if total else 0.5
+
+
+def critic_targets(tree: StepTree, process_threshold: float) -> Mapping[int, tuple[tuple[float, float], ...]]:
+    """Token node -> ((target, weight) of the value head, the same of the process head), for steps with answers below.
+
+    The value's target is the share of right answers below, the process critic's 1 where that is above
+    `process_threshold`. What has more answers below it weighs more. Finished steps are left out: they are judged.
+    """
+    found = {}
+    known = values(tree)
+    for node in tree:
+        if node.piece is None or node.is_finished or not node.leaves:
+            continue
+        value = known[node.index]
+        found[node.piece.node] = ((value, float(node.leaves)), (float(value > process_threshold), float(node.leaves)))
+    return found

@@ -1,0 +1,113 @@
+"""Drives the roles' generators in lock-step waves: gather what they ask for, one engine call, send the results back.
+
+A role yields `Sample`s and `Score`s and knows neither engine nor tokenizer. A wave is everything that the roles of a
+step ask for at one time. Its completions are committed as soon as it ends and are atomic: a wave found in the store is
+not drawn again. Scores are not stored: they are a function of the weights and the tree, and made again with the wave.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from roles.requests import NodeId, Sample, Sampled, Score, Scored
+from roles.tree import ROOT, Tree
+from selfplay.engine.protocol import Draw, Engine, Question
+from selfplay.machine.exits import ModelError
+from store.records import Completion, Wave
+
+Result = TypeVar("Result")
+Request = Sample | Score
+Answer = list[Sampled] | Scored
+Encode = Callable[[str, int | None], Sequence[int]]  # a prompt, and the token before it (None: it begins) -> ids
+Role = Generator[Any, Any, Result]  # yields a Request, or a list of them
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One step's conversations: a tree, an engine, and the waves that a killed process left behind."""
+
+    step: int
+    tree: Tree
+    engine: Engine
+    encode: Encode
+    commit: Callable[[Wave], Wave]  # returns what was stored: text that cannot be stored as it is comes back cleaned
+    stored: Mapping[str, Wave]
+    score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # needed where a role yields a Score
+    limit: int | None = None  # tokens of a context, beyond which the model cannot go (selfplay/prompting/room.py)
+
+    def run(self, phase: str, roles: Iterable[Role[Result]]) -> list[Result]:
+        """Drive all `roles` to their end; returns what each returned, in order. `phase` names the waves."""
+        conversations = [_Conversation(role) for role in roles]
+        wave = 0
+        while talking := [c for c in conversations if c.asked is not None]:
+            requests = [request for c in talking for request in c.requests()]
+            results = iter(self._wave(f"{phase}/{wave}", requests))
+            for conversation in talking:
+                conversation.answer([next(results) for _ in conversation.requests()])
+            wave += 1
+        return [conversation.result for conversation in conversations]
+
+    def _wave(self, key: str, requests: Sequence[Request]) -> list[Answer]:
+        samples = [request for request in requests if isinstance(request, Sample)]
+        scores = [request for request in requests if isinstance(request, Score)]
+        scored = iter(self._scores(scores) if scores else [])
+        said = iter(self._samples(key, samples) if samples else [])
+        return [next(said) if isinstance(request, Sample) else next(scored) for request in requests]
+
+    def _scores(self, scores: Sequence[Score]) -> list[Scored]:
+        assert self.score is not None, "a role asked for scores in a rollout that cannot give any"
+        questions = [self._question(score) for score in scores]
+        put = [question for question in questions if self._has_room(question.node)]
+        answers = iter(self.score(self.tree, put) if put else [])
+        unheard = Scored((0.0, 0.0))  # neither of the choices was said
+        return [next(answers) if self._has_room(question.node) else unheard for question in questions]
+
+    def _question(self, score: Score) -> Question:
+        node = self._node(score)
+        return Question(node, tuple(self.encode(choice, self.tree.tokens[node])[0] for choice in score.choices))
+
+    def _samples(self, key: str, samples: Sequence[Sample]) -> list[list[Sampled]]:
+        draws = [Draw(node=self._node(s), n=s.n, params=s.params, key=s.key, label=s.label) for s in samples]
+        for draw in draws:
+            if not self._has_room(draw.node, draw.params.max_tokens):
+                raise ModelError(
+                    f"step {self.step}: a conversation goes beyond the {self.limit} tokens that the model can read: "
+                    "lower solver.max_tokens or solver.turns, or choose another model.name"
+                )
+        stored = self.stored.get(key)
+        script = None if stored is None else stored.completions
+        results = self.engine.sample(self.tree, draws, script)
+        if stored is None:
+            stored = self.commit(Wave(self.step, key, tuple(s.completion for group in results for s in group)))
+        said: Iterator[Completion] = iter(stored.completions)
+        return [[Sampled(sampled.node, next(said)) for sampled in group] for group in results]
+
+    def _has_room(self, node: NodeId, more: int = 0) -> bool:
+        return self.limit is None or self.tree.depths[node] + 1 + more <= self.limit
+
+    def _node(self, request: Request) -> NodeId:
+        parent, after = (ROOT, None) if request.parent is None else (request.parent, self.tree.tokens[request.parent])
+        return self.tree.extend(parent, self.encode(request.prompt, after))
+
+
+class _Conversation:
+    """A role's generator, what it asks for now, and in the end what it returned."""
+
+    def __init__(self, role: Role[Any]) -> None:
+        self._role = role
+        self.asked: Request | list[Request] | None = None
+        self.result: Any = None
+        self._send(None)
+
+    def requests(self) -> list[Request]:
+        assert self.asked is not None
+        return self.asked if isinstance(self.asked, list) else [self.asked]
+
+    def answer(self, results: list[Answer]) -> None:
+        self._send(results if isinstance(self.asked, list) else results[0])
+
+    def _send(self, value: Any) -> None:
+        try:
+            self.asked = self._role.send(value)
+        except StopIteration as end:
+            self.asked, self.result = None, end.value

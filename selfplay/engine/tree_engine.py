@@ -1,0 +1,157 @@
+"""The engine in this process: grows a token tree with the policy's own module.
+
+Samples that have said the same so far are one node, so a step of decoding runs each *distinct* context once and
+draws for every sample that stands there. Keys and values are kept by node: a prompt shared by a group, a header
+shared by all prompts and an attempt shared by its second looks are computed once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from roles.requests import Sampled
+from roles.tree import ROOT, Tree
+from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
+from selfplay.model.attention.interface import KeyValues, Rows
+from selfplay.model.policy import Policy
+from store.records import Completion
+
+MAX_TOKENS_PER_PASS = 2048  # bounds activations
+MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decoding; beyond it the tree is read
+MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
+
+
+class TorchEngine:
+    """Samples on a tree, with a memory of keys and values for the tree it saw last."""
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        self.tokens = TokenCount()
+        self._policy = policy
+        self._seed = seed
+        self._tree: Tree | None = None
+        self._memory = KeyValues()
+        self._cached: set[int] = set()
+        self._rows: Rows | None = None  # the contexts of the last token that was decoded
+        self._row_of: dict[int, int] = {}  # context -> its row
+
+    def end_sampling(self) -> None:
+        """Forget keys and values, and the policy's copy of its weights: most of a gigabyte after an evaluation."""
+        self._forget(None)
+        self._policy.end_sampling()
+
+    def load(self, version: int) -> None:
+        """Forget keys and values made by older weights. Weights themselves are shared with the trainer."""
+        assert version == self._policy.version, (version, self._policy.version)
+        self._forget(None)
+
+    @torch.no_grad()
+    def sample(
+        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+    ) -> list[list[Sampled]]:
+        """See `Engine.sample`. All draws of one call share a temperature."""
+        if len({draw.params.temperature for draw in draws}) > 1:
+            raise ValueError("one engine call samples at one temperature; split the draws")
+        if tree is not self._tree:
+            self._forget(tree)
+        groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
+        live = [speaker for group in groups for speaker in group]
+        while live:
+            self._think(tree, live)
+            live = say_chosen(tree, live)
+        for group in groups:
+            for speaker in group:
+                self.tokens.flat += tree.depths[speaker.node] + 1
+        version = self._policy.version
+        return [[s.sampled(version) for s in group] for group in groups]
+
+    @torch.no_grad()
+    def hidden(self, tree: Tree, nodes: Sequence[int]) -> torch.Tensor:
+        """See `Engine.hidden`. What has been sampled is read, not run again."""
+        if tree is not self._tree:
+            self._forget(tree)
+        return self._run(tree, nodes)
+
+    def _think(self, tree: Tree, live: Sequence[Speaker]) -> None:
+        """Choose one more token for every live sample: run the distinct contexts, draw from each."""
+        standing: dict[int, list[Speaker]] = {}
+        for speaker in live:
+            standing.setdefault(speaker.node, []).append(speaker)
+        contexts = sorted(standing)
+        hidden = self._run(tree, contexts)
+        for start in range(0, len(contexts), MAX_ROWS_OF_LOGITS):
+            part = contexts[start : start + MAX_ROWS_OF_LOGITS]
+            logits = self._policy.head.logits(hidden[start : start + MAX_ROWS_OF_LOGITS])
+            choose(logits, [standing[node] for node in part])
+
+    def _run(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
+        """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
+        if self._lay_out_rows(tree, [tree.parents[node] for node in contexts]):
+            return self._continue(tree, contexts)
+        needed = set(contexts)
+        for node in contexts:
+            parent = tree.parents[node]
+            while parent != ROOT and parent not in self._cached and parent not in needed:
+                needed.add(parent)
+                parent = tree.parents[parent]
+        nodes = np.array(_in_chains(tree, sorted(needed)), dtype=np.int64)
+        parts = [
+            self._policy.tree_nodes_hidden(tree, nodes[i : i + MAX_TOKENS_PER_PASS], self._memory)
+            for i in range(0, len(nodes), MAX_TOKENS_PER_PASS)
+        ]
+        self._cached.update(needed)
+        self.tokens.computed += len(nodes)
+        where = {int(node): i for i, node in enumerate(nodes)}
+        rows = torch.tensor([where[node] for node in contexts], device=self._policy.device)
+        return torch.cat(parts).index_select(0, rows)
+
+    def _lay_out_rows(self, tree: Tree, parents: Sequence[int]) -> bool:
+        """Whether `parents` now stand as rows, i-th parent in row i: all must have been run, and fit `MAX_ROW_KEYS`.
+
+        Where the last token left rows these are chosen from, else they are gathered.
+        """
+        places = [self._row_of.get(parent) for parent in parents]
+        rows, self._rows = self._rows, None
+        if rows is not None and None not in places and len(places) * (rows.longest + 1) <= MAX_ROW_KEYS:
+            if places != list(range(len(self._row_of))):
+                rows.select(torch.tensor(places, device=self._policy.device))
+            self._rows = rows
+            return True
+        del rows  # before new ones are made
+        if all(parent in self._cached for parent in parents):
+            self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory, MAX_ROW_KEYS)
+        return self._rows is not None
+
+    def _continue(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
+        """One token more behind each of the rows."""
+        assert self._rows is not None
+        nodes = np.array(contexts, dtype=np.int64)
+        hidden = self._policy.next_hidden(tree, nodes, self._memory, self._rows)
+        self._row_of = {node: row for row, node in enumerate(contexts)}
+        self._cached.update(contexts)
+        self.tokens.computed += len(contexts)
+        return hidden
+
+    def _forget(self, tree: Tree | None) -> None:
+        self._tree, self._memory, self._cached = tree, KeyValues(), set()
+        self._rows, self._row_of = None, {}
+
+
+def _in_chains(tree: Tree, nodes: Sequence[int]) -> list[int]:
+    """Order `nodes` (ascending) so that a parent is directly followed by a child where it has one, parents first."""
+    children: dict[int, list[int]] = {}
+    inside = set(nodes)
+    starts = []
+    for node in nodes:
+        parent = tree.parents[node]
+        if parent in inside:
+            children.setdefault(parent, []).append(node)
+        else:
+            starts.append(node)
+    ordered, stack = [], list(reversed(starts))
+    while stack:
+        node = stack.pop()
+        ordered.append(node)
+        stack.extend(reversed(children.get(node, ())))
+    return ordered

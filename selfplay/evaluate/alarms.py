@@ -1,0 +1,93 @@
+"""Ways in which a run goes wrong, watched for in every run. What is found is said on the terminal.
+
+Forgetting, or failing on purpose: a first try that gets worse, perhaps so that the second can mend it. Copying: second
+looks that repeat the first answer, so that the two turns are one (SCoRe, arXiv 2409.12917, section 4). Collapse: what
+is said can no longer be read, as after too large a learning rate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from roles.judging.groups import JudgedGroup
+from selfplay.evaluate.evaluator import gained_and_lost, paired_change
+from selfplay.stats.edits import edit_histogram, edit_ratio
+from selfplay.stats.intervals import mcnemar
+from store.records import Fate
+
+FELL_BY = 0.02  # two points of accuracy
+CHANCE = 0.05  # an alarm is raised where chance would do as much in fewer cases than this
+COPIED_SHARE = 0.95
+MIN_WRONG = 16  # fewer wrong first tries say nothing about copying
+BINS = 10
+UNREADABLE = (Fate.UNPARSED, Fate.TRUNCATED, Fate.INVALID, Fate.TOO_LARGE)
+COLLAPSE_STEPS = 3  # as many steps are averaged, so that one odd step is no collapse
+WATCHED_STEPS = 60  # the newest ones: what was learned long ago may be given up for something better
+COLLAPSED_SHARE = 0.5  # of what could be read once
+
+
+def first_try_alarm(start: str, now: str) -> dict[str, float]:
+    """From `Evaluation.outcomes` of one set at step 0 and now (its first problems will do).
+
+    first_try_change: mean change of the first try, problem by problem, with its 95% interval (_low, _high).
+    alarm_first_try: 1 when it fell by more than two points, and by more than chance: at least 19 of 20 times fewer
+    problems would be lost by chance (McNemar's exact test). A set of any size can raise it, by six lost problems.
+    """
+    mean, low, high = paired_change(start[: len(now)], now, turn=0)
+    gained, lost = gained_and_lost(start[: len(now)], now, turn=0)
+    has_fallen = mean < -FELL_BY and mcnemar(gained, lost) < CHANCE
+    return {
+        "first_try_change": mean,
+        "first_try_change_low": low,
+        "first_try_change_high": high,
+        "alarm_first_try": float(has_fallen),
+    }
+
+
+def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
+    """How far second looks are from first tries in a step; {} where there are none.
+
+    solver/edit_ratio_mean in [0, 1], its histogram as shares in tenths, and alarm/copies: 1 when at least 95% of wrong
+    answers (and there are at least 16) were given again.
+    """
+    pairs = [(a.turns[0], a.turns[-1]) for group in groups for a in group.judged if len(a.turns) > 1]
+    if not pairs:
+        return {}
+    ratios = [edit_ratio(first.sampled.completion.text, last.sampled.completion.text) for first, last in pairs]
+    wrong = [first.answer == last.answer for first, last in pairs if not first.is_right]
+    histogram = edit_histogram(ratios, BINS)
+    shares = {f"solver/edit_ratio_{i / BINS:.1f}": count / len(ratios) for i, count in enumerate(histogram)}
+    copies = len(wrong) >= MIN_WRONG and sum(wrong) >= COPIED_SHARE * len(wrong)
+    return {"solver/edit_ratio_mean": sum(ratios) / len(ratios), "alarm/copies": float(copies)} | shares
+
+
+@dataclass(frozen=True, slots=True)
+class Collapse:
+    """What could be read once, and how much of it can be read now, as shares of all that was said."""
+
+    what: str
+    once: float
+    now: float
+
+
+def collapses(steps: Sequence[Mapping[str, float]]) -> list[Collapse]:
+    """Metrics of the newest steps, oldest first -> what can be read half as often now as at its best among them.
+
+    Watched are the challenger's proposals, as far as they were read as problems, and the solver's first answers. Both
+    are means of three steps in a row, now and at their highest; fewer than six steps say nothing.
+    """
+    found = []
+    for what, shares in (
+        ("proposals", [_readable(m) for m in steps]),
+        ("answers", [m["solver/parsed"] for m in steps]),
+    ):
+        means = [sum(shares[i : i + COLLAPSE_STEPS]) / COLLAPSE_STEPS for i in range(len(shares) - COLLAPSE_STEPS + 1)]
+        if len(shares) >= 2 * COLLAPSE_STEPS and means[-1] < COLLAPSED_SHARE * max(means):
+            found.append(Collapse(what, max(means), means[-1]))
+    return found
+
+
+def _readable(metrics: Mapping[str, float]) -> float:
+    """Share of the step's proposals that were problems of the domain, new or not; 1 where nobody proposed."""
+    proposals = metrics["challenger/proposals"]
+    unread = sum(metrics[f"challenger/{fate.value.lower()}"] for fate in UNREADABLE)
+    return 1.0 - unread / proposals if proposals else 1.0

@@ -1,0 +1,91 @@
+"""Search at evaluation, with what it must beat beside it at equal sampled tokens: best-of-N and self-consistency.
+
+All three may sample equally many tokens a problem. Search and best-of-N are told by the verifier when an answer is
+right, as one who checks answers would be; what is kept of each is how many tokens, and how many different steps, it
+took until then, so that one evaluation gives accuracy at every smaller budget too. Self-consistency (arXiv 2203.11171)
+is the answer that most of the samples of best-of-N gave, without a verifier. Greedy answers stand in the evaluation.
+
+The verifier is the judge here whatever `judge.source` says, as it is of every figure on held-out problems: they measure
+what is true, pay nothing, and stay comparable between runs. A search that a model judges is not evaluated as such.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from roles.judging.verdicts import ByVerifier
+from roles.search.growth import Growth, Searched, StepStyle, best_of
+from roles.search.mcts import SearchSettings, search
+from roles.tree import Tree
+from store.records import Outcome, Problem
+
+Drive = Callable[[Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]], list[Searched]]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEvaluation:
+    """`settings` has the budget in tokens; a limit in seconds makes what comes of it not reproducible."""
+
+    settings: SearchSettings
+    steps: StepStyle
+    merge: bool
+    prune: bool
+
+    def measure(self, problems: Sequence[Problem], step: int, drive: Drive) -> tuple[dict[str, float], str]:
+        """Metrics, and what `Evaluation.searches` holds. `drive` runs searches that share a fresh tree of tokens."""
+        clock = time.monotonic if self.settings.seconds > 0 else None
+        budget = self.settings.tokens
+
+        def grown(tree: Tree, how: str) -> list[Growth]:
+            keys = [("evaluation", how, step, problem.problem_id) for problem in problems]
+            return [
+                Growth(p, self.steps, tree, key, ByVerifier(p, self.steps.style), self.merge, self.prune)
+                for p, key in zip(problems, keys, strict=True)
+            ]
+
+        found = drive(lambda tree: [search(each, self.settings, clock) for each in grown(tree, "search")])
+        sampled = drive(lambda tree: [best_of(each, budget) for each in grown(tree, "best of")])
+        return search_accuracies(found, sampled, budget), " ".join(map(_told, found, sampled))
+
+
+def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], budget: int) -> dict[str, float]:
+    """Accuracies within `budget` tokens a problem, and what was spent; one of `found` and `sampled` a problem."""
+    n = max(1, len(found))
+    return {
+        "search_acc": sum(_within(each, budget) for each in found) / n,
+        "best_of_acc": sum(_within(each, budget) for each in sampled) / n,
+        "vote_acc": sum(vote_is_right(each) for each in sampled) / n,
+        "search_tokens": sum(each.tokens for each in found) / n,
+        "best_of_tokens": sum(each.tokens for each in sampled) / n,
+        "best_of_n": sum(_answers(each).total() for each in sampled) / n,
+        "search_reproducible": float(all(each.is_reproducible for each in found)),
+    }
+
+
+def vote_is_right(sampled: Searched) -> bool:
+    """Whether the answer that was given most often is right; of several the one that came first."""
+    answers = _answers(sampled)
+    if not answers:
+        return False
+    return max(answers, key=lambda each: answers[each])[1]
+
+
+def _answers(sampled: Searched) -> "Counter[tuple[str, bool]]":
+    """How often each answer was given, with whether it is right."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    for node in sampled.tree:
+        if node.is_finished:
+            counts[sampled.tree.text(node.index).strip(), node.outcome is Outcome.CORRECT] += node.said
+    return counts
+
+
+def _within(found: Searched, budget: int) -> bool:
+    return found.right_after is not None and found.right_after <= budget
+
+
+def _told(found: Searched, sampled: Searched) -> str:
+    pairs = ((each.right_after, each.right_after_nodes) for each in (found, sampled))
+    spent = ["-" if number is None else str(number) for pair in pairs for number in pair]
+    return "/".join([*spent, str(int(vote_is_right(sampled)))])

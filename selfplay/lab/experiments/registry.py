@@ -1,0 +1,224 @@
+"""The experiments by name, and those on reports, with the criteria that were written before they were run.
+
+A threshold is changed only with the reason beside it. Arms that decide nothing are run with --full. Settings were
+chosen for what fits the time: learning rate and steps on seed 100, which is none of the seeds below; before that, task
+and size of the model on seed 0 with other start models. The held-out problems are the same for all seeds.
+"""
+
+from dataclasses import replace
+
+from selfplay.lab.experiments.experiment import Arm, Column, Experiment
+from selfplay.lab.experiments.self_correction import SELF_CORRECTION, SORTING
+from selfplay.lab.experiments.tree_credit import TREE_CREDIT, TREE_CREDIT_COUNTDOWN
+from selfplay.lab.experiments.tree_search import SEARCH, SEARCH_CHAINS
+from selfplay.lab.scratch import WarmStart
+from selfplay.lab.verdict.criteria import Criterion
+from selfplay.lab.verdict.measures import (
+    acc_t1,
+    at_start,
+    between,
+    calibrated,
+    change,
+    difference,
+    from_metrics,
+    of,
+    ratio,
+    report_parsed,
+    scaled,
+    wrong_admitted,
+)
+
+TOKENS = from_metrics("tokens_mean")
+ECE = calibrated("ece_corrected")
+CONFIDENT = ("solver.report=confidence", "evaluate.report=confidence")
+LIGHT = "train.weights.report=0.25"
+SELF_EVALUATED = "evaluate.report=self_evaluation"
+REPORT_SETTINGS = WarmStart(turns=1, iterations=900, first_share=0.9)
+
+CALIBRATION = Experiment(
+    name="calibration",
+    title="Does a reward that pays for calibration make stated confidence true?",
+    claim="R = c - (q - c)^2 makes stated confidence true without costing accuracy; a log score costs it (RLCR, "
+    "arXiv 2507.16806).",
+    base_config="configs/lab/calibration.yaml",
+    warm_start=replace(REPORT_SETTINGS, report="confidence"),
+    arms={
+        "rlcr": Arm((*CONFIDENT, "judge.report_reward=brier"), note="c - (q - c)^2 pays answer and confidence"),
+        "binary": Arm(CONFIDENT, note="c pays the answer; the confidence is asked for and not paid"),
+        "log": Arm((*CONFIDENT, "judge.report_reward=log"), note="c + ln(q if right else 1 - q) pays both"),
+        "apart": Arm(
+            (*CONFIDENT, "judge.report_reward=brier_apart"), is_gated=False,
+            note="c pays the answer, (q - c)^2 the report",
+        ),
+        "light": Arm(
+            (*CONFIDENT, "judge.report_reward=brier", LIGHT), is_gated=False,
+            note="as rlcr, the report's tokens weighing a quarter",
+        ),
+    },
+    criteria=(
+        Criterion(
+            "half", "rlcr's ECE less half of binary's", 0.0, "<=",
+            difference(of("rlcr", ECE), scaled(of("binary", ECE), 0.5)), is_signed=True,
+        ),
+        Criterion("ECE", "rlcr: expected calibration error", 0.1, "<=", of("rlcr", ECE)),
+        Criterion(
+            "accuracy", "rlcr's accuracy less binary's, greedy", -0.01, ">=", between("rlcr", "binary", acc_t1),
+            is_signed=True,
+        ),
+        # the claim needs resolution > 0, but noise alone puts it there: AUROC is asked to be above chance instead
+        Criterion("not constant", "rlcr: AUROC of the confidence", 0.6, ">=", of("rlcr", calibrated("auroc"))),
+        Criterion(
+            "log score", "rlcr's accuracy less log's, greedy", 0.0, ">=", between("rlcr", "log", acc_t1),
+            is_gated=False, is_signed=True,
+        ),
+        # why accuracy was lost: written when the gated arms had been seen and these had not
+        Criterion(
+            "accuracy, apart", "apart's accuracy less binary's, greedy", -0.01, ">=",
+            between("apart", "binary", acc_t1), is_gated=False, is_signed=True,
+        ),
+        Criterion(
+            "accuracy, light", "light's accuracy less binary's, greedy", -0.01, ">=",
+            between("light", "binary", acc_t1), is_gated=False, is_signed=True,
+        ),
+    ),
+    control=Criterion(
+        "control", "the start model, which states numbers at random: its ECE", 0.15, ">=",
+        of("binary", at_start(ECE)),
+    ),
+    smallest_effect=0.03,
+    plotted="ECE",
+    series=("acc_t1",),
+    columns=(
+        Column("accuracy", acc_t1),
+        Column("ECE", ECE),
+        Column("ECE, equal mass", calibrated("ece_mass_corrected")),
+        Column("Brier", calibrated("brier")),
+        Column("reliability", calibrated("reliability_corrected")),
+        Column("resolution", calibrated("resolution_corrected")),
+        Column("AUROC", calibrated("auroc")),
+        Column("values", calibrated("distinct")),
+        Column("read", report_parsed),
+    ),
+    notes=(
+        "Sums of two four-digit numbers, half of whose columns add up to nine: those with few such columns are nearly "
+        "always right, those with many mostly wrong, so that there is something to be calibrated about. After each "
+        "answer the model is asked 'Confidence:' and samples a number from 0.0 to 1.0; the start model has learned "
+        "the format with numbers drawn at random. Accuracy is greedy; confidences are of one sampled answer a problem. "
+        "A confidence that cannot be read is paid the rule's lowest value.",
+        "`apart` trains the same confidence without paying the answer for it: a probe of the policy, in place of a "
+        "classifier fitted afterwards.",
+    ),
+    seen=(
+        "By the rules nothing is decided: start models of three seeds are off by 0.14 to 0.35, where the control asked "
+        "for 0.15. What can be said: `rlcr` learns to say how sure it is, AUROC 0.83 (0.78 to 0.88) where the start "
+        "model's is chance, and its ECE is less than half of `binary`'s. It pays for that with 4.5 points of greedy "
+        "accuracy against `binary` (1.3 to 7.8), which the criterion does not allow; its ECE is 0.07 (0.02 to 0.11).",
+        "The accuracy likely goes to what the report's tokens weigh and to paying the answer for its confidence: "
+        "`light`, where the report weighs a quarter, is within 2.2 points of `binary`, and `apart`, where the "
+        "answer is paid c alone, at the same mean with seeds too far apart to say more. They calibrate less in as "
+        "many steps: ECE 0.13 and AUROC 0.75 in `light`; AUROC 0.68 in `apart`. More steps, or a confidence learned "
+        "first, were not tried.",
+        "`binary` forgets the format of what is not paid: three reports in four can no longer be read, and its "
+        "ECE is over the rest.",
+        "`log` does what the algebra says (tests/test_rewards.py): with two seeds of three it ends at accuracy "
+        "0.00, every answer wrong on purpose and stated with confidence 0, at an ECE of 0. Its low mean ECE is of "
+        "that.",
+    ),
+)  # fmt: skip
+
+POST_COMPLETION = Experiment(
+    name="post-completion",
+    title="Is self-evaluation learned after the end of the answer, at no cost when answering?",
+    claim="A model can be trained past the end of its answer to judge it, with the answer and its length unchanged "
+    "(post-completion learning, arXiv 2507.20252).",
+    base_config="configs/lab/calibration.yaml",
+    warm_start=replace(REPORT_SETTINGS, report="self_evaluation"),
+    arms={
+        "rl": Arm((SELF_EVALUATED,), note="c pays the answer; the self-evaluation is asked for at the end only"),
+        "balanced": Arm(
+            (SELF_EVALUATED, "solver.report=self_evaluation", "judge.report_reward=balanced"),
+            note="a true claim is paid, right and wrong answers counting half each",
+        ),
+        "consistency": Arm(
+            (SELF_EVALUATED, "solver.report=self_evaluation", "judge.report_reward=consistency"),
+            note="1 - |g - p| / max(g, p), with 0/0 no error",
+        ),
+        "consistency-original": Arm(
+            (SELF_EVALUATED, "solver.report=self_evaluation", "judge.report_reward=consistency_original"),
+            note="the same as published: 0/0 is paid 0",
+        ),
+        "light": Arm(
+            (SELF_EVALUATED, "solver.report=self_evaluation", "judge.report_reward=balanced", LIGHT), is_gated=False,
+            note="as balanced, the report's tokens weighing a quarter",
+        ),
+    },
+    criteria=(
+        Criterion("AUROC", "balanced: AUROC of P(right)", 0.7, ">=", of("balanced", calibrated("auroc"))),
+        Criterion(
+            "over RL", "balanced's AUROC less that of rl, never trained to judge", 0.05, ">=",
+            between("balanced", "rl", calibrated("auroc")), is_signed=True,
+        ),
+        Criterion(
+            "accuracy", "balanced's accuracy less rl's, greedy", -0.01, ">=", between("balanced", "rl", acc_t1),
+            is_signed=True,
+        ),
+        Criterion(
+            "more tokens", "tokens of an answer, balanced over rl", 1.02, "<=",
+            ratio(of("balanced", TOKENS), of("rl", TOKENS)), smallest_effect=0.02,
+        ),
+        Criterion(
+            "fewer tokens", "the same", 0.98, ">=",
+            ratio(of("balanced", TOKENS), of("rl", TOKENS)), smallest_effect=0.02, every_seed=False,
+        ),
+        # why accuracy was lost: written when the gated arms had been seen and this one had not
+        Criterion(
+            "accuracy, light", "light's accuracy less rl's, greedy", -0.01, ">=", between("light", "rl", acc_t1),
+            is_gated=False, is_signed=True,
+        ),
+        Criterion("admits", "consistency: wrong answers called wrong", 0.3, ">=", of("consistency", wrong_admitted)),
+        Criterion(
+            "original", "consistency-original: wrong answers called wrong", 0.1, "<=",
+            of("consistency-original", wrong_admitted),
+        ),
+    ),
+    control=Criterion(
+        "control", "rl: change of sampled accuracy, so that training moves what it pays", 0.02, ">=",
+        change("rl", from_metrics("pass_at_1")), is_signed=True,
+    ),
+    smallest_effect=0.05,
+    plotted="AUROC",
+    series=("acc_t1",),
+    columns=(
+        Column("accuracy", acc_t1),
+        Column("tokens", TOKENS),
+        Column("AUROC", calibrated("auroc")),
+        Column("Brier", calibrated("brier")),
+        Column("mean P(right)", calibrated("mean_confidence")),
+        Column("wrong called wrong", wrong_admitted),
+        Column("read", report_parsed),
+    ),
+    notes=(
+        "The sums of the experiment `calibration`. An answer ends at its newline: there inference stops. In training "
+        "the context goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are "
+        "paid for being right in every arm. P(right) is the probability with which it says 1.",
+        "The threshold of `original` is 0.1 where the design says 'about 0'.",
+    ),
+    seen=(
+        "By the rules nothing is decided: three seeds do not show that `rl` learns at all (+7.3 points, -8.9 to "
+        "+23.6). What can be said: self-evaluation is learned, AUROC 0.77 (0.67 to 0.87), 0.27 (0.09 to 0.45) above "
+        "that of `rl`, and answers are as long as before to 2.3%. Accuracy falls with every seed, 5.5 points greedy "
+        "(-2.4 to 13.5), in a model of one layer whose weights the report shares. Where the report weighs a quarter "
+        "(`light`) it costs 0.8 points (-9.1 to 10.7), and AUROC is 0.71.",
+        "The reward as published teaches to claim 'right' of everything (0.98 on average, 0.8% of wrong answers "
+        "called wrong); with 0/0 counted as no error 88% of them are. Nobody trains the format in `rl`: 38% of "
+        "its reports can be read.",
+    ),
+)  # fmt: skip
+
+EXPERIMENTS = {
+    each.name: each
+    for each in (
+        SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
+        TREE_CREDIT_COUNTDOWN,
+    )
+}  # fmt: skip

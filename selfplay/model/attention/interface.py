@@ -1,0 +1,227 @@
+"""Attention over a path plan, as a Hugging Face attention function named `selfplay_paths`.
+
+The model's own code makes queries, keys and values (projections, norms, rotary positions) for N packed tokens; this
+function replaces only the product between them. It works for any decoder whose attention goes through
+transformers' attention interface; selfplay/model/policy.py checks at start that the numbers agree and says so if not.
+
+Scores and softmax are fp32 whatever the model's dtype, so that the order of packing moves log-probabilities less.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from selfplay.model.attention.kernel import tree_attention
+from selfplay.model.attention.plan import PathPlan
+
+NAME = "selfplay_paths"
+ROOM = 16  # keys that a row can grow by before it is copied to a larger block
+
+
+@dataclass(slots=True)
+class KeyValues:
+    """Keys and values by node, per layer: what a sampler remembers of the tree. Grows with a quarter to spare."""
+
+    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
+    values: dict[int, Tensor] = field(default_factory=dict)
+    head_dim: int = 0  # D, as the model's attention gave it
+    needed: int = 0  # nodes there must be room for, said before a pass: no layer of it has to ask the device
+
+    def write(self, layer: int, nodes: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store rows [N, Hkv * D] at `nodes`, all below `needed`; returns the whole buffers."""
+        for store, rows in ((self.keys, key), (self.values, value)):
+            buffer = store.get(layer)
+            if buffer is None or buffer.shape[0] < self.needed:
+                grown = rows.new_zeros(self.needed + self.needed // 4, rows.shape[1])
+                if buffer is not None:
+                    grown[: buffer.shape[0]] = buffer
+                store[layer] = buffer = grown
+            buffer[nodes] = rows
+        return self.keys[layer], self.values[layer]
+
+
+@dataclass(slots=True)
+class Shared:
+    """Keys and values of the path that all rows begin with, per layer: read once for all of them."""
+
+    length: int  # S
+    keys: dict[int, Tensor]  # layer -> [Hkv, S, D]
+    values: dict[int, Tensor]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Keys and values of R paths that grow by a token at a time: what decoding reads.
+
+    The same numbers as in `KeyValues`, laid out as the products want them; what all paths begin with, in most prompts
+    most of it, once, and the rest as a row for each. To gather every path anew for every token costs more than the
+    products themselves. Products run over whole blocks, the room behind a row's end masked: cut to what is in use, a
+    block is no longer contiguous and would be copied for each product.
+    """
+
+    shared: Shared
+    lengths: Tensor  # [R] int64, keys of each row's own
+    keys: dict[int, Tensor]  # layer -> [R, Hkv, capacity, D]
+    values: dict[int, Tensor]
+    longest: int  # of `lengths`
+    _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)  # of this token
+
+    @classmethod
+    def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor, num_shared: int) -> "Rows":
+        """Of the nodes `paths` [R, L], left-aligned; entries from a row's length on are arbitrary.
+
+        The first `num_shared` are the same in all rows.
+        """
+        common, own = paths[0, :num_shared], paths[:, num_shared:]
+
+        def gather(buffer: Tensor, nodes: Tensor) -> Tensor:
+            heads = (buffer.shape[1] // memory.head_dim, memory.head_dim)
+            rows = buffer.index_select(0, nodes.reshape(-1)).view(*nodes.shape, *heads)
+            return rows.transpose(-3, -2)
+
+        both = (memory.keys, memory.values)
+        shared = Shared(num_shared, *({i: gather(b, common).contiguous() for i, b in kept.items()} for kept in both))
+        keys, values = ({i: _with_room(gather(b, own)) for i, b in kept.items()} for kept in both)
+        return cls(shared, lengths - num_shared, keys, values, own.shape[1])
+
+    @property
+    def capacity(self) -> int:
+        """Keys of its own that a row has room for."""
+        return next(iter(self.keys.values())).shape[2]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the given rows, in that order; one may come several times. Layer by layer: both never exist whole."""
+        self.lengths = self.lengths.index_select(0, rows)
+        self._masks.clear()
+        for kept in (self.keys, self.values):
+            for layer, block in kept.items():
+                kept[layer] = block.index_select(0, rows)
+
+    def make_room(self) -> None:
+        """Before a pass: every row can take one token more."""
+        if self.capacity == self.longest:
+            for kept in (self.keys, self.values):
+                for layer, block in kept.items():
+                    kept[layer] = _with_room(block)
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Write one token [R, Hkv, D] at each row's end."""
+        every = torch.arange(len(self.lengths), device=self.lengths.device)
+        self.keys[layer][every, :, self.lengths] = key
+        self.values[layer][every, :, self.lengths] = value
+
+    def grow(self) -> None:
+        """Every layer has its token: the next one comes behind it."""
+        self.lengths = self.lengths + 1
+        self.longest += 1
+        self._masks.clear()
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """[R, 1, 1, S + capacity] additive: the new token sees what is shared, its row, itself, and nothing outside
+        its window."""
+        if (window, dtype) not in self._masks:
+            keys = torch.arange(self.shared.length + self.capacity, device=self.lengths.device)
+            own = self.shared.length + self.lengths[:, None]
+            seen = keys <= own
+            if window is not None:
+                seen &= keys > own - window
+            zero = torch.zeros((), dtype=dtype, device=keys.device)
+            self._masks[window, dtype] = torch.where(seen, zero, float("-inf"))[:, None, None]
+        return self._masks[window, dtype]
+
+
+def _with_room(rows: Tensor) -> Tensor:
+    """[R, H, L, D] in a block with room for `ROOM` keys more; the room is zero, for 0 * nan would be nan."""
+    block = rows.new_zeros(rows.shape[0], rows.shape[1], rows.shape[2] + ROOM, rows.shape[3])
+    block[:, :, : rows.shape[2]] = rows
+    return block
+
+
+@dataclass(slots=True)
+class Pass:
+    """One forward pass: a plan, or rows of which each gets one token more; for a sampler the memory it extends too."""
+
+    plan: PathPlan | None
+    memory: KeyValues | None = None
+    nodes: Tensor | None = None  # [N] node of each token in `memory`
+    rows: Rows | None = None
+
+
+_current: ContextVar[Pass] = ContextVar("selfplay_path_pass")
+
+
+@contextmanager
+def attending(current: Pass) -> Iterator[None]:
+    """Run the model (and its backward pass, which may recompute it) under `current`."""
+    token = _current.set(current)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def path_attention(
+    module: nn.Module,
+    query: Tensor,  # [1, H, N, D]
+    key: Tensor,  # [1, Hkv, N, D]
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it.
+
+    Raises ValueError for a parameter that would be left out (gpt-oss's sinks), however little it may say as yet.
+    """
+    if unknown := [name for name, value in others.items() if isinstance(value, nn.Parameter)]:
+        raise ValueError(f"its attention has parameters that the tree's has not: {', '.join(unknown)}")
+    current = _current.get()
+    head_dim = query.shape[3]
+    queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
+    if current.memory is not None:
+        assert current.nodes is not None and isinstance(module.layer_idx, int)
+        current.memory.head_dim = head_dim
+        keys, values = current.memory.write(module.layer_idx, current.nodes, keys, values)
+    scale = head_dim**-0.5 if scaling is None else scaling
+    if current.rows is not None:
+        assert isinstance(module.layer_idx, int)
+        current.rows.append(module.layer_idx, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        return _continue_rows(query, current.rows, module.layer_idx, sliding_window, scale, softcap), None
+    assert current.plan is not None
+    queries, keys, values = (x.view(len(x), -1, head_dim) for x in (queries, keys, values))
+    return tree_attention(queries, keys, values, current.plan, sliding_window, scale, softcap)[None], None
+
+
+def _continue_rows(
+    query: Tensor, rows: Rows, layer: int, window: int | None, scale: float, softcap: float | None
+) -> Tensor:
+    """[1, R, H, D]: one query a row. Query heads that share a key head stand in the place of several queries."""
+    num_heads, num_rows, head_dim = query.shape[1:]
+    keys, values, num_shared = rows.keys[layer], rows.values[layer], rows.shared.length
+    q = query[0].transpose(0, 1).reshape(num_rows, keys.shape[1], -1, head_dim)
+    products = _by_head(q, rows.shared.keys[layer].mT), q @ keys.mT
+    scores = torch.cat(products, -1).float().mul_(scale)
+    if softcap is not None:
+        scores.div_(softcap).tanh_().mul_(softcap)
+    weights = scores.add_(rows.mask(window, torch.float32)).softmax(-1).to(values.dtype)
+    own = weights[..., num_shared:] @ values
+    out = own.add_(_by_head(weights[..., :num_shared], rows.shared.values[layer]))
+    return out.reshape(1, num_rows, num_heads, head_dim)
+
+
+def _by_head(rows: Tensor, shared: Tensor) -> Tensor:
+    """[R, Hkv, g, B] products of rows [R, Hkv, g, A] with what is the same for all rows, shared [Hkv, A, B]."""
+    stacked = rows.transpose(0, 1).flatten(1, 2) @ shared
+    return stacked.view(rows.shape[1], rows.shape[0], rows.shape[2], shared.shape[2]).transpose(0, 1)
+
+
+AttentionInterface.register(NAME, path_attention)

@@ -1,0 +1,98 @@
+"""Softmax attention over a path plan: every query against the keys on its own path, with a backward pass of its own.
+
+What takes time here is not arithmetic but the number of operations and the memory they touch. So rows are gathered
+head by head, straight into the layout of the products; of what is large only the softmax is kept for the backward
+pass; and a query's gradient is gathered back, not scattered, since a query stands in one row. Through autograd and
+checkpoints the same took more than twice as long (docs/performance.md).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from selfplay.model.attention.plan import Bucket, PathPlan
+
+
+def tree_attention(
+    query: Tensor, key: Tensor, value: Tensor, plan: PathPlan, window: int | None, scale: float, softcap: float | None
+) -> Tensor:
+    """[N, H, D] of query [N, H, D] and a buffer of key and value [M, Hkv, D]; H is a multiple of Hkv.
+
+    Products are in the tensors' dtype; softmax, and the sums over all rows that read a key, in fp32.
+    """
+    return _TreeAttention.apply(query, key, value, plan, window, scale, softcap)
+
+
+class _TreeAttention(torch.autograd.Function):
+    """Batched products have R * Hkv batches; query heads that share a key head stand in the place of more queries."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor,
+        plan: PathPlan, window: int | None, scale: float, softcap: float | None,
+    ) -> Tensor:  # fmt: skip
+        rows, kept = [], []
+        for number, bucket in enumerate(plan.buckets):
+            at_queries, at_keys = bucket.slots(query.shape[1], key.shape[1])
+            scores = _scores(_gathered(query, at_queries), _gathered(key, at_keys), scale, softcap)
+            scores.view(*at_queries.shape, -1).add_(plan.mask(number, window, torch.float32))
+            kept.append(scores.softmax(-1).to(value.dtype))
+            rows.append(kept[-1] @ _gathered(value, at_keys))
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.plan, ctx.scale, ctx.softcap = plan, scale, softcap
+        return _in_order(rows, plan, query.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        query, key, value, *kept = ctx.saved_tensors
+        rows = []
+        grad_key, grad_value = (torch.zeros_like(x, dtype=torch.float32) for x in (key, value))
+        for bucket, weights in zip(ctx.plan.buckets, kept, strict=True):
+            at_queries, at_keys = bucket.slots(query.shape[1], key.shape[1])
+            q, k = _gathered(query, at_queries), _gathered(key, at_keys)
+            out = _gathered(grad, at_queries)
+            out.view(*at_queries.shape, -1).masked_fill_(bucket.padding(), 0.0)  # whose output went nowhere
+            _add_by_key(grad_value, weights.mT @ out, bucket)
+            slopes = out @ _gathered(value, at_keys).mT
+            slopes = torch.ops.aten._softmax_backward_data(slopes, weights, -1, slopes.dtype)
+            if ctx.softcap is not None:
+                capped = _scores(q, k, ctx.scale, ctx.softcap) / ctx.softcap
+                slopes = slopes * (1 - capped.square()).to(slopes.dtype)
+            rows.append(slopes @ k)
+            _add_by_key(grad_key, slopes.mT @ q, bucket)
+        grad_query = _in_order(rows, ctx.plan, query.shape).mul_(ctx.scale)
+        return grad_query, grad_key.mul_(ctx.scale).to(key.dtype), grad_value.to(value.dtype), *[None] * 4
+
+
+def _gathered(heads: Tensor, slots: Tensor) -> Tensor:
+    """[R * Hkv, *, D] rows of heads [N, H, D], which counts as [N * H, D], at slots [R, Hkv, ...]."""
+    width = heads.shape[-1]
+    rows = heads.reshape(-1, width).index_select(0, slots.reshape(-1))
+    return rows.view(slots.shape[0] * slots.shape[1], -1, width)
+
+
+def _in_order(rows: list[Tensor], plan: PathPlan, shape: torch.Size) -> Tensor:
+    """[N, H, D]: the buckets' rows [R * Hkv, g * Q, D], token by token."""
+    flat = [bucket.reshape(-1, shape[-1]) for bucket in rows]
+    every = flat[0] if len(flat) == 1 else torch.cat(flat)
+    return every.index_select(0, plan.output_slots(shape[1])).view(shape)
+
+
+def _scores(q: Tensor, k: Tensor, scale: float, softcap: float | None) -> Tensor:
+    """[*, g * Q, L] fp32, before the mask, in memory of its own."""
+    scores = (q @ k.mT).float().mul_(scale)
+    return scores if softcap is None else scores.div_(softcap).tanh_().mul_(softcap)
+
+
+def _add_by_key(total: Tensor, rows: Tensor, bucket: Bucket) -> None:
+    """total [M, Hkv, D] fp32 += rows [R * Hkv, L, D] at their keys; those that all rows share are summed first."""
+    index, shared = bucket.key_index, bucket.shared
+    rows = rows.view(index.shape[0], total.shape[1], index.shape[1], total.shape[2])
+    if shared:
+        total.index_add_(0, index[0, :shared], rows[:, :, :shared].sum(0, dtype=total.dtype).transpose(0, 1))
+    if shared < index.shape[1]:
+        own = rows[:, :, shared:].transpose(1, 2).to(total.dtype)
+        total.index_add_(0, index[:, shared:].reshape(-1), own.reshape(-1, *total.shape[1:]))

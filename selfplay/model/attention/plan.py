@@ -1,0 +1,165 @@
+"""Which key each query sees when a token tree runs through a model: the path plan.
+
+A tree's attention mask is sparse in a regular way: a token sees its own path and nothing else. A dense mask costs
+the square of the tree; this plan costs what the flat batch would at most. Queries are cut into chains (runs of
+parent and child). A chain of Q tokens whose last token lies L deep needs one row of L keys, shared by its Q
+queries, the j-th of which sees the first L - Q + 1 + j. Rows of similar size are padded together into a bucket and
+become two batched matrix products (selfplay/model/attention/interface.py).
+
+What all rows of a bucket begin with is known (`Bucket.shared`), so that gradients are summed there before they are
+added; its keys are still read once for every row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROOT = -1
+BUCKET_OVERHEAD = 30_000  # query-key pairs that cost as much as one more bucket; measured, see docs/performance.md
+
+
+@dataclass(slots=True)
+class Bucket:
+    """R rows padded to Q queries and L keys."""
+
+    query_index: Tensor  # [R, Q] int64, index of the query in the forward pass; padding repeats the row's first
+    key_index: Tensor  # [R, L] int64, index of the key in the key buffer; padding is 0 and masked
+    lengths: Tensor  # [R] int64, keys of the row's last query
+    widths: Tensor  # [R] int64, queries in the row
+    shared: int  # leading keys that are the same in all rows
+    _slots: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
+
+    def slots(self, num_heads: int, num_kv_heads: int) -> tuple[Tensor, Tensor]:
+        """Where the queries [R, Hkv, H / Hkv, Q] and keys [R, Hkv, L] of each row are among N * H and M * Hkv rows of
+        single heads. Made once per forward pass."""
+        if (num_heads, num_kv_heads) not in self._slots:
+            heads = torch.arange(num_heads, device=self.key_index.device)
+            queries = self.query_index[:, None, None] * num_heads + heads.view(num_kv_heads, -1, 1)
+            keys = self.key_index[:, None] * num_kv_heads + heads[:num_kv_heads, None]
+            self._slots[num_heads, num_kv_heads] = queries, keys
+        return self._slots[num_heads, num_kv_heads]
+
+    def padding(self) -> Tensor:
+        """[R, 1, 1, Q, 1] bool: whether a query only fills its row."""
+        steps = torch.arange(self.query_index.shape[1], device=self.widths.device)
+        return (steps >= self.widths[:, None])[:, None, None, :, None]
+
+    def visible(self, window: int | None) -> Tensor:
+        """[R, Q, L] bool: query t sees key j iff j <= its own position (and, with a sliding window, is within it)."""
+        num_queries, num_keys = self.query_index.shape[1], self.key_index.shape[1]
+        device = self.key_index.device
+        own = (self.lengths - self.widths)[:, None] + torch.arange(num_queries, device=device)  # [R, Q]
+        own = torch.minimum(own, (self.lengths - 1)[:, None])[:, :, None]  # padded queries see the whole row
+        keys = torch.arange(num_keys, device=device)
+        seen = keys <= own
+        return seen if window is None else seen & (keys > own - window)
+
+
+@dataclass(slots=True)
+class PathPlan:
+    """All buckets of one forward pass over N tokens, and where each token's output row stands among theirs."""
+
+    buckets: list[Bucket]
+    output_index: Tensor  # [N] int64: token n's row in the buckets' outputs laid end to end
+    num_pairs: int  # padded query-key pairs: what attention costs
+    _masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
+    _output_slots: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def output_slots(self, num_heads: int) -> Tensor:
+        """[N * H] int64: where each head of each token is in the buckets' outputs, [R, H, Q] laid end to end."""
+        if num_heads not in self._output_slots:
+            grids, offset = [], 0
+            for bucket in self.buckets:
+                num_rows, num_queries = bucket.query_index.shape
+                grid = torch.arange(offset, offset + bucket.query_index.numel() * num_heads)
+                grids.append(grid.view(num_rows, num_heads, num_queries).transpose(1, 2).reshape(-1, num_heads))
+                offset += grid.numel()
+            self._output_slots[num_heads] = torch.cat(grids).to(self.output_index.device)[self.output_index].reshape(-1)
+        return self._output_slots[num_heads]
+
+    def mask(self, bucket: int, window: int | None, dtype: torch.dtype) -> Tensor:
+        """[R, 1, 1, Q, L] additive mask, 0 or -inf, made once per forward pass."""
+        key = (bucket, window, dtype)
+        if key not in self._masks:
+            seen = self.buckets[bucket].visible(window)
+            zero = torch.zeros((), dtype=dtype, device=seen.device)
+            self._masks[key] = torch.where(seen, zero, float("-inf"))[:, None, None]
+        return self._masks[key]
+
+
+def path_matrix(parents: np.ndarray, depths: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """[R, L] the paths of `nodes`, left-aligned by depth; entries beyond a path's end are 0."""
+    paths = np.zeros((len(nodes), int(depths[nodes].max()) + 1), dtype=np.int64)
+    rows, current = np.arange(len(nodes)), nodes
+    while len(current):
+        paths[rows, depths[current]] = current
+        current = parents[current]
+        inside = current != ROOT
+        rows, current = rows[inside], current[inside]
+    return paths
+
+
+def common_prefix(paths: np.ndarray) -> int:
+    """How many leading columns of a path matrix [R, L] are the same in all rows, no more than the shortest has."""
+    differs = np.append((paths != paths[0]).any(0), True)
+    return int(differs.argmax())
+
+
+def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, device: torch.device) -> PathPlan:
+    """Plan the attention of `queries` (node indices, parents before children) over a key buffer indexed by node.
+
+    parents, depths: [K] over all nodes of the buffer; queries: [N]. Every ancestor of a query must be in the
+    buffer by the time the attention runs: computed before, or a query of this very pass.
+    """
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    starts = np.flatnonzero(np.append(True, parents[queries[1:]] != queries[:-1]))
+    widths = np.diff(np.append(starts, len(queries)))
+    lengths = depths[queries[starts + widths - 1]] + 1
+    buckets, output_index, num_pairs, offset = [], np.empty(len(queries), dtype=np.int64), 0, 0
+    for rows in _group_rows(widths, lengths):
+        bucket_widths, bucket_starts = widths[rows], starts[rows]
+        num_queries = int(bucket_widths.max())
+        steps = np.arange(num_queries)
+        inside = steps < bucket_widths[:, None]  # [R, Q]
+        query_index = np.where(inside, bucket_starts[:, None] + steps, bucket_starts[:, None])
+        output_index[query_index[inside]] = (offset + np.arange(inside.size).reshape(inside.shape))[inside]
+        offset += inside.size
+        key_index = path_matrix(parents, depths, queries[bucket_starts + bucket_widths - 1])
+        num_pairs += inside.size * key_index.shape[1]
+        q, k, length, width = map(on_device, (query_index, key_index, lengths[rows], bucket_widths))
+        buckets.append(Bucket(q, k, length, width, common_prefix(key_index)))
+    return PathPlan(buckets, on_device(output_index), num_pairs)
+
+
+def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]:
+    """Cut rows into groups that pad well: sorted by size, cut where padding would cost more than a bucket."""
+    order = np.lexsort((lengths, widths))
+    classes = np.ceil(np.log2(widths[order])).astype(np.int64)
+    groups = [order[classes == c] for c in np.unique(classes)]
+    merged: list[np.ndarray] = []
+    for group in groups:
+        for part in _split_by_length(group, widths, lengths):
+            if merged:
+                together = np.concatenate([merged[-1], part])
+                saved = _padded(merged[-1], widths, lengths) + _padded(part, widths, lengths) + BUCKET_OVERHEAD
+                if _padded(together, widths, lengths) <= saved:
+                    merged[-1] = together
+                    continue
+            merged.append(part)
+    return merged
+
+
+def _split_by_length(group: np.ndarray, widths: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    group = group[np.argsort(lengths[group], kind="stable")]
+    classes = np.ceil(np.log2(lengths[group]) * 2).astype(np.int64)  # steps of about 1.4x
+    return [group[classes == c] for c in np.unique(classes)]
+
+
+def _padded(rows: np.ndarray, widths: np.ndarray, lengths: np.ndarray) -> int:
+    return int(len(rows) * widths[rows].max() * lengths[rows].max())

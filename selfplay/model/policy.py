@@ -1,0 +1,244 @@
+"""The policy: one module that samples and trains, run on packed trees or on padded rows.
+
+The module's parameters are in the served precision (bf16 by default); the trainer keeps fp32 masters of them and
+copies them back after each update (selfplay/train/trainer.py). Hidden states come from the decoder alone; logits
+are made in chunks by selfplay/model/head.py, so the whole [tokens, vocabulary] matrix never exists.
+
+Whether a model can run on trees is found out, not assumed (selfplay/model/probe.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from roles.tree import Tree
+from selfplay.machine.exits import ModelError
+from selfplay.model.adapters import MergedAdapters
+from selfplay.model.attention import interface
+from selfplay.model.attention.interface import KeyValues, Pass, Rows, attending
+from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
+from selfplay.model.head import ANOTHER, Head, possible_scales
+from selfplay.model.norms import fuse_norms
+from selfplay.model.prepacked import PrepackedLinears
+
+_SCALE_ROW = 8  # tokens that the scale of the logits is read off
+
+
+class NonFiniteError(ArithmeticError):
+    """Logits, loss or gradient were NaN or infinite. Raised before anything of it is kept."""
+
+
+class Policy:
+    """A causal language model of transformers and its tokenizer.
+
+    `version` counts updates since the base model; `trainable` names the parameters that an update changes.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
+        self.model = model.to(device).eval()
+        fuse_norms(self.model)
+        self.tokenizer = tokenizer
+        self.device = device
+        self.version = 0
+        self.adapter: Any = None  # the peft model around `model`, when adapters are trained
+        self._adapters: MergedAdapters | None = None
+        self.head = Head(model)
+        self._decoder: Any = _decoder_of(model)
+        self._find_scale()
+        self._prepacked = PrepackedLinears(self._decoder)
+        self._flat_implementation: str = model.config._attn_implementation
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.head.weight.dtype
+
+    @property
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that require a gradient, tied ones once, in the module's own order."""
+        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+
+    def adapt(self, adapter: Any) -> None:
+        """Train `adapter`, peft's model around ours, from now on."""
+        self.adapter, self._adapters = adapter, MergedAdapters(self.model)
+
+    def refresh(self) -> None:
+        """The weights have changed: forget every copy of them. The next pass makes them anew."""
+        if self._adapters is not None:
+            self._adapters.merge()
+        if self.head.weight.requires_grad:
+            self.head.refresh()
+        self.end_sampling()
+
+    def end_sampling(self) -> None:
+        """Let go of the copy of the weights that only sampling reads."""
+        self._prepacked.forget()
+
+    def forget_copies(self) -> None:
+        """Let go of everything that is kept of the weights in another form."""
+        self.head.refresh()
+        self.head.release()
+        self.end_sampling()
+
+    @property
+    def decoder(self) -> Any:
+        """What makes hidden states: the model without its head."""
+        return self._decoder
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether adapters are merged into the weights: their backward pass is in the served precision."""
+        return self._adapters is not None
+
+    @contextmanager
+    def on_paths(self, current: Pass) -> Iterator[None]:
+        """Run the model, and a backward pass that may recompute it, with the attention of `current`."""
+        with self._implementation(interface.NAME), attending(current):
+            yield
+
+    def tree_hidden(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """[N, d] final hidden states of N packed tokens; inside `on_paths`."""
+        return self._decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False)[0][0]
+
+    def flat_hidden(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """[B, L, d] final hidden states of right-padded rows, with the model's own attention."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        mask = (positions < lengths[:, None]).long()
+        with self._implementation(self._flat_implementation):
+            return self._decoder(
+                input_ids=ids, attention_mask=mask, position_ids=positions.expand_as(ids), use_cache=False
+            )[0]
+
+    def plain_hidden(self, ids: Tensor) -> Tensor:
+        """[B, L, d] of rows [B, L], all as long, as the model runs them by itself: what the others should give."""
+        return self._decoder(input_ids=ids, use_cache=False)[0]
+
+    def plain_logits(self, ids: Tensor) -> Tensor:
+        """[B, L, V] likewise."""
+        return self.model(input_ids=ids, use_cache=False).logits
+
+    def new_cache(self) -> Any:
+        """An empty cache for `cached_hidden`: its layers are what the model's are, recurrent ones among them."""
+        return DynamicCache(config=self._decoder.config)
+
+    def cached_hidden(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
+        """[B, L, d] for a padded batch that continues a transformers cache, for the flat sampler. No gradient."""
+        with self._implementation(self._flat_implementation), self._prepacked.applied(), self._remembering():
+            return self._decoder(
+                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            )[0]
+
+    def tree_nodes_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues) -> Tensor:
+        """[N, d] hidden states of `nodes` (parents first), reading and extending `memory`. No gradient."""
+        parents, depths = np.array(tree.parents), np.array(tree.depths)
+        plan = plan_paths(parents, depths, nodes, self.device)
+        ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
+        positions = torch.from_numpy(depths[nodes]).to(self.device)
+        where = torch.from_numpy(nodes).to(self.device)
+        memory.needed = int(nodes.max()) + 1
+        with self.on_paths(Pass(plan, memory, where)), self._prepacked.applied():
+            return self.tree_hidden(ids, positions)
+
+    def padded_hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
+        """[N, d] hidden states of `nodes`, one padded row each: the model's own attention. No gradient."""
+        rows, lengths = self._padded_rows(tree, nodes)
+        return rows[torch.arange(len(nodes), device=self.device), lengths - 1]
+
+    def _padded_rows(self, tree: Tree, nodes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """[N, L, d] hidden states of the paths to `nodes`, right-padded, and their lengths [N]."""
+        paths = [tree.path(node) for node in nodes]
+        ids = torch.zeros(len(paths), max(map(len, paths)), dtype=torch.long)
+        for row, path in zip(ids, paths, strict=True):
+            row[: len(path)] = torch.tensor([tree.tokens[n] for n in path])
+        lengths = torch.tensor([len(path) for path in paths], device=self.device)
+        return self.flat_hidden(ids.to(self.device), lengths), lengths
+
+    def next_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues, rows: Rows) -> Tensor:
+        """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
+        ids, positions = (torch.tensor([of[n] for n in nodes]).to(self.device) for of in (tree.tokens, tree.depths))
+        rows.make_room()
+        memory.needed = int(nodes.max()) + 1
+        current = Pass(None, memory, torch.from_numpy(nodes).to(self.device), rows)
+        with self.on_paths(current), self._prepacked.applied():
+            hidden = self.tree_hidden(ids, positions)
+        rows.grow()
+        return hidden
+
+    def gathered_rows(
+        self, tree: Tree, ends: np.ndarray, memory: KeyValues, most_keys: int | None = None
+    ) -> Rows | None:
+        """The paths to `ends` as rows to continue; all of their nodes must be in `memory`.
+
+        None if, with one token more each, they would hold more keys of their own than `most_keys`.
+        """
+        parents, depths = np.array(tree.parents), np.array(tree.depths)
+        paths = path_matrix(parents, depths, ends)
+        num_shared = common_prefix(paths)
+        if most_keys is not None and len(ends) * (paths.shape[1] - num_shared + 1) > most_keys:
+            return None
+        lengths = torch.from_numpy(depths[ends] + 1).to(self.device)
+        return Rows.gathered(memory, torch.from_numpy(paths).to(self.device), lengths, num_shared)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass. transformers does so in training mode only: dropout is zeroed."""
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+            for name, value in list(vars(module).items()):
+                if "drop" in name and isinstance(value, float):  # OPT's layers have no module for it
+                    setattr(module, name, 0.0)
+        enable = getattr(self.model, "activation_checkpointing_enable", None)  # 5.17 has the older name only
+        (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+        self.model.train()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Layers that recompute activations take no cache while they are in training mode: out of it for a pass."""
+        was_training = self.model.training
+        if was_training:
+            self.model.eval()
+        try:
+            yield
+        finally:
+            if was_training:
+                self.model.train()
+
+    @torch.no_grad()
+    def _find_scale(self) -> None:
+        scales = possible_scales(self._decoder.config)
+        if len(scales) == 1:
+            return
+        ids = torch.arange(_SCALE_ROW, device=self.device)[None] % self.head.weight.shape[0]
+        try:
+            self.head.find_scale(scales, self.plain_hidden(ids)[0], self.plain_logits(ids)[0])
+        except Exception as error:  # any architecture may fail in its own way
+            raise ModelError(f"{type(self.model).__name__} cannot be run ({told(error)}): {ANOTHER}") from error
+
+    @contextmanager
+    def _implementation(self, name: str) -> Iterator[None]:
+        """Choose the attention for one pass. Set on the config, which every attention layer reads when it runs."""
+        config = self._decoder.config
+        before = config._attn_implementation
+        config._attn_implementation = name
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+
+
+def _decoder_of(model: Any) -> Any:
+    """The module that makes hidden states: not every family's `base_model` is one."""
+    for found in (model.base_model, getattr(model, "model", None), model.get_decoder()):
+        if isinstance(found, nn.Module) and found is not model:
+            return found
+    raise ModelError(f"{type(model).__name__} has no decoder apart from its head, which is not supported: {ANOTHER}")
+
+
+def told(error: Exception) -> str:
+    """An exception of a model's own code in one line: some have no words."""
+    words = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {words[0]}" if words else f"{type(error).__name__} without a message"

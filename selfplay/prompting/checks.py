@@ -1,0 +1,21 @@
+"""A check at start, before a run has a folder: that a tokenizer can end an answer."""
+
+from roles.prompts import PromptStyle
+from selfplay.machine.exits import ModelError
+from selfplay.prompting.codec import Encoder, ends, said, stop_tokens
+from store.records import Problem
+
+
+def check_stops(style: PromptStyle, encode: Encoder, problem: Problem, name: str) -> None:
+    """Raises ModelError where an answer's end cannot be said, or would not be found."""
+    *_, before = encode(style.solver(problem), None)
+    for stop in style.stop:
+        ids = encode(f" {problem.answer}{stop}", before)
+        found = [at for at in range(1, len(ids) + 1) if ends(encode.tokenizer, ids[:at], style.stop)]
+        if found[:1] != [len(ids)]:
+            shown = said(encode.tokenizer, ids, stop_tokens(encode.tokenizer, style.stop))
+            raise ModelError(
+                f"model.name={name}: its tokenizer cannot end an answer: {stop!r} behind {problem.answer!r} is read as "
+                f"{shown!r}; "
+                + ("use prompts.style=chat or choose another model" if style.render is None else "choose another model")
+            )

@@ -1,0 +1,103 @@
+"""Room for conversations in a model's positions: checked of known problems at start, and of each that is invented."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from heapq import nlargest
+from typing import Any
+
+from torch import nn
+
+from roles.judging.by_model import ModelJudgeSettings, judge_prompt
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
+from roles.solver import SolverSettings
+from selfplay.machine.exits import ModelError
+from selfplay.prompting.codec import Encoder
+from store.records import Completion, Finish, Problem
+
+_NEAR = 8  # rows that a table of positions may have beyond the positions: OPT's has two
+_MEASURED = 16  # problems of the longest texts: characters are not tokens
+_ADVICE = "lower solver.max_tokens, solver.turns or challenger.max_tokens, or choose another model.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is said about a problem, each completion as long as it may be, must fit into `limit` tokens (None: any fit).
+
+    `judged`: the model is asked for verdicts as well.
+    """
+
+    style: PromptStyle
+    encode: Encoder
+    solver: SolverSettings
+    proposal: SamplingParams
+    judged: bool = False
+    limit: int | None = None
+
+    def fits(self, problem: Problem) -> bool:
+        """Whether the problem can be attempted, judged and made harder. A longer answer is judged as far as it goes:
+        a question to the judge that does not fit is not put (`Rollout` in selfplay/engine/rollout.py)."""
+        return self.limit is None or self.needed(problem) <= self.limit
+
+    def needed(self, problem: Problem) -> int:
+        """Tokens of the longest context about `problem`."""
+        contexts = [self._conversation(problem)]
+        contexts.append(len(self.encode(self.style.challenger(problem), None)) + self.proposal.max_tokens)
+        if self.judged:
+            asked = judge_prompt(problem, problem.answer, self.style, ModelJudgeSettings())
+            contexts.append(len(self.encode(asked, None)))
+        return max(contexts)
+
+    def _conversation(self, problem: Problem) -> int:
+        """Tokens of all turns."""
+        style, encode, solver = self.style, self.encode, self.solver
+        first = encode(style.solver(problem), None)
+        last = first[-1]
+        looks = [len(encode(style.recheck(problem, cut), last)) for cut in (_cut(""), _cut(f" {problem.answer}"))]
+        total = len(first) + solver.params.max_tokens + (solver.turns - 1) * (max(looks) + solver.params.max_tokens)
+        if solver.report != "none" and solver.report_params is not None:
+            total += len(encode(style.report(solver.report, _cut("")), last)) + solver.report_params.max_tokens
+        return total
+
+
+def check_room(
+    model: Any, room: Room, problems: Iterable[Problem], border: int | None, name: str, say: Callable[[str], None]
+) -> int | None:
+    """The most tokens that a context may have, None where there is no such limit. Raises ModelError where the longest
+    conversation about known problems has more.
+
+    Where positions are computed (rotary ones), the model goes on beyond those that it was trained at: this is said. It
+    does not go beyond a `border` (`longest_context` in selfplay/model/probe.py), nor beyond the rows of a table.
+    """
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is None and border is None:
+        return None
+    longest = nlargest(_MEASURED, problems, key=lambda problem: len(problem.text))
+    needed = max((room.needed(problem) for problem in longest), default=0)
+    if border is not None and needed > border:
+        raise ModelError(
+            f"model.name={name}: its rotary scaling turns every position of a context otherwise once it is longer than "
+            f"{border} tokens, and a conversation takes up to {needed}: {_ADVICE}"
+        )
+    if limit is None or not has_learned_positions(model, limit):
+        if limit is not None and needed > limit:
+            say(f"{name} was made for {limit} positions, and a conversation may take {needed}: {_ADVICE}")
+        return border
+    if needed > limit:
+        raise ModelError(
+            f"model.name={name}: it has {limit} positions, and a conversation takes up to {needed}: {_ADVICE}"
+        )
+    return limit if border is None else min(limit, border)
+
+
+def has_learned_positions(model: Any, limit: int) -> bool:
+    """Whether positions are rows of a table, beyond whose end there is nothing."""
+    tokens = model.get_input_embeddings()
+    tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding) and m is not tokens]
+    tables += [buffer for buffer in model.buffers() if buffer.dim() == 2]  # sinusoids that were made beforehand
+    return any(limit <= table.shape[0] <= limit + _NEAR for table in tables)
+
+
+def _cut(text: str) -> Completion:
+    """A completion that did not end itself."""
+    return Completion((), (), text, Finish.LENGTH, 0, 0)

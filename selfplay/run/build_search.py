@@ -1,0 +1,102 @@
+"""The judge's search as the configuration has it. Part of selfplay/run/build.py."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from roles.judging.by_model import ModelJudgeSettings
+from roles.judging.groups import JudgedGroup
+from roles.judging.verdicts import ByVerifier, Judging, by_model
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
+from roles.search.credit import CreditSettings
+from roles.search.critics import CriticWeights
+from roles.search.growth import StepStyle
+from roles.search.mcts import SearchSettings
+from selfplay.config.files import Config
+from selfplay.evaluate.search import SearchEvaluation
+from selfplay.model.policy import Policy
+from selfplay.play.searching import Searcher
+from selfplay.prompting.codec import said, stop_tokens
+from selfplay.train.critic import Critic, CriticSettings
+
+
+def step_style(style: PromptStyle, params: SamplingParams, tokenizer: Any) -> StepStyle:
+    """How answers are cut into steps: where the domain says, else an answer is one step."""
+    ends = tuple(style.domain.step_ends)
+    step_tokens = stop_tokens(tokenizer, ends) - {tokenizer.eos_token_id} if ends else frozenset()
+    stops = stop_tokens(tokenizer, style.stop)
+    return StepStyle(style, params, step_tokens, lambda ids: said(tokenizer, ids, stops))
+
+
+def search_settings(config: Config) -> SearchSettings:
+    """The search of the loop; evaluations search with another budget."""
+    s, c = config.judge.search, config.judge.critics
+    return SearchSettings(
+        rule=s.rule,  # type: ignore[arg-type]
+        exploration=s.exploration,
+        nodes=s.nodes,
+        tokens=s.tokens,
+        at_once=s.at_once,
+        min_children=s.min_children,
+        max_children=s.max_children,
+        min_first=s.min_first,
+        max_first=s.max_first,
+        branching=s.branching,
+        rollouts=s.rollouts,
+        weights=CriticWeights(c.value, c.process, c.outcome, c.process_from),  # type: ignore[arg-type]
+    )
+
+
+def search_evaluation(config: Config, steps: StepStyle) -> SearchEvaluation | None:
+    """Ends with the first right answer; None where evaluations do not search."""
+    budget = config.evaluate.search_tokens
+    if budget == 0:
+        return None
+    settings = replace(
+        search_settings(config), nodes=budget, tokens=budget, stop_when_right=True,
+        seconds=config.evaluate.search_seconds,
+    )  # fmt: skip
+    return SearchEvaluation(settings, steps, config.judge.search.merge, config.judge.search.prune)
+
+
+def searcher(config: Config, steps: StepStyle) -> Searcher | None:
+    """None where the judge does not search."""
+    s, c, credit = config.judge.search, config.judge.critics, config.judge.credit
+    if s.when == "never":
+        return None
+    is_dense = credit.rule != "outcome"
+    return Searcher(
+        method=s.method,  # type: ignore[arg-type]
+        settings=search_settings(config),
+        steps=steps,
+        band=(0.0, 1.0) if s.when == "every" else (config.curriculum.band_low, config.curriculum.band_high),
+        merge=s.merge,
+        prune=s.prune,
+        credit=CreditSettings(
+            credit.rule, credit.local_weight, credit.global_weight, credit.outcome_weight, credit.shrink,  # type: ignore[arg-type]
+            credit.noise_floor,
+        ) if is_dense else None,
+        process_threshold=c.process_threshold,
+        held_out=c.held_out,
+        judging=_judging(config, steps.style),
+    )  # fmt: skip
+
+
+def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judging]:
+    """The verifier, or the model where `judge.source` says so: then no verdict in a search is the verifier's."""
+    if config.judge.source == "model":
+        return lambda group: by_model(group, style, ModelJudgeSettings())
+    return lambda group: ByVerifier(group.problem, style)
+
+
+def critic(config: Config, policy: Policy, device: torch.device) -> Critic | None:
+    """The heads, where some critic that reads them has a weight and there are trees to learn from."""
+    c = config.judge.critics
+    reads_heads = c.value > 0 or (c.process > 0 and c.process_from == "head")
+    if not reads_heads or config.judge.search.when == "never":
+        return None
+    settings = CriticSettings(c.width, c.learning_rate, c.epochs, c.last_step)
+    return Critic(policy.head.weight.shape[1], config.seed, device, settings)

@@ -1,0 +1,214 @@
+"""Open a run: a new folder, or an old one brought back to where it stopped."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from curriculum.tracking.folding import fold, keep
+from selfplay.config import files as configuration
+from selfplay.config.files import Config
+from selfplay.config.resuming import refuse_unconfirmed, resume_command
+from selfplay.config.rules import idle
+from selfplay.learn.stages import stage_facts
+from selfplay.machine.environment import code_digest, fingerprint
+from selfplay.machine.exits import DATA, USAGE, Refused
+from selfplay.machine.memory import keep_freed_memory
+from selfplay.machine.run_folder import (
+    CHECKPOINT_FOLDER,
+    CONFIG,
+    DATABASE,
+    JOURNAL_FOLDER,
+    METRICS,
+    Lock,
+    Say,
+    claim_folder,
+    is_unbegun,
+    last_worked,
+    lock,
+    require_database,
+    set_unbegun_aside,
+    usable,
+    write_file,
+)
+from selfplay.run import metrics_file
+from selfplay.run.build import Parts, build
+from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.recovery import recover
+from selfplay.run.session import Run, seed_problems, stopping_on_signals
+from selfplay.view.progress import Progress
+from store.records import Origin, Problem
+from store.store import Store
+
+
+@contextmanager
+def open_run(config: Config, is_resume: bool, progress: Progress, started: float) -> Iterator[Run]:
+    """A run ready for its next step, owned by this process until the end of the block.
+
+    `started`: when the work on it began, on the clock of time.monotonic().
+    """
+    folder = Path(config.run.dir) / config.run.name
+    say = progress.note
+    with _owned(folder, config, is_resume, say) as (parts, owned):
+        for line in idle(config):
+            say(line)
+        for name in (JOURNAL_FOLDER, CHECKPOINT_FOLDER):
+            claim_folder(folder, name, say)
+        checkpoints = Checkpoints(folder, config.run.keep_checkpoints, say)
+        store = Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts)
+        with store:
+            if is_resume:
+                _bring_back(store, folder, parts, checkpoints, say)
+            else:
+                _note_incarnation(store, config, "started")
+            for name in store.note_held_out(parts.held_out.sets):
+                say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
+            write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
+            kept = keep(store, parts.tracker, fold(store, parts.tracker))
+            if not metrics_file.is_whole(folder / METRICS, store):
+                write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
+            parts.engine.load(parts.policy.version)
+            facts = [stage_facts(row.metrics) for row in store.steps(after=0, until=parts.stage_one.max_steps)]
+            run = Run(parts, store, folder, checkpoints, progress, started, owned.touch, kept, stage_facts=facts)
+            with stopping_on_signals(run), progress.running(run):
+                yield run
+
+
+@contextmanager
+def _owned(folder: Path, config: Config, is_resume: bool, say: Say) -> Iterator[tuple[Parts, Lock]]:
+    """The parts of a run whose folder is locked to this process."""
+    keep_freed_memory()
+    if is_resume:
+        with lock(folder, say) as owned:
+            say(f"run {folder}")
+            yield build(config, say), owned
+        return
+    with usable(folder):
+        refuse_used(folder, config)
+        _refuse_no_folder(folder)
+    say(f"run {folder}")
+    parts = build(config, say)  # before there is a folder: a model that cannot be loaded leaves none behind
+    with usable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder, say) as owned:
+        refuse_used(folder, config)  # another process may have been faster
+        if (folder / DATABASE).exists():
+            set_unbegun_aside(folder, say)
+        yield parts, owned
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    """What can be told before a model is loaded. OSError if what exists of the path is no folder of ours."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{above} is not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"no right to write in {above}")
+
+
+def resumable(directory: Path, name: str | None) -> Path:
+    """The folder of the run to resume: the named one, or the one that was worked on last."""
+    if name is not None:
+        if Path(name).name != name:
+            raise Refused(f"{name} is not the name of a run: --resume NAME run.dir=FOLDER", USAGE)
+        folder = directory / name
+        require_database(folder)
+        if not (folder / DATABASE).is_file():
+            raise Refused(f"there is no run {name} in {directory}/", USAGE)
+        return folder
+    runs = [path.parent for path in directory.glob(f"*/{DATABASE}")]
+    if not runs:
+        raise Refused(f"there is no run in {directory}/ to resume", USAGE)
+    return max(runs, key=last_worked)
+
+
+def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
+    """The run's own configuration, with what may change on resume changed."""
+    with Store.open_readonly(folder / DATABASE) as store:
+        run = store.run()
+    if hashlib.sha256(run.config_yaml.encode()).hexdigest() != run.config_digest:  # as old databases have it, unsealed
+        raise Refused(f"{folder}: its stored configuration is not what was stored: its database is damaged", DATA)
+    config = configuration.resumed(run.config_yaml, overrides)
+    config.run.dir, config.run.name = str(folder.parent), folder.name  # a folder may have been moved
+    refuse_unconfirmed(folder, config, overrides)
+    return config
+
+
+def refuse_used(folder: Path, config: Config) -> None:
+    """A name is used once: what would overwrite a run is refused, with the command to type instead. What ended before
+    anything came of it has not used its name."""
+    if (folder / DATABASE).exists():
+        if is_unbegun(folder):
+            return
+        raise Refused(
+            f"{folder} exists. To go on with it: {resume_command(folder, config)}. For another run, give it a name: "
+            "run.name=...",
+            USAGE,
+        )
+    require_database(folder)
+
+
+def _create(folder: Path, config: Config, parts: Parts) -> Store:
+    return Store.create(
+        folder / DATABASE,
+        name=config.run.name,
+        seed=config.seed,
+        config_yaml=configuration.to_yaml(config),
+        config_digest=configuration.digest(config),
+        code_digest=code_digest(),
+        seeds=seed_problems(parts),
+        weights_digest=parts.trainer.digest(),
+    )
+
+
+def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Say) -> None:
+    config = parts.config
+    now = fingerprint(config)
+    past = store.incarnations()
+    if not past or past[-1].fingerprint != now:
+        say(f"the environment has changed since this run last worked: now {now}")
+    _say_other_code(store, say)
+    _say_other_seeds(store, seed_problems(parts), say)
+    recover(store, folder, parts.trainer, parts.policy, checkpoints, config.resume.mode, now, say)
+    _note_incarnation(store, config, f"resumed ({config.resume.mode})")
+    stored = store.run()
+    # the mode is for this once: a rewind asked for today must not undo steps after the next crash
+    kept = replace(config, resume=configuration.resumed(stored.config_yaml, ()).resume)
+    if configuration.digest(kept) != stored.config_digest:
+        store.update_config(configuration.to_yaml(kept), configuration.digest(kept))
+    head = store.head().step
+    say(f"resumed after step {head}")
+    if config.run.steps < head:
+        say(f"run.steps={config.run.steps} is behind it: there is nothing to do, and no step is taken back")
+
+
+def _note_incarnation(store: Store, config: Config, note: str) -> None:
+    digests = {"config_digest": configuration.digest(config), "code_digest": code_digest()}
+    store.add_incarnation(fingerprint(config), note, **digests)
+
+
+def _say_other_seeds(store: Store, seeds: Sequence[Problem], say: Say) -> None:
+    """One line where the domain's seeds are not those that the run began with: its data file was edited, perhaps."""
+    before = {p.problem_id: p for p in next(store.history()).problems if p.origin is Origin.SEED}
+    now = {p.problem_id: p for p in seeds}
+    changed = [p for key, p in now.items() if key in before and p.answer != before[key].answer]
+    other = [p for key, p in (before | now).items() if (key in before) != (key in now)]
+    if changed:
+        old, new = before[changed[0].problem_id].answer, changed[0].answer
+        what = f"{len(changed)} have another answer, such as {changed[0].text!r}: {old!r} then, {new!r} now"
+    elif other:
+        what = f"{len(other)} were added or removed, such as {other[0].text!r}"
+    else:
+        return
+    say(f"the domain's seeds are not those that this run began with: {what}. The run keeps those it has")
+
+
+def _say_other_code(store: Store, say: Say) -> None:
+    """One line where the last step was made by other code. Steps of before schema 0004 have the run's first code."""
+    made = {each.incarnation_id: each.code_digest for each in store.incarnations()}
+    before, now = made.get(store.head().incarnation_id or 0) or store.run().code_digest, code_digest()
+    if before != now:
+        say(f"this run's last step was made by other code (digest {before[:12]}, now {now[:12]}): it goes on with ours")
