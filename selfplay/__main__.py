@@ -2,7 +2,7 @@
 
 import sys
 
-from selfplay.machine.exits import OK, USAGE
+from selfplay.machine.errors import OK, USAGE
 from selfplay.machine.outlet import complain, gate, tell
 
 HELP = """\

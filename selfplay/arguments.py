@@ -6,9 +6,10 @@ from pathlib import Path
 
 from curriculum.domains.loading import load_domain
 from selfplay.config import files as configuration
-from selfplay.config.files import Config, ConfigError
+from selfplay.config.files import Config
 from selfplay.config.resuming import auto_resumed
 from selfplay.config.shipped import configuration_file, default_file
+from selfplay.machine.errors import ConfigError
 from selfplay.machine.outlet import tell
 
 USAGE = """\

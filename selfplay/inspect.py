@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from selfplay.machine.exits import DATA, DISK, USAGE, Refused, clear_errors
+from selfplay.machine.errors import DATA, DISK, USAGE, Refused
+from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import queries
 from selfplay.view.queries import NotFound, ProblemFilter, Sort, graph_json

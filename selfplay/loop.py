@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from selfplay.arguments import Arguments, parse
 from selfplay.machine import exits
 from selfplay.machine.clock import process_started
+from selfplay.machine.errors import OK
 
 if TYPE_CHECKING:
     from selfplay.view.progress import Progress
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> Any:
     with exits.clear_errors():
         arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments is None:
-            return exits.OK
+            return OK
         return run(arguments, started=started)
 
 

@@ -13,7 +13,7 @@ from run_server import Server
 from safetensors.torch import load_file, save_file
 from transformers import MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForCausalLM
 
-from selfplay.machine.exits import OK, ModelError, Refused
+from selfplay.machine.errors import OK, ModelError, Refused
 from selfplay.model.adapter_layers import make_adapters
 from selfplay.model.adapters import MergedAdapters
 from selfplay.model.weights.loading import load_model

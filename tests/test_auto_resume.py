@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from selfplay.arguments import parse
-from selfplay.config.files import ConfigError
 from selfplay.config.resuming import auto_resumed
+from selfplay.machine.errors import ConfigError
 from selfplay.run.model_card import model_card
 from store.records import Evaluation, RunRow
 from store.store import Store

@@ -8,7 +8,7 @@ from odd_models import bytewise, piecewise
 from scripted_roles import DOMAIN, completion, problem
 
 from roles.prompts import PromptStyle
-from selfplay.machine.exits import Refused
+from selfplay.machine.errors import Refused
 from selfplay.prompting.chat import chat_style
 from selfplay.prompting.codec import following, said, stop_tokens
 from store.records import Finish

@@ -15,7 +15,7 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw
 from selfplay.engine.sampling import Speaker
 from selfplay.lab.scratch import character_tokenizer
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import ByteTokenizer
 from selfplay.prompting.codec import Encoder, beginning, ends, following, leading, said, stop_tokens

@@ -13,7 +13,7 @@ from run_server import ROOT
 from selfplay import inspect
 from selfplay.arguments import Arguments, parse
 from selfplay.config.shipped import configuration_file
-from selfplay.machine.exits import OK, USAGE
+from selfplay.machine.errors import OK, USAGE
 
 
 def test_the_package_tells_what_there_is_to_run(tmp_path: Path) -> None:

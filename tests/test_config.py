@@ -20,8 +20,9 @@ from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
 from selfplay.config import files as configuration
 from selfplay.config import keys_judge
-from selfplay.config.files import Config, ConfigError, CurriculumConfig, digest, keys, load, resumed, to_yaml
+from selfplay.config.files import Config, CurriculumConfig, digest, keys, load, resumed, to_yaml
 from selfplay.config.rules import idle
+from selfplay.machine.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))

@@ -11,9 +11,10 @@ from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Question
 from selfplay.engine.tree_engine import TorchEngine
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.learn.critic_batch import CriticBatch, critic_batch
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
-from selfplay.train.critic import Critic, CriticBatch, CriticSettings, critic_batch, forest_hidden
+from selfplay.train.critic import Critic, CriticSettings, forest_hidden
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, read_journal, write_journal

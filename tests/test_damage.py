@@ -19,7 +19,8 @@ from store_samples import create, step_commit
 from torch import Tensor
 
 from selfplay.learn.batch import build_batch
-from selfplay.machine.exits import DATA, OK, clear_errors
+from selfplay.machine.errors import DATA, OK
+from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, JOURNAL_FOLDER, claim_folder, lock, write_file
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model

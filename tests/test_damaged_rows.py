@@ -18,7 +18,7 @@ from curriculum.tracking import snapshot
 from selfplay.config import files as configuration
 from selfplay.config.files import Config
 from selfplay.inspect import main
-from selfplay.machine.exits import DATA, Refused
+from selfplay.machine.errors import DATA, Refused
 from selfplay.run.opening import stored_config
 from selfplay.view import queries
 from selfplay.view.queries import ProblemFilter

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from selfplay.inspect import app
 from selfplay.machine import exits
-from selfplay.machine.exits import BUSY, DISK, NO_SYSTEM, OK, Refused
+from selfplay.machine.errors import BUSY, DISK, NO_SYSTEM, OK, Refused
 from selfplay.machine.run_folder import lock
 from store import kill_points
 from store.connections import writer_engine

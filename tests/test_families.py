@@ -18,7 +18,7 @@ from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
 from selfplay.engine.tree_engine import TorchEngine
 from selfplay.learn.batch import build_batch
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.policy import Policy
 from selfplay.model.probe import longest_context, prove
 from selfplay.model.weights.tiny import ByteTokenizer

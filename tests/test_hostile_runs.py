@@ -8,8 +8,8 @@ from store_samples import create
 
 from selfplay.arguments import Arguments, parse
 from selfplay.config import files as configuration
-from selfplay.config.files import Config, ConfigError
-from selfplay.machine.exits import DATA, USAGE, Refused
+from selfplay.config.files import Config
+from selfplay.machine.errors import DATA, USAGE, ConfigError, Refused
 
 
 def foreign(tmp_path: Path, domain: str, options: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from store_samples import create
 from selfplay.config.files import Config
 from selfplay.machine.clock import process_started
 from selfplay.machine.environment import code_digest, fingerprint, flags_digest
-from selfplay.machine.exits import BUSY, DATA, OK, clear_errors
+from selfplay.machine.errors import BUSY, DATA, OK
+from selfplay.machine.exits import clear_errors
 from store.records import Incarnation
 from store.sealing import seal_all
 from store.store import Store

@@ -18,7 +18,7 @@ from journals import trained_labels
 from run_server import Ended, Server
 from safetensors import safe_open
 
-from selfplay.machine.exits import DISK, INTERRUPTED, NO_MEMORY, OK, SOFTWARE, TERMINATED
+from selfplay.machine.errors import DISK, INTERRUPTED, NO_MEMORY, OK, SOFTWARE, TERMINATED
 from store.store import Store
 
 SMALL = (

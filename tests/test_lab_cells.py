@@ -12,7 +12,7 @@ from selfplay.lab.rows import read_rows
 from selfplay.lab.scratch import WarmStart
 from selfplay.lab.verdict.criteria import Criterion
 from selfplay.lab.verdict.measures import delta, of
-from selfplay.machine.exits import Refused
+from selfplay.machine.errors import Refused
 
 BASE = """\
 domain: sums

@@ -10,9 +10,9 @@ from journals import trained_labels
 from run_server import Server
 
 from selfplay.learn.batch import TrainBatch
-from selfplay.machine.exits import OK
+from selfplay.learn.critic_batch import CriticBatch
+from selfplay.machine.errors import OK
 from selfplay.run.recovery import JOURNAL_FOLDER
-from selfplay.train.critic import CriticBatch
 from store.journal import read_journal
 from store.records import Fate, Outcome, SearchNode
 from store.store import Store

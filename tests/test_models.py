@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_models import bytewise
 
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import EMBEDDED, LoadedModel, cache_folder, convert, load_model
 from selfplay.model.weights.tiny import EOS_ID, NAMES, VOCABULARY, ByteTokenizer, tiny_model
 

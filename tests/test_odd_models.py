@@ -8,7 +8,7 @@ import torch
 from odd_models import odd_folder, odd_model
 from run_server import Server
 
-from selfplay.machine.exits import NO_MODEL, OK, ModelError
+from selfplay.machine.errors import NO_MODEL, OK, ModelError
 from selfplay.model import policy as policies
 from selfplay.model.policy import Policy
 from selfplay.model.precision import sharp_fp32

@@ -18,7 +18,8 @@ from rich.console import Console
 from run_server import ROOT, Ended, Server
 
 from selfplay.config.files import Config
-from selfplay.machine.exits import DISK, OK, USAGE, clear_errors
+from selfplay.machine.errors import DISK, OK, USAGE
+from selfplay.machine.exits import clear_errors
 from selfplay.machine.outlet import Outlet, complain, gate, spelled, tell
 from selfplay.view.progress import Progress
 from selfplay.view.terminal import say, say_json, say_table, say_tree
@@ -101,7 +102,7 @@ def test_foreign_text_is_spelled_on_every_path(capsys: pytest.CaptureFixture[str
 
 
 def test_an_error_line_and_a_traceback_are_spelled(capsys: pytest.CaptureFixture[str]) -> None:
-    from selfplay.machine.exits import Refused
+    from selfplay.machine.errors import Refused
 
     with pytest.raises(SystemExit) as end, clear_errors():
         raise Refused(HOSTILE, USAGE)

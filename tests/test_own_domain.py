@@ -15,7 +15,8 @@ from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.validation import validate_domain
 from curriculum.holdout import HeldOut
-from selfplay.config.files import ConfigError, load, resumed, to_yaml
+from selfplay.config.files import load, resumed, to_yaml
+from selfplay.machine.errors import ConfigError
 
 SHORT = (
     "run.name=x", "run.threads=1", "run.steps=1", "solver.problems=2", "solver.max_tokens=4", "evaluate.pass_size=1",

@@ -10,7 +10,7 @@ from tokenizers import normalizers
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
 from selfplay.prompting.checks import check_stops

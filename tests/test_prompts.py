@@ -9,7 +9,7 @@ from scripted_roles import DOMAIN, completion, problem
 
 from roles.prompts import Messages, PromptStyle
 from selfplay.config.files import load
-from selfplay.machine.exits import Refused
+from selfplay.machine.errors import Refused
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import ByteTokenizer
 from selfplay.run.build import prompt_style

@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from store_samples import create, step_commit
 
 from selfplay.learn.batch import TrainBatch, build_batch
-from selfplay.machine.exits import DATA, Refused
+from selfplay.learn.critic_batch import CriticBatch
+from selfplay.machine.errors import DATA, Refused
 from selfplay.machine.run_folder import JOURNAL_FOLDER
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.run import checkpoint
 from selfplay.run.checkpoint import Checkpoints, verify
 from selfplay.run.recovery import recover
-from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer, TrainerSettings, Update
 from store.errors import DiskFull, JournalError
 from store.journal import StepJournal, write_journal

@@ -12,7 +12,7 @@ from few_problems import TRAINED
 from pydantic_monty._binary import find_monty_binary
 from run_server import ROOT, Server
 
-from selfplay.machine.exits import NO_MODEL, NO_SANDBOX, OK, USAGE
+from selfplay.machine.errors import NO_MODEL, NO_SANDBOX, OK, USAGE
 from store.store import Store
 
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=1", "domain=few_problems:FewProblems")

@@ -16,7 +16,7 @@ import pytest
 from few_problems import TRAINED
 from run_server import ROOT, Ended, Server
 
-from selfplay.machine.exits import BUSY, DATA, INTERRUPTED, NO_MODEL, USAGE
+from selfplay.machine.errors import BUSY, DATA, INTERRUPTED, NO_MODEL, USAGE
 from store.kill_points import POINTS
 from store.sealing import seal_all
 from store.store import Store

@@ -12,7 +12,7 @@ from run_server import ROOT, Server
 from store_samples import create
 
 from selfplay.config.files import Config
-from selfplay.machine.exits import BUSY, DATA, OK, Refused
+from selfplay.machine.errors import BUSY, DATA, OK, Refused
 from selfplay.machine.run_folder import lock, set_unbegun_aside, write_file
 from selfplay.run.opening import refuse_used, resumable
 from store.errors import StoreError

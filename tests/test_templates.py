@@ -13,7 +13,7 @@ from run_server import ROOT
 from scripted_roles import DOMAIN
 from test_chat import CHATML, tokenizer
 
-from selfplay.machine.exits import USAGE, Refused
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.prompting import templates
 from selfplay.prompting.chat import chat_style
 from selfplay.prompting.template_child import LONGEST, MEMORY

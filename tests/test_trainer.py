@@ -14,7 +14,8 @@ from torch import Tensor
 from roles.tree import ROOT, Tree
 from selfplay.config.files import load
 from selfplay.learn.batch import NO_KL, TrainBatch, TrainSample, build_batch
-from selfplay.model.policy import NonFiniteError, Policy
+from selfplay.machine.errors import NonFiniteError
+from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.run.build import Parts, build
 from selfplay.run.checkpoint import Checkpoints, verify

@@ -19,7 +19,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import tiny_model
 

@@ -17,6 +17,7 @@ from roles.search.growth import Growth, StepStyle
 from roles.search.step_tree import StepNode, StepTree
 from store.records import Completion, Finish, Problem
 
+HEADS = ("value", "process")
 CHOICES = ("1", "0")
 
 

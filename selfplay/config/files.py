@@ -22,13 +22,10 @@ from rapidfuzz import process
 from curriculum.settings import CurriculumSettings
 from selfplay.config.keys_judge import JudgeConfig
 from selfplay.config.rules import broken_rules, odd_values
+from selfplay.machine.errors import ConfigError
 
 CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
-
-
-class ConfigError(ValueError):
-    """One line that names the key and says what it must be."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 from curriculum.domains.loading import is_dotted_path, is_ours
 from selfplay.config import files as configuration
 from selfplay.config.files import Config, RunConfig
-from selfplay.machine.exits import DATA, USAGE, Refused
+from selfplay.machine.errors import DATA, USAGE, Refused
 from selfplay.machine.run_folder import DATABASE
 from store.store import Store
 

@@ -13,6 +13,7 @@ from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import choose, say_chosen, speakers
+from selfplay.model.padding import left_padded
 from selfplay.model.policy import Policy
 from store.records import Completion
 
@@ -68,14 +69,3 @@ class FlatEngine:
         """See `Engine.hidden`."""
         self.tokens.computed += sum(tree.depths[node] + 1 for node in nodes)
         return self._policy.padded_hidden(tree, nodes)
-
-
-def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """[B, L] ids and [B, L] mask, 1 where a row has a token."""
-    length = max(map(len, rows))
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
-    mask = torch.zeros(len(rows), length, dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, length - len(row) :] = torch.tensor(row)
-        mask[i, length - len(row) :] = 1
-    return ids.to(device), mask.to(device)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from roles.requests import NodeId, Sample, Sampled, Score, Scored
 from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, Engine, Question
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from store.records import Completion, Wave
 
 Result = TypeVar("Result")

@@ -13,7 +13,7 @@ from torch import Tensor
 from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw
-from selfplay.model.policy import NonFiniteError
+from selfplay.machine.errors import NonFiniteError
 from selfplay.prompting.codec import ends, said, stop_tokens
 from store.records import Completion, Finish
 

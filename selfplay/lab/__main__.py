@@ -15,7 +15,8 @@ from selfplay.lab.pages.page import report_json, write_page
 from selfplay.lab.pool import run_all
 from selfplay.lab.rows import read_rows
 from selfplay.lab.verdict.coverage import write_page as coverage_page
-from selfplay.machine.exits import INTERRUPTED, USAGE, Refused, clear_errors
+from selfplay.machine.errors import INTERRUPTED, USAGE, Refused
+from selfplay.machine.exits import clear_errors
 from selfplay.view.terminal import AsJson, command_line, say, say_json, say_table
 
 app = command_line("selfplay.lab", __doc__)

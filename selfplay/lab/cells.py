@@ -20,8 +20,7 @@ from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiments.experiment import Experiment
 from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
-from selfplay.machine import exits
-from selfplay.machine.exits import DATA, Refused
+from selfplay.machine.errors import DATA, OK, Refused
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view.progress import Progress
 from selfplay.view.terminal import drawn
@@ -79,7 +78,7 @@ def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = 
     Path(config.run.dir).mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".log"), "a") as log:
         code = loop.run(Arguments(config, is_resume), Progress(config, drawn(120, soft_wrap=True, file=log)))
-    if code != exits.OK:
+    if code != OK:
         return None
     with Store.open_readonly(folder / DATABASE) as store:
         row = row_of(cell, store, load_domain(config.domain, config.domain_options), made_at)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from selfplay.machine.exits import DATA, Refused
+from selfplay.machine.errors import DATA, Refused
 
 T = TypeVar("T")
 Moment = Literal["start", "end"]

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from selfplay.config.files import Config
-from selfplay.machine.exits import USAGE, Refused
+from selfplay.machine.errors import USAGE, Refused
 
 
 def fingerprint(config: Config) -> str:

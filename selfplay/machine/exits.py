@@ -1,43 +1,31 @@
-"""Exit codes, and the one place where a known failure becomes one clear line."""
+"""The one place where a known failure becomes one clear line and an exit code."""
 
 import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from curriculum.domains.seed_files import DomainError
+from curriculum.sandbox import SandboxBrokenError
+from selfplay.machine.errors import BUSY, DATA, DISK, INTERRUPTED, NO_SANDBOX, NO_SYSTEM, USAGE, Failure
 from selfplay.machine.outlet import Outlet, complain, gate
-
-OK = 0
-USAGE = 2  # configuration or arguments
-DATA = 65  # the run's data is damaged, of another version of the code, or replay disagrees with it
-NO_MODEL = 66  # the model cannot be loaded
-NO_SANDBOX = 69  # what executes proposals does not work
-SOFTWARE = 70  # NaN or infinite logits, loss or gradient
-NO_MEMORY = NO_SYSTEM = 71  # memory, open files or threads ran out, or the clock is wrong
-DISK = 74  # no room on the disk
-BUSY = 75  # another process works on the run, or holds its database
-INTERRUPTED = 130  # Ctrl-C; 143 for SIGTERM
-TERMINATED = 143
+from store.errors import ClockError, DiskFull, Locked, StoreError, is_disk_error
 
 LONGEST_ERROR = 2000  # characters of a line: a name in it may be as long as a command line takes
-
 
 STARVED = (
     "allocate memory", "out of memory", "bad_alloc", "failed to map segment", "too many open files",
     "start new thread",
 )  # fmt: skip
 
-
-class Refused(Exception):
-    """The run cannot start or go on: a line for the user, and the process's exit code."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ModelError(Exception):
-    """No model: the message is one line that says what to do."""
+_CODES = (  # of the failures that the packages below know, the particular ones first
+    (DomainError, USAGE),
+    (SandboxBrokenError, NO_SANDBOX),
+    (DiskFull, DISK),
+    (ClockError, NO_SYSTEM),
+    (Locked, BUSY),
+    (StoreError, DATA),
+)
 
 
 @contextmanager
@@ -82,37 +70,13 @@ def _one_line(message: str) -> str:
 
 
 def _code_of(error: Exception) -> int | None:
-    if _is_starved(error):  # first: with no file left to open, none of these can be imported
+    if _is_starved(error):
         return NO_SYSTEM
-    # imported here, so that a typo in the configuration is answered before torch is loaded
-    from curriculum.domains.seed_files import DomainError
-    from curriculum.sandbox import SandboxBrokenError
-    from selfplay.config.files import ConfigError
-    from store.errors import ClockError, DiskFull, Locked, StoreError, is_disk_error
-
-    if isinstance(error, Refused):
+    if isinstance(error, Failure):
         return error.code
-    if isinstance(error, ModelError):
-        return NO_MODEL
-    if isinstance(error, ConfigError | DomainError):
-        return USAGE
-    if isinstance(error, DiskFull) or (isinstance(error, OSError) and is_disk_error(error)):
+    if isinstance(error, OSError) and is_disk_error(error):
         return DISK
-    if isinstance(error, SandboxBrokenError):
-        return NO_SANDBOX
-    if isinstance(error, ClockError):
-        return NO_SYSTEM
-    if isinstance(error, Locked):
-        return BUSY
-    if isinstance(error, StoreError):
-        return DATA
-    if "torch" not in sys.modules:
-        return None
-    from selfplay.model.policy import NonFiniteError
-    from selfplay.run.checkpoint import CheckpointError
-
-    codes = {CheckpointError: DATA, NonFiniteError: SOFTWARE}
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
 
 
 def _is_starved(error: BaseException | None) -> bool:

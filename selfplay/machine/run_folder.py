@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfplay.machine.exits import BUSY, USAGE, Refused
+from selfplay.machine.errors import BUSY, USAGE, Refused
 from store.errors import StoreError, is_disk_error, translated
 from store.store import Store
 

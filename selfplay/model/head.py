@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.prepacked import prepack, prepacked_product, prepacks
 
 DEFAULT_CHUNK = 128

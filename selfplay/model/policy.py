@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from roles.tree import Tree
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.adapters import MergedAdapters
 from selfplay.model.attention import interface
 from selfplay.model.attention.interface import KeyValues, Pass, Rows, attending
@@ -27,10 +27,6 @@ from selfplay.model.norms import fuse_norms
 from selfplay.model.prepacked import PrepackedLinears
 
 _SCALE_ROW = 8  # tokens that the scale of the logits is read off
-
-
-class NonFiniteError(ArithmeticError):
-    """Logits, loss or gradient were NaN or infinite. Raised before anything of it is kept."""
 
 
 class Policy:

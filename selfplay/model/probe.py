@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from roles.tree import Tree
-from selfplay.engine.flat_engine import left_padded
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.attention.interface import KeyValues, Pass
 from selfplay.model.attention.plan import plan_paths
 from selfplay.model.attention.windows import narrow_lengths, narrow_windows
 from selfplay.model.head import ANOTHER, DEFAULT_CHUNK
+from selfplay.model.padding import left_padded
 from selfplay.model.policy import Policy, told
 from selfplay.model.precision import sharp_fp32
 

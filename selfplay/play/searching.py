@@ -13,7 +13,7 @@ from roles.judging.groups import JudgedGroup
 from roles.judging.verdicts import Judging
 from roles.prompts import PromptStyle
 from roles.search.credit import CreditSettings, step_advantages
-from roles.search.critics import critic_targets, score_rest
+from roles.search.critics import HEADS, critic_targets, score_rest
 from roles.search.growth import LABEL, Growing, Growth, Searched, StepStyle, monte_carlo, n_ary
 from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import ROOT, StepTree
@@ -21,7 +21,6 @@ from roles.tree import Tree
 from selfplay.learn.batch import TrainSample
 from selfplay.learn.lessons import share
 from selfplay.stats.calibration import calibration_metrics
-from selfplay.train.critic import HEADS
 from store.records import Outcome, SearchNode
 
 Method = Literal["mcts", "monte_carlo", "n_ary"]

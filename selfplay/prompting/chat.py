@@ -10,7 +10,7 @@ from typing import Any
 
 from curriculum.domains.protocol import Domain
 from roles.prompts import THOUGHT_END, THOUGHT_START, Messages, PromptStyle, Thought
-from selfplay.machine.exits import USAGE, Refused
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.prompting.codec import beginning, following, said
 from selfplay.prompting.templates import TemplateError, rendered
 

@@ -1,7 +1,7 @@
 """A check at start, before a run has a folder: that a tokenizer can end an answer."""
 
 from roles.prompts import PromptStyle
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encoder, ends, said, stop_tokens
 from store.records import Problem
 

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # what an id is shown as that the tokenizer has no text for
 

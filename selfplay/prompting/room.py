@@ -11,7 +11,7 @@ from roles.judging.by_model import ModelJudgeSettings, judge_prompt
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encoder
 from store.records import Completion, Finish, Problem
 

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from selfplay.machine.errors import CheckpointError
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import quiet
@@ -38,10 +39,6 @@ STATE_FILE = "trainer-{}.safetensors"  # one for the masters and one for each of
 MANIFEST = "manifest.json"
 PRODUCT = "policy"  # the served weights: what a run is for
 _UNFINISHED = re.compile(r"\.tmp-step_\d+-\d+")
-
-
-class CheckpointError(Exception):
-    """A checkpoint does not verify: the message names the file and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)

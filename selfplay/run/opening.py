@@ -15,7 +15,7 @@ from selfplay.config.resuming import refuse_unconfirmed, resume_command
 from selfplay.config.rules import idle
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint
-from selfplay.machine.exits import DATA, USAGE, Refused
+from selfplay.machine.errors import DATA, USAGE, Refused
 from selfplay.machine.memory import keep_freed_memory
 from selfplay.machine.run_folder import (
     CHECKPOINT_FOLDER,

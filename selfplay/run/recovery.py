@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfplay.learn.batch import TrainBatch
-from selfplay.machine.exits import DATA, Refused
+from selfplay.learn.critic_batch import CriticBatch
+from selfplay.machine.errors import DATA, Refused
 from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.run.checkpoint import Checkpoints
-from selfplay.train.critic import CriticBatch
 from selfplay.train.trainer import Trainer
 from store.errors import DiskFull, JournalError
 from store.journal import file_name, journal_sha256, read_journal, step_of

@@ -22,6 +22,7 @@ from selfplay.engine.protocol import Engine
 from selfplay.engine.rollout import Rollout
 from selfplay.evaluate.alarms import first_try_alarm
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.learn.critic_batch import CriticBatch, critic_batch
 from selfplay.learn.imitation import ImitationRule, imitated
 from selfplay.learn.lessons import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
 from selfplay.learn.reports import report_pay
@@ -33,7 +34,6 @@ from selfplay.play.searching import best_path, credited
 from selfplay.run import metrics_file, record
 from selfplay.run.build import Parts
 from selfplay.run.checkpoint import Checkpoints
-from selfplay.train.critic import CriticBatch, critic_batch
 from selfplay.train.trainer import Update
 from selfplay.view.progress import Progress
 from store.errors import DiskFull

@@ -6,7 +6,7 @@ Nothing that a database names is run: a domain that is a class of one's own has 
 
 from curriculum.domains.loading import load_domain
 from selfplay.config import files as configuration
-from selfplay.machine.exits import USAGE, Refused
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
 from selfplay.run.build import prompt_style
 from store.store import Store

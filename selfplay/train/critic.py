@@ -10,21 +10,19 @@ surely wrong. Left out: a tower of its own for the critics; they see what the po
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from roles.tree import ROOT, Tree
-from selfplay.learn.batch import require_forest, require_nodes, require_numbers
+from roles.tree import Tree
+from selfplay.learn.critic_batch import CriticBatch
 from selfplay.model.attention.interface import KeyValues
 from selfplay.model.policy import Policy
 
-HEADS = ("value", "process")
 TOKENS_PER_PASS = 2048  # bounds activations
-_PREFIX = "critic_"  # of the columns in a journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,61 +34,6 @@ class CriticSettings:
     learning_rate: float = 3e-3
     epochs: int = 4
     last_step: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CriticBatch:
-    """A forest of T tokens, parents first, of which M end a step. A weight of 0 leaves a target out."""
-
-    ids: np.ndarray  # [T] int64
-    parents: np.ndarray  # [T] int64, index of the parent or ROOT
-    depths: np.ndarray  # [T] int64
-    nodes: np.ndarray  # [M] int64, rising
-    targets: np.ndarray  # [M, 2] float64 in [0, 1], a column for each of HEADS
-    weights: np.ndarray  # [M, 2] float64 >= 0
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """For the journal."""
-        return {f"{_PREFIX}{name}": getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> CriticBatch | None:
-        """The inverse of `arrays`, out of all of a journal's; None where there is none of it. Raises ValueError for
-        arrays that are of no batch."""
-        mine = {name.removeprefix(_PREFIX): column for name, column in arrays.items() if name.startswith(_PREFIX)}
-        if not mine:
-            return None
-        if set(mine) != set(cls.__slots__):
-            raise ValueError("the critics' columns are not all there")
-        batch = cls(**mine)
-        require_forest(batch.ids, batch.parents, batch.depths)
-        require_nodes(batch.nodes, batch.parents)
-        for name in ("targets", "weights"):
-            require_numbers(name, getattr(batch, name), (len(batch.nodes), len(HEADS)))
-        return batch
-
-
-def critic_batch(tree: Tree, rows: Mapping[int, Sequence[tuple[float, float]]]) -> CriticBatch | None:
-    """`rows`: node -> (target, weight) for each of HEADS. None for nothing."""
-    if not rows:
-        return None
-    needed: set[int] = set()
-    for node in rows:
-        while node != ROOT and node not in needed:
-            needed.add(node)
-            node = tree.parents[node]
-    nodes = sorted(needed)
-    index = {node: i for i, node in enumerate(nodes)} | {ROOT: ROOT}
-    ends = sorted(rows)
-    both = np.array([rows[node] for node in ends], dtype=np.float64)
-    return CriticBatch(
-        ids=np.array([tree.tokens[n] for n in nodes], dtype=np.int64),
-        parents=np.array([index[tree.parents[n]] for n in nodes], dtype=np.int64),
-        depths=np.array([tree.depths[n] for n in nodes], dtype=np.int64),
-        nodes=np.array([index[node] for node in ends], dtype=np.int64),
-        targets=both[:, :, 0],
-        weights=both[:, :, 1],
-    )
 
 
 @torch.no_grad()

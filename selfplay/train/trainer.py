@@ -15,9 +15,11 @@ import xxhash
 from torch import Tensor
 
 from selfplay.learn.batch import TrainBatch
+from selfplay.learn.critic_batch import CriticBatch
+from selfplay.machine.errors import NonFiniteError
 from selfplay.machine.memory import release_freed_memory
-from selfplay.model.policy import NonFiniteError, Policy
-from selfplay.train.critic import Critic, CriticBatch, forest_hidden
+from selfplay.model.policy import Policy
+from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut

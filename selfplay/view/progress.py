@@ -23,7 +23,7 @@ from roles.judging.by_model import ALARM_RATE
 from selfplay.config.files import Config
 from selfplay.config.resuming import resume_command
 from selfplay.evaluate.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
-from selfplay.machine.exits import DATA, DISK, INTERRUPTED, OK, TERMINATED
+from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED
 from selfplay.machine.run_folder import SUMMARY, write_file
 from selfplay.view.terminal import drawn, plain, say
 from store.records import Evaluation, StepRow
@@ -141,7 +141,8 @@ class Progress:
 
     def closing(self, run: Run) -> int:
         """Write summary.json, show the table, say where things are. Returns the exit code."""
-        from selfplay.run.checkpoint import PRODUCT, CheckpointError, verify  # torch
+        from selfplay.machine.errors import CheckpointError
+        from selfplay.run.checkpoint import PRODUCT, verify
         from selfplay.view.summary import summarise
 
         run.note_use()

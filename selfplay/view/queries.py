@@ -22,7 +22,7 @@ from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.families import FamilySummary
 from curriculum.tracking.folding import fold
 from curriculum.tracking.lineage import Lineage
-from selfplay.machine.exits import USAGE, Refused
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.machine.run_folder import DATABASE, last_worked
 from store.errors import StoreError
 from store.records import Evaluation, Fate, Origin, Problem, ProblemState

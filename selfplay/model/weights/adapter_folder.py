@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.adapters import MergedAdapters
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from selfplay.machine.cache import made_once
-from selfplay.machine.exits import ModelError as ModelError
+from selfplay.machine.errors import ModelError as ModelError
 from selfplay.model.weights.adapter_folder import base_of, holds_adapters, merge_adapters
 from selfplay.model.weights.tiny import NAMES as TINY_NAMES
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model

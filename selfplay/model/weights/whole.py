@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from selfplay.machine.exits import ModelError
+from selfplay.machine.errors import ModelError
 
 Say = Callable[[str], None]
 
