@@ -20,7 +20,7 @@ from roles.search.growth import Growing, Growth, Searched, StepStyle
 from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import ROOT
 from roles.tree import Tree
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.engine.protocol import Draw, Engine, TokenCount
 from selfplay.engine.rollout import Rollout
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from curriculum.domains.loading import load_domain
 from selfplay.config import files as configuration
-from selfplay.config.files import Config
-from selfplay.config.resuming import auto_resumed
+from selfplay.config.keys import Config
+from selfplay.config.resuming import auto_resumed, resumable, stored_config
 from selfplay.config.shipped import configuration_file, default_file
 from selfplay.machine.errors import ConfigError
 from selfplay.machine.outlet import tell
@@ -67,8 +67,6 @@ def parse(argv: Sequence[str]) -> Arguments | None:
 
 
 def _resume(rest: Sequence[str]) -> Arguments:
-    from selfplay.run.opening import resumable, stored_config  # loads torch: a resume needs it anyway
-
     names = [a for a in rest if "=" not in a]
     if len(names) > 1 or any(n.endswith((".yaml", ".yml")) or n.startswith("-") for n in names):
         raise ConfigError("--resume takes the name of one run, and key=value; the stored configuration is used")

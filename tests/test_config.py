@@ -20,7 +20,8 @@ from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
 from selfplay.config import files as configuration
 from selfplay.config import keys_judge
-from selfplay.config.files import Config, CurriculumConfig, digest, keys, load, resumed, to_yaml
+from selfplay.config.files import digest, keys, load, resumed, to_yaml
+from selfplay.config.keys import Config, CurriculumConfig
 from selfplay.config.rules import idle
 from selfplay.machine.errors import ConfigError
 

@@ -18,6 +18,7 @@ from random_trees import WEIGHTS, random_step
 from store_samples import create, step_commit
 from torch import Tensor
 
+from selfplay.config.resuming import resumable
 from selfplay.learn.batch import build_batch
 from selfplay.machine.errors import DATA, OK
 from selfplay.machine.exits import clear_errors
@@ -25,7 +26,6 @@ from selfplay.machine.run_folder import CHECKPOINT_FOLDER, JOURNAL_FOLDER, claim
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.run.checkpoint import Checkpoints, verify
-from selfplay.run.opening import resumable
 from selfplay.run.recovery import recover
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, write_journal

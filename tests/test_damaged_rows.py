@@ -16,10 +16,10 @@ from store_samples import create, new_problem, step_commit, wave
 
 from curriculum.tracking import snapshot
 from selfplay.config import files as configuration
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
+from selfplay.config.resuming import stored_config
 from selfplay.inspect import main
 from selfplay.machine.errors import DATA, Refused
-from selfplay.run.opening import stored_config
 from selfplay.view import queries
 from selfplay.view.queries import ProblemFilter
 from store.errors import StoreError

@@ -8,7 +8,7 @@ from store_samples import create
 
 from selfplay.arguments import Arguments, parse
 from selfplay.config import files as configuration
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.machine.errors import DATA, USAGE, ConfigError, Refused
 
 

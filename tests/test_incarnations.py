@@ -11,7 +11,7 @@ import pytest
 from run_server import Ended, Server
 from store_samples import create
 
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.machine.clock import process_started
 from selfplay.machine.environment import code_digest, fingerprint, flags_digest
 from selfplay.machine.errors import BUSY, DATA, OK

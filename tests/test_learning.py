@@ -17,7 +17,7 @@ from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group, pass_r
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.learn.batch import TrainSample, build_batch
 from selfplay.learn.lessons import (
     LearningSettings,

@@ -12,7 +12,8 @@ from curriculum.domains.loading import load_domain
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.prompts import PromptStyle
-from selfplay.config.files import Config, load, to_yaml
+from selfplay.config.files import load, to_yaml
+from selfplay.config.keys import Config
 from selfplay.inspect import main
 from selfplay.view.summary import summarise
 from store.records import Attempt, Evaluation, Finish, Outcome, PassRate, StepHistory, Turn

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 from run_server import ROOT, Ended, Server
 
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.machine.errors import DISK, OK, USAGE
 from selfplay.machine.exits import clear_errors
 from selfplay.machine.outlet import Outlet, complain, gate, spelled, tell

@@ -13,8 +13,9 @@ from rich.console import Console
 from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config.files import load
+from selfplay.config.resuming import stored_config
 from selfplay.machine.errors import DATA, OK
-from selfplay.run.opening import open_run, stored_config
+from selfplay.run.opening import open_run
 from selfplay.view.progress import Progress, closing_table
 from store.records import Evaluation
 from store.store import Store

@@ -11,10 +11,11 @@ import pytest
 from run_server import ROOT, Server
 from store_samples import create
 
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
+from selfplay.config.resuming import resumable
 from selfplay.machine.errors import BUSY, DATA, OK, Refused
 from selfplay.machine.run_folder import lock, set_unbegun_aside, write_file
-from selfplay.run.opening import refuse_used, resumable
+from selfplay.run.opening import refuse_used
 from store.errors import StoreError
 from store.records import Completion, Finish, Wave
 from store.store import Store

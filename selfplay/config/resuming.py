@@ -4,16 +4,45 @@ A run folder may come from somebody else. Its database holds data, so nothing th
 given by a dotted path is code, and code is named by the command line or by a file that the user chose.
 """
 
+import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from curriculum.domains.loading import is_dotted_path, is_ours
 from selfplay.config import files as configuration
-from selfplay.config.files import Config, RunConfig
+from selfplay.config.keys import Config, RunConfig
 from selfplay.machine.errors import DATA, USAGE, Refused
-from selfplay.machine.run_folder import DATABASE
+from selfplay.machine.run_folder import DATABASE, last_worked, require_database
 from store.store import Store
+
+
+def resumable(directory: Path, name: str | None) -> Path:
+    """The folder of the run to resume: the named one, or the one that was worked on last."""
+    if name is not None:
+        if Path(name).name != name:
+            raise Refused(f"{name} is not the name of a run: --resume NAME run.dir=FOLDER", USAGE)
+        folder = directory / name
+        require_database(folder)
+        if not (folder / DATABASE).is_file():
+            raise Refused(f"there is no run {name} in {directory}/", USAGE)
+        return folder
+    runs = [path.parent for path in directory.glob(f"*/{DATABASE}")]
+    if not runs:
+        raise Refused(f"there is no run in {directory}/ to resume", USAGE)
+    return max(runs, key=last_worked)
+
+
+def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
+    """The run's own configuration, with what may change on resume changed."""
+    with Store.open_readonly(folder / DATABASE) as store:
+        run = store.run()
+    if hashlib.sha256(run.config_yaml.encode()).hexdigest() != run.config_digest:  # as old databases have it, unsealed
+        raise Refused(f"{folder}: its stored configuration is not what was stored: its database is damaged", DATA)
+    config = configuration.resumed(run.config_yaml, overrides)
+    config.run.dir, config.run.name = str(folder.parent), folder.name  # a folder may have been moved
+    refuse_unconfirmed(folder, config, overrides)
+    return config
 
 
 def resume_command(folder: Path, config: Config) -> str:

@@ -9,12 +9,11 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
-if TYPE_CHECKING:
-    from selfplay.config.files import Config
+from selfplay.config.keys import Config
 
 REPORTS = ("none", "confidence", "self_evaluation")
 CONFIDENCE_REWARDS = ("brier", "log", "brier_apart")

@@ -15,7 +15,7 @@ from curriculum.domains.protocol import Domain
 from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiments.experiment import Experiment
 from selfplay.lab.rows import Row, read_row, row_path, write_row

@@ -9,16 +9,14 @@ from pathlib import Path
 import torch
 import transformers
 
-from selfplay.config.files import Config
 from selfplay.machine.errors import USAGE, Refused
 
 
-def fingerprint(config: Config) -> str:
+def fingerprint(device: torch.device) -> str:
     """What a run's arithmetic depends on: equal fingerprints must give equal bits on a CPU.
 
     Python is part of it: from 3.12 on `sum` carries what it rounds off (docs.python.org, What's New In Python 3.12).
     """
-    device = device_of(config.run.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     python = ".".join(platform.python_version_tuple()[:2])
     return (

@@ -16,7 +16,8 @@ from roles.judging.groups import JudgeSettings
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, SolverSettings, turn_label
-from selfplay.config.files import Config, curriculum_settings
+from selfplay.config.files import curriculum_settings
+from selfplay.config.keys import Config
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
 from selfplay.engine.tree_engine import TorchEngine

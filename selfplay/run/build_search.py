@@ -15,7 +15,7 @@ from roles.search.credit import CreditSettings
 from roles.search.critics import CriticWeights
 from roles.search.growth import StepStyle
 from roles.search.mcts import SearchSettings
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.evaluate.search import SearchEvaluation
 from selfplay.model.policy import Policy
 from selfplay.play.searching import Searcher

@@ -23,13 +23,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from selfplay.config.stored import config_of
 from selfplay.machine.errors import CheckpointError
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import quiet
 from selfplay.run.model_card import CARD, model_card
 from selfplay.train.trainer import Trainer, tensor_bytes
-from selfplay.view.queries import config_of
 from store.errors import DiskFull, disk_full, is_disk_error, translated
 from store.kill_points import reach
 from store.records import CheckpointRow, StepRow

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfplay.config.kind_of_run import stored_value, what_was_run
+from selfplay.config.stored import stored_value, what_was_run
 from store.records import Evaluation, RunRow
 
 CARD = "README.md"

@@ -1,7 +1,6 @@
 """Open a run: a new folder, or an old one brought back to where it stopped."""
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,12 @@ from pathlib import Path
 
 from curriculum.tracking.folding import fold, keep
 from selfplay.config import files as configuration
-from selfplay.config.files import Config
-from selfplay.config.resuming import refuse_unconfirmed, resume_command
+from selfplay.config.keys import Config
+from selfplay.config.resuming import resume_command
 from selfplay.config.rules import idle
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint
-from selfplay.machine.errors import DATA, USAGE, Refused
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.machine.memory import keep_freed_memory
 from selfplay.machine.run_folder import (
     CHECKPOINT_FOLDER,
@@ -27,7 +26,6 @@ from selfplay.machine.run_folder import (
     Say,
     claim_folder,
     is_unbegun,
-    last_worked,
     lock,
     require_database,
     set_unbegun_aside,
@@ -109,34 +107,6 @@ def _refuse_no_folder(folder: Path) -> None:
         raise PermissionError(errno.EACCES, f"no right to write in {above}")
 
 
-def resumable(directory: Path, name: str | None) -> Path:
-    """The folder of the run to resume: the named one, or the one that was worked on last."""
-    if name is not None:
-        if Path(name).name != name:
-            raise Refused(f"{name} is not the name of a run: --resume NAME run.dir=FOLDER", USAGE)
-        folder = directory / name
-        require_database(folder)
-        if not (folder / DATABASE).is_file():
-            raise Refused(f"there is no run {name} in {directory}/", USAGE)
-        return folder
-    runs = [path.parent for path in directory.glob(f"*/{DATABASE}")]
-    if not runs:
-        raise Refused(f"there is no run in {directory}/ to resume", USAGE)
-    return max(runs, key=last_worked)
-
-
-def stored_config(folder: Path, overrides: Sequence[str]) -> Config:
-    """The run's own configuration, with what may change on resume changed."""
-    with Store.open_readonly(folder / DATABASE) as store:
-        run = store.run()
-    if hashlib.sha256(run.config_yaml.encode()).hexdigest() != run.config_digest:  # as old databases have it, unsealed
-        raise Refused(f"{folder}: its stored configuration is not what was stored: its database is damaged", DATA)
-    config = configuration.resumed(run.config_yaml, overrides)
-    config.run.dir, config.run.name = str(folder.parent), folder.name  # a folder may have been moved
-    refuse_unconfirmed(folder, config, overrides)
-    return config
-
-
 def refuse_used(folder: Path, config: Config) -> None:
     """A name is used once: what would overwrite a run is refused, with the command to type instead. What ended before
     anything came of it has not used its name."""
@@ -166,7 +136,7 @@ def _create(folder: Path, config: Config, parts: Parts) -> Store:
 
 def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Say) -> None:
     config = parts.config
-    now = fingerprint(config)
+    now = fingerprint(parts.policy.device)
     past = store.incarnations()
     if not past or past[-1].fingerprint != now:
         say(f"the environment has changed since this run last worked: now {now}")

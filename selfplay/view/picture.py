@@ -14,8 +14,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from curriculum.tracking.difficulty import Tracker
-from selfplay.config.kind_of_run import what_was_run
-from selfplay.view.queries import config_of, settings_of
+from selfplay.config.stored import config_of, what_was_run
+from selfplay.view.queries import settings_of
 from selfplay.view.terminal import plain
 from store.records import Evaluation, StepRow
 from store.store import Store

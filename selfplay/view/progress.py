@@ -20,7 +20,7 @@ from rich.text import Text
 
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.by_model import ALARM_RATE
-from selfplay.config.files import Config
+from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
 from selfplay.evaluate.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
 from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED

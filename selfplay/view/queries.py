@@ -15,13 +15,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.families import FamilySummary
 from curriculum.tracking.folding import fold
 from curriculum.tracking.lineage import Lineage
+from selfplay.config.stored import config_of
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.machine.run_folder import DATABASE, last_worked
 from store.errors import StoreError
@@ -89,12 +88,6 @@ def run_folder(name: str, directory: Path) -> Path:
         if (folder / DATABASE).is_file():
             return folder
     raise NotFound(f"there is no run {name!r}: neither a run's folder nor a name in {directory}/")
-
-
-def config_of(store: Store) -> dict[str, Any]:
-    """The run's stored configuration."""
-    stored = OmegaConf.to_container(OmegaConf.create(store.run().config_yaml))
-    return {str(key): value for key, value in stored.items()} if isinstance(stored, dict) else {}
 
 
 def settings_of(store: Store) -> CurriculumSettings:

@@ -1,7 +1,11 @@
-"""What a run was, in one phrase out of its stored configuration: for titles and model cards."""
+"""What a run's stored configuration says of it, as plain values: of any version of the code, so never checked."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from omegaconf import OmegaConf
+
+from store.store import Store
 
 PLAIN_SELF_PLAY = {  # what makes a run more or less than self-play with a judge that knows, as its keys have it
     "challenger.source": "self",
@@ -29,3 +33,9 @@ def stored_value(config: Mapping[str, Any], key: str) -> Any:
     for name in key.split("."):
         node = node.get(name) if isinstance(node, Mapping) else None
     return node
+
+
+def config_of(store: Store) -> dict[str, Any]:
+    """The run's stored configuration."""
+    stored = OmegaConf.to_container(OmegaConf.create(store.run().config_yaml))
+    return {str(key): value for key, value in stored.items()} if isinstance(stored, dict) else {}
