@@ -11,7 +11,7 @@ from selfplay.machine.errors import DATA, DISK, USAGE, Refused
 from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import queries
-from selfplay.view.queries import NotFound, ProblemFilter, Sort, graph_json
+from selfplay.view.queries import NotFound, ProblemFilter, Sort
 from selfplay.view.tables import attempt_rows, evaluation_row, process_row
 from selfplay.view.terminal import (
     LONGEST_CELL,
@@ -25,6 +25,7 @@ from selfplay.view.terminal import (
     say_table,
     say_tree,
 )
+from selfplay.view.trees import graph_json
 from store.records import Fate, Origin, ProblemState
 from store.store import Store
 
@@ -330,7 +331,7 @@ def validate_domain(
 ) -> None:
     """Check a domain without a model: its seeds, its judge, its canonical forms and evaluation sets. 1 if one fails."""
     from curriculum.domains.loading import load_domain
-    from curriculum.domains.validation import validate_domain as validate
+    from curriculum.validation import validate_domain as validate
     from selfplay.arguments import domain_of
 
     domain = load_domain(name, domain_of(name, options or ()).domain_options)

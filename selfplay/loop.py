@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 def run(arguments: Arguments, progress: "Progress | None" = None, started: float | None = None) -> int:
     """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now."""
     started = time.monotonic() if started is None else started
+    from selfplay.closing import close  # loads torch, and a wrong argument is answered before
     from selfplay.run.opening import open_run
     from selfplay.view.progress import Progress
 
-    with open_run(arguments.config, arguments.is_resume, progress or Progress(arguments.config), started) as run:
+    watcher = progress or Progress(arguments.config)
+    with open_run(arguments.config, arguments.is_resume, watcher, started) as run:
         run.evaluate()  # the start model, on problems that will never be trained on
         run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():
@@ -37,7 +39,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
             run.commit(step, update, journal)  # one transaction
             run.evaluate()
             run.checkpoint()
-        return run.progress.closing(run)
+        return close(run, arguments.config, watcher)
 
 
 def main(argv: Sequence[str] | None = None) -> Any:

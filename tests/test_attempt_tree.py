@@ -11,9 +11,9 @@ from few_problems import FewProblems
 from store_samples import create, step_commit
 
 from curriculum.domains.protocol import problem_of
-from selfplay.view.queries import graph_json, tree
+from selfplay.view.queries import tree
 from selfplay.view.terminal import plain
-from selfplay.view.trees import ROOT, attempt_tree, children, label, places, search_tree, write
+from selfplay.view.trees import ROOT, attempt_tree, children, graph_json, label, places, search_tree, write
 from store.records import Attempt, Finish, Origin, Outcome, SearchNode, Turn
 
 PROBLEM = problem_of(FewProblems().seeds()[0], "few", Origin.SEED)

@@ -20,7 +20,7 @@ from selfplay.engine.protocol import Draw, Engine
 from selfplay.engine.tree_engine import TorchEngine
 from selfplay.learn.batch import TrainBatch, build_batch
 from selfplay.machine.environment import be_deterministic
-from selfplay.machine.memory import DEVICE_PEAK
+from selfplay.metrics import DEVICE_PEAK
 from selfplay.model.policy import Policy
 from selfplay.model.probe import check_paths
 from selfplay.model.weights.loading import load_model

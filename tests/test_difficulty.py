@@ -8,10 +8,10 @@ from curriculum_simulation import Simulation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curriculum.selection.pool import Pool
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.families import FRONTIER_VERSIONS, LevelMemory
+from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Forgotten, beta_mean, learnability
 from curriculum.tracking.states import Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory

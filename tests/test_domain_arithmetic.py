@@ -12,7 +12,7 @@ from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Statement, problem_id_of, problem_of
 from curriculum.domains.seed_files import DomainError
-from curriculum.domains.validation import validate_domain
+from curriculum.validation import validate_domain
 from store.records import Fate, Origin, Outcome, Problem
 
 DOMAIN = ArithmeticDomain()

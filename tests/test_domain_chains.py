@@ -10,7 +10,7 @@ from curriculum.domains.chains import Chain, ChainsDomain, Operation, read_value
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import KnowsGoodSteps, Statement, problem_of
 from curriculum.domains.seed_files import DomainError
-from curriculum.domains.validation import validate_domain
+from curriculum.validation import validate_domain
 from store.records import Fate, Origin, Outcome, Problem
 
 DOMAIN = ChainsDomain()  # modulo 97

@@ -8,7 +8,7 @@ from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.sorting import SortingDomain
-from curriculum.domains.validation import validate_domain
+from curriculum.validation import validate_domain
 from store.records import Fate, Origin, Outcome, Problem
 
 DOMAIN = SortingDomain(min_length=4, max_length=6)

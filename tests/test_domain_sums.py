@@ -8,8 +8,8 @@ from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.sums import SumsDomain
-from curriculum.domains.validation import validate_domain
 from curriculum.holdout import HeldOut
+from curriculum.validation import validate_domain
 from store.records import Fate, Origin, Outcome, Problem
 
 DOMAIN = SumsDomain(max_digits=4)

@@ -12,8 +12,8 @@ from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount
-from selfplay.evaluate.evaluator import Evaluator, batches, paired_change, turn_metrics
-from selfplay.stats.intervals import paired_interval, wilson
+from selfplay.evaluate.evaluator import Evaluator, batches, turn_metrics
+from selfplay.stats.intervals import paired_change, paired_interval, wilson
 from store.records import Completion
 
 FLAGS = st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans())

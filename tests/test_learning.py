@@ -26,12 +26,13 @@ from selfplay.learn.lessons import (
     marginal_rewards,
     measured_rate,
     proposal_reward,
-    share,
     solver_lesson,
 )
 from selfplay.learn.stages import StageSettings
 from selfplay.play.posing import Posed
-from selfplay.run.session import Run, Step
+from selfplay.run.session import Run
+from selfplay.run.step import Step
+from selfplay.stats.intervals import share
 from store.records import Fate, PassRate, Problem, StepHistory
 
 STYLE = PromptStyle(DOMAIN)

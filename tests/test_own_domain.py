@@ -13,8 +13,8 @@ from run_server import Server
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
-from curriculum.domains.validation import validate_domain
 from curriculum.holdout import HeldOut
+from curriculum.validation import validate_domain
 from selfplay.config.files import load, resumed, to_yaml
 from selfplay.machine.errors import ConfigError
 

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from selfplay import loop
 from selfplay.arguments import Arguments
+from selfplay.closing import close, closing_table
 from selfplay.config.files import load
 from selfplay.config.resuming import stored_config
 from selfplay.machine.errors import DATA, OK
 from selfplay.run.opening import open_run
-from selfplay.view.progress import Progress, closing_table
+from selfplay.view.progress import Progress
 from store.records import Evaluation
 from store.store import Store
 
@@ -145,7 +146,7 @@ def test_weights_that_do_not_verify_are_not_named(plain: Seen) -> None:
     with open_run(config, True, progress, time.monotonic()) as run:
         content = file.read_bytes()
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        assert run.progress.closing(run) == DATA
+        assert close(run, config, progress) == DATA
     assert "weights  " not in output.getvalue()
     assert "the weights are damaged (checkpoints/step_000004/policy/model.safetensors is damaged" in output.getvalue()
     again = seen(Arguments(config, is_resume=True), is_terminal=False)

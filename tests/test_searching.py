@@ -11,7 +11,10 @@ from roles.search.growth import Searched, monte_carlo
 from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import ROOT
 from selfplay.evaluate.search import search_accuracies, vote_is_right
-from selfplay.play.searching import Searcher, best_path, credited, critic_calibration, search_nodes
+from selfplay.learn.dense import best_path, credited
+from selfplay.play.searching import Searcher
+from selfplay.run.figures import critic_calibration
+from selfplay.run.record import search_nodes
 from store.records import Outcome
 
 PROBLEM = countdown("3 5 8: 16")

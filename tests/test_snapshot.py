@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import create, step_commit
 
-from curriculum.selection.pool import Pool
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking import snapshot
 from curriculum.tracking.difficulty import KEPT_CLASSES, Tracker
 from curriculum.tracking.folding import fold, keep
 from curriculum.tracking.plain_data import decode, encode
+from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Forgotten
 from selfplay.view.queries import tracker_of
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, SnapshotRow, StepHistory

@@ -17,8 +17,10 @@ from roles.search.growth import Growing, Growth, StepStyle, monte_carlo, n_ary
 from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import StepTree
 from selfplay.config.files import load
-from selfplay.play.searching import best_path, credited, search_nodes, verdict_metrics
+from selfplay.learn.dense import best_path, credited
 from selfplay.run.build_search import searcher
+from selfplay.run.figures import verdict_metrics
+from selfplay.run.record import search_nodes
 from store.records import Outcome, Problem
 
 PROBLEM, EASY = countdown("3 5 8: 16"), countdown("1 2 2 3: 6")

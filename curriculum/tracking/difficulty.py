@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curriculum.selection.pool import Pool
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.columns import Floats
 from curriculum.tracking.families import Families, FamilyMemory, FamilySummary, LevelMemory
+from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Forgotten, beta_learnability, beta_mean, learnability
 from curriculum.tracking.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.selection.pool import Pool
 from curriculum.tracking.columns import Column, CountColumns, Floats, Powers, beta_means
+from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Forgotten, beta_draw, beta_mean, learnability
 
 MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts

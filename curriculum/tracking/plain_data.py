@@ -13,7 +13,7 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
-from curriculum.selection.pool import Pool
+from curriculum.tracking.pool import Pool
 
 Classes = Mapping[str, type]
 _SCALARS = {int, float, str, bool, type(None)}

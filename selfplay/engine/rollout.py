@@ -13,12 +13,12 @@ from roles.requests import NodeId, Sample, Sampled, Score, Scored
 from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, Engine, Question
 from selfplay.machine.errors import ModelError
+from selfplay.prompting.codec import Encode
 from store.records import Completion, Wave
 
 Result = TypeVar("Result")
 Request = Sample | Score
 Answer = list[Sampled] | Scored
-Encode = Callable[[str, int | None], Sequence[int]]  # a prompt, and the token before it (None: it begins) -> ids
 Role = Generator[Any, Any, Result]  # yields a Request, or a list of them
 
 

@@ -8,17 +8,11 @@ is said can no longer be read, as after too large a learning rate.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from roles.judging.groups import JudgedGroup
-from selfplay.evaluate.evaluator import gained_and_lost, paired_change
-from selfplay.stats.edits import edit_histogram, edit_ratio
-from selfplay.stats.intervals import mcnemar
+from selfplay.stats.intervals import gained_and_lost, mcnemar, paired_change
 from store.records import Fate
 
 FELL_BY = 0.02  # two points of accuracy
 CHANCE = 0.05  # an alarm is raised where chance would do as much in fewer cases than this
-COPIED_SHARE = 0.95
-MIN_WRONG = 16  # fewer wrong first tries say nothing about copying
-BINS = 10
 UNREADABLE = (Fate.UNPARSED, Fate.TRUNCATED, Fate.INVALID, Fate.TOO_LARGE)
 COLLAPSE_STEPS = 3  # as many steps are averaged, so that one odd step is no collapse
 WATCHED_STEPS = 60  # the newest ones: what was learned long ago may be given up for something better
@@ -41,23 +35,6 @@ def first_try_alarm(start: str, now: str) -> dict[str, float]:
         "first_try_change_high": high,
         "alarm_first_try": float(has_fallen),
     }
-
-
-def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
-    """How far second looks are from first tries in a step; {} where there are none.
-
-    solver/edit_ratio_mean in [0, 1], its histogram as shares in tenths, and alarm/copies: 1 when at least 95% of wrong
-    answers (and there are at least 16) were given again.
-    """
-    pairs = [(a.turns[0], a.turns[-1]) for group in groups for a in group.judged if len(a.turns) > 1]
-    if not pairs:
-        return {}
-    ratios = [edit_ratio(first.sampled.completion.text, last.sampled.completion.text) for first, last in pairs]
-    wrong = [first.answer == last.answer for first, last in pairs if not first.is_right]
-    histogram = edit_histogram(ratios, BINS)
-    shares = {f"solver/edit_ratio_{i / BINS:.1f}": count / len(ratios) for i, count in enumerate(histogram)}
-    copies = len(wrong) >= MIN_WRONG and sum(wrong) >= COPIED_SHARE * len(wrong)
-    return {"solver/edit_ratio_mean": sum(ratios) / len(ratios), "alarm/copies": float(copies)} | shares
 
 
 @dataclass(frozen=True, slots=True)

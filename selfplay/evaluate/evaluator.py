@@ -23,9 +23,10 @@ from roles.search.growth import Searched
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
 from selfplay.engine.protocol import Engine, Question
-from selfplay.engine.rollout import Encode, Rollout
+from selfplay.engine.rollout import Rollout
 from selfplay.evaluate.mechanism import mechanism_metrics
 from selfplay.evaluate.search import SearchEvaluation
+from selfplay.prompting.codec import Encode
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Evaluation, Problem, Wave
@@ -209,18 +210,6 @@ def turn_metrics(pairs: Sequence[tuple[bool, bool, bool, bool]], turns: int) -> 
         "c2i": broken * share,
         "change_rate": sum(changed for _, _, changed, _ in pairs) * share,
     }
-
-
-def paired_change(before: str, after: str, turn: int) -> tuple[float, float, float]:
-    """(mean, low, high) of the change in accuracy at `turn` (0 or 1), problem by problem, from two `outcomes`."""
-    return paired_interval(*gained_and_lost(before, after, turn), len(before))
-
-
-def gained_and_lost(before: str, after: str, turn: int) -> tuple[int, int]:
-    """How many problems were wrong before and right after at `turn`, and the reverse, from two `outcomes`."""
-    bit = 2 if turn == 0 else 1
-    changes = [bool(int(b) & bit) - bool(int(a) & bit) for a, b in zip(before, after, strict=True)]
-    return changes.count(1), changes.count(-1)
 
 
 def _is_parsed(group: JudgedGroup) -> bool:

@@ -13,8 +13,8 @@ from roles.judging.groups import JudgedGroup
 from roles.requests import Sampled
 from roles.solver import turn_label
 from roles.tree import Tree
-from selfplay.engine.rollout import Encode
 from selfplay.learn.batch import TrainSample
+from selfplay.prompting.codec import Encode
 
 ImitationRule = Literal["none", "rft", "star", "pair_sft", "pair_sft_plus", "best_path", "truth"]
 

@@ -192,8 +192,3 @@ def challenger_samples(
         unmeasured = [each for each, reward in paid if reward is None]
         samples += _train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, held)
     return samples
-
-
-def share(flags: Collection[bool]) -> float:
-    """Share of True; 0 for nothing."""
-    return sum(flags) / len(flags) if flags else 0.0

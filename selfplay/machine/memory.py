@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-DEVICE_PEAK = "memory/device_peak_bytes"  # a step's metric
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -65,10 +64,10 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def device_memory(device: "torch.device") -> dict[str, float]:
-    """As a metric, the most bytes that tensors have held on a GPU since the process began; nothing for a CPU."""
+def device_peak_bytes(device: "torch.device") -> int | None:
+    """The most bytes that tensors have held on a GPU since the process began; None for a CPU."""
     if device.type != "cuda":
-        return {}
+        return None
     from torch.cuda import max_memory_allocated  # the rest of this module does without torch
 
-    return {DEVICE_PEAK: float(max_memory_allocated(device))}
+    return int(max_memory_allocated(device))

@@ -5,7 +5,7 @@ may have brought it. What continues a context is read as it would be read there:
 in front of a text that stands alone.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -13,6 +13,7 @@ from typing import Any
 
 from selfplay.machine.errors import ModelError
 
+Encode = Callable[[str, int | None], Sequence[int]]  # a prompt, and the token before it (None: it begins) -> ids
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # what an id is shown as that the tokenizer has no text for
 
 

@@ -12,6 +12,7 @@ from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
 from selfplay.config.rules import idle
+from selfplay.evaluate.alarms import WATCHED_STEPS
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint
 from selfplay.machine.errors import USAGE, Refused
@@ -37,19 +38,19 @@ from selfplay.run.build import Parts, build
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
 from selfplay.run.session import Run, seed_problems, stopping_on_signals
-from selfplay.view.progress import Progress
+from selfplay.run.watch import Watcher
 from store.records import Origin, Problem
 from store.store import Store
 
 
 @contextmanager
-def open_run(config: Config, is_resume: bool, progress: Progress, started: float) -> Iterator[Run]:
+def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) -> Iterator[Run]:
     """A run ready for its next step, owned by this process until the end of the block.
 
     `started`: when the work on it began, on the clock of time.monotonic().
     """
     folder = Path(config.run.dir) / config.run.name
-    say = progress.note
+    say = watcher.note
     with _owned(folder, config, is_resume, say) as (parts, owned):
         for line in idle(config):
             say(line)
@@ -61,7 +62,7 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
             if is_resume:
                 _bring_back(store, folder, parts, checkpoints, say)
             else:
-                _note_incarnation(store, config, "started")
+                _note_incarnation(store, config, fingerprint(parts.policy.device), "started")
             for name in store.note_held_out(parts.held_out.sets):
                 say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
             write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
@@ -70,8 +71,10 @@ def open_run(config: Config, is_resume: bool, progress: Progress, started: float
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
             parts.engine.load(parts.policy.version)
             facts = [stage_facts(row.metrics) for row in store.steps(after=0, until=parts.stage_one.max_steps)]
-            run = Run(parts, store, folder, checkpoints, progress, started, owned.touch, kept, stage_facts=facts)
-            with stopping_on_signals(run), progress.running(run):
+            run = Run(parts, store, folder, checkpoints, watcher, started, owned.touch, kept, stage_facts=facts)
+            head = store.head().step
+            recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
+            with stopping_on_signals(run), watcher.running(head, recent):
                 yield run
 
 
@@ -143,7 +146,7 @@ def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoin
     _say_other_code(store, say)
     _say_other_seeds(store, seed_problems(parts), say)
     recover(store, folder, parts.trainer, parts.policy, checkpoints, config.resume.mode, now, say)
-    _note_incarnation(store, config, f"resumed ({config.resume.mode})")
+    _note_incarnation(store, config, now, f"resumed ({config.resume.mode})")
     stored = store.run()
     # the mode is for this once: a rewind asked for today must not undo steps after the next crash
     kept = replace(config, resume=configuration.resumed(stored.config_yaml, ()).resume)
@@ -155,9 +158,9 @@ def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoin
         say(f"run.steps={config.run.steps} is behind it: there is nothing to do, and no step is taken back")
 
 
-def _note_incarnation(store: Store, config: Config, note: str) -> None:
+def _note_incarnation(store: Store, config: Config, environment: str, note: str) -> None:
     digests = {"config_digest": configuration.digest(config), "code_digest": code_digest()}
-    store.add_incarnation(fingerprint(config), note, **digests)
+    store.add_incarnation(environment, note, **digests)
 
 
 def _say_other_seeds(store: Store, seeds: Sequence[Problem], say: Say) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 from curriculum.domains.protocol import problem_of
 from curriculum.tracking.folding import keep
 from curriculum.tracking.states import is_banked
-from roles.challenger import ProposedGroup, propose
-from roles.judging.by_model import CanaryCount, ModelJudgeSettings, canary_requests, judge_by_model, total
+from roles.challenger import propose
+from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
 from roles.judging.groups import JudgedGroup, judge_group
 from roles.search.credit import CreditSettings
-from roles.search.growth import Searched
 from roles.solver import SolvedGroup, attempt, turn_label
 from roles.tree import Tree
 from selfplay.engine.protocol import Engine
@@ -23,54 +22,28 @@ from selfplay.engine.rollout import Rollout
 from selfplay.evaluate.alarms import first_try_alarm
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.learn.critic_batch import CriticBatch, critic_batch
+from selfplay.learn.dense import best_path, credited
 from selfplay.learn.imitation import ImitationRule, imitated
 from selfplay.learn.lessons import SolverLesson, challenger_samples, measured_rate, proposal_reward, solver_lesson
 from selfplay.learn.reports import report_pay
-from selfplay.learn.stages import Stage, StageFacts, stage_after, stage_facts
-from selfplay.machine.memory import device_memory, peak_bytes, release_freed_memory
+from selfplay.learn.stages import StageFacts, stage_after, stage_facts
+from selfplay.machine.memory import device_peak_bytes, peak_bytes, release_freed_memory
 from selfplay.machine.run_folder import JOURNAL_FOLDER, METRICS
-from selfplay.play.posing import Posed
-from selfplay.play.searching import best_path, credited
+from selfplay.metrics import DEVICE_PEAK
 from selfplay.run import metrics_file, record
 from selfplay.run.build import Parts
 from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.step import Step
+from selfplay.run.watch import Watcher
 from selfplay.train.trainer import Update
-from selfplay.view.progress import Progress
 from store.errors import DiskFull
 from store.journal import StepJournal, write_journal
 from store.kill_points import reach
-from store.records import Origin, Problem, Wave
+from store.records import Origin, Problem
 from store.store import Store
 
 KEPT_FOR_UPDATES = 7 << 28  # bytes: what an update of the default job needs, libraries, and some to spare
 CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
-
-
-@dataclass(slots=True)
-class Step:
-    """What one step gathers on its way to the commit."""
-
-    number: int
-    tree: Tree
-    stored: dict[str, Wave]  # waves that a killed process had committed
-    started: float
-    computed: int  # the engines' token counts when it began
-    flat: int
-    proposed: list[ProposedGroup] = field(default_factory=list)
-    posed: Posed | None = None
-    lessons: list[SolverLesson] = field(default_factory=list)
-    canaries: CanaryCount | None = None  # how often the model judge was fooled, where it was tried
-    searched: dict[str, Searched] = field(default_factory=dict)  # by problem
-    rewards: dict[tuple[int, int], float | None] = field(default_factory=dict)
-    stage: Stage = 2
-    seconds: dict[str, float] = field(default_factory=dict)  # stage -> wall time
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Count the block's wall time to `stage`."""
-        before = time.monotonic()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - before
 
 
 @dataclass(slots=True)
@@ -81,7 +54,7 @@ class Run:
     store: Store
     folder: Path
     checkpoints: Checkpoints
-    progress: Progress
+    watcher: Watcher
     started: float  # the process, as far as it is known, on the clock of time.monotonic()
     worked: Callable[[], None] = lambda: None  # told whenever something was stored
     snapshot_step: int = -1  # of the newest snapshot of the curriculum
@@ -93,7 +66,7 @@ class Run:
         """The steps that are left. Between steps nothing is unfinished, so a stop here loses nothing."""
         while (number := self.store.head().step + 1) <= self.parts.config.run.steps and not self.is_stopping:
             engines = self._engines()
-            self.progress.step_begins(number)
+            self.watcher.step_begins(number)
             yield Step(
                 number=number,
                 tree=Tree(merge=self.parts.config.train.merge),
@@ -235,9 +208,11 @@ class Run:
             "tokens/computed": sum(e.tokens.computed for e in engines) - step.computed + update.tokens_computed,
             "tokens/flat": sum(e.tokens.flat for e in engines) - step.flat + update.tokens_flat,
         }
+        peak = device_peak_bytes(self.parts.policy.device)
+        on_device = {} if peak is None else {DEVICE_PEAK: peak}
         commit = record.step_commit(
             step,
-            update.metrics | {k: float(v) for k, v in tokens.items()} | device_memory(self.parts.policy.device),
+            update.metrics | {k: float(v) for k, v in (tokens | on_device).items()},
             self.parts, journal, seconds=max(0.0, time.monotonic() - step.started),  # a clock may go back
         )  # fmt: skip
         self.parts.tracker.observe(record.history(commit))
@@ -248,7 +223,7 @@ class Run:
         if len(self.stage_facts) < self.parts.stage_one.max_steps:
             self.stage_facts.append(stage_facts(row.metrics))
         metrics_file.append(self.folder / METRICS, metrics_file.step_line(row))
-        self.progress.step_done(row, step, self.parts.tracker)
+        self.watcher.step_done(row, [lesson.group for lesson in step.lessons], self.parts.tracker.frontier())
 
     def evaluate(self) -> None:
         """The evaluations that are due at the head and not yet stored: full at the ends, interim in between."""
@@ -263,7 +238,7 @@ class Run:
         if kind == "full":
             self.parts.trainer.end_updates()  # half a gigabyte that an evaluation has no use for
         self._end_sampling()
-        for name in self.progress.evaluating(head, kind, due):
+        for name in self.watcher.evaluating(head, kind, due):
             started = time.monotonic()
             evaluator = self.parts.evaluator
             found = evaluator.full(head, name) if kind == "full" else evaluator.interim(head, name)
@@ -272,7 +247,7 @@ class Run:
             evaluation = self.store.commit_evaluation(replace(found, metrics=timed))
             self.note_use()
             metrics_file.append(self.folder / METRICS, metrics_file.evaluation_line(evaluation))
-            self.progress.evaluated(evaluation)
+            self.watcher.evaluated(evaluation)
             self._end_sampling()
 
     def note_use(self) -> None:
@@ -290,7 +265,7 @@ class Run:
         try:
             self.checkpoints.save(self.store, head, self.parts.trainer, self.parts.policy)
         except DiskFull as error:
-            self.progress.note(f"no checkpoint at step {head.step}: {error}")
+            self.watcher.note(f"no checkpoint at step {head.step}: {error}")
             return
         finally:
             release_freed_memory()
@@ -343,7 +318,7 @@ def stopping_on_signals(run: Run) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         run.is_stopping, run.signal_number = True, number
-        run.progress.note("stopping after this step; once more to stop at once (nothing committed is lost either way)")
+        run.watcher.note("stopping after this step; once more to stop at once (nothing committed is lost either way)")
 
     with ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):

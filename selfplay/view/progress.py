@@ -6,30 +6,21 @@ Everything shown is also in the store; this only looks. Model text is quoted, ne
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
-from rich.text import Text
 
-from curriculum.tracking.difficulty import Tracker
 from roles.judging.by_model import ALARM_RATE
+from roles.judging.groups import JudgedGroup
 from selfplay.config.keys import Config
-from selfplay.config.resuming import resume_command
 from selfplay.evaluate.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
-from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED
-from selfplay.machine.run_folder import SUMMARY, write_file
-from selfplay.view.terminal import drawn, plain, say
+from selfplay.view.terminal import drawn, say
 from store.records import Evaluation, StepRow
-
-if TYPE_CHECKING:
-    from selfplay.run.session import Run, Step
 
 COPYING_STEPS = 5  # in a row, before the alarm is worth a line
 
@@ -47,15 +38,18 @@ class Progress:
         self._steps: deque[Mapping[str, float]] = deque(maxlen=WATCHED_STEPS)  # metrics of the newest steps
         self._collapsed: set[str] = set()  # what was said to have collapsed, and has not come back
 
+    def show(self, table: Table) -> None:
+        """A table, as wide as there is room."""
+        self._console.print(table)
+
     def note(self, line: str) -> None:
         """One line, above the live one if there is one."""
         say(line, self._console)
 
     @contextmanager
-    def running(self, run: Run) -> Iterator[None]:
+    def running(self, head: int, recent: Sequence[Mapping[str, float]]) -> Iterator[None]:
         """Show a bar for the length of the run, on a terminal."""
-        head = run.store.head().step
-        self._steps.extend(run.store.step(n).metrics for n in range(max(1, head - WATCHED_STEPS + 1), head + 1))
+        self._steps.extend(recent)
         if not self._console.is_terminal:
             yield
             return
@@ -67,7 +61,7 @@ class Progress:
         with Bar(*columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
             self._bar = bar
             total = self._config.run.steps
-            self._task = bar.add_task("step", total=total, completed=run.store.head().step)
+            self._task = bar.add_task("step", total=total, completed=head)
             yield
         self._bar = None
 
@@ -76,14 +70,14 @@ class Progress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=f"step {number}")
 
-    def step_done(self, row: StepRow, step: Step, tracker: Tracker) -> None:
+    def step_done(self, row: StepRow, groups: Sequence[JudgedGroup], frontier: int) -> None:
         """One line a step; a transcript now and then."""
         m = row.metrics
         self.note(
             f"step {row.step:>3}/{self._config.run.steps}  pass {m['solver/pass_rate']:.2f}  "
             f"signal {m['curriculum/signal_share']:.2f}  fixed {m['solver/fixed_share']:.2f}  "
             f"new {m['curriculum/new']:.0f}  valid {m['challenger/valid_new']:.0f}/{m['challenger/proposals']:.0f}  "
-            f"reward {m['reward/mean']:+.2f}/{m['challenger/reward']:.2f}  frontier {tracker.frontier()}  "
+            f"reward {m['reward/mean']:+.2f}/{m['challenger/reward']:.2f}  frontier {frontier}  "
             f"{row.seconds:.1f}s"
         )
         if self._bar is not None and self._task is not None:
@@ -103,7 +97,7 @@ class Progress:
         self._say_collapses()
         every = self._config.logging.transcript_every
         if every and row.step % every == 0:
-            self._transcript(step)
+            self._transcript(groups)
 
     def _say_collapses(self) -> None:
         found = collapses(list(self._steps))
@@ -139,46 +133,8 @@ class Progress:
                 f"[{low}, {high}].{why} A KL holds it (train.kl.solver_first)"
             )
 
-    def closing(self, run: Run) -> int:
-        """Write summary.json, show the table, say where things are. Returns the exit code."""
-        from selfplay.machine.errors import CheckpointError
-        from selfplay.run.checkpoint import PRODUCT, verify
-        from selfplay.view.summary import summarise
-
-        run.note_use()
-        summary = summarise(run.store)
-        path = run.folder / SUMMARY
-        write_file(path, [json.dumps(summary, indent=1)], self.note)
-        again = resume_command(run.folder, self._config)
-        if run.is_stopping and run.store.head().step < self._config.run.steps:
-            self.note(f"stopped after step {run.store.head().step}; to go on: {again}")
-            return INTERRUPTED if run.signal_number == 2 else TERMINATED
-        self._console.print(closing_table(summary))
-        checkpoints, head = run.store.checkpoints(), run.store.head().step
-        memory, on_gpu = f"{summary['peak_memory_bytes'] / 1e9:.1f} GB", summary["peak_device_bytes"]
-        if on_gpu:
-            memory += f" and {on_gpu / 1e9:.1f} GB on the GPU"
-        self.note(
-            f"{summary['steps']} steps, {summary['seconds']:.0f} s, {memory}; "
-            f"tokens through the model {summary['tokens']['computed']:,}, a flat batch's {summary['tokens']['flat']:,}"
-        )
-        self.note(f"summary  {path}")
-        if head > 0 and not any(row.step == head for row in checkpoints):
-            self.note(f"the weights of step {head} are not saved: free some space, then: {again}")
-            return DISK
-        if checkpoints:
-            try:
-                verify(run.folder, checkpoints[0], hashed=PRODUCT)  # nothing damaged is named as the weights
-            except CheckpointError as error:
-                self.note(f"the weights are damaged ({error}); from an older checkpoint they are made again: {again}")
-                return DATA
-            self.note(f"weights  {run.folder / checkpoints[0].path / PRODUCT}")
-        self.note(f"look     python -m selfplay.inspect status {run.folder}")
-        return OK
-
-    def _transcript(self, step: Step) -> None:
+    def _transcript(self, groups: Sequence[JudgedGroup]) -> None:
         """The first problem of the step whose second look changed something, else the first: as it was said."""
-        groups = [lesson.group for lesson in step.lessons]
         pick = next(
             (
                 (g, a)
@@ -194,25 +150,3 @@ class Progress:
         )
         origin = group.problem.origin.value.lower()
         self.note(f"          {origin} posed: {group.problem.text!r}  solver: {said}")
-
-
-def closing_table(summary: dict[str, Any]) -> Table:
-    """Before and after, every held-out set. Where room is short the sets' names are folded: figures are never cut."""
-    table = Table(title="held-out problems, greedy, before -> after", title_justify="left")
-    for column in ("set", "first try", "second look", "fixed", "broken", "first try by [95%]"):
-        is_name = column == "set"
-        table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold",
-                         min_width=None if is_name else len(column))  # fmt: skip
-    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
-    for name, new in after.items():
-        old = before.get(name, {})
-
-        def pair(key: str, old: dict[str, float] = old, new: dict[str, float] = new) -> str:
-            return f"{old[key]:.2f}→{new[key]:.2f}" if key in old and key in new else "-"
-
-        mean, low, high = summary["change"].get(name, {}).get("acc_t1", (0.0, 0.0, 0.0))
-        corrected = (f"{new[key]:.2f}" if key in new else "-" for key in ("i2c", "c2i"))
-        table.add_row(
-            Text(plain(name)), pair("acc_t1"), pair("acc_t2"), *corrected, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-        )
-    return table

@@ -306,14 +306,6 @@ def tree(store: Store, prefix: str, step: int | None, only_attempts: bool = Fals
     return attempt_tree(problem, [attempt for at, attempt in tried if at == chosen]), chosen, steps
 
 
-def graph_json(graph: Any) -> dict[str, Any]:
-    """{"nodes": [...], "edges": [...]}, networkx's node-link form."""
-    from networkx import node_link_data
-
-    found: dict[str, Any] = node_link_data(graph, edges="edges")
-    return found
-
-
 def _find(ids: Sequence[str], prefix: str) -> str:
     found = [each for each in ids if each == prefix] or sorted(each for each in ids if each.startswith(prefix))
     if not found:

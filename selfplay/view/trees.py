@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import networkx as nx
 
-from selfplay.view.queries import graph_json
 from store.records import Attempt, Outcome, Problem, SearchNode
 
 ROOT = 0
@@ -168,3 +167,11 @@ def _draw(graph: Graph, path: Path) -> None:
 
 def _leaves(graph: Graph) -> Iterator[int]:
     return (node for node in graph if graph.out_degree(node) == 0)
+
+
+def graph_json(graph: Any) -> dict[str, Any]:
+    """{"nodes": [...], "edges": [...]}, networkx's node-link form."""
+    from networkx import node_link_data
+
+    found: dict[str, Any] = node_link_data(graph, edges="edges")
+    return found

@@ -1,0 +1,73 @@
+"""The end of a run: its summary, the table of what it reached, where its weights are, its exit code."""
+
+import json
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from selfplay.config.keys import Config
+from selfplay.config.resuming import resume_command
+from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED, CheckpointError
+from selfplay.machine.run_folder import SUMMARY, write_file
+from selfplay.run.checkpoint import PRODUCT, verify
+from selfplay.run.session import Run
+from selfplay.view.progress import Progress
+from selfplay.view.summary import summarise
+from selfplay.view.terminal import plain
+
+
+def close(run: Run, config: Config, progress: Progress) -> int:
+    """Write summary.json, show the table, say where things are. Returns the exit code."""
+    run.note_use()
+    summary = summarise(run.store)
+    path = run.folder / SUMMARY
+    write_file(path, [json.dumps(summary, indent=1)], progress.note)
+    again = resume_command(run.folder, config)
+    if run.is_stopping and run.store.head().step < config.run.steps:
+        progress.note(f"stopped after step {run.store.head().step}; to go on: {again}")
+        return INTERRUPTED if run.signal_number == 2 else TERMINATED
+    progress.show(closing_table(summary))
+    checkpoints, head = run.store.checkpoints(), run.store.head().step
+    memory, on_gpu = f"{summary['peak_memory_bytes'] / 1e9:.1f} GB", summary["peak_device_bytes"]
+    if on_gpu:
+        memory += f" and {on_gpu / 1e9:.1f} GB on the GPU"
+    progress.note(
+        f"{summary['steps']} steps, {summary['seconds']:.0f} s, {memory}; "
+        f"tokens through the model {summary['tokens']['computed']:,}, a flat batch's {summary['tokens']['flat']:,}"
+    )
+    progress.note(f"summary  {path}")
+    if head > 0 and not any(row.step == head for row in checkpoints):
+        progress.note(f"the weights of step {head} are not saved: free some space, then: {again}")
+        return DISK
+    if checkpoints:
+        try:
+            verify(run.folder, checkpoints[0], hashed=PRODUCT)  # nothing damaged is named as the weights
+        except CheckpointError as error:
+            progress.note(f"the weights are damaged ({error}); from an older checkpoint they are made again: {again}")
+            return DATA
+        progress.note(f"weights  {run.folder / checkpoints[0].path / PRODUCT}")
+    progress.note(f"look     python -m selfplay.inspect status {run.folder}")
+    return OK
+
+
+def closing_table(summary: dict[str, Any]) -> Table:
+    """Before and after, every held-out set. Where room is short the sets' names are folded: figures are never cut."""
+    table = Table(title="held-out problems, greedy, before -> after", title_justify="left")
+    for column in ("set", "first try", "second look", "fixed", "broken", "first try by [95%]"):
+        is_name = column == "set"
+        table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold",
+                         min_width=None if is_name else len(column))  # fmt: skip
+    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
+    for name, new in after.items():
+        old = before.get(name, {})
+
+        def pair(key: str, old: dict[str, float] = old, new: dict[str, float] = new) -> str:
+            return f"{old[key]:.2f}→{new[key]:.2f}" if key in old and key in new else "-"
+
+        mean, low, high = summary["change"].get(name, {}).get("acc_t1", (0.0, 0.0, 0.0))
+        corrected = (f"{new[key]:.2f}" if key in new else "-" for key in ("i2c", "c2i"))
+        table.add_row(
+            Text(plain(name)), pair("acc_t1"), pair("acc_t2"), *corrected, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+        )
+    return table

@@ -1,0 +1,241 @@
+"""What a step measured, by the names of docs/metrics.md."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from curriculum.selection.admission import fate_counts
+from roles.judging.groups import JudgedGroup, node_values, verdict
+from roles.prompts import PromptStyle
+from roles.search.critics import HEADS
+from roles.search.growth import Searched
+from roles.search.step_tree import ROOT, StepTree
+from roles.solver import turn_label
+from selfplay.learn.lessons import SolverLesson, measured_rate
+from selfplay.play.searching import Searcher
+from selfplay.run.build import Parts
+from selfplay.run.step import Step
+from selfplay.stats.calibration import calibration_metrics
+from selfplay.stats.edits import edit_histogram, edit_ratio
+from selfplay.stats.intervals import share
+from store.records import Fate, Origin, Outcome, PassRate
+
+
+def _all_metrics(
+    step: Step, rates: tuple[PassRate, ...], parts: Parts, update_metrics: dict[str, float]
+) -> dict[str, float]:
+    seconds = {f"seconds/{stage}": wall for stage, wall in step.seconds.items()}
+    found = (
+        {"tokens/sampled": float(_sampled(step))}
+        | update_metrics
+        | step_metrics(step, rates)
+        | _search_metrics(step, parts)
+        | seconds
+    )
+    return found | (_model_judge_metrics(step, parts) if parts.config.judge.source == "model" else {})
+
+
+def _sampled(step: Step) -> int:
+    """Tokens that were sampled in the step, by all roles and by the judge's searches."""
+    groups = [lesson.group for lesson in step.lessons]
+    attempts = [(group, attempt) for group in groups for attempt in group.attempts]
+    said = [turn.sampled for _, attempt in attempts for turn in attempt.turns[1:]]
+    said += [attempt.turns[0].sampled for group, attempt in attempts if attempt.index % group.looks == 0]  # shared
+    said += [a.report.sampled for lesson in step.lessons for a in lesson.group.attempts if a.report is not None]
+    said += [proposal for group in step.proposed for proposal in group.proposals]
+    return sum(len(s.completion.ids) for s in said) + sum(found.tokens for found in step.searched.values())
+
+
+def _model_judge_metrics(step: Step, parts: Parts) -> dict[str, float]:
+    """How far the model's verdicts are from the domain's, which nothing is paid by, and how its canaries fared."""
+    turns = [(lesson.group.problem, turn) for lesson in step.lessons for a in lesson.group.attempts for turn in a.turns]
+    pairs = [(turn.is_right, verdict(problem, turn.sampled, parts.style)[0]) for problem, turn in turns]
+    wrong = [said for said, truth in pairs if truth is not Outcome.CORRECT]
+    found = {
+        "judge/agrees": share([said == (truth is Outcome.CORRECT) for said, truth in pairs]),
+        "judge/false_positive_rate": share(wrong),
+    }
+    if step.canaries is not None:
+        found |= {
+            "judge/canary_false_positive_rate": step.canaries.rate,
+            "judge/canary_blocked_share": step.canaries.blocked / max(1, step.canaries.tried),
+        }
+    return found | verdict_metrics(step.searched.values(), parts.style)
+
+
+def _search_metrics(step: Step, parts: Parts) -> dict[str, float]:
+    if parts.searcher is None:
+        return {}
+    rates = {lesson.group.problem.problem_id: measured_rate(lesson.group) or 0.0 for lesson in step.lessons}
+    return search_metrics(parts.searcher, list(step.searched.values()), rates)
+
+
+def step_metrics(step: Step, rates: tuple[PassRate, ...]) -> dict[str, float]:
+    """The step's own figures; docs/metrics.md says how to read each."""
+    assert step.posed is not None
+    kept = [lesson for lesson in step.lessons if lesson.is_kept]
+    found = {
+        "curriculum/problems": float(len(step.lessons)),
+        "curriculum/new": float(len(step.posed.new)),
+        "curriculum/signal_share": share([lesson.is_kept for lesson in step.lessons]),
+        "curriculum/mixed_share": share([lesson.is_mixed for lesson in step.lessons]),
+        "curriculum/trained": float(len(kept)),
+        "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
+        "train/stage": float(step.stage),
+        "curriculum/level_mean": _mean([float(lesson.group.problem.level) for lesson in step.lessons]),
+    }
+    said = copying_metrics([lesson.group for lesson in step.lessons])
+    return found | _solver_metrics(step.lessons, rates) | said | _challenger_metrics(step) | _tree_metrics(step)
+
+
+def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) -> dict[str, float]:
+    turns = [turn for lesson in lessons for attempt in lesson.group.attempts for turn in attempt.turns]
+    firsts = [attempt.turns[0] for lesson in lessons for attempt in lesson.group.attempts]
+    changed = [a.turns[0].answer != a.turns[-1].answer for lesson in lessons for a in lesson.group.attempts]
+    tried = sum(rate.attempts for rate in rates)
+    wrong, right = sum(r.fixed + r.missed for r in rates), sum(r.kept + r.broken for r in rates)
+    paid = [value for lesson in lessons for values in lesson.paid for value in values if value is not None]
+    return {
+        "reward/mean": _mean(paid),
+        "solver/pass_rate": sum(rate.successes for rate in rates) / max(1, tried),
+        "solver/last_pass_rate": share([attempt.is_right for lesson in lessons for attempt in lesson.group.judged]),
+        "solver/fixed_share": sum(rate.fixed for rate in rates) / max(1, wrong),
+        "solver/broken_share": sum(rate.broken for rate in rates) / max(1, right),
+        "solver/change_rate": share(changed),
+        "solver/parsed": share([turn.answer is not None for turn in firsts]),
+        "completions/mean_length": _mean([float(len(turn.sampled.completion.ids)) for turn in turns]),
+        "completions/clipped_ratio": share([turn.outcome is Outcome.TRUNCATED for turn in turns]),
+        "judge/unjudged": float(sum(turn.outcome is Outcome.UNJUDGED for turn in turns)),
+    }
+
+
+def _tree_metrics(step: Step) -> dict[str, float]:
+    """Size of the tree, and how much one token of a first try decides: mean |V(node) - V(parent)|."""
+    leaves: dict[int, list[float]] = {}
+    for lesson in step.lessons:
+        for attempt in lesson.group.judged:
+            leaves.setdefault(attempt.turns[0].sampled.node, []).append(attempt.rewards()[0])
+    parents, labels = step.tree.parents, step.tree.labels
+    values = node_values(parents, leaves)
+    gaps = [abs(values[n] - values[parents[n]]) for n in values if n >= 0 and labels[n] == turn_label(0)]
+    return {"tree/nodes": float(len(step.tree)), "tree/value_gap": _mean(gaps)}
+
+
+def _challenger_metrics(step: Step) -> dict[str, float]:
+    assert step.posed is not None
+    fates = fate_counts([fate for fate, _ in step.posed.fates.values()])
+    paid = [reward for reward in step.rewards.values() if reward is not None]
+    found = {f"challenger/{fate.value.lower()}": float(count) for fate, count in fates.items()}
+    return found | {
+        "challenger/proposals": float(len(step.posed.fates)),
+        "challenger/valid_new": float(fates[Fate.ACCEPTED] + fates[Fate.SURPLUS]),
+        "challenger/reward": _mean(paid),
+    }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
+    """How far second looks are from first tries in a step; {} where there are none.
+
+    solver/edit_ratio_mean in [0, 1], its histogram as shares in tenths, and alarm/copies: 1 when at least 95% of wrong
+    answers (and there are at least 16) were given again.
+    """
+    pairs = [(a.turns[0], a.turns[-1]) for group in groups for a in group.judged if len(a.turns) > 1]
+    if not pairs:
+        return {}
+    ratios = [edit_ratio(first.sampled.completion.text, last.sampled.completion.text) for first, last in pairs]
+    wrong = [first.answer == last.answer for first, last in pairs if not first.is_right]
+    histogram = edit_histogram(ratios, BINS)
+    shares = {f"solver/edit_ratio_{i / BINS:.1f}": count / len(ratios) for i, count in enumerate(histogram)}
+    copies = len(wrong) >= MIN_WRONG and sum(wrong) >= COPIED_SHARE * len(wrong)
+    return {"solver/edit_ratio_mean": sum(ratios) / len(ratios), "alarm/copies": float(copies)} | shares
+
+
+COPIED_SHARE = 0.95
+
+
+MIN_WRONG = 16  # fewer wrong first tries say nothing about copying
+
+
+BINS = 10
+
+
+def search_metrics(searcher: Searcher, searched: Sequence[Searched], rates: Mapping[str, float]) -> dict[str, float]:
+    """Of a step's searches; {} where there were none. `rates`: problem -> pass rate of its attempts.
+
+    `search/gap`: share of searches that found a right answer, less the mean pass rate. Calibration of the critics is on
+    the answers below steps of problems that the heads were never trained on.
+    """
+    if not searched:
+        return {}
+    trees = [each.tree for each in searched]
+    steps = [node for tree in trees for node in tree if node.index != ROOT]
+    found = sum(each.is_right for each in searched) / len(searched)
+    mean_rate = sum(rates[each.problem.problem_id] for each in searched) / len(searched)
+    metrics = {
+        "search/problems": float(len(searched)),
+        "search/nodes": float(len(steps)),
+        "search/tokens": float(sum(each.tokens for each in searched)),
+        "search/right_share": found,
+        "search/gap": found - mean_rate,
+        "search/merged_share": sum(node.merged_into is not None for node in steps) / max(1, len(steps)),
+        "search/flat_share": sum(_is_flat(tree) for tree in trees) / len(trees),
+    }
+    metrics |= {f"search/branching_{depth}": value for depth, value in _branching(trees).items()}
+    held_out = [each.tree for each in searched if searcher.is_held_out(each.problem.problem_id)]
+    return metrics | critic_calibration(held_out)
+
+
+def verdict_metrics(searched: Collection[Searched], style: PromptStyle) -> dict[str, float]:
+    """How far a model's verdicts in searches are from the domain's, which pay and steer nothing: search/agrees and
+    search/false_positive_rate, over different answers that ended and that both could judge."""
+    pairs = []
+    for each in searched:
+        for node in each.tree:
+            if node.is_finished and node.outcome not in (Outcome.TRUNCATED, Outcome.UNJUDGED):
+                text = style.visible(each.tree.text(node.index))
+                truth = style.domain.judge(each.problem, text)[0]
+                if truth is not Outcome.UNJUDGED:
+                    pairs.append((node.outcome is Outcome.CORRECT, truth is Outcome.CORRECT))
+    if not pairs:
+        return {}
+    return {
+        "search/agrees": share([said == is_right for said, is_right in pairs]),
+        "search/false_positive_rate": share([said for said, is_right in pairs if not is_right]),
+    }
+
+
+def critic_calibration(trees: Sequence[StepTree]) -> dict[str, float]:
+    """critic/<head>_brier, _ece, _auroc and _n of each head that spoke: what it said of a step against the verdict of
+    each finished answer below it."""
+    metrics: dict[str, float] = {}
+    for head in HEADS:
+        right: list[bool] = []
+        said: list[float] = []
+        for node in (node for tree in trees for node in tree):
+            stated = node.value if head == "value" else node.process
+            if stated is None or not node.leaves:
+                continue
+            right += [True] * node.right + [False] * (node.leaves - node.right)
+            said += [stated] * node.leaves
+        if said:
+            found = calibration_metrics(right, said)
+            metrics |= {f"critic/{head}_{name}": found[name] for name in ("brier", "ece", "auroc")}
+            metrics[f"critic/{head}_n"] = float(len(said))
+    return metrics
+
+
+def _is_flat(tree: StepTree) -> bool:
+    """Whether all of its answers are right, or all wrong: nothing to learn from."""
+    return tree.nodes[ROOT].right in (0, tree.nodes[ROOT].leaves)
+
+
+def _branching(trees: Sequence[StepTree]) -> dict[int, float]:
+    """Depth -> mean number of different next steps of those that have any."""
+    by_depth: dict[int, list[int]] = {}
+    for node in (node for tree in trees for node in tree if node.children):
+        by_depth.setdefault(node.depth, []).append(len(node.children))
+    return {depth: sum(counts) / len(counts) for depth, counts in sorted(by_depth.items())}
