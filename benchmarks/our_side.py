@@ -14,7 +14,7 @@ from roles.requests import SamplingParams
 from roles.tree import CONTEXT, ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainSample, build_batch
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
@@ -30,7 +30,7 @@ def main() -> None:
     policy = Policy(loaded.model, loaded.tokenizer, torch.device(spec.device))
     policy.tokenizer.eos_token = None  # no token ends a completion, here or in TRL
     is_flat = spec.side == "flat"
-    engine: Engine = FlatEngine(policy, seed=0) if is_flat else TorchEngine(policy, seed=0)
+    engine: Engine = FlatEngine(policy, seed=0) if is_flat else TreeEngine(policy, seed=0)
     trainer = Trainer(policy, TrainerSettings(mode="flat" if is_flat else "auto", pack_tokens=spec.pack_tokens))
     cost = Cost.of(policy.model)
     channel.say(weights=weights_digest(policy.model))
@@ -73,7 +73,7 @@ def one_step(
     engine.load(policy.version)
     computed = engine.tokens.computed - computed
     contexts = {parent for parent, label in zip(tree.parents, tree.labels, strict=True) if label != CONTEXT}
-    rows = len(contexts) if isinstance(engine, TorchEngine) else len(samples) * workload.new_tokens
+    rows = len(contexts) if isinstance(engine, TreeEngine) else len(samples) * workload.new_tokens
     return report(
         meter, tokens_sampling=computed, tokens_training=update.tokens_computed, samples=len(samples),
         flops_sampling=cost.sampling(computed, rows),

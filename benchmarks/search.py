@@ -1,6 +1,6 @@
 """Tree search on the token tree against the same search on transformers' `generate`, and best-of-N beside both.
 
-The search is plain UCT with one rollout a step, on countdown. Its waves are answered by TorchEngine, or by one
+The search is plain UCT with one rollout a step, on countdown. Its waves are answered by TreeEngine, or by one
 left-padded `model.generate` a wave, which shares nothing between rows or waves. Both draw by the same keyed random
 numbers, yet rounding differs: among 49,152 tokens many a draw falls on one whose share is smaller than that, a fifth of
 them in bfloat16, and the trees part. So in the rounds that count `generate` makes its own draws and is then made to say
@@ -30,7 +30,7 @@ from rich.table import Table
 from search_sides import GenerateEngine, Run, ShownCountdown, Work, best_of, run
 
 from curriculum.domains.countdown import CountdownDomain
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.machine.memory import keep_freed_memory
 from selfplay.model.weights.loading import load_model
 
@@ -56,16 +56,16 @@ class Measured:
 
 def measure(work: Work, rounds: int, is_exact: bool) -> Measured:
     """Every side once to warm up, then `rounds` of each in turns."""
-    first = run(work, TorchEngine(work.policy, 0), work.search, {})
+    first = run(work, TreeEngine(work.policy, 0), work.search, {})
     other = run(work, GenerateEngine(work.policy, 0), work.search, {})
     console.print(f"warm-up: ours {first.wall:.2f} s, generate {other.wall:.2f} s", highlight=False)
     guess = max(1, first.sampled // (len(work.problems) * work.steps.params.max_tokens))
-    answers = run(work, TorchEngine(work.policy, 0), lambda growth: best_of(growth, guess), {})
+    answers = run(work, TreeEngine(work.policy, 0), lambda growth: best_of(growth, guess), {})
     n = max(1, round(guess * first.sampled / answers.sampled))
     runs: dict[str, list[Run]] = {side: [] for side in NAMES}
     drawn, agreed, apart = 0, 0, 0.0
     for number in range(rounds):
-        runs["tree"].append(run(work, TorchEngine(work.policy, 0), work.search, {}))
+        runs["tree"].append(run(work, TreeEngine(work.policy, 0), work.search, {}))
         generate = GenerateEngine(work.policy, 0)
         runs["generate"].append(run(work, generate, work.search, first.waves))
         drawn, agreed, apart = drawn + generate.drawn, agreed + generate.agreed, max(apart, generate.apart)
@@ -74,7 +74,7 @@ def measure(work: Work, rounds: int, is_exact: bool) -> Measured:
         for side in ("tree", "generate"):
             if runs[side][-1].grown() != first.grown():
                 raise SystemExit(f"{NAMES[side]}: another search tree than in the warm-up")
-        runs["best_of"].append(run(work, TorchEngine(work.policy, 0), lambda growth: best_of(growth, n), {}))
+        runs["best_of"].append(run(work, TreeEngine(work.policy, 0), lambda growth: best_of(growth, n), {}))
         walls = ", ".join(f"{NAMES[side]} {done[-1].wall:.2f} s" for side, done in runs.items())
         console.print(f"round {number + 1} of {rounds}: {walls}", highlight=False)
     return Measured(runs, n, first.equal_steps(other), agreed / drawn, apart)

@@ -22,6 +22,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
     """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now."""
     started = time.monotonic() if started is None else started
     from selfplay.closing import close  # loads torch, and a wrong argument is answered before
+    from selfplay.play.step import Played
     from selfplay.run.opening import open_run
     from selfplay.view.progress import Progress
 
@@ -30,13 +31,14 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
         run.evaluate()  # the start model, on problems that will never be trained on
         run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():
-            run.propose(step)  # the challenger makes known problems harder
-            run.pose(step)  # what is valid, new and promising is admitted; replays fill the step
-            judged = run.solve(step)  # attempts, second looks, verdicts
-            run.search(step, judged)  # the judge looks further, where it is told to
-            batch = run.learn(step, judged)  # rewards and advantages, summed over the tree
-            update, journal = run.update(step, batch)  # one optimizer step for challenger and solver
-            run.commit(step, update, journal)  # one transaction
+            proposed = run.propose(step)  # the challenger makes known problems harder
+            posed = run.pose(step, proposed)  # what is valid, new and promising is admitted; replays fill the step
+            judged = run.solve(step, posed)  # attempts, second looks, verdicts
+            searches = run.search(step, judged)  # the judge looks further, where it is told to
+            played = Played(posed, judged, searches)
+            taught = run.teach(step, played)  # rewards and advantages, summed over the tree
+            written = run.update(step, played, taught)  # one optimizer step for challenger and solver
+            run.commit(step, played, taught, written)  # one transaction
             run.evaluate()
             run.checkpoint()
         return close(run, arguments.config, watcher)

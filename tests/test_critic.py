@@ -9,7 +9,7 @@ import torch
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Question
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.learn.critic_batch import CriticBatch, critic_batch
 from selfplay.model.policy import Policy
@@ -123,7 +123,7 @@ def test_hidden_states_on_the_tree_are_those_of_padded_rows() -> None:
     policy, (tree, ends, batch) = policy_of(), two_steps()
     on_tree, padded = (forest_hidden(policy, batch, is_padded=flat) for flat in (False, True))
     assert torch.allclose(on_tree, padded, atol=1e-4)
-    engines = TorchEngine(policy, 0), FlatEngine(policy, 0)
+    engines = TreeEngine(policy, 0), FlatEngine(policy, 0)
     hidden = [engine.hidden(tree, sorted(ends)) for engine in engines]
     assert torch.allclose(hidden[0], hidden[1], atol=1e-4) and torch.allclose(hidden[0], padded, atol=1e-4)
     assert torch.allclose(engines[0].hidden(tree, [min(ends)]), hidden[0][:1], atol=1e-4)  # it was run before
@@ -135,10 +135,10 @@ def test_scores_are_next_token_probabilities_and_heads_in_the_order_of_the_quest
     critic.step(forest_hidden(policy, batch, is_padded=False), batch, 0)
     first, second = ends
     questions = [Question(second, (49, 48)), Question(first), Question(second), Question(first, (48,))]
-    scored = Scorer(policy, TorchEngine(policy, 0), critic)(tree, questions)
+    scored = Scorer(policy, TreeEngine(policy, 0), critic)(tree, questions)
     plain = policy.head.logits(policy.padded_hidden(tree, [second, first])).softmax(-1)
     assert scored[0].choices == pytest.approx((plain[0, 49].item(), plain[0, 48].item()), rel=1e-3)
     assert scored[3].choices == pytest.approx((plain[1, 48].item(),), rel=1e-3)
     assert scored[1].choices == () and scored[1].value == scored[3].value
     assert scored[0].value == scored[2].value and (scored[1].value or 0) > 0.7 > 0.3 > (scored[2].value or 1)
-    assert Scorer(policy, TorchEngine(policy, 0))(tree, questions)[1].value is None
+    assert Scorer(policy, TreeEngine(policy, 0))(tree, questions)[1].value is None

@@ -12,14 +12,14 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
 from selfplay.engine.sampling import Speaker, choose, drawn_tokens, uniforms
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import EOS_ID, VOCABULARY, ByteTokenizer
 from selfplay.prompting.codec import stop_tokens
 from store.records import Completion, Finish
 
-ENGINES = [TorchEngine, FlatEngine]
+ENGINES = [TreeEngine, FlatEngine]
 FREE = SamplingParams(temperature=1.0, max_tokens=6, stop=("\n",))
 TEXTS = ("12 + 7 =", "12 + 9 =", "x")
 
@@ -86,7 +86,7 @@ def test_another_policy_version_draws_anew(kind: type[Engine], policy: Policy) -
 def test_draws_follow_the_policys_distribution(policy: Policy) -> None:
     tree = Tree()
     [draw] = draws(tree, [0], n=4000, params=SamplingParams(1.0, 1, ()))
-    [group] = TorchEngine(policy, seed=1).sample(tree, [draw])
+    [group] = TreeEngine(policy, seed=1).sample(tree, [draw])
     with torch.no_grad():
         p = policy.model(torch.tensor([list(TEXTS[0].encode())])).logits[0, -1].double().softmax(-1)
     counts = torch.zeros(VOCABULARY, dtype=torch.float64)
@@ -200,8 +200,8 @@ def test_a_call_run_again_from_its_script_leaves_everything_as_it_was(kind: type
 
 def test_a_script_is_repeated_and_not_drawn(policy: Policy) -> None:
     tree, other_tree = Tree(), Tree()
-    script = completions(TorchEngine(policy, seed=3).sample(tree, draws(tree, [0, 1])))
-    stranger = TorchEngine(policy, seed=99)
+    script = completions(TreeEngine(policy, seed=3).sample(tree, draws(tree, [0, 1])))
+    stranger = TreeEngine(policy, seed=99)
     assert completions(stranger.sample(other_tree, draws(other_tree, [0, 1]), script)) == script
 
 
@@ -209,7 +209,7 @@ def test_merging_changes_the_tree_and_not_what_is_said(policy: Policy) -> None:
     found, trees = [], []
     for merge in (True, False):
         tree = Tree(merge=merge)
-        groups = TorchEngine(policy, seed=3).sample(tree, draws(tree, [0, 1], n=40))
+        groups = TreeEngine(policy, seed=3).sample(tree, draws(tree, [0, 1], n=40))
         found.append(completions(groups))
         trees.append(tree)
     for one, two in zip(*found, strict=True):
@@ -224,7 +224,7 @@ def test_merging_changes_the_tree_and_not_what_is_said(policy: Policy) -> None:
 def test_new_weights_forget_old_keys_and_values() -> None:
     loaded = load_model("tiny-llama", "float32")
     fresh = Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
-    engine, tree = TorchEngine(fresh, seed=3), Tree()
+    engine, tree = TreeEngine(fresh, seed=3), Tree()
     greedy = SamplingParams(0.0, 4, ())
     before = completions(engine.sample(tree, draws(tree, [0], n=1, params=greedy)))
     with torch.no_grad():
@@ -232,13 +232,13 @@ def test_new_weights_forget_old_keys_and_values() -> None:
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     engine.load(0)
     after = completions(engine.sample(tree, draws(tree, [0], n=1, params=greedy)))
-    plain, new_tree = TorchEngine(fresh, seed=3), Tree()
+    plain, new_tree = TreeEngine(fresh, seed=3), Tree()
     assert after == completions(plain.sample(new_tree, draws(new_tree, [0], n=1, params=greedy)))
     assert after != before
 
 
 def test_an_engine_that_ended_sampling_runs_a_tree_anew_and_says_the_same(policy: Policy) -> None:
-    engine, tree = TorchEngine(policy, seed=3), Tree()
+    engine, tree = TreeEngine(policy, seed=3), Tree()
     computed = []
     said = []
     for ends in (False, False, True):

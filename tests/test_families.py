@@ -16,7 +16,7 @@ from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Engine
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import build_batch
 from selfplay.machine.errors import ModelError
 from selfplay.model.policy import Policy
@@ -80,7 +80,7 @@ def assert_right(policy: Policy, mode: str) -> None:
     assert abs(ours - loss) <= 1e-4 * max(1.0, abs(loss))
     trained = {name: gradients.get(name, torch.zeros_like(found[name])) for name in found}
     assert_same_gradient(found, trained)
-    engine: Engine = TorchEngine(policy, 3) if mode == "tree" else FlatEngine(policy, 3)
+    engine: Engine = TreeEngine(policy, 3) if mode == "tree" else FlatEngine(policy, 3)
     spoken, params = Tree(), SamplingParams(1.0, 5, ())
     prompts = [spoken.extend(ROOT, range(5, 5 + length)) for length in (11, 3)]
     said = engine.sample(spoken, [Draw(node, 2, params, ("x", i), "solver/0") for i, node in enumerate(prompts)])

@@ -19,15 +19,11 @@ from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
 from selfplay.config.keys import Config
 from selfplay.learn.batch import TrainSample, build_batch
-from selfplay.learn.lessons import (
-    LearningSettings,
-    SolverLesson,
-    challenger_samples,
-    marginal_rewards,
-    measured_rate,
-    proposal_reward,
-    solver_lesson,
-)
+from selfplay.learn.settings import LearningSettings
+from selfplay.learn.proposals import proposal_reward
+from selfplay.learn.proposals import marginal_rewards
+from selfplay.learn.proposals import challenger_samples
+from selfplay.learn.lessons import SolverLesson, measured_rate, solver_lesson
 from selfplay.learn.stages import StageSettings
 from selfplay.play.posing import Posed
 from selfplay.run.session import Run

@@ -32,7 +32,7 @@ from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
 from roles.tree import ROOT, Tree
 from selfplay.engine.rollout import Rollout
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.prompting.codec import Encoder
@@ -270,7 +270,7 @@ def test_the_rate_of_several_problems_and_its_alarm() -> None:
 def test_the_whole_path_with_a_real_model() -> None:
     loaded = load_model("tiny-llama", "float32")
     policy = Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
-    engine, tree = TorchEngine(policy, seed=3), Tree()
+    engine, tree = TreeEngine(policy, seed=3), Tree()
     heard: list[Scored] = []
 
     def score(tree: Tree, questions: Sequence[Any]) -> list[Scored]:

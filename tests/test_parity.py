@@ -15,7 +15,7 @@ from roles.tree import ROOT, Tree
 from selfplay.engine import tree_engine
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainBatch, build_batch
 from selfplay.model.head import KEPT_BYTES
 from selfplay.model.policy import Policy
@@ -180,7 +180,7 @@ def test_tree_sampler_says_what_the_padded_sampler_says(
     monkeypatch.setattr(tree_engine, "MAX_ROW_KEYS", max_row_keys)
     params = SamplingParams(temperature, max_tokens, ("\n",))
     said = []
-    for engine in (TorchEngine(policy, seed=3), FlatEngine(policy, seed=3)):
+    for engine in (TreeEngine(policy, seed=3), FlatEngine(policy, seed=3)):
         tree = Tree()
         prompts = [tree.extend(ROOT, policy.tokenizer.encode(text)) for text in ("12 + 7 =", "12 + 9 =", "x")]
         groups = engine.sample(tree, [Draw(n, 5, params, ("solver", i), "solver/0") for i, n in enumerate(prompts)])
@@ -194,7 +194,7 @@ def test_tree_sampler_says_what_the_padded_sampler_says(
 
 
 def test_the_tree_computes_less_than_the_flat_batch(policy: Policy) -> None:
-    engine, tree = TorchEngine(policy, seed=0), Tree()
+    engine, tree = TreeEngine(policy, seed=0), Tree()
     prompt = tree.extend(ROOT, list(range(30)))
     engine.sample(tree, [Draw(prompt, 8, SamplingParams(1.0, 4, ()), ("a",), "solver/0")])
     assert engine.tokens.flat == sum([8 * 34])

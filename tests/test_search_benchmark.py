@@ -5,7 +5,7 @@ import pytest
 from benchmarks.search_sides import GenerateEngine, Run, ShownCountdown, Work, run
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.protocol import Statement, problem_of
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.model.weights.loading import load_model
 from store.records import Origin, Outcome
 
@@ -23,7 +23,7 @@ def work() -> Work:
 
 @pytest.fixture(scope="module")
 def ours(work: Work) -> Run:
-    return run(work, TorchEngine(work.policy, 0), work.search, {})
+    return run(work, TreeEngine(work.policy, 0), work.search, {})
 
 
 def test_both_engines_grow_the_same_search_tree(work: Work, ours: Run) -> None:

@@ -190,6 +190,13 @@ class Tracker:
         """The step that banked it: too few successes to learn from, to be tried again with more attempts."""
         return self._memories[problem_id].banked_step
 
+    def banks(self, problem_id: str, successes: int) -> bool:
+        """Whether a group with so many right first tries goes into the bank (`is_banked` of states.py); a problem not
+        admitted yet has never been there."""
+        memory = self._memories.get(problem_id)
+        was_banked = memory is not None and memory.banked_step is not None
+        return is_banked(successes, self._min_successes, was_banked)
+
     def was_retried(self, problem_id: str) -> bool:
         """Whether its latest group came out of the bank: such a group is trained on even with a single success."""
         return self._memories[problem_id].retried

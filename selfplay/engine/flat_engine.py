@@ -11,7 +11,7 @@ from torch import Tensor
 
 from roles.requests import Sampled
 from roles.tree import Tree
-from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.engine.sampling import choose, say_chosen, speakers
 from selfplay.model.padding import left_padded
 from selfplay.model.policy import Policy
@@ -24,7 +24,6 @@ class FlatEngine:
     """Samples without sharing anything between rows or calls."""
 
     def __init__(self, policy: Policy, seed: int) -> None:
-        self.tokens = TokenCount()
         self._policy = policy
         self._seed = seed
 
@@ -32,26 +31,31 @@ class FlatEngine:
         """Keys and values live as long as a call; the policy may have a copy of its weights."""
         self._policy.end_sampling()
 
-    def load(self, version: int) -> None:
+    def load(self, version: int, weights: Weights) -> None:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)
 
     @torch.no_grad()
     def sample(
-        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """See `Engine.sample`. All draws of one call share a temperature."""
+        """See `Sampler.sample`. All draws of one call share a temperature."""
         if len({draw.params.temperature for draw in draws}) > 1:
             raise ValueError("one engine call samples at one temperature; split the draws")
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
         rows = [speaker for group in groups for speaker in group]
         ids, mask = left_padded([[tree.tokens[n] for n in tree.path(s.draw.node)] for s in rows], self._policy.device)
         cache, seen = self._policy.new_cache(), mask
+        count = count or TokenCount()
         live = rows
         while live:
             positions = (seen.cumsum(-1) - 1).clamp_(min=0)[:, -ids.shape[1] :]
             hidden = self._policy.cached_hidden(ids, seen, positions, cache)[:, -1]
-            self.tokens.computed += ids.numel()
+            count.computed += ids.numel()
             open_rows = [i for i, speaker in enumerate(rows) if speaker.finish is None]
             for start in range(0, len(open_rows), MAX_ROWS_OF_LOGITS):
                 part = open_rows[start : start + MAX_ROWS_OF_LOGITS]
@@ -60,12 +64,12 @@ class FlatEngine:
             ids = torch.tensor([[speaker.ids[-1]] for speaker in rows], device=self._policy.device)
             seen = torch.cat([seen, torch.ones_like(ids)], dim=1)
         for speaker in rows:
-            self.tokens.flat += tree.depths[speaker.node] + 1
+            count.flat += tree.depths[speaker.node] + 1
         version = self._policy.version
         return [[s.sampled(version) for s in group] for group in groups]
 
     @torch.no_grad()
-    def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
-        """See `Engine.hidden`."""
-        self.tokens.computed += sum(tree.depths[node] + 1 for node in nodes)
+    def hidden(self, tree: Tree, nodes: Sequence[int], count: TokenCount | None = None) -> Tensor:
+        """See `LocalSampler.hidden`."""
+        (count or TokenCount()).computed += sum(tree.depths[node] + 1 for node in nodes)
         return self._policy.padded_hidden(tree, nodes)

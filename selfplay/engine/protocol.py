@@ -1,14 +1,14 @@
-"""What every engine answers to: sample completions below nodes of a token tree."""
+"""What every sampler answers to, in this process or in another: completions below nodes of a token tree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-from torch import Tensor
+from typing import Any, Protocol
 
 from roles.requests import Sampled, SamplingParams
 from roles.tree import Tree
 from store.records import Completion
+
+Weights = Callable[[], Iterator[tuple[str, Any]]]  # called, it gives (name, tensor) of every served parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +40,22 @@ class TokenCount:
     computed: int = 0
     flat: int = 0
 
-    def add(self, computed: int, flat: int) -> None:
-        self.computed += computed
-        self.flat += flat
 
-
-class Engine(Protocol):
-    """Holds keys and values for one tree at a time; forgets them when the tree or the weights change."""
-
-    tokens: TokenCount
+class Sampler(Protocol):
+    """May hold keys and values for one tree at a time; forgets them when the tree or the weights change."""
 
     def sample(
-        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
         """One batched call: completions for every draw, in order; the tree grows by what was said.
 
         With a `script` (every completion of the call, in order) nothing is drawn: the call is run as it was, so
-        that tree, keys and values are what they were before a crash, bit for bit.
-        """
-        ...
-
-    def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
-        """[len(nodes), d] final hidden states of `nodes`, ascending and distinct, in the policy's own process.
-
-        An engine that runs elsewhere has none to give: scores are the trainer's to make (selfplay/train/scorer.py).
+        that tree, keys and values are what they were before a crash, bit for bit. What ran is added to `count`. Each
+        completion names the versions of the policy that said its first and its last token.
         """
         ...
 
@@ -71,6 +63,10 @@ class Engine(Protocol):
         """Give up memory that only sampling needs: an update and the next evaluation want it. Sampling may go on."""
         ...
 
-    def load(self, version: int) -> None:
-        """New weights are in the policy: drop what was computed with the old ones."""
+    def load(self, version: int, weights: Weights) -> None:
+        """Say what the policy of `version` says from now on.
+
+        A sampler in the policy's own process shares its weights and only drops what was computed with the old ones; any
+        other takes the new ones from `weights`.
+        """
         ...

@@ -6,12 +6,12 @@ not drawn again. Scores are not stored: they are a function of the weights and t
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from roles.requests import NodeId, Sample, Sampled, Score, Scored
 from roles.tree import ROOT, Tree
-from selfplay.engine.protocol import Draw, Engine, Question
+from selfplay.engine.protocol import Draw, Question, Sampler, TokenCount
 from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encode
 from store.records import Completion, Wave
@@ -19,20 +19,22 @@ from store.records import Completion, Wave
 Result = TypeVar("Result")
 Request = Sample | Score
 Answer = list[Sampled] | Scored
+Ask = Callable[[Tree, Sequence[Question], TokenCount], list[Scored]]  # see selfplay/train/scorer.py
 Role = Generator[Any, Any, Result]  # yields a Request, or a list of them
 
 
 @dataclass(slots=True)
 class Rollout:
-    """One step's conversations: a tree, an engine, and the waves that a killed process left behind."""
+    """One step's conversations: a tree, a sampler, and the waves that a killed process left behind."""
 
     step: int
     tree: Tree
-    engine: Engine
+    sampler: Sampler
     encode: Encode
     commit: Callable[[Wave], Wave]  # returns what was stored: text that cannot be stored as it is comes back cleaned
     stored: Mapping[str, Wave]
-    score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # needed where a role yields a Score
+    score: Ask | None = None  # needed where a role yields a Score
+    count: TokenCount = field(default_factory=TokenCount)  # of what ran for it
     limit: int | None = None  # tokens of a context, beyond which the model cannot go (selfplay/prompting/room.py)
 
     def run(self, phase: str, roles: Iterable[Role[Result]]) -> list[Result]:
@@ -58,7 +60,7 @@ class Rollout:
         assert self.score is not None, "a role asked for scores in a rollout that cannot give any"
         questions = [self._question(score) for score in scores]
         put = [question for question in questions if self._has_room(question.node)]
-        answers = iter(self.score(self.tree, put) if put else [])
+        answers = iter(self.score(self.tree, put, self.count) if put else [])
         unheard = Scored((0.0, 0.0))  # neither of the choices was said
         return [next(answers) if self._has_room(question.node) else unheard for question in questions]
 
@@ -76,7 +78,7 @@ class Rollout:
                 )
         stored = self.stored.get(key)
         script = None if stored is None else stored.completions
-        results = self.engine.sample(self.tree, draws, script)
+        results = self.sampler.sample(self.tree, draws, script, self.count)
         if stored is None:
             stored = self.commit(Wave(self.step, key, tuple(s.completion for group in results for s in group)))
         said: Iterator[Completion] = iter(stored.completions)

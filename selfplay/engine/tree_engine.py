@@ -12,7 +12,7 @@ import torch
 
 from roles.requests import Sampled
 from roles.tree import ROOT, Tree
-from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.model.attention.interface import KeyValues, Rows
 from selfplay.model.policy import Policy
@@ -23,11 +23,10 @@ MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decodi
 MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
 
 
-class TorchEngine:
+class TreeEngine:
     """Samples on a tree, with a memory of keys and values for the tree it saw last."""
 
     def __init__(self, policy: Policy, seed: int) -> None:
-        self.tokens = TokenCount()
         self._policy = policy
         self._seed = seed
         self._tree: Tree | None = None
@@ -41,54 +40,59 @@ class TorchEngine:
         self._forget(None)
         self._policy.end_sampling()
 
-    def load(self, version: int) -> None:
+    def load(self, version: int, weights: Weights) -> None:
         """Forget keys and values made by older weights. Weights themselves are shared with the trainer."""
         assert version == self._policy.version, (version, self._policy.version)
         self._forget(None)
 
     @torch.no_grad()
     def sample(
-        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """See `Engine.sample`. All draws of one call share a temperature."""
+        """See `Sampler.sample`. All draws of one call share a temperature."""
         if len({draw.params.temperature for draw in draws}) > 1:
             raise ValueError("one engine call samples at one temperature; split the draws")
         if tree is not self._tree:
             self._forget(tree)
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
+        count = count or TokenCount()
         live = [speaker for group in groups for speaker in group]
         while live:
-            self._think(tree, live)
+            self._think(tree, live, count)
             live = say_chosen(tree, live)
         for group in groups:
             for speaker in group:
-                self.tokens.flat += tree.depths[speaker.node] + 1
+                count.flat += tree.depths[speaker.node] + 1
         version = self._policy.version
         return [[s.sampled(version) for s in group] for group in groups]
 
     @torch.no_grad()
-    def hidden(self, tree: Tree, nodes: Sequence[int]) -> torch.Tensor:
-        """See `Engine.hidden`. What has been sampled is read, not run again."""
+    def hidden(self, tree: Tree, nodes: Sequence[int], count: TokenCount | None = None) -> torch.Tensor:
+        """See `LocalSampler.hidden`. What has been sampled is read, not run again."""
         if tree is not self._tree:
             self._forget(tree)
-        return self._run(tree, nodes)
+        return self._run(tree, nodes, count or TokenCount())
 
-    def _think(self, tree: Tree, live: Sequence[Speaker]) -> None:
+    def _think(self, tree: Tree, live: Sequence[Speaker], count: TokenCount) -> None:
         """Choose one more token for every live sample: run the distinct contexts, draw from each."""
         standing: dict[int, list[Speaker]] = {}
         for speaker in live:
             standing.setdefault(speaker.node, []).append(speaker)
         contexts = sorted(standing)
-        hidden = self._run(tree, contexts)
+        hidden = self._run(tree, contexts, count)
         for start in range(0, len(contexts), MAX_ROWS_OF_LOGITS):
             part = contexts[start : start + MAX_ROWS_OF_LOGITS]
             logits = self._policy.head.logits(hidden[start : start + MAX_ROWS_OF_LOGITS])
             choose(logits, [standing[node] for node in part])
 
-    def _run(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
+    def _run(self, tree: Tree, contexts: Sequence[int], count: TokenCount) -> torch.Tensor:
         """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
         if self._lay_out_rows(tree, [tree.parents[node] for node in contexts]):
-            return self._continue(tree, contexts)
+            return self._continue(tree, contexts, count)
         needed = set(contexts)
         for node in contexts:
             parent = tree.parents[node]
@@ -101,7 +105,7 @@ class TorchEngine:
             for i in range(0, len(nodes), MAX_TOKENS_PER_PASS)
         ]
         self._cached.update(needed)
-        self.tokens.computed += len(nodes)
+        count.computed += len(nodes)
         where = {int(node): i for i, node in enumerate(nodes)}
         rows = torch.tensor([where[node] for node in contexts], device=self._policy.device)
         return torch.cat(parts).index_select(0, rows)
@@ -123,14 +127,14 @@ class TorchEngine:
             self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory, MAX_ROW_KEYS)
         return self._rows is not None
 
-    def _continue(self, tree: Tree, contexts: Sequence[int]) -> torch.Tensor:
+    def _continue(self, tree: Tree, contexts: Sequence[int], count: TokenCount) -> torch.Tensor:
         """One token more behind each of the rows."""
         assert self._rows is not None
         nodes = np.array(contexts, dtype=np.int64)
         hidden = self._policy.next_hidden(tree, nodes, self._memory, self._rows)
         self._row_of = {node: row for row, node in enumerate(contexts)}
         self._cached.update(contexts)
-        self.tokens.computed += len(contexts)
+        count.computed += len(contexts)
         return hidden
 
     def _forget(self, tree: Tree | None) -> None:

@@ -22,8 +22,8 @@ from roles.requests import SamplingParams, Scored
 from roles.search.growth import Searched
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
-from selfplay.engine.protocol import Engine, Question
-from selfplay.engine.rollout import Rollout
+from selfplay.engine.protocol import Sampler
+from selfplay.engine.rollout import Ask, Rollout
 from selfplay.evaluate.mechanism import mechanism_metrics
 from selfplay.evaluate.search import SearchEvaluation
 from selfplay.prompting.codec import Encode
@@ -38,7 +38,7 @@ PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once; another numb
 class Evaluator:
     """Everything an evaluation needs. `encode`: see `Rollout`."""
 
-    engine: Engine
+    sampler: Sampler
     encode: Encode
     style: PromptStyle
     sets: Mapping[str, Sequence[Problem]]
@@ -50,8 +50,8 @@ class Evaluator:
     report: ReportKind = "none"
     report_tokens: int = 1
     search: SearchEvaluation | None = None
-    score: Callable[[Tree, Sequence[Question]], list[Scored]] | None = None  # what a search with critics needs
-    start_engine: Engine | None = None  # the start weights': with it, the mechanism is measured
+    score: Ask | None = None  # what a search with critics needs
+    start: Sampler | None = None  # the start weights': with it, the mechanism is measured
     limit: int | None = None  # see `Rollout`
     _start_tries: dict[str, list[JudgedGroup]] = field(default_factory=dict)  # by set: they never change
 
@@ -66,7 +66,7 @@ class Evaluator:
 
     def interim(self, step: int, set_name: str) -> Evaluation:
         """The first try only, greedy, on at most `interim_size` problems."""
-        turns = 1 if self.start_engine is None else self.turns
+        turns = 1 if self.start is None else self.turns
         metrics, outcomes = self._greedy(self.sets[set_name][: self.interim_size], turns, step)
         return Evaluation(step, set_name, "interim", metrics | self._mechanism(set_name, step), outcomes)
 
@@ -91,11 +91,11 @@ class Evaluator:
 
     def _mechanism(self, set_name: str, step: int) -> dict[str, float]:
         """Sampled second looks at the start model's first tries and at one's own, and how far errors have moved."""
-        if self.start_engine is None:
+        if self.start is None:
             return {}
         problems = self.sets[set_name][: self.pass_size]
         if set_name not in self._start_tries:
-            tries = self._attempts(problems, 1, self.pass_k, 1.0, step=0, engine=self.start_engine)
+            tries = self._attempts(problems, 1, self.pass_k, 1.0, step=0, sampler=self.start)
             self._start_tries[set_name] = tries
         start = self._start_tries[set_name]
         at_start = self._attempts(problems, self.turns, self.pass_k, 1.0, step, given=start)
@@ -123,7 +123,7 @@ class Evaluator:
 
         def drive(roles: Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]) -> list[Searched]:
             tree = Tree()
-            rollout = Rollout(step, tree, self.engine, self.encode, lambda wave: wave, {}, self.score, self.limit)
+            rollout = Rollout(step, tree, self.sampler, self.encode, lambda wave: wave, {}, self.score, limit=self.limit)
             return rollout.run("evaluation", roles(tree))
 
         return self.search.measure(problems, step, drive)
@@ -135,7 +135,7 @@ class Evaluator:
         group_size: int,
         temperature: float,
         step: int,
-        engine: Engine | None = None,
+        sampler: Sampler | None = None,
         given: Sequence[JudgedGroup] | None = None,
         report: ReportKind = "none",
     ) -> list[JudgedGroup]:
@@ -153,7 +153,7 @@ class Evaluator:
         for part in batches(len(problems), self.interim_size):
             stored = {} if given is None else {"evaluation/0": _first_wave(step, given[part])}
             rollout = Rollout(
-                step, Tree(), engine or self.engine, self.encode, lambda wave: wave, stored, limit=self.limit
+                step, Tree(), sampler or self.sampler, self.encode, lambda wave: wave, stored, limit=self.limit
             )
             solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in problems[part]))
             judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]

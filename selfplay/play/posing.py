@@ -1,31 +1,23 @@
 """What a step poses: the challenger's proposals, triaged and admitted, and replays that fill the step."""
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from curriculum.domains.protocol import Domain, problem_id_of, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.selection.admission import Candidate, triage
 from curriculum.selection.filling import fill, fill_up
-from curriculum.selection.scheduler import Replay, Scheduler
+from curriculum.selection.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.challenger import ProposedGroup
 from roles.prompts import PromptStyle
+from selfplay.play.step import Posed, TriagedProposal
 from store.records import Fate, Origin, Problem
 
 PROCEDURAL_LEVELS = range(1, 9)
 DRAWS = 200  # tries to find new problems for the procedural control
-
-
-@dataclass(frozen=True, slots=True)
-class Posed:
-    """The problems of a step: `new` ones first, then `replays`; and what became of every proposal."""
-
-    new: tuple[Problem, ...]
-    replays: tuple[Replay, ...]
-    fates: dict[tuple[int, int], tuple[Fate, str | None]]  # (target, index) -> fate, problem_id where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +34,29 @@ class Poser:
 
     def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
         """Triage proposals, admit the most promising, fill up with replays to exactly `num_problems`."""
-        fates: dict[tuple[int, int], tuple[Fate, str | None]] = {}
+        proposals: list[TriagedProposal] = []
         candidates = []
         seen: set[str] = set()
         for group in groups:
-            for index, said in enumerate(group.proposals):
+            for index, sampled in enumerate(group.proposals):
                 fate, statement = triage(
-                    group.parent, style.visible(said.completion.text), said.completion.finish,
+                    group.parent, style.visible(sampled.completion.text), sampled.completion.finish,
                     self.domain, self.tracker.knows, self.held_out, seen, self.fits,
                 )  # fmt: skip
-                key = (group.target, index)
-                fates[key] = fate, None
-                if statement is not None and fate is Fate.DUPLICATE:
-                    fates[key] = fate, problem_id_of(self.domain.name, statement.canonical)
+                known = statement is not None and fate is Fate.DUPLICATE
+                problem_id = problem_id_of(self.domain.name, statement.canonical) if statement and known else None
                 if statement is not None and fate is Fate.ACCEPTED:
                     problem = problem_of(statement, self.domain.name, Origin.CHALLENGER, group.parent.problem_id)
                     candidates.append(Candidate(group.target, index, problem))
+                proposals.append(TriagedProposal(group.parent, group.target, index, sampled, fate, problem_id))
         rng = self._random(step, "admission")
         filled = fill(step, num_problems, candidates, self.scheduler, self.tracker, self.settings, rng)
-        for candidate in filled.accepted:
-            fates[candidate.target, candidate.index] = Fate.ACCEPTED, candidate.problem.problem_id
-        for candidate in filled.surplus:
-            fates[candidate.target, candidate.index] = Fate.SURPLUS, None
-        return Posed(tuple(each.problem for each in filled.accepted), filled.replays, fates)
+        admitted = {(c.target, c.index): c.problem.problem_id for c in filled.accepted}
+        return Posed(
+            new=tuple(candidate.problem for candidate in filled.accepted),
+            replays=filled.replays,
+            proposals=tuple(_settled(proposal, admitted) for proposal in proposals),
+        )
 
     def pose_procedurally(self, step: int, num_problems: int) -> Posed:
         """The control: the domain's own sampler, levels drawn uniformly, in the challenger's place."""
@@ -81,7 +73,15 @@ class Poser:
             if self.fits(problem):
                 new[problem.problem_id] = problem
         replays = fill_up(step, num_problems - len(new), num_problems, self.scheduler)
-        return Posed(tuple(new.values()), tuple(replays), {})
+        return Posed(tuple(new.values()), tuple(replays))
 
     def _random(self, step: int, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}/posing/{step}/{purpose}")
+
+
+def _settled(proposal: TriagedProposal, admitted: Mapping[tuple[int, int], str]) -> TriagedProposal:
+    """What was valid and new is ACCEPTED where the step has a place for it, else SURPLUS."""
+    if proposal.fate is not Fate.ACCEPTED:
+        return proposal
+    problem_id = admitted.get((proposal.group, proposal.index))
+    return replace(proposal, fate=Fate.SURPLUS if problem_id is None else Fate.ACCEPTED, problem_id=problem_id)

@@ -20,10 +20,10 @@ from selfplay.config.files import curriculum_settings
 from selfplay.config.keys import Config
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Engine
-from selfplay.engine.tree_engine import TorchEngine
+from selfplay.engine.tree_engine import TreeEngine
 from selfplay.evaluate.evaluator import Evaluator
 from selfplay.learn.batch import TrainBatch
-from selfplay.learn.lessons import LearningSettings
+from selfplay.learn.settings import LearningSettings
 from selfplay.learn.stages import Stage, StageSettings
 from selfplay.machine.environment import be_deterministic, device_of
 from selfplay.model.adapter_layers import make_adapters
@@ -192,7 +192,7 @@ def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Call
 
 
 def _engine(policy: Policy, seed: int, parity: Parity) -> Engine:
-    return TorchEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
+    return TreeEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
 
 
 def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:

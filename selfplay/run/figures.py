@@ -1,7 +1,5 @@
 """What a step measured, by the names of docs/metrics.md."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 from curriculum.selection.admission import fate_counts
@@ -11,84 +9,75 @@ from roles.search.critics import HEADS
 from roles.search.growth import Searched
 from roles.search.step_tree import ROOT, StepTree
 from roles.solver import turn_label
+from roles.tree import Tree
 from selfplay.learn.lessons import SolverLesson, measured_rate
 from selfplay.play.searching import Searcher
-from selfplay.run.build import Parts
-from selfplay.run.step import Step
+from selfplay.learn.proposals import PaidProposal
+from selfplay.learn.teacher import Taught
+from selfplay.play.game import Game
+from selfplay.play.step import Played, Step
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.edits import edit_histogram, edit_ratio
 from selfplay.stats.intervals import share
 from store.records import Fate, Origin, Outcome, PassRate
 
 
-def _all_metrics(
-    step: Step, rates: tuple[PassRate, ...], parts: Parts, update_metrics: dict[str, float]
+def step_metrics(
+    step: Step, played: Played, taught: Taught, rates: Sequence[PassRate], game: Game
 ) -> dict[str, float]:
-    seconds = {f"seconds/{stage}": wall for stage, wall in step.seconds.items()}
-    found = (
-        {"tokens/sampled": float(_sampled(step))}
-        | update_metrics
-        | step_metrics(step, rates)
-        | _search_metrics(step, parts)
-        | seconds
-    )
-    return found | (_model_judge_metrics(step, parts) if parts.config.judge.source == "model" else {})
+    """The step's own figures; docs/metrics.md says how to read each. `rates`: of the groups that could be judged."""
+    lessons, posed, groups = taught.lessons, played.posed, played.judged.groups
+    kept = [lesson for lesson in lessons if lesson.is_kept]
+    found = {
+        "curriculum/problems": float(len(lessons)),
+        "curriculum/new": float(len(posed.new)),
+        "curriculum/signal_share": share([lesson.is_kept for lesson in lessons]),
+        "curriculum/mixed_share": share([lesson.is_mixed for lesson in lessons]),
+        "curriculum/trained": float(len(kept)),
+        "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
+        "train/stage": float(taught.stage),
+        "curriculum/level_mean": _mean([float(group.problem.level) for group in groups]),
+        "tokens/sampled": float(_sampled(played)),
+    }
+    found |= _solver_metrics(lessons, rates) | copying_metrics(groups)
+    found |= _challenger_metrics(taught.proposals) | _tree_metrics(step.tree, groups)
+    if game.searcher is not None:
+        by_problem = {group.problem.problem_id: measured_rate(group) or 0.0 for group in groups}
+        found |= search_metrics(game.searcher, list(played.searches.values()), by_problem)
+    if game.model_judge is not None:
+        found |= _model_judge_metrics(played, game.style)
+    return found | {f"seconds/{phase}": wall for phase, wall in step.seconds.items()}
 
 
-def _sampled(step: Step) -> int:
+def _sampled(played: Played) -> int:
     """Tokens that were sampled in the step, by all roles and by the judge's searches."""
-    groups = [lesson.group for lesson in step.lessons]
-    attempts = [(group, attempt) for group in groups for attempt in group.attempts]
+    attempts = [(group, attempt) for group in played.judged.groups for attempt in group.attempts]
     said = [turn.sampled for _, attempt in attempts for turn in attempt.turns[1:]]
     said += [attempt.turns[0].sampled for group, attempt in attempts if attempt.index % group.looks == 0]  # shared
-    said += [a.report.sampled for lesson in step.lessons for a in lesson.group.attempts if a.report is not None]
-    said += [proposal for group in step.proposed for proposal in group.proposals]
-    return sum(len(s.completion.ids) for s in said) + sum(found.tokens for found in step.searched.values())
+    said += [attempt.report.sampled for _, attempt in attempts if attempt.report is not None]
+    said += [proposal.sampled for proposal in played.posed.proposals]
+    return sum(len(s.completion.ids) for s in said) + sum(found.tokens for found in played.searches.values())
 
 
-def _model_judge_metrics(step: Step, parts: Parts) -> dict[str, float]:
+def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]:
     """How far the model's verdicts are from the domain's, which nothing is paid by, and how its canaries fared."""
-    turns = [(lesson.group.problem, turn) for lesson in step.lessons for a in lesson.group.attempts for turn in a.turns]
-    pairs = [(turn.is_right, verdict(problem, turn.sampled, parts.style)[0]) for problem, turn in turns]
+    turns = [(group.problem, turn) for group in played.judged.groups for a in group.attempts for turn in a.turns]
+    pairs = [(turn.is_right, verdict(problem, turn.sampled, style)[0]) for problem, turn in turns]
     wrong = [said for said, truth in pairs if truth is not Outcome.CORRECT]
     found = {
         "judge/agrees": share([said == (truth is Outcome.CORRECT) for said, truth in pairs]),
         "judge/false_positive_rate": share(wrong),
     }
-    if step.canaries is not None:
+    canaries = played.judged.canaries
+    if canaries is not None:
         found |= {
-            "judge/canary_false_positive_rate": step.canaries.rate,
-            "judge/canary_blocked_share": step.canaries.blocked / max(1, step.canaries.tried),
+            "judge/canary_false_positive_rate": canaries.rate,
+            "judge/canary_blocked_share": canaries.blocked / max(1, canaries.tried),
         }
-    return found | verdict_metrics(step.searched.values(), parts.style)
+    return found | verdict_metrics(played.searches.values(), style)
 
 
-def _search_metrics(step: Step, parts: Parts) -> dict[str, float]:
-    if parts.searcher is None:
-        return {}
-    rates = {lesson.group.problem.problem_id: measured_rate(lesson.group) or 0.0 for lesson in step.lessons}
-    return search_metrics(parts.searcher, list(step.searched.values()), rates)
-
-
-def step_metrics(step: Step, rates: tuple[PassRate, ...]) -> dict[str, float]:
-    """The step's own figures; docs/metrics.md says how to read each."""
-    assert step.posed is not None
-    kept = [lesson for lesson in step.lessons if lesson.is_kept]
-    found = {
-        "curriculum/problems": float(len(step.lessons)),
-        "curriculum/new": float(len(step.posed.new)),
-        "curriculum/signal_share": share([lesson.is_kept for lesson in step.lessons]),
-        "curriculum/mixed_share": share([lesson.is_mixed for lesson in step.lessons]),
-        "curriculum/trained": float(len(kept)),
-        "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
-        "train/stage": float(step.stage),
-        "curriculum/level_mean": _mean([float(lesson.group.problem.level) for lesson in step.lessons]),
-    }
-    said = copying_metrics([lesson.group for lesson in step.lessons])
-    return found | _solver_metrics(step.lessons, rates) | said | _challenger_metrics(step) | _tree_metrics(step)
-
-
-def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) -> dict[str, float]:
+def _solver_metrics(lessons: Sequence[SolverLesson], rates: Sequence[PassRate]) -> dict[str, float]:
     turns = [turn for lesson in lessons for attempt in lesson.group.attempts for turn in attempt.turns]
     firsts = [attempt.turns[0] for lesson in lessons for attempt in lesson.group.attempts]
     changed = [a.turns[0].answer != a.turns[-1].answer for lesson in lessons for a in lesson.group.attempts]
@@ -109,25 +98,24 @@ def _solver_metrics(lessons: list[SolverLesson], rates: tuple[PassRate, ...]) ->
     }
 
 
-def _tree_metrics(step: Step) -> dict[str, float]:
+def _tree_metrics(tree: Tree, groups: Sequence[JudgedGroup]) -> dict[str, float]:
     """Size of the tree, and how much one token of a first try decides: mean |V(node) - V(parent)|."""
     leaves: dict[int, list[float]] = {}
-    for lesson in step.lessons:
-        for attempt in lesson.group.judged:
+    for group in groups:
+        for attempt in group.judged:
             leaves.setdefault(attempt.turns[0].sampled.node, []).append(attempt.rewards()[0])
-    parents, labels = step.tree.parents, step.tree.labels
+    parents, labels = tree.parents, tree.labels
     values = node_values(parents, leaves)
     gaps = [abs(values[n] - values[parents[n]]) for n in values if n >= 0 and labels[n] == turn_label(0)]
-    return {"tree/nodes": float(len(step.tree)), "tree/value_gap": _mean(gaps)}
+    return {"tree/nodes": float(len(tree)), "tree/value_gap": _mean(gaps)}
 
 
-def _challenger_metrics(step: Step) -> dict[str, float]:
-    assert step.posed is not None
-    fates = fate_counts([fate for fate, _ in step.posed.fates.values()])
-    paid = [reward for reward in step.rewards.values() if reward is not None]
+def _challenger_metrics(proposals: Sequence[PaidProposal]) -> dict[str, float]:
+    fates = fate_counts([paid.triaged.fate for paid in proposals])
+    paid = [each.reward for each in proposals if each.reward is not None]
     found = {f"challenger/{fate.value.lower()}": float(count) for fate, count in fates.items()}
     return found | {
-        "challenger/proposals": float(len(step.posed.fates)),
+        "challenger/proposals": float(len(proposals)),
         "challenger/valid_new": float(fates[Fate.ACCEPTED] + fates[Fate.SURPLUS]),
         "challenger/reward": _mean(paid),
     }

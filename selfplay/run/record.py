@@ -1,43 +1,64 @@
-"""A step as the store remembers it: records and metrics, made from what the loop gathered."""
+"""A step as the store remembers it, made from what was played and taught."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from curriculum.tracking.difficulty import Tracker
-from roles.judging.groups import attempt_record, pass_rate
+from roles.judging.groups import JudgedGroup, attempt_record, pass_rate
 from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched
 from roles.search.step_tree import ROOT
-from selfplay.run.build import Parts
-from selfplay.run.figures import _all_metrics
-from selfplay.run.step import Step
+from selfplay.learn.proposals import PaidProposal
+from selfplay.learn.teacher import Taught
+from selfplay.play.game import Game
+from selfplay.play.step import Played, Step
+from selfplay.run.figures import step_metrics
 from store.records import Proposal, SearchNode, Standing, StepCommit, StepHistory
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an update made: the policy's new version, its weights' digest, and the journal's (file, sha256)."""
+
+    policy_version: int
+    weights_digest: str
+    journal: tuple[str, str]
+
+
 def step_commit(
-    step: Step, update_metrics: dict[str, float], parts: Parts, journal: tuple[str, str], seconds: float
+    step: Step, played: Played, taught: Taught, made: Made, game: Game, measured: Mapping[str, float], seconds: float
 ) -> StepCommit:
-    """Everything the step adds to the store."""
-    assert step.posed is not None
-    version = parts.policy.version
-    rates = tuple(r for r in (pass_rate(lesson.group, version - 1) for lesson in step.lessons) if r is not None)
+    """Everything the step adds to the store. `measured`: figures of the update, and what it all took."""
+    rates = tuple(r for r in (pass_rate(g, _observed(g, step, game)) for g in played.judged.groups) if r is not None)
+    credit = None if game.searcher is None else game.searcher.credit
     return StepCommit(
         step=step.number,
-        policy_version=version,
-        problems=step.posed.new,
-        proposals=_proposals(step),
+        policy_version=made.policy_version,
+        problems=played.posed.new,
+        proposals=tuple(_proposal(paid) for paid in taught.proposals),
         attempts=tuple(
             attempt_record(lesson.group, attempt, paid)
-            for lesson in step.lessons
+            for lesson in taught.lessons
             for attempt, paid in zip(lesson.group.attempts, lesson.paid, strict=True)
         ),
         pass_rates=rates,
-        metrics=_all_metrics(step, rates, parts, update_metrics),
-        weights_digest=parts.trainer.digest(),
-        journal_file=journal[0],
-        journal_sha256=journal[1],
+        metrics=step_metrics(step, played, taught, rates, game) | measured,
+        weights_digest=made.weights_digest,
+        journal_file=made.journal[0],
+        journal_sha256=made.journal[1],
         seconds=seconds,
-        search_nodes=tuple(_search_nodes(step, parts, version - 1)),
+        search_nodes=tuple(
+            node for found in played.searches.values() for node in search_nodes(found, step.policy_version, credit)
+        ),
     )
+
+
+def _observed(group: JudgedGroup, step: Step, game: Game) -> int:
+    """The policy version that a group's pass rate is of: the oldest that said any of it. A frozen solver does not change,
+    so what it shows is of now."""
+    if "solver" in game.voices.frozen:
+        return step.policy_version
+    return min(turn.sampled.completion.first_version for attempt in group.attempts for turn in attempt.turns)
 
 
 def standings(commit: StepCommit, tracker: Tracker) -> dict[str, Standing]:
@@ -46,31 +67,21 @@ def standings(commit: StepCommit, tracker: Tracker) -> dict[str, Standing]:
     return {each: Standing(tracker.state(each), tracker.rate(each)) for each in ids}
 
 
-def _search_nodes(step: Step, parts: Parts, version: int) -> list[SearchNode]:
-    if parts.searcher is None:
-        return []
-    return [node for found in step.searched.values() for node in search_nodes(found, version, parts.searcher.credit)]
-
-
 def history(commit: StepCommit) -> StepHistory:
     """The part of a commit that the curriculum folds over."""
     return StepHistory(commit.step, commit.policy_version, commit.problems, commit.proposals, commit.pass_rates)
 
 
-def _proposals(step: Step) -> tuple[Proposal, ...]:
-    assert step.posed is not None
-    return tuple(
-        Proposal(
-            parent_id=group.parent.problem_id,
-            target=group.target,
-            index=index,
-            text=said.completion.text,
-            fate=step.posed.fates[group.target, index][0],
-            problem_id=step.posed.fates[group.target, index][1],
-            reward=step.rewards[group.target, index],
-        )
-        for group in step.proposed
-        for index, said in enumerate(group.proposals)
+def _proposal(paid: PaidProposal) -> Proposal:
+    triaged = paid.triaged
+    return Proposal(
+        parent_id=triaged.parent.problem_id,
+        target=triaged.group,
+        index=triaged.index,
+        text=triaged.sampled.completion.text,
+        fate=triaged.fate,
+        problem_id=triaged.problem_id,
+        reward=paid.reward,
     )
 
 

@@ -11,7 +11,8 @@ import torch
 
 from roles.requests import Scored
 from roles.tree import Tree
-from selfplay.engine.protocol import Engine, Question
+from selfplay.engine.local import LocalSampler
+from selfplay.engine.protocol import Question, TokenCount
 from selfplay.model.policy import Policy
 from selfplay.train.critic import Critic
 
@@ -23,15 +24,15 @@ class Scorer:
     """`critic` None: there are no heads, only next-token probabilities."""
 
     policy: Policy
-    engine: Engine
+    sampler: LocalSampler
     critic: Critic | None = None
 
     @torch.no_grad()
-    def __call__(self, tree: Tree, questions: Sequence[Question]) -> list[Scored]:
-        """One answer for each question, in order."""
+    def __call__(self, tree: Tree, questions: Sequence[Question], count: TokenCount) -> list[Scored]:
+        """One answer for each question, in order. What ran is added to `count`."""
         nodes = sorted({question.node for question in questions})
         where = {node: row for row, node in enumerate(nodes)}
-        hidden = self.engine.hidden(tree, nodes)
+        hidden = self.sampler.hidden(tree, nodes, count)
         heads = None if self.critic is None else self.critic.predict(hidden).tolist()
         asked = {where[q.node]: q.choices for q in questions if q.choices}
         compared = sorted({choice for choices in asked.values() for choice in choices})

@@ -144,10 +144,10 @@ class Trainer:
         self._policy.version = version
         self._serve()
 
-    def export(self, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-        """The trained parameters in `dtype`, one by one, for an engine that keeps its own copy."""
-        for name, master in self.masters.items():
-            yield name, master.to(dtype)
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, values in the served precision) of what is trained, one by one, for a sampler with its own copy."""
+        for name, parameter in self._served:
+            yield name, parameter.detach()
 
     def digest(self) -> str:
         """xxh3 over every master's name and bytes, and the critic's: fast, and any moved or changed value shows."""

@@ -1,0 +1,43 @@
+"""Which sampler speaks for which role, and with which weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from selfplay.engine.protocol import Sampler, Weights
+
+Speaks = Literal["challenger", "solver", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """`policy` samples from the model that is trained. `start`, if there is one, samples from the weights that it began
+    with, for the roles in `frozen` and for evaluations that compare with it."""
+
+    policy: Sampler
+    start: Sampler | None = None
+    frozen: frozenset[Speaks] = frozenset()
+
+    def of(self, role: Speaks) -> Sampler:
+        """Who samples for a role."""
+        if role not in self.frozen:
+            return self.policy
+        assert self.start is not None, f"{role} is frozen, and nobody has the start weights"
+        return self.start
+
+    def serve(self, version: int, weights: Weights) -> None:
+        """From now on the policy's sampler says what the policy of `version` says. The start weights stay."""
+        self.policy.load(version, weights)
+        if self.start is not None:
+            self.start.load(0, _unchanged)
+
+    def end_sampling(self) -> None:
+        """Give up memory that only sampling needs."""
+        for sampler in (self.policy, self.start):
+            if sampler is not None:
+                sampler.end_sampling()
+
+
+def _unchanged() -> Iterator[tuple[str, object]]:
+    """No weights: those of the start are never new."""
+    return iter(())

@@ -1,0 +1,81 @@
+"""What proposals teach the challenger: it is paid by the measured pass rate of what it posed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from roles import challenger
+from roles.pay.advantages import AdvantageRule, group_advantages, has_signal
+from roles.pay.rewards import challenger_reward
+from selfplay.learn.batch import TrainSample
+from selfplay.learn.lessons import train_samples
+from selfplay.learn.settings import LearningSettings
+from selfplay.play.step import TriagedProposal
+from store.records import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class PaidProposal:
+    """`reward` None: unmeasured, so it is in no group."""
+
+    triaged: TriagedProposal
+    reward: float | None
+
+
+def paid_proposals(
+    proposals: Sequence[TriagedProposal], rates: Mapping[str, float | None], settings: LearningSettings
+) -> tuple[PaidProposal, ...]:
+    """`rates`: problem_id -> measured first-try pass rate, None where nobody could judge it."""
+    return tuple(
+        PaidProposal(each, proposal_reward(each.fate, rates.get(each.problem_id or ""), settings)) for each in proposals
+    )
+
+
+def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) -> float | None:
+    """ACCEPTED is paid by its pass rate (None if nobody could judge it), SURPLUS is unmeasured, a rejection is paid
+    `invalid_reward`."""
+    match fate:
+        case Fate.ACCEPTED:
+            return None if rate is None else challenger_reward(settings.challenger_reward, rate)
+        case Fate.SURPLUS:
+            return None
+        case _:
+            return settings.invalid_reward
+
+
+def marginal_rewards(proposals: Sequence[PaidProposal], invalid_reward: float) -> list[float | None]:
+    """What the step would have lost without each proposal. One that was not measured stays unmeasured.
+
+    Of n > 1 that say the same, one is paid r and the others `invalid_reward`: r + (n - 1) invalid_reward in all, and
+    r + (n - 2) invalid_reward without any one of them. So the difference is `invalid_reward` for each, the accepted one
+    too; for any other proposal it is its own reward.
+
+    Paid as they are, proposals that say the same share one reward and are pushed up together, until a parent is always
+    answered alike; then all are rejected, and nothing pushes any more. Source: difference rewards, Wolpert and Tumer,
+    "Optimal Payoff Functions for Members of Collectives" (2001).
+    """
+    repeated = {each.triaged.problem_id for each in proposals if each.triaged.fate is Fate.DUPLICATE}
+
+    def is_repeated(triaged: TriagedProposal) -> bool:
+        return triaged.fate is Fate.ACCEPTED and triaged.problem_id in repeated
+
+    return [
+        invalid_reward if each.reward is not None and is_repeated(each.triaged) else each.reward for each in proposals
+    ]
+
+
+def challenger_samples(
+    proposals: Sequence[PaidProposal], rule: AdvantageRule, invalid_reward: float, held: Collection[str] = ()
+) -> list[TrainSample]:
+    """Advantages of proposals by their marginal rewards, those from one parent a group; `proposals` group by group."""
+    samples: list[TrainSample] = []
+    marginal = marginal_rewards(proposals, invalid_reward)
+    for _, group in groupby(zip(proposals, marginal, strict=True), key=lambda pair: pair[0].triaged.group):
+        paid = [(each.triaged.sampled, reward) for each, reward in group]
+        measured = [(sampled, reward) for sampled, reward in paid if reward is not None]
+        advantages = group_advantages([reward for _, reward in measured], rule)
+        said = [sampled for sampled, _ in measured]
+        samples += train_samples(challenger.LABEL, said, advantages, has_signal(advantages), held)
+        unmeasured = [sampled for sampled, reward in paid if reward is None]
+        samples += train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, held)
+    return samples

@@ -1,0 +1,47 @@
+"""What pays whom, and how much it weighs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from roles.pay.advantages import AdvantageRule
+from roles.pay.rewards import ChallengerRule
+from roles.search.credit import CreditSettings
+from selfplay.learn.imitation import ImitationRule
+from selfplay.learn.reports import ReportRule
+from selfplay.learn.stages import Stage, StageSettings
+
+FirstTurnRule = Literal["own", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What the loss weighs in a stage: label -> weight of its rewards, label -> weight of its KL to the start."""
+
+    weights: Mapping[str, float]
+    kl: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSettings:
+    """See the configuration's judge.*, challenger.* and train.* keys of the same names. `held`: labels whose every
+    token a KL sees, also in groups that teach nothing."""
+
+    advantage: AdvantageRule
+    correction_bonus: float
+    challenger_reward: ChallengerRule
+    invalid_reward: float
+    first_turn_reward: FirstTurnRule = "own"
+    report_reward: ReportRule = "none"
+    held: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingSettings:
+    """`credit` None: first tries are paid for the whole answer. `objectives`: one for each of SCoRe's stages."""
+
+    learning: LearningSettings
+    objectives: Mapping[Stage, Objective]
+    stage_one: StageSettings = field(default_factory=StageSettings)
+    imitation: ImitationRule = "none"
+    credit: CreditSettings | None = None

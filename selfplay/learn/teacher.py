@@ -1,0 +1,84 @@
+"""From a step's game to what is trained. Which groups push, and by how much, is decided in this package and nowhere else.
+
+Pure but for one thing: imitation of what was never said puts it into the step's tree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from curriculum.tracking.difficulty import Tracker
+from roles.judging.groups import JudgedGroup
+from roles.solver import turn_label
+from roles.tree import Tree
+from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.learn.dense import best_path, credited
+from selfplay.learn.imitation import imitated
+from selfplay.learn.lessons import SolverLesson, measured_rate, solver_lesson
+from selfplay.learn.proposals import PaidProposal, challenger_samples, paid_proposals
+from selfplay.learn.reports import report_pay
+from selfplay.learn.settings import TeachingSettings
+from selfplay.learn.stages import Stage, StageFacts, stage_after
+from selfplay.play.step import Played
+from selfplay.prompting.codec import Encode
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a step teaches: a lesson a group of attempts, what each proposal is paid, SCoRe's stage, and the update's
+    batch."""
+
+    lessons: tuple[SolverLesson, ...]
+    proposals: tuple[PaidProposal, ...]
+    stage: Stage
+    batch: TrainBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    settings: TeachingSettings
+    tracker: Tracker  # what is known of the problems; only read
+    encode: Encode
+
+    def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts]) -> Taught:
+        """Rewards and advantages for every turn and every proposal, summed over the tree. `facts`: of the run's first
+        steps, as many as stage I may have."""
+        learning = self.settings.learning
+        lessons = self._lessons(tree, played)
+        rates = {group.problem.problem_id: measured_rate(group) for group in played.judged.groups}
+        proposals = paid_proposals(played.posed.proposals, rates, learning)
+        samples = [sample for lesson in lessons for sample in lesson.samples]
+        samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.held)
+        stage = stage_after(facts, self.settings.stage_one)
+        objective = self.settings.objectives[stage]
+        return Taught(lessons, proposals, stage, build_batch(tree, samples, objective.weights, objective.kl))
+
+    def _lessons(self, tree: Tree, played: Played) -> tuple[SolverLesson, ...]:
+        learning, groups = self.settings.learning, played.judged.groups
+        pay = report_pay(learning.report_reward, groups)
+        rate = self.tracker.second_look_rate
+        lessons = [solver_lesson(group, self._is_banked(group), rate, learning, pay) for group in groups]
+        if self.settings.imitation != "none":
+            lessons = [replace(each, samples=self._imitated(tree, each.group, played)) for each in lessons]
+        elif self.settings.credit is not None:
+            lessons = [self._credited(each, played) for each in lessons]
+        return tuple(lessons)
+
+    def _imitated(self, tree: Tree, group: JudgedGroup, played: Played) -> tuple[TrainSample, ...]:
+        if self.settings.imitation != "best_path":
+            return imitated(tree, group, self.settings.imitation, self.encode)
+        found = played.searches.get(group.problem.problem_id)
+        return () if found is None else tuple(best_path(found))  # what was not searched teaches nothing
+
+    def _credited(self, lesson: SolverLesson, played: Played) -> SolverLesson:
+        """First tries paid step by step, where the problem was searched."""
+        found = played.searches.get(lesson.group.problem.problem_id)
+        if found is None or self.settings.credit is None:
+            return lesson
+        is_banked, held = self._is_banked(lesson.group), self.settings.learning.held
+        paid = credited(found, self.settings.credit, is_banked, held)
+        later = [sample for sample in lesson.samples if sample.label != turn_label(0)]
+        return replace(lesson, samples=(*paid, *later))
+
+    def _is_banked(self, group: JudgedGroup) -> bool:
+        successes = sum(attempt.turns[0].is_right for attempt in group.first_tries)
+        return self.tracker.banks(group.problem.problem_id, successes)

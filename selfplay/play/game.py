@@ -1,0 +1,127 @@
+"""One step of the game: problems are proposed, posed, attempted, judged and searched. Values in, values out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roles.challenger import propose
+from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
+from roles.solver import SolvedGroup, SolverSettings, attempt
+from selfplay.engine.rollout import Ask, Rollout
+from selfplay.engine.voices import Speaks, Voices
+from selfplay.play.posing import Poser
+from selfplay.play.searching import Searcher
+from selfplay.play.step import Judged, Posed, Proposed, Searches, Step
+from selfplay.prompting.codec import Encode
+from store.kill_points import reach
+
+CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengerSettings:
+    """`parents` >= 1 a step are made harder, each `proposals` >= 2 times; where `is_procedural`, the domain's own sampler
+    poses in the challenger's place."""
+
+    parents: int
+    proposals: int
+    params: SamplingParams
+    is_procedural: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelJudge:
+    """The model judges. Every `canaries_every` steps, and in step 1, it is tried with answers that are wrong."""
+
+    settings: ModelJudgeSettings
+    canaries_every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """`limit`: tokens of a context, beyond which the model cannot go; None for no limit. `model_judge` None: the domain
+    judges. `searcher` None: nothing is searched."""
+
+    style: PromptStyle
+    voices: Voices
+    encode: Encode
+    score: Ask
+    limit: int | None
+    poser: Poser
+    num_problems: int
+    challenger: ChallengerSettings
+    solver: SolverSettings
+    judge: JudgeSettings
+    model_judge: ModelJudge | None = None
+    searcher: Searcher | None = None
+
+    def propose(self, step: Step) -> Proposed:
+        """Asks the challenger to make some parents harder."""
+        asked = self.challenger
+        if asked.is_procedural:
+            return Proposed()
+        parents = self.poser.scheduler.targets(step.number, asked.parents)
+        roles = (
+            propose(parent, i, self.style, asked.proposals, asked.params, step.number)
+            for i, parent in enumerate(parents)
+        )
+        with step.timed("propose"):
+            return Proposed(tuple(self._rollout(step, "challenger").run("challenger", roles)))
+
+    def pose(self, step: Step, proposed: Proposed) -> Posed:
+        """Admits what is valid, new and promising; fills the step with replays."""
+        if self.challenger.is_procedural:
+            return self.poser.pose_procedurally(step.number, self.num_problems)
+        return self.poser.pose(step.number, proposed.groups, self.style, self.num_problems)
+
+    def solve(self, step: Step, posed: Posed) -> Judged:
+        """Attempts at every problem, each with its second looks, and a verdict on every turn."""
+        base = self.solver.group_size
+        asked = [(problem, base) for problem in posed.new]
+        asked += [(replay.problem, base * replay.group_multiplier) for replay in posed.replays]
+        roles = (attempt(p, self.style, self.solver, step.number, size) for p, size in asked)
+        with step.timed("solve"):
+            solved = self._rollout(step, "solver").run("solver", roles)
+        reach("loop.rolled_out")
+        if self.model_judge is None:
+            return Judged(tuple(judge_group(group, self.style, self.judge, step.number) for group in solved))
+        return self._judged_by_model(step, solved, self.model_judge)
+
+    def _judged_by_model(self, step: Step, solved: Sequence[SolvedGroup], judge: ModelJudge) -> Judged:
+        """Verdicts of the model itself; canaries say now and then how easily it is fooled."""
+        rollout = self._rollout(step, "judge")
+        roles = [judge_by_model(group, self.style, judge.settings, self.judge, step.number) for group in solved]
+        canaries = None
+        with step.timed("judge"):
+            groups = rollout.run("verdict", roles)
+            if step.number == 1 or step.number % judge.canaries_every == 0:
+                problems = [group.problem for group in solved[:CANARY_PROBLEMS]]
+                canaries = total(
+                    rollout.run("canary", (canary_requests(each, self.style, judge.settings) for each in problems))
+                )
+        return Judged(tuple(groups), canaries)
+
+    def search(self, step: Step, judged: Judged) -> Searches:
+        """Where it is told to, the judge looks further into what the attempts began."""
+        if self.searcher is None:
+            return {}
+        wanted: list[JudgedGroup] = [group for group in judged.groups if self.searcher.wants(group)]
+        roles = [self.searcher.role(group, step.tree, step.number) for group in wanted]
+        with step.timed("search"):
+            found = self._rollout(step, "solver").run("judge", roles)
+        return {each.problem.problem_id: each for each in found}
+
+    def _rollout(self, step: Step, role: Speaks) -> Rollout:
+        return Rollout(
+            step=step.number,
+            tree=step.tree,
+            sampler=self.voices.of(role),
+            encode=self.encode,
+            commit=step.commit_wave,
+            stored=step.stored,
+            score=self.score,
+            count=step.count,
+            limit=self.limit,
+        )
