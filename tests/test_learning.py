@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
+from selfplay.run.step import Step
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
@@ -19,15 +20,12 @@ from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
 from selfplay.config.keys import Config
 from selfplay.learn.batch import TrainSample, build_batch
-from selfplay.learn.settings import LearningSettings
-from selfplay.learn.proposals import proposal_reward
-from selfplay.learn.proposals import marginal_rewards
-from selfplay.learn.proposals import challenger_samples
 from selfplay.learn.lessons import SolverLesson, measured_rate, solver_lesson
+from selfplay.learn.proposals import challenger_samples, marginal_rewards, proposal_reward
+from selfplay.learn.settings import LearningSettings
 from selfplay.learn.stages import StageSettings
 from selfplay.play.posing import Posed
 from selfplay.run.session import Run
-from selfplay.run.step import Step
 from selfplay.stats.intervals import share
 from store.records import Fate, PassRate, Problem, StepHistory
 

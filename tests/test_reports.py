@@ -8,9 +8,9 @@ from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
 from roles.solver import REPORT_LABEL, SolverSettings, attempt
-from selfplay.learn.settings import LearningSettings
 from selfplay.learn.lessons import SolverLesson, solver_lesson
 from selfplay.learn.reports import ReportRule, report_pay
+from selfplay.learn.settings import LearningSettings
 from store.records import Outcome
 
 STYLE = PromptStyle(DOMAIN)

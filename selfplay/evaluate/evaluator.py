@@ -18,7 +18,7 @@ from typing import Any
 
 from roles.judging.groups import JudgedAttempt, JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
-from roles.requests import SamplingParams, Scored
+from roles.requests import SamplingParams
 from roles.search.growth import Searched
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
@@ -123,7 +123,9 @@ class Evaluator:
 
         def drive(roles: Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]) -> list[Searched]:
             tree = Tree()
-            rollout = Rollout(step, tree, self.sampler, self.encode, lambda wave: wave, {}, self.score, limit=self.limit)
+            rollout = Rollout(
+                step, tree, self.sampler, self.encode, lambda wave: wave, {}, self.score, limit=self.limit
+            )
             return rollout.run("evaluation", roles(tree))
 
         return self.search.measure(problems, step, drive)

@@ -5,30 +5,22 @@
 - Second turns are compared within strata of equal first turns.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from roles import challenger
-from roles.challenger import ProposedGroup
 from roles.judging.groups import JudgedGroup
 from roles.pay.advantages import (
-    AdvantageRule,
     SecondLookRate,
-    group_advantages,
     has_signal,
     second_look_advantages,
     second_look_rewards,
     shared_advantages,
 )
-from roles.pay.rewards import ChallengerRule, challenger_reward
 from roles.requests import Sampled
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.learn.batch import TrainSample
-from selfplay.learn.settings import LearningSettings
 from selfplay.learn.reports import ReportPay, report_advantages, with_report_terms
-from store.records import Fate
-
+from selfplay.learn.settings import LearningSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,5 +108,3 @@ def measured_rate(group: JudgedGroup) -> float | None:
     """First-try pass rate by truth; None when nothing was judged."""
     right = [attempt.turns[0].is_right for attempt in group.first_tries]
     return sum(right) / len(right) if right else None
-
-

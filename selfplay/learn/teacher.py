@@ -1,4 +1,4 @@
-"""From a step's game to what is trained. Which groups push, and by how much, is decided in this package and nowhere else.
+"""From a step's game to what is trained: which groups push, and by how much, is decided in this package alone.
 
 Pure but for one thing: imitation of what was never said puts it into the step's tree.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup
+from roles.search.credit import CreditSettings
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
@@ -31,6 +32,7 @@ class Taught:
     proposals: tuple[PaidProposal, ...]
     stage: Stage
     batch: TrainBatch
+    credit: CreditSettings | None = None  # how searched first tries were paid, step by step
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Teacher:
         samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.held)
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
-        return Taught(lessons, proposals, stage, build_batch(tree, samples, objective.weights, objective.kl))
+        batch = build_batch(tree, samples, objective.weights, objective.kl)
+        return Taught(lessons, proposals, stage, batch, self.settings.credit)
 
     def _lessons(self, tree: Tree, played: Played) -> tuple[SolverLesson, ...]:
         learning, groups = self.settings.learning, played.judged.groups

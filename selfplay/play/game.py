@@ -22,8 +22,8 @@ CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers t
 
 @dataclass(frozen=True, slots=True)
 class ChallengerSettings:
-    """`parents` >= 1 a step are made harder, each `proposals` >= 2 times; where `is_procedural`, the domain's own sampler
-    poses in the challenger's place."""
+    """`parents` >= 1 a step are made harder, each `proposals` >= 2 times; where `is_procedural`, the domain's own
+    sampler poses in the challenger's place."""
 
     parents: int
     proposals: int

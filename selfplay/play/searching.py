@@ -11,7 +11,6 @@ from typing import Literal
 
 from roles.judging.groups import JudgedGroup
 from roles.judging.verdicts import Judging
-from roles.search.credit import CreditSettings
 from roles.search.critics import critic_targets, score_rest
 from roles.search.growth import Growing, Growth, Searched, StepStyle, monte_carlo, n_ary
 from roles.search.mcts import SearchSettings, search
@@ -24,7 +23,7 @@ HASH_DIGITS = 8  # of a problem's id: enough to tell a share by
 @dataclass(frozen=True, slots=True)
 class Searcher:
     """`band`: (low, high) pass rates of the groups that are searched. `held_out`: share of problems that the critic
-    heads are measured on and not trained on. `credit` None: first tries are paid for the whole answer. `judging`: who
+    heads are measured on and not trained on. `judging`: who
     judges what the search of a group finds."""
 
     method: Method
@@ -33,7 +32,6 @@ class Searcher:
     band: tuple[float, float]
     merge: bool
     prune: bool
-    credit: CreditSettings | None
     process_threshold: float
     held_out: float
     judging: Callable[[JudgedGroup], Judging]

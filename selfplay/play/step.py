@@ -1,6 +1,6 @@
 """Where one step is worked on, and what its stages hand to each other.
 
-    propose -> Proposed;  pose -> Posed;  solve -> Judged;  search -> Searches;  all of it -> Played
+propose -> Proposed;  pose -> Posed;  solve -> Judged;  search -> Searches;  all of it -> Played
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The judge's search as the configuration has it. Part of selfplay/run/build.py."""
+"""The judge's search as the configuration has it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,10 +64,9 @@ def search_evaluation(config: Config, steps: StepStyle) -> SearchEvaluation | No
 
 def searcher(config: Config, steps: StepStyle) -> Searcher | None:
     """None where the judge does not search."""
-    s, c, credit = config.judge.search, config.judge.critics, config.judge.credit
+    s, c = config.judge.search, config.judge.critics
     if s.when == "never":
         return None
-    is_dense = credit.rule != "outcome"
     return Searcher(
         method=s.method,  # type: ignore[arg-type]
         settings=search_settings(config),
@@ -75,14 +74,25 @@ def searcher(config: Config, steps: StepStyle) -> Searcher | None:
         band=(0.0, 1.0) if s.when == "every" else (config.curriculum.band_low, config.curriculum.band_high),
         merge=s.merge,
         prune=s.prune,
-        credit=CreditSettings(
-            credit.rule, credit.local_weight, credit.global_weight, credit.outcome_weight, credit.shrink,  # type: ignore[arg-type]
-            credit.noise_floor,
-        ) if is_dense else None,
         process_threshold=c.process_threshold,
         held_out=c.held_out,
         judging=_judging(config, steps.style),
-    )  # fmt: skip
+    )
+
+
+def credit_settings(config: Config) -> CreditSettings | None:
+    """How a search pays the steps of first tries; None where they are paid for the whole answer."""
+    credit = config.judge.credit
+    if credit.rule == "outcome":
+        return None
+    return CreditSettings(
+        rule=credit.rule,  # type: ignore[arg-type]
+        local_weight=credit.local_weight,
+        global_weight=credit.global_weight,
+        outcome_weight=credit.outcome_weight,
+        shrink=credit.shrink,
+        noise_floor=credit.noise_floor,
+    )
 
 
 def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judging]:

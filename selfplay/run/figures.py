@@ -11,10 +11,10 @@ from roles.search.step_tree import ROOT, StepTree
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.learn.lessons import SolverLesson, measured_rate
-from selfplay.play.searching import Searcher
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
+from selfplay.play.searching import Searcher
 from selfplay.play.step import Played, Step
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.edits import edit_histogram, edit_ratio
@@ -22,9 +22,7 @@ from selfplay.stats.intervals import share
 from store.records import Fate, Origin, Outcome, PassRate
 
 
-def step_metrics(
-    step: Step, played: Played, taught: Taught, rates: Sequence[PassRate], game: Game
-) -> dict[str, float]:
+def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[PassRate], game: Game) -> dict[str, float]:
     """The step's own figures; docs/metrics.md says how to read each. `rates`: of the groups that could be judged."""
     lessons, posed, groups = taught.lessons, played.posed, played.judged.groups
     kept = [lesson for lesson in lessons if lesson.is_kept]

@@ -34,10 +34,10 @@ from selfplay.machine.run_folder import (
     write_file,
 )
 from selfplay.run import metrics_file
-from selfplay.run.build import Parts, build
+from selfplay.run.build import Parts, build, seed_problems
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
-from selfplay.run.session import Run, seed_problems, stopping_on_signals
+from selfplay.run.session import Run, stopping_on_signals
 from selfplay.run.watch import Watcher
 from store.records import Origin, Problem
 from store.store import Store
@@ -60,7 +60,7 @@ def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) 
         store = Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts)
         with store:
             if is_resume:
-                _bring_back(store, folder, parts, checkpoints, say)
+                _bring_back(store, folder, config, parts, checkpoints, say)
             else:
                 _note_incarnation(store, config, fingerprint(parts.policy.device), "started")
             for name in store.note_held_out(parts.held_out.sets):
@@ -69,9 +69,25 @@ def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) 
             kept = keep(store, parts.tracker, fold(store, parts.tracker))
             if not metrics_file.is_whole(folder / METRICS, store):
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
-            parts.engine.load(parts.policy.version)
-            facts = [stage_facts(row.metrics) for row in store.steps(after=0, until=parts.stage_one.max_steps)]
-            run = Run(parts, store, folder, checkpoints, watcher, started, owned.touch, kept, stage_facts=facts)
+            parts.game.voices.serve(parts.policy.version, parts.trainer.weights)
+            first = store.steps(after=0, until=parts.teacher.settings.stage_one.max_steps)
+            run = Run(
+                schedule=parts.schedule,
+                game=parts.game,
+                teacher=parts.teacher,
+                trainer=parts.trainer,
+                evaluator=parts.evaluator,
+                policy=parts.policy,
+                tracker=parts.tracker,
+                store=store,
+                folder=folder,
+                checkpoints=checkpoints,
+                watcher=watcher,
+                started=started,
+                worked=owned.touch,
+                snapshot_step=kept,
+                stage_facts=[stage_facts(row.metrics) for row in first],
+            )
             head = store.head().step
             recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
             with stopping_on_signals(run), watcher.running(head, recent):
@@ -132,19 +148,18 @@ def _create(folder: Path, config: Config, parts: Parts) -> Store:
         config_yaml=configuration.to_yaml(config),
         config_digest=configuration.digest(config),
         code_digest=code_digest(),
-        seeds=seed_problems(parts),
+        seeds=seed_problems(parts.domain),
         weights_digest=parts.trainer.digest(),
     )
 
 
-def _bring_back(store: Store, folder: Path, parts: Parts, checkpoints: Checkpoints, say: Say) -> None:
-    config = parts.config
+def _bring_back(store: Store, folder: Path, config: Config, parts: Parts, checkpoints: Checkpoints, say: Say) -> None:
     now = fingerprint(parts.policy.device)
     past = store.incarnations()
     if not past or past[-1].fingerprint != now:
         say(f"the environment has changed since this run last worked: now {now}")
     _say_other_code(store, say)
-    _say_other_seeds(store, seed_problems(parts), say)
+    _say_other_seeds(store, seed_problems(parts.domain), say)
     recover(store, folder, parts.trainer, parts.policy, checkpoints, config.resume.mode, now, say)
     _note_incarnation(store, config, now, f"resumed ({config.resume.mode})")
     stored = store.run()

@@ -1,6 +1,5 @@
 """A step as the store remembers it, made from what was played and taught."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from curriculum.tracking.difficulty import Tracker
@@ -26,11 +25,10 @@ class Made:
 
 
 def step_commit(
-    step: Step, played: Played, taught: Taught, made: Made, game: Game, measured: Mapping[str, float], seconds: float
+    step: Step, played: Played, taught: Taught, made: Made, game: Game, measured: dict[str, float], seconds: float
 ) -> StepCommit:
     """Everything the step adds to the store. `measured`: figures of the update, and what it all took."""
     rates = tuple(r for r in (pass_rate(g, _observed(g, step, game)) for g in played.judged.groups) if r is not None)
-    credit = None if game.searcher is None else game.searcher.credit
     return StepCommit(
         step=step.number,
         policy_version=made.policy_version,
@@ -48,14 +46,16 @@ def step_commit(
         journal_sha256=made.journal[1],
         seconds=seconds,
         search_nodes=tuple(
-            node for found in played.searches.values() for node in search_nodes(found, step.policy_version, credit)
+            node
+            for found in played.searches.values()
+            for node in search_nodes(found, step.policy_version, taught.credit)
         ),
     )
 
 
 def _observed(group: JudgedGroup, step: Step, game: Game) -> int:
-    """The policy version that a group's pass rate is of: the oldest that said any of it. A frozen solver does not change,
-    so what it shows is of now."""
+    """The policy version that a group's pass rate is of: the oldest that said any of it. A frozen solver does not
+    change, so what it shows is of now."""
     if "solver" in game.voices.frozen:
         return step.policy_version
     return min(turn.sampled.completion.first_version for attempt in group.attempts for turn in attempt.turns)

@@ -1,0 +1,85 @@
+"""What is learned and how, as the configuration has it."""
+
+from collections.abc import Iterable
+
+from roles.challenger import LABEL as CHALLENGER_LABEL
+from roles.solver import REPORT_LABEL, turn_label
+from selfplay.config.keys import Config
+from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
+from selfplay.learn.stages import Stage, StageSettings
+from selfplay.model.probe import Parity
+from selfplay.run import build_search
+from selfplay.train.loss import LossSettings
+from selfplay.train.trainer import TrainerSettings
+
+
+def teaching_settings(config: Config) -> TeachingSettings:
+    """What pays whom, in each of SCoRe's stages."""
+    objectives: dict[Stage, Objective] = {1: _objective(config, 1), 2: _objective(config, 2)}
+    return TeachingSettings(
+        learning=_learning(config, objectives.values()),
+        objectives=objectives,
+        stage_one=_stage_one(config),
+        imitation=config.train.imitation,  # type: ignore[arg-type]
+        credit=build_search.credit_settings(config),
+    )
+
+
+def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
+    t = config.train
+    anchor = t.anchor if t.imitation == "none" else "none"
+    return TrainerSettings(
+        learning_rate=t.learning_rate,
+        weight_decay=t.weight_decay,
+        betas=(t.betas[0], t.betas[1]),
+        warmup_steps=t.warmup_steps,
+        decay_steps=t.decay_steps,
+        decay_floor=t.decay_floor,
+        grad_clip=t.grad_clip,
+        pack_tokens=t.pack_tokens,
+        logprob_chunk=t.logprob_chunk,
+        temperatures=_temperatures(config),
+        mode=t.pass_mode if parity.holds else "flat",  # type: ignore[arg-type]
+        loss=LossSettings(t.clip_low, t.clip_high, anchor, t.importance_cap),  # type: ignore[arg-type]
+    )
+
+
+def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettings:
+    return LearningSettings(
+        advantage=config.train.advantage,  # type: ignore[arg-type]
+        correction_bonus=config.judge.correction_bonus,
+        challenger_reward=config.challenger.reward,  # type: ignore[arg-type]
+        invalid_reward=config.challenger.invalid_reward,
+        first_turn_reward=config.judge.first_turn_reward,  # type: ignore[arg-type]
+        report_reward=config.judge.report_reward,  # type: ignore[arg-type]
+        held=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
+    )
+
+
+def _objective(config: Config, stage: Stage) -> Objective:
+    """Stage I pays later turns only, and holds the first one."""
+    w, kl = config.train.weights, config.train.kl
+    is_first_stage = stage == 1 and config.train.stage_one.max_steps > 0
+    later = [turn_label(turn) for turn in range(1, config.solver.turns)]
+    weights = {
+        CHALLENGER_LABEL: w.challenger if config.challenger.source == "self" else 0.0,
+        turn_label(0): 0.0 if is_first_stage else w.solver_first,
+        REPORT_LABEL: w.report,
+    } | dict.fromkeys(later, w.solver_second)
+    pulls = {
+        CHALLENGER_LABEL: kl.challenger,
+        REPORT_LABEL: 0.0,
+        turn_label(0): config.train.stage_one.kl_first if is_first_stage else kl.solver_first,
+    } | dict.fromkeys(later, kl.solver_second)
+    return Objective(weights, {label: pull + config.train.kl_coef for label, pull in pulls.items()})
+
+
+def _stage_one(config: Config) -> StageSettings:
+    s = config.train.stage_one
+    return StageSettings(s.max_steps, s.plateau_window, s.plateau_gain, s.kl_budget)
+
+
+def _temperatures(config: Config) -> dict[str, float]:
+    """Label -> what its tokens are drawn at."""
+    turns = {turn_label(turn): config.solver.temperature for turn in range(config.solver.turns)}
+    return {CHALLENGER_LABEL: config.challenger.temperature, REPORT_LABEL: config.solver.temperature, **turns}

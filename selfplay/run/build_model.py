@@ -1,0 +1,85 @@
+"""The model as the configuration has it: its weights, how they run, and who speaks with which."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from selfplay.config.keys import Config
+from selfplay.engine.flat_engine import FlatEngine
+from selfplay.engine.local import LocalSampler
+from selfplay.engine.tree_engine import TreeEngine
+from selfplay.engine.voices import Speaks, Voices
+from selfplay.learn.batch import TrainBatch
+from selfplay.learn.settings import Objective
+from selfplay.machine.environment import be_deterministic, device_of
+from selfplay.model.adapter_layers import make_adapters
+from selfplay.model.policy import Policy
+from selfplay.model.probe import Parity, prove
+from selfplay.model.weights.loading import LoadedModel, load_model
+from selfplay.prompting.codec import Encoder
+from selfplay.train.passes import PackPass, pack_hidden, row_temperatures
+from selfplay.train.trainer import TrainerSettings
+
+
+def proved_policy(config: Config, say: Callable[[str], None]) -> tuple[Policy, Parity]:
+    """The policy, and what was found by comparing it with its own plain arithmetic. Raises ModelError, Refused."""
+    torch.set_num_threads(config.run.threads)
+    device = device_of(config.run.device)
+    be_deterministic(device)
+    policy = _policy(config, load_model(config.model.name, config.model.dtype, say), device, say)
+    parity = prove(policy, wants_tree=config.train.pass_mode != "flat")
+    if not parity.holds:
+        say(f"runs as a padded batch, not on the token tree: {parity.reason}")
+    return policy, parity
+
+
+def voices(config: Config, policy: LocalSampler, start: Policy | None, parity: Parity) -> Voices:
+    """Who speaks for whom. `start`: the start weights, where a role is frozen or evaluations compare with them."""
+    sources: dict[Speaks, str] = {"challenger": config.challenger.source, "solver": config.solver.source}
+    frozen = frozenset(role for role, source in sources.items() if source == "frozen")
+    return Voices(policy, None if start is None else sampler(start, config.seed, parity), frozen)
+
+
+def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Callable[[str], None]) -> Policy:
+    lora = config.policy.lora
+    model, adapter = loaded.model, None
+    if lora.r > 0:
+        adapter = make_adapters(model, lora.r, lora.alpha, lora.target_modules, config.seed, config.model.name, say)
+    policy = Policy(model, loaded.tokenizer, device)
+    if adapter is not None:
+        policy.adapt(adapter)
+    if config.train.gradient_checkpointing:
+        policy.enable_gradient_checkpointing()
+    return policy
+
+
+def sampler(policy: Policy, seed: int, parity: Parity) -> LocalSampler:
+    """On the token tree where that is proved to be right, else on padded rows."""
+    return TreeEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
+
+
+def reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch, PackPass], torch.Tensor]:
+    @torch.no_grad()
+    def logprobs(batch: TrainBatch, plan: PackPass) -> torch.Tensor:
+        targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(start.device)
+        with pack_hidden(start, batch, plan) as hidden:
+            temperatures = row_temperatures(batch, plan, settings.temperatures, start.device)
+            return start.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk)
+
+    return logprobs
+
+
+def start_policy(
+    config: Config, tokenizer: Any, device: torch.device, objectives: Iterable[Objective]
+) -> Policy | None:
+    """The start weights once more, where something is compared with them or said by them."""
+    has_kl = any(weight > 0 for objective in objectives for weight in objective.kl.values())
+    is_frozen = "frozen" in (config.challenger.source, config.solver.source)
+    if not (has_kl or is_frozen or config.evaluate.mechanism):
+        return None
+    return Policy(load_model(config.model.name, config.model.dtype).model, tokenizer, device)
+
+
+def encoder(policy: Policy) -> Encoder:
+    return Encoder(policy.tokenizer, policy.head.weight.shape[0])
