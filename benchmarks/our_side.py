@@ -13,7 +13,7 @@ from roles.pay.advantages import group_advantages
 from roles.requests import SamplingParams
 from roles.tree import CONTEXT, ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
-from selfplay.engine.protocol import Draw, Engine
+from selfplay.engine.protocol import Draw, Sampler, TokenCount
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainSample, build_batch
 from selfplay.model.policy import Policy
@@ -30,7 +30,7 @@ def main() -> None:
     policy = Policy(loaded.model, loaded.tokenizer, torch.device(spec.device))
     policy.tokenizer.eos_token = None  # no token ends a completion, here or in TRL
     is_flat = spec.side == "flat"
-    engine: Engine = FlatEngine(policy, seed=0) if is_flat else TreeEngine(policy, seed=0)
+    engine: Sampler = FlatEngine(policy, seed=0) if is_flat else TreeEngine(policy, seed=0)
     trainer = Trainer(policy, TrainerSettings(mode="flat" if is_flat else "auto", pack_tokens=spec.pack_tokens))
     cost = Cost.of(policy.model)
     channel.say(weights=weights_digest(policy.model))
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def serve(
-    spec: Spec, channel: Channel, workload: Workload, policy: Policy, engine: Engine, trainer: Trainer, cost: Cost
+    spec: Spec, channel: Channel, workload: Workload, policy: Policy, engine: Sampler, trainer: Trainer, cost: Cost
 ) -> None:
     """A step for every line the parent writes."""
     step = 0
@@ -50,17 +50,17 @@ def serve(
 
 
 def one_step(
-    workload: Workload, tree: Tree, prompts: list[list[int]], policy: Policy, engine: Engine, trainer: Trainer,
+    workload: Workload, tree: Tree, prompts: list[list[int]], policy: Policy, engine: Sampler, trainer: Trainer,
     cost: Cost,
 ) -> StepReport:  # fmt: skip
     """Sample, reward, train, serve the new weights."""
     meter = Meter()
     meter.start()
     params = SamplingParams(1.0, workload.new_tokens, ())
-    computed = engine.tokens.computed
+    count = TokenCount()
     nodes = [tree.extend(ROOT, ids) for ids in prompts]
     draws = [Draw(node, workload.group_size, params, ("solver", i), LABEL) for i, node in enumerate(nodes)]
-    groups = engine.sample(tree, draws)
+    groups = engine.sample(tree, draws, count=count)
     meter.sampling = time.perf_counter() - meter.wall
     samples = [
         TrainSample(LABEL, said.node, len(said.completion.ids), advantage)
@@ -70,13 +70,12 @@ def one_step(
     assert all(s.num_tokens == workload.new_tokens and s.advantage != 0.0 for s in samples)
     batch = build_batch(tree, samples, {LABEL: 1.0})
     update = trainer.step(batch)
-    engine.load(policy.version)
-    computed = engine.tokens.computed - computed
+    engine.load(policy.version, trainer.weights)
     contexts = {parent for parent, label in zip(tree.parents, tree.labels, strict=True) if label != CONTEXT}
     rows = len(contexts) if isinstance(engine, TreeEngine) else len(samples) * workload.new_tokens
     return report(
-        meter, tokens_sampling=computed, tokens_training=update.tokens_computed, samples=len(samples),
-        flops_sampling=cost.sampling(computed, rows),
+        meter, tokens_sampling=count.computed, tokens_training=update.tokens_computed, samples=len(samples),
+        flops_sampling=cost.sampling(count.computed, rows),
         flops_training=cost.training(update.tokens_computed, len(batch.targets)),
         weight_bytes=cost.weight_bytes, prompts=ids_digest(prompts),
     )  # fmt: skip

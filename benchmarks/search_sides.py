@@ -21,7 +21,7 @@ from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import ROOT
 from roles.tree import Tree
 from selfplay.config.keys import Config
-from selfplay.engine.protocol import Draw, Engine, TokenCount
+from selfplay.engine.protocol import Draw, Sampler, TokenCount, Weights
 from selfplay.engine.rollout import Rollout
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.machine.memory import release_freed_memory
@@ -53,7 +53,6 @@ class GenerateEngine:
     """
 
     def __init__(self, policy: Policy, seed: int) -> None:
-        self.tokens = TokenCount()
         self.drawn = self.agreed = 0
         self.apart = 0.0
         self._policy = policy
@@ -62,15 +61,20 @@ class GenerateEngine:
     def end_sampling(self) -> None:
         """Nothing is kept between calls."""
 
-    def load(self, version: int) -> None:
+    def load(self, version: int, weights: Weights) -> None:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)
 
     @torch.no_grad()
     def sample(
-        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """See `Engine.sample`."""
+        """See `Sampler.sample`."""
+        count = count or TokenCount()
         tokenizer, version = self._policy.tokenizer, self._policy.version
         groups = speakers(tokenizer, self._seed, version, draws, script)
         rows = [speaker for group in groups for speaker in group]
@@ -85,14 +89,14 @@ class GenerateEngine:
             logits_processor=[lambda _, logits: self._say(tree, rows, logits)],
             stopping_criteria=[lambda *_: torch.tensor([speaker.finish is not None for speaker in rows])],
         )
-        self.tokens.computed += len(rows) * (done.shape[1] - 1)  # the last token of a row is not run
-        self.tokens.flat += sum(tree.depths[speaker.node] + 1 for speaker in rows)
+        count.computed += len(rows) * (done.shape[1] - 1)  # the last token of a row is not run
+        count.flat += sum(tree.depths[speaker.node] + 1 for speaker in rows)
         return [[speaker.sampled(version) for speaker in group] for group in groups]
 
     @torch.no_grad()
-    def hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
-        """See `Engine.hidden`."""
-        self.tokens.computed += sum(tree.depths[node] + 1 for node in nodes)
+    def hidden(self, tree: Tree, nodes: Sequence[int], count: TokenCount | None = None) -> Tensor:
+        """See `LocalSampler.hidden`."""
+        (count or TokenCount()).computed += sum(tree.depths[node] + 1 for node in nodes)
         return self._policy.padded_hidden(tree, nodes)
 
     def _say(self, tree: Tree, rows: Sequence[Speaker], logits: Tensor) -> Tensor:
@@ -202,7 +206,7 @@ class Run:
         return tuple(self.tree.tokens[n] for n in self.tree.tail(node.piece.node, node.tokens_above))
 
 
-def run(work: Work, engine: Engine, way: Callable[[Growth], Growing], script: Mapping[str, Wave]) -> Run:
+def run(work: Work, engine: Sampler, way: Callable[[Growth], Growing], script: Mapping[str, Wave]) -> Run:
     """All problems in one batch. Waves of `script` are said again, not drawn."""
     tree, waves = Tree(), dict(script)
 
@@ -218,7 +222,7 @@ def run(work: Work, engine: Engine, way: Callable[[Growth], Growing], script: Ma
     found = rollout.run("search", [way(growth) for growth in growths])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     extra = _resident("VmHWM") - resident
-    return Run(wall, cpu, engine.tokens.computed, engine.tokens.flat, extra, waves, found, tree)
+    return Run(wall, cpu, rollout.count.computed, rollout.count.flat, extra, waves, found, tree)
 
 
 def _reset_peak() -> int:

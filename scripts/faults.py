@@ -29,22 +29,21 @@ import typer
 from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("selfplay", "roles", "curriculum", "store", "tests", "configs", "pyproject.toml")
+CODE = ("selfplay", "roles", "curriculum", "store")
+COPIED = (*CODE, "tests", "configs", "pyproject.toml")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`old` stands exactly once in `file`; with `new` in its place `guard` must fail."""
+    """`old` stands exactly once in the code, in whichever file; with `new` in its place the test `guard` must fail."""
 
     name: str
-    file: str
     old: str
     new: str
     guard: str
 
 
-LISTED = tomllib.loads((ROOT / "scripts" / "faults.toml").read_text())
-FAULTS = tuple(Fault(file=file, **each) for file, faults in LISTED.items() for each in faults)
+FAULTS = tuple(Fault(**each) for each in tomllib.loads((ROOT / "scripts" / "faults.toml").read_text())["fault"])
 
 
 @contextmanager
@@ -60,11 +59,22 @@ def copied() -> Iterator[Path]:
         yield Path(folder)
 
 
-def faulty(fault: Fault, source: str) -> str:
-    """`source` with the fault in it. ValueError when its place is not there exactly once."""
-    if source.count(fault.old) != 1:
-        raise ValueError(f"{fault.name}: {fault.old!r} stands {source.count(fault.old)} times in {fault.file}")
-    return source.replace(fault.old, fault.new)
+def place(fault: Fault, root: Path) -> Path:
+    """The file that holds `old`. ValueError when it does not stand exactly once in the code."""
+    sources = [path for name in CODE for path in sorted((root / name).rglob("*.py"))]
+    counts = {path: path.read_text().count(fault.old) for path in sources}
+    if sum(counts.values()) != 1:
+        raise ValueError(f"{fault.name}: {fault.old!r} stands {sum(counts.values())} times in the code")
+    return next(path for path, count in counts.items() if count)
+
+
+def guard(fault: Fault, root: Path) -> str:
+    """pytest's name of the test, whose function's name is given. ValueError when there is no such test, or several."""
+    name = fault.guard.partition("[")[0]
+    found = [path for path in (root / "tests").rglob("test_*.py") if f"\ndef {name}(" in path.read_text()]
+    if len(found) != 1:
+        raise ValueError(f"{fault.name}: {len(found)} files have a test {name}")
+    return f"{found[0].relative_to(root)}::{fault.guard}"
 
 
 def failure(folder: Path, guards: Sequence[str]) -> str | None:
@@ -96,11 +106,11 @@ def failure(folder: Path, guards: Sequence[str]) -> str | None:
 
 def failure_with(folder: Path, fault: Fault) -> str | None:
     """How the guard fails with the fault, None if it does not; the copy is whole again afterwards."""
-    path = folder / fault.file
+    path = place(fault, folder)
     honest = path.read_text()
-    path.write_text(faulty(fault, honest))
+    path.write_text(honest.replace(fault.old, fault.new))
     try:
-        return failure(folder, [fault.guard])
+        return failure(folder, [guard(fault, folder)])
     finally:
         path.write_text(honest)
 
@@ -113,7 +123,7 @@ def main(names: Annotated[list[str] | None, typer.Argument(help="names in docs/f
     chosen = [fault for fault in FAULTS if not names or fault.name in names]
     missed = 0
     with copied() as folder:
-        if honest := failure(folder, sorted({fault.guard for fault in chosen})):
+        if honest := failure(folder, sorted({guard(fault, folder) for fault in chosen})):
             raise SystemExit(f"a guard is red without any fault: {honest}")
         for fault in chosen:
             reason = failure_with(folder, fault)

@@ -140,7 +140,7 @@ def _another_machine() -> None:
     """The environment's fingerprint is not what it was."""
     from selfplay.run import opening
 
-    opening.fingerprint = lambda config: "another machine"  # type: ignore[assignment]
+    opening.fingerprint = lambda device: "another machine"  # type: ignore[assignment]
 
 
 def _interrupted_in_step_3(number: int, times: int = 1) -> Callable[[], None]:
@@ -163,15 +163,15 @@ def _interrupted_in_step_3(number: int, times: int = 1) -> Callable[[], None]:
 
 def _interrupted_while_loading() -> None:
     """Ctrl-C before the run has handlers of its own."""
-    from selfplay.run import build
+    from selfplay.run import build_model
 
-    honest = build.load_model
+    honest = build_model.load_model
 
     def load_model(*arguments: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return honest(*arguments)
 
-    build.load_model = load_model
+    build_model.load_model = load_model
 
 
 def _no_memory_in_step_3() -> None:

@@ -18,8 +18,7 @@ from curriculum.domains.loading import DOMAINS, load_domain
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
-from selfplay.config import files as configuration
-from selfplay.config import keys_judge
+from selfplay.config import keys as sections
 from selfplay.config.files import digest, keys, load, resumed, to_yaml
 from selfplay.config.keys import Config, CurriculumConfig
 from selfplay.config.rules import idle
@@ -38,11 +37,9 @@ def refusal(*overrides: str) -> str:
 
 
 def fields_in_source() -> list[tuple[str, str]]:
-    """(class.field, source line) of every key, as it stands in config.py and keys_judge.py."""
-    texts = [Path(str(module.__file__)).read_text() for module in (configuration, keys_judge)]
-    classes = [
-        (node, text.splitlines()) for text in texts for node in ast.parse(text).body if isinstance(node, ast.ClassDef)
-    ]
+    """(class.field, source line) of every key, as it stands in selfplay/config/keys.py."""
+    text = Path(str(sections.__file__)).read_text()
+    classes = [(node, text.splitlines()) for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     return [
         (f"{node.name}.{item.target.id}", lines[item.lineno - 1])
         for node, lines in classes

@@ -16,7 +16,7 @@ from torch import Tensor
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
-from selfplay.engine.protocol import Draw, Engine
+from selfplay.engine.protocol import Draw, Sampler
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainBatch, build_batch
 from selfplay.machine.environment import be_deterministic
@@ -92,7 +92,7 @@ def test_the_same_batches_give_the_same_bits_and_a_checkpoint_goes_on_with_them(
 
 
 @pytest.mark.parametrize("kind", [TreeEngine, FlatEngine])
-def test_an_engine_says_what_it_says_on_a_cpu(kind: type[Engine]) -> None:
+def test_an_engine_says_what_it_says_on_a_cpu(kind: type[Sampler]) -> None:
     """The draws are keyed and their random numbers come from the CPU, so only rounding could change a token."""
 
     def said(device: str) -> tuple[list[tuple[int, ...]], np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
-from selfplay.engine.protocol import Draw, Engine
+from selfplay.engine.protocol import Draw, Sampler, TokenCount
 from selfplay.engine.sampling import Speaker, choose, drawn_tokens, uniforms
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.model.policy import Policy
@@ -44,7 +44,7 @@ def completions(groups: Sequence[Sequence[Sampled]]) -> list[Completion]:
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_a_key_says_the_same_whatever_else_is_drawn(kind: type[Engine], policy: Policy) -> None:
+def test_a_key_says_the_same_whatever_else_is_drawn(kind: type[Sampler], policy: Policy) -> None:
     def sample(keys: Sequence[int], n: int) -> dict[int, list[tuple[int, ...]]]:
         tree = Tree()
         found = kind(policy, seed=3).sample(tree, draws(tree, keys, n))  # type: ignore[call-arg]
@@ -73,7 +73,7 @@ def test_seed_version_and_every_part_of_the_key_change_the_stream() -> None:
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_another_policy_version_draws_anew(kind: type[Engine], policy: Policy) -> None:
+def test_another_policy_version_draws_anew(kind: type[Sampler], policy: Policy) -> None:
     found = []
     for version in (0, 1):
         tree = Tree()
@@ -141,7 +141,7 @@ class Words:
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_any_token_that_holds_the_stop_ends_a_completion_and_belongs_to_it(kind: type[Engine], policy: Policy) -> None:
+def test_any_token_that_holds_the_stop_ends_a_completion_and_belongs_to_it(kind: type[Sampler], policy: Policy) -> None:
     wordy = Policy(policy.model, Words(), torch.device("cpu"))
     tree = Tree()
     found = completions(kind(wordy, seed=0).sample(tree, draws(tree, [0, 1, 2], n=30)))  # type: ignore[call-arg]
@@ -165,7 +165,7 @@ def test_stop_tokens_of_the_real_tokenizer() -> None:
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_greedy_takes_the_likeliest_token_whatever_the_key(kind: type[Engine], policy: Policy) -> None:
+def test_greedy_takes_the_likeliest_token_whatever_the_key(kind: type[Sampler], policy: Policy) -> None:
     params, tree = SamplingParams(0.0, 5, ()), Tree()
     groups = kind(policy, seed=8).sample(tree, draws(tree, [0, 1, 3], n=2, params=params))  # type: ignore[call-arg]
     for key, group in zip([0, 1, 3], groups, strict=True):
@@ -177,7 +177,7 @@ def test_greedy_takes_the_likeliest_token_whatever_the_key(kind: type[Engine], p
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_a_call_run_again_from_its_script_leaves_everything_as_it_was(kind: type[Engine], policy: Policy) -> None:
+def test_a_call_run_again_from_its_script_leaves_everything_as_it_was(kind: type[Sampler], policy: Policy) -> None:
     def second_look(tree: Tree, groups: Sequence[Sequence[Sampled]]) -> list[Draw]:
         ends = [sampled.node for group in groups for sampled in group]
         return [
@@ -230,7 +230,7 @@ def test_new_weights_forget_old_keys_and_values() -> None:
     with torch.no_grad():
         for parameter in fresh.model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    engine.load(0)
+    engine.load(0, lambda: iter(()))
     after = completions(engine.sample(tree, draws(tree, [0], n=1, params=greedy)))
     plain, new_tree = TreeEngine(fresh, seed=3), Tree()
     assert after == completions(plain.sample(new_tree, draws(new_tree, [0], n=1, params=greedy)))
@@ -244,9 +244,9 @@ def test_an_engine_that_ended_sampling_runs_a_tree_anew_and_says_the_same(policy
     for ends in (False, False, True):
         if ends:
             engine.end_sampling()
-        before = engine.tokens.computed
-        said.append(completions(engine.sample(tree, draws(tree, [0], n=4))))
-        computed.append(engine.tokens.computed - before)
+        count = TokenCount()
+        said.append(completions(engine.sample(tree, draws(tree, [0], n=4), count=count)))
+        computed.append(count.computed)
     first, kept, anew = computed
     assert kept < first == anew
     assert said[0] == said[2]
@@ -254,7 +254,7 @@ def test_an_engine_that_ended_sampling_runs_a_tree_anew_and_says_the_same(policy
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_one_call_has_one_temperature(kind: type[Engine], policy: Policy) -> None:
+def test_one_call_has_one_temperature(kind: type[Sampler], policy: Policy) -> None:
     tree = Tree()
     mixed = draws(tree, [0]) + draws(tree, [1], params=SamplingParams(0.5, 4, ()))
     with pytest.raises(ValueError, match="one temperature"):

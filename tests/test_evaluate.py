@@ -11,7 +11,7 @@ from scripted_roles import DOMAIN, completion, problem
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.tree import Tree
-from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.evaluate.evaluator import Evaluator, batches, turn_metrics
 from selfplay.stats.intervals import paired_change, paired_interval, wilson
 from store.records import Completion
@@ -66,18 +66,21 @@ class TableEngine:
     """Answers by question: (first tries, second look), the first tries taken in turn by the samples of a draw."""
 
     answers: dict[str, tuple[Sequence[str], str]]
-    tokens: TokenCount = field(default_factory=TokenCount)
     asked: list[Draw] = field(default_factory=list)
     calls: list[Sequence[Draw]] = field(default_factory=list)
 
-    def load(self, version: int) -> None:
+    def load(self, version: int, weights: Weights) -> None:
         """One version for ever."""
 
     def end_sampling(self) -> None:
         """A table stays."""
 
     def sample(
-        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
         assert script is None
         self.asked += draws
@@ -105,7 +108,7 @@ ANSWERS = {
 def evaluator(engine: TableEngine, **changes: int) -> Evaluator:
     given = {"turns": 2, "max_tokens": 8, "interim_size": 2, "pass_k": 4, "pass_size": 3} | changes
     encode = lambda text, after: [ord(c) for c in text]  # noqa: E731
-    return Evaluator(engine=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given)
+    return Evaluator(sampler=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given)
 
 
 def test_a_full_evaluation_by_hand() -> None:

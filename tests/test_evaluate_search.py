@@ -10,7 +10,7 @@ from roles.requests import Sampled, Scored
 from roles.search.critics import CriticWeights
 from roles.search.mcts import SearchSettings
 from roles.tree import Tree
-from selfplay.engine.protocol import Draw, Question, TokenCount
+from selfplay.engine.protocol import Draw, Question, TokenCount, Weights
 from selfplay.evaluate.evaluator import Evaluator
 from selfplay.evaluate.search import SearchEvaluation
 from store.records import Completion
@@ -37,17 +37,20 @@ def text_to(tree: Tree, node: int) -> str:
 class TableEngine:
     """Says what the table has behind a context: a step where steps end a completion, else a whole answer."""
 
-    tokens: TokenCount = field(default_factory=TokenCount)
     searched: list[tuple[str, int]] = field(default_factory=list)  # (context, samples) of searches alone
 
-    def load(self, version: int) -> None:
+    def load(self, version: int, weights: Weights) -> None:
         """One version for ever."""
 
     def end_sampling(self) -> None:
         """A table stays."""
 
     def sample(
-        self, tree: Tree, draws: Sequence[Draw], script: Sequence[Completion] | None = None
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
         return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
 
@@ -68,7 +71,7 @@ class TableHeads:
     values: dict[str, float]
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, tree: Tree, questions: Sequence[Question]) -> list[Scored]:
+    def __call__(self, tree: Tree, questions: Sequence[Question], count: TokenCount) -> list[Scored]:
         contexts = [text_to(tree, question.node) for question in questions]
         self.asked += contexts
         return [Scored(value=self.values[context.partition(" =")[2]], process=0.5) for context in contexts]
@@ -82,7 +85,7 @@ def evaluated(heads: TableHeads, engine: TableEngine, budget: int) -> tuple[dict
     )  # fmt: skip
     search = SearchEvaluation(settings, step_style(), merge=False, prune=False)
     found = Evaluator(
-        engine=engine, encode=lambda text, after: [ord(c) for c in text], style=PromptStyle(COUNTDOWN),
+        sampler=engine, encode=lambda text, after: [ord(c) for c in text], style=PromptStyle(COUNTDOWN),
         sets={"few": PROBLEMS}, turns=1, max_tokens=step_style().params.max_tokens, interim_size=1, pass_k=2,
         pass_size=2, search=search, score=heads,
     ).full(3, "few")  # fmt: skip

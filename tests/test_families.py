@@ -15,7 +15,8 @@ from test_parity import assert_same_gradient, flat_truth, packed
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
-from selfplay.engine.protocol import Draw, Engine
+from selfplay.engine.local import LocalSampler
+from selfplay.engine.protocol import Draw
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import build_batch
 from selfplay.machine.errors import ModelError
@@ -80,7 +81,7 @@ def assert_right(policy: Policy, mode: str) -> None:
     assert abs(ours - loss) <= 1e-4 * max(1.0, abs(loss))
     trained = {name: gradients.get(name, torch.zeros_like(found[name])) for name in found}
     assert_same_gradient(found, trained)
-    engine: Engine = TreeEngine(policy, 3) if mode == "tree" else FlatEngine(policy, 3)
+    engine: LocalSampler = TreeEngine(policy, 3) if mode == "tree" else FlatEngine(policy, 3)
     spoken, params = Tree(), SamplingParams(1.0, 5, ())
     prompts = [spoken.extend(ROOT, range(5, 5 + length)) for length in (11, 3)]
     said = engine.sample(spoken, [Draw(node, 2, params, ("x", i), "solver/0") for i, node in enumerate(prompts)])

@@ -32,17 +32,19 @@ FAULTS = script()
 
 @pytest.mark.parametrize("fault", FAULTS.FAULTS, ids=lambda fault: fault.name)
 def test_every_fault_fits_and_its_guard_is_there(fault: "FAULTS.Fault") -> None:  # type: ignore[name-defined]
-    source = (ROOT / fault.file).read_text()
-    spoilt = FAULTS.faulty(fault, source)
+    path = FAULTS.place(fault, ROOT)
+    source = path.read_text()
+    spoilt = source.replace(fault.old, fault.new)
     assert spoilt != source
-    compile(spoilt, fault.file, "exec")  # red must mean wrong, not unreadable
-    file, _, name = fault.guard.partition("::")
-    assert f"\ndef {name}(" in (ROOT / file).read_text()
+    compile(spoilt, str(path), "exec")  # red must mean wrong, not unreadable
+    assert FAULTS.guard(fault, ROOT)
 
 
-def test_a_fault_whose_place_has_gone_is_said() -> None:
+def test_a_fault_whose_place_or_guard_has_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stands 0 times"):
-        FAULTS.faulty(FAULTS.FAULTS[0], "nothing here")
+        FAULTS.place(FAULTS.FAULTS[0], tmp_path)
+    with pytest.raises(ValueError, match="0 files have a test"):
+        FAULTS.guard(FAULTS.FAULTS[0], tmp_path)
 
 
 def test_the_page_lists_every_fault_with_its_guard() -> None:
@@ -50,7 +52,7 @@ def test_the_page_lists_every_fault_with_its_guard() -> None:
         r"^\| ([^|`]+?) \| [^|]+ \| `([^`]+)` \|$", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE
     )
     listed = {name: guard for name, guard in rows}
-    assert listed == {f.name: f.guard.replace("tests/", "").replace(".py", "") for f in FAULTS.FAULTS}
+    assert listed == {fault.name: fault.guard for fault in FAULTS.FAULTS}
 
 
 @pytest.mark.slow

@@ -1,15 +1,11 @@
 """From verdicts to trained samples: which groups push, what they are paid, and that the stop token is trained."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
-from selfplay.run.step import Step
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
@@ -18,14 +14,12 @@ from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group, pass_r
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
-from selfplay.config.keys import Config
 from selfplay.learn.batch import TrainSample, build_batch
 from selfplay.learn.lessons import SolverLesson, measured_rate, solver_lesson
-from selfplay.learn.proposals import challenger_samples, marginal_rewards, proposal_reward
-from selfplay.learn.settings import LearningSettings
-from selfplay.learn.stages import StageSettings
-from selfplay.play.posing import Posed
-from selfplay.run.session import Run
+from selfplay.learn.proposals import PaidProposal, challenger_samples, marginal_rewards, proposal_reward
+from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
+from selfplay.learn.teacher import Teacher
+from selfplay.play.step import Judged, Played, Posed, TriagedProposal
 from selfplay.stats.intervals import share
 from store.records import Fate, PassRate, Problem, StepHistory
 
@@ -104,25 +98,16 @@ def test_a_new_problems_lone_second_look_is_compared_with_all_problems_second_lo
     tracker.observe(StepHistory(0, 0, (problem("1 + 2"),), (), ()))
     seen = PassRate(problem("1 + 2").problem_id, 0, 16, 8, kept=8, broken=0, fixed=1, missed=7)
     tracker.observe(StepHistory(1, 1, (), (), (seen,)))
-    parts: Any = SimpleNamespace(
-        tracker=tracker,
-        learning=replace(SETTINGS, advantage="rloo"),
-        config=Config(),
-        searcher=None,
-        poser=SimpleNamespace(settings=CurriculumSettings()),
-        stage_one=StageSettings(),
-        objectives={2: SimpleNamespace(weights={"solver/0": 1.0, "solver/1": 1.0}, kl={})},
-    )
-    surroundings: Any = None
-    run = Run(parts, surroundings, Path(), surroundings, surroundings, 0.0)
+    objective = Objective({"solver/0": 1.0, "solver/1": 1.0}, {})
+    settings = TeachingSettings(replace(SETTINGS, advantage="rloo"), {2: objective})
     engine = ScriptedEngine({"solver/0": [RIGHT] * 7 + [WRONG], "solver/1": [RIGHT] * 8})
     group = judge_group(
         engine.drive(attempt(PROBLEM, STYLE, SolverSettings(8, 2, PARAMS), 1)), STYLE, JudgeSettings(), 1
     )
-    step = Step(number=2, tree=engine.tree, stored={}, started=0.0, computed=0, flat=0, posed=Posed((PROBLEM,), (), {}))
-    run.learn(step, [group])
+    played = Played(Posed((PROBLEM,), ()), Judged((group,)), {})
+    taught = Teacher(settings, tracker, lambda text, after: []).teach(engine.tree, played, [])
     assert not tracker.knows(PROBLEM.problem_id)
-    looks = [each.advantage for each in step.lessons[0].samples if each.label == "solver/1"]
+    looks = [each.advantage for each in taught.lessons[0].samples if each.label == "solver/1"]
     pooled = (1 + 0.9 * 1) / (2 + 0.9 * 8)  # a version ago, so worth 0.9 each
     assert looks == pytest.approx([0.0] * 7 + [11.0 * (1 - pooled)])
 
@@ -201,15 +186,20 @@ def proposed(target: int, texts: Sequence[str]) -> ProposedGroup:
     return made
 
 
-def different(keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], tuple[Fate, str | None]]:
-    """Fates of proposals that were all taken and of which no two say the same."""
-    return {key: (Fate.ACCEPTED, f"problem-{key}") for key in keys}
+def paid(
+    group: ProposedGroup, rewards: Sequence[float | None], fates: Sequence[tuple[Fate, str | None]] = ()
+) -> list[PaidProposal]:
+    """Proposals with what they were paid; without `fates` all were taken, and no two say the same."""
+    given = fates or [(Fate.ACCEPTED, f"problem-{group.target}-{i}") for i in range(len(rewards))]
+    return [
+        PaidProposal(TriagedProposal(group.parent, group.target, i, sampled, fate, problem_id), reward)
+        for i, (sampled, reward, (fate, problem_id)) in enumerate(zip(group.proposals, rewards, given, strict=True))
+    ]
 
 
-def test_each_target_is_a_group_with_its_own_baseline() -> None:
+def test_each_parent_is_a_group_with_its_own_baseline() -> None:
     groups = [proposed(0, [" 1 + 2\n", " 3 + 4\n"]), proposed(1, [" 5 + 6\n", " 7 + 8\n"])]
-    rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 0.75, (1, 1): 0.75}
-    found = challenger_samples(groups, rewards, different(rewards), "centred", 0.0)
+    found = challenger_samples([*paid(groups[0], [1.0, 0.0]), *paid(groups[1], [0.75, 0.75])], "centred", 0.0)
     nodes = [said.node for said in groups[0].proposals]
     assert [(s.label, s.node, s.num_tokens, s.advantage) for s in found] == [
         ("challenger", nodes[0], 7, 0.5),
@@ -219,46 +209,34 @@ def test_each_target_is_a_group_with_its_own_baseline() -> None:
 
 def test_an_unmeasured_proposal_is_in_no_group() -> None:
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
-    paid: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
-    found = challenger_samples([group], paid, different(paid), "centred", 0.0)
+    found = challenger_samples(paid(group, [1.0, None, 0.5]), "centred", 0.0)
     assert [(s.node, s.advantage) for s in found] == [
         (group.proposals[0].node, 0.25),
         (group.proposals[2].node, -0.25),
     ]
-    lone = paid | {(0, 2): None}
-    assert challenger_samples([group], lone, different(lone), "rloo", 0.0) == []
+    assert challenger_samples(paid(group, [1.0, None, None]), "rloo", 0.0) == []
 
 
 def test_what_is_said_twice_in_a_step_is_credited_to_nobody() -> None:
-    """Four proposals of one target say the same, two something else: pushed up is only what would be missed."""
-    group = proposed(0, [" 1 + 2\n", " 1 + 2\n", " 2 + 1\n", " 1 + 2\n", " 3 + 4\n", " 4 3\n"])
-    fates: dict[tuple[int, int], tuple[Fate, str | None]] = {
-        (0, 0): (Fate.ACCEPTED, "a"),
-        (0, 1): (Fate.DUPLICATE, "a"),
-        (0, 2): (Fate.DUPLICATE, "a"),
-        (0, 3): (Fate.DUPLICATE, "a"),
-        (0, 4): (Fate.ACCEPTED, "b"),
-        (0, 5): (Fate.UNPARSED, None),
-        (1, 0): (Fate.SURPLUS, None),
-        (1, 1): (Fate.ACCEPTED, "c"),
-    }
-    paid: dict[tuple[int, int], float | None] = {key: 0.0 for key in fates}
-    paid |= {(0, 0): 1.0, (0, 4): 0.6, (1, 0): None, (1, 1): None}
-    assert marginal_rewards(paid, fates, 0.0) == paid | {(0, 0): 0.0}
-    advantages = [sample.advantage for sample in challenger_samples([group], paid, fates, "centred", 0.0)]
+    """Four proposals of one parent say the same, two something else: pushed up is only what would be missed."""
+    first = proposed(0, [" 1 + 2\n", " 1 + 2\n", " 2 + 1\n", " 1 + 2\n", " 3 + 4\n", " 4 3\n"])
+    same = [(Fate.DUPLICATE, "a")] * 3
+    ours = paid(
+        first,
+        [1.0, 0.0, 0.0, 0.0, 0.6, 0.0],
+        [(Fate.ACCEPTED, "a"), *same, (Fate.ACCEPTED, "b"), (Fate.UNPARSED, None)],
+    )
+    others = paid(proposed(1, [" 5 + 6\n", " 7 + 8\n"]), [None, None], [(Fate.SURPLUS, None), (Fate.ACCEPTED, "c")])
+    assert marginal_rewards([*ours, *others], 0.0) == [0.0, 0.0, 0.0, 0.0, 0.6, 0.0, None, None]
+    advantages = [sample.advantage for sample in challenger_samples([*ours, *others], "centred", 0.0)]
     assert advantages == pytest.approx([-0.1, -0.1, -0.1, -0.1, 0.5, -0.1])
 
 
 def test_what_is_said_twice_is_worth_what_a_rejection_costs() -> None:
     """Case 6. Three say the same, paid 1, -0.5, -0.5: 0 in all, and 0.5 without any one of them. So each costs 0.5."""
-    fates: dict[tuple[int, int], tuple[Fate, str | None]] = {
-        (0, 0): (Fate.ACCEPTED, "a"),
-        (0, 1): (Fate.DUPLICATE, "a"),
-        (0, 2): (Fate.DUPLICATE, "a"),
-        (0, 3): (Fate.ACCEPTED, "b"),
-    }
-    paid: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): -0.5, (0, 2): -0.5, (0, 3): 0.6}
-    assert marginal_rewards(paid, fates, -0.5) == {(0, 0): -0.5, (0, 1): -0.5, (0, 2): -0.5, (0, 3): 0.6}
+    group = proposed(0, [" 1 + 2\n", " 1 + 2\n", " 2 + 1\n", " 3 + 4\n"])
+    fates = [(Fate.ACCEPTED, "a"), (Fate.DUPLICATE, "a"), (Fate.DUPLICATE, "a"), (Fate.ACCEPTED, "b")]
+    assert marginal_rewards(paid(group, [1.0, -0.5, -0.5, 0.6], fates), -0.5) == [-0.5, -0.5, -0.5, 0.6]
 
 
 def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -> None:
@@ -270,8 +248,7 @@ def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -
     ]
     assert not flat.is_kept and lesson(judged([[WRONG, WRONG], [WRONG, WRONG]])).samples == ()
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
-    rewards: dict[tuple[int, int], float | None] = {(0, 0): 1.0, (0, 1): None, (0, 2): 0.5}
-    found = challenger_samples([group], rewards, different(rewards), "centred", 0.0, held.held)
+    found = challenger_samples(paid(group, [1.0, None, 0.5]), "centred", 0.0, held.held)
     assert [(s.advantage, s.is_kept) for s in found] == [(0.25, True), (-0.25, True), (0.0, False)]
 
 

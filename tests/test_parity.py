@@ -14,7 +14,7 @@ from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine import tree_engine
 from selfplay.engine.flat_engine import FlatEngine
-from selfplay.engine.protocol import Draw
+from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainBatch, build_batch
 from selfplay.model.head import KEPT_BYTES
@@ -196,6 +196,7 @@ def test_tree_sampler_says_what_the_padded_sampler_says(
 def test_the_tree_computes_less_than_the_flat_batch(policy: Policy) -> None:
     engine, tree = TreeEngine(policy, seed=0), Tree()
     prompt = tree.extend(ROOT, list(range(30)))
-    engine.sample(tree, [Draw(prompt, 8, SamplingParams(1.0, 4, ()), ("a",), "solver/0")])
-    assert engine.tokens.flat == sum([8 * 34])
-    assert engine.tokens.computed <= 30 + 8 * 3
+    count = TokenCount()
+    engine.sample(tree, [Draw(prompt, 8, SamplingParams(1.0, 4, ()), ("a",), "solver/0")], count=count)
+    assert count.flat == 8 * 34
+    assert count.computed <= 30 + 8 * 3

@@ -31,7 +31,7 @@ def grown(given: list[str], tokens: int = 0) -> Searched:
 
 def searcher(held_out: float) -> Searcher:
     return Searcher(
-        "mcts", SearchSettings(), step_style(), (0.1, 0.9), False, False, None, 0.0, held_out,
+        "mcts", SearchSettings(), step_style(), (0.1, 0.9), False, False, 0.0, held_out,
         judging=lambda group: ByVerifier(group.problem, step_style().style),
     )  # fmt: skip
 
