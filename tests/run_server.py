@@ -4,6 +4,7 @@ A server process imports everything and runs nothing (no tensor operation, no sa
 one request a line, forks, and lets the child be a run. Use it through `Server`.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -12,13 +13,17 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
+IMPORTED = (  # what runs and looks at them import, some of it late
+    "few_problems", "selfplay.view.trees", "selfplay.inspect", "selfplay.loop", "selfplay.run.opening", "selfplay.view.picture",
+    "selfplay.view.progress", "selfplay.run.shown_prompt", "selfplay.model.weights.tiny", "peft", "matplotlib.figure",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,27 @@ class Ended:
 
     code: int
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run at work, and the files that it prints to."""
+
+    pid: int
+    output: Path
+    errors: Path
+
+    @property
+    def is_at_work(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+    def has_said(self, start: str) -> bool:
+        """Waits for a line that starts so. False if the run ended without it."""
+        while not any(line.startswith(start) for line in self.output.read_text().splitlines()):
+            if not self.is_at_work:
+                return False
+            time.sleep(0.01)
+        return True
 
 
 class Server:
@@ -67,6 +93,23 @@ class Server:
         found = self._ask(request | {"fault": fault, "program": program})
         return Ended(found["code"], found["output"])
 
+    @contextmanager
+    def running(self, arguments: Sequence[str], directory: Path) -> Iterator[Running]:
+        """A run that goes on beside others. Killed at the end of the block, if it has not ended."""
+        files = {"output": str(directory / "output.txt"), "errors": str(directory / "errors.txt")}
+        found = self._ask({"argv": list(arguments), "program": "selfplay.loop", "fault": "", "env": {}} | files)
+        run = Running(found["pid"], directory / "output.txt", directory / "errors.txt")
+        try:
+            yield run
+        finally:
+            if Path(f"/proc/{run.pid}").exists():
+                os.kill(run.pid, signal.SIGKILL)
+                self.end(run)
+
+    def end(self, run: Running) -> int:
+        """Waits for it; its exit code."""
+        return self._ask({"wait": run.pid})["code"]
+
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -81,15 +124,33 @@ class Server:
 
 def serve() -> None:
     """The server's side."""
-    import selfplay.inspect
-    import selfplay.loop
-    import selfplay.run.opening
-    import selfplay.view.progress  # noqa: F401  # imported for the children
-
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # else every child looks through all that was imported, and copies it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps({"ready": True} if "hello" in request else _forked(request)), flush=True)
+        print(json.dumps(_answer(request)), flush=True)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if "hello" in request:
+        return {"ready": True}
+    if "wait" in request:
+        return {"code": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
+    return _begun(request) if "errors" in request else _forked(request)
+
+
+def _begun(request: dict[str, Any]) -> dict[str, Any]:
+    """A child whose end is not waited for."""
+    files = [os.open(request[name], os.O_WRONLY | os.O_CREAT) for name in ("output", "errors")]
+    child = os.fork()
+    if child == 0:
+        _be_a_run(request, *files)
+    for file in files:
+        os.close(file)
+    return {"pid": child}
 
 
 def _forked(request: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +158,7 @@ def _forked(request: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _be_a_run(request, writer)
+        _be_a_run(request, writer, writer)
     os.close(writer)
     if request["signal_after"] is not None:
         number, seconds = request["signal_after"]
@@ -111,10 +172,10 @@ def _forked(request: dict[str, Any]) -> dict[str, Any]:
     return {"code": os.waitstatus_to_exitcode(status), "output": output}
 
 
-def _be_a_run(request: dict[str, Any], writer: int) -> NoReturn:
+def _be_a_run(request: dict[str, Any], output: int, errors: int) -> NoReturn:
     """Never returns: the child's life is one call of main()."""
-    os.dup2(writer, 1)
-    os.dup2(writer, 2)
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
     os.environ.update(request["env"])
     code: object = 70
     try:
@@ -256,6 +317,11 @@ def _no_output_at_all() -> None:
     sys.stdout = None  # type: ignore[assignment]
 
 
+def _for_the_group() -> None:
+    """Files that the group may read, and nobody else."""
+    os.umask(0o027)
+
+
 def _small_files() -> None:
     """As `ulimit -f 350`: larger than the database of a tiny run, smaller than a checkpoint."""
     import resource
@@ -271,6 +337,7 @@ FAULTS = {
     "an ASCII terminal": _ascii_terminal,
     "no standard output": _no_output_at_all,
     "files of at most 360 kB": _small_files,
+    "a umask of 027": _for_the_group,
     "no memory in step 3": _no_memory_in_step_3,
     "Ctrl-C while the model loads": _interrupted_while_loading,
     "no replay": _no_replay,

@@ -1,7 +1,6 @@
 """A run's adapters as the model of the next one, adapters that cannot be merged, and which layers get some."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,6 @@ SIZES: dict[str, Any] = {
     "vocab_size": 257, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
     "num_key_value_heads": 1, "pad_token_id": None, "bos_token_id": None, "eos_token_id": 256,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
 
 
 def logprobs(model: Any) -> torch.Tensor:

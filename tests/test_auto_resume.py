@@ -1,13 +1,11 @@
 """One command for a supervisor, and what it leaves: `--auto-resume`, times of day, the exported model (case 19)."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from run_server import Ended, Server
 
 from selfplay.arguments import parse
 from selfplay.config.resuming import auto_resumed
@@ -16,7 +14,6 @@ from selfplay.run.model_card import model_card
 from store.records import Evaluation, RunRow
 from store.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
     "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=2", "run.checkpoint_every=2",
     "domain=few_problems:FewProblems", "solver.problems=2", "solver.max_tokens=4", "curriculum.min_successes=1",
@@ -24,30 +21,27 @@ SMALL = [
 ]  # fmt: skip
 
 
-def command(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real command, by a user whose files are for the group too."""
-    words = [sys.executable, "-m", "selfplay.loop", *SMALL, f"run.dir={directory}", *arguments]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, umask=0o027)
+def command(server: Server, directory: Path, *arguments: str) -> Ended:
+    """By a user whose files are for the group too."""
+    return server.run([*SMALL, f"run.dir={directory}", "--auto-resume", *arguments], fault="a umask of 027")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one that `--auto-resume` began, went on with, and found finished."""
     directory = tmp_path_factory.mktemp("runs")
-    began = command(directory, "--auto-resume", "run.steps=1")
-    assert began.returncode == 0, began.stderr
-    went_on = command(directory, "--auto-resume")
-    assert (went_on.returncode, "resumed after step 1" in went_on.stdout) == (0, True), went_on.stderr
+    began = command(server, directory, "run.steps=1")
+    assert began.code == 0, began.output
+    went_on = command(server, directory)
+    assert (went_on.code, "resumed after step 1" in went_on.output) == (0, True), went_on.output
     return directory
 
 
-def test_one_command_starts_goes_on_and_finds_a_run_finished(finished: Path) -> None:
+def test_one_command_starts_goes_on_and_finds_a_run_finished(server: Server, finished: Path) -> None:
     """Case 19."""
     before = (finished / "x" / "selfplay.db").read_bytes()
-    again = command(finished, "--auto-resume")
-    assert (again.returncode, again.stderr) == (0, "")
-    assert again.stdout == f"run {finished / 'x'} is finished: there is nothing to do\n"
+    again = command(server, finished)
+    assert (again.code, again.output) == (0, f"run {finished / 'x'} is finished: there is nothing to do\n")
     assert (finished / "x" / "selfplay.db").read_bytes() == before
     with Store.open_readonly(finished / "x" / "selfplay.db") as store:
         assert store.head().step == 2

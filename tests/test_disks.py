@@ -5,7 +5,7 @@ import os
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -29,13 +29,6 @@ TINY = (
     "domain=few_problems:FewProblems", "challenger.source=procedural", "solver.problems=2", "solver.max_tokens=6",
     "curriculum.min_successes=1", "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
 
 
 def in_a_child(action: Callable[[], object]) -> int:

@@ -32,13 +32,6 @@ KILLED = -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[str, list[str]]]:
     """What a run that was never stopped leaves, by its further arguments."""
     found: dict[tuple[str, ...], tuple[str, list[str]]] = {}

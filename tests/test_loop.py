@@ -1,7 +1,7 @@
 """What only a whole run shows: that the configuration's numbers come to where they act."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,6 @@ from selfplay.run.recovery import JOURNAL_FOLDER
 from store.journal import read_journal
 from store.records import Fate, Outcome, SearchNode
 from store.store import Store
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
 
 
 def test_each_role_is_trained_at_the_temperature_that_it_spoke_at(server: Server, tmp_path: Path) -> None:

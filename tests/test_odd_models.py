@@ -1,6 +1,5 @@
 """Decoders that do not fit: on the padded pass where that is right, and otherwise refused in one line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from selfplay.model.precision import sharp_fp32
 from selfplay.model.probe import check_logits, check_padded, check_paths, prove
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
 from store.store import Store
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
 
 
 def policy_of(name: str) -> Policy:

@@ -135,13 +135,6 @@ def test_an_encoding_without_the_character(tmp_path: Path) -> None:
         assert (tmp_path / "out").read_bytes() == shown
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
 FAULTS = ("the reader of the output is gone", "the terminal is gone", "no room for the output", "an ASCII terminal",
           "no standard output")  # fmt: skip
 

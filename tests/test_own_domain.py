@@ -137,22 +137,18 @@ def test_two_sets_of_one_name_are_refused() -> None:
         HeldOut(Twice(), "selfplay-1")
 
 
-def test_an_answer_that_was_changed_in_a_domains_file_is_said_on_resume(tmp_path: Path) -> None:
+def test_an_answer_that_was_changed_in_a_domains_file_is_said_on_resume(server: Server, tmp_path: Path) -> None:
     """Case 15: changing an answer in a domain's data file and resuming gave no notice."""
     answers = tmp_path / "answers.txt"
     answers.write_text("7")
-    server = Server()
-    try:
-        options = ("domain=test_own_domain:OwnAnswers", f"run.dir={tmp_path}/runs")
-        first = server.run(["configs/tiny.yaml", *SHORT, f"domain_options.path={answers}", *options])
-        assert first.code == 0, first.output
-        again = server.run(["--resume", "x", "run.steps=2", *options])
-        assert again.code == 0 and "this run began with" not in again.output and "other members" not in again.output
-        answers.write_text("8")
-        changed = server.run(["--resume", "x", "run.steps=3", *options])
-        assert changed.code == 0, changed.output
-    finally:
-        server.close()
+    options = ("domain=test_own_domain:OwnAnswers", f"run.dir={tmp_path}/runs")
+    first = server.run(["configs/tiny.yaml", *SHORT, f"domain_options.path={answers}", *options])
+    assert first.code == 0, first.output
+    again = server.run(["--resume", "x", "run.steps=2", *options])
+    assert again.code == 0 and "this run began with" not in again.output and "other members" not in again.output
+    answers.write_text("8")
+    changed = server.run(["--resume", "x", "run.steps=3", *options])
+    assert changed.code == 0, changed.output
     assert (
         "1 have another answer, such as " in changed.output and ": '7' then, '8' now. The run keeps" in changed.output
     )

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from selfplay.machine.errors import NO_MODEL, NO_SANDBOX, OK, USAGE
 from store.store import Store
 
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=1", "domain=few_problems:FewProblems")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
 
 
 def refused(server: Server, *more: str) -> str:

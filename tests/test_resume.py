@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,13 +39,6 @@ SMALL = (
 NOT_REACHED = {p for p in POINTS if p.startswith(("rewind.", "create.", "migrate."))}  # by a resumed run
 RANDOM_KILLS = int(os.environ.get("SELFPLAY_KILLS", "12"))
 KILLS_OF_A_RUN = 4
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +194,21 @@ def test_without_replay_the_comparison_fails(server: Server, uninterrupted: Resu
     assert result(tmp_path).weights != uninterrupted.weights
 
 
-def test_killed_through_the_real_command(uninterrupted_trained: Result, tmp_path: Path) -> None:
-    """With a challenger that is trained, as in the default job."""
+def test_killed_through_the_real_command(server: Server, uninterrupted_trained: Result, tmp_path: Path) -> None:
+    """With a challenger that is trained, as in the default job. The command begins it and ends it; between them are
+    children of the server, whose bits must be the command's."""
     command = [sys.executable, "-m", "selfplay.loop"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
-    arguments: Sequence[str] = [*SMALL, f"run.dir={tmp_path}", *TRAINED]
-    for point in ("wave.committed:5", "step.committed:1", "checkpoint.renamed:1"):
-        ended = subprocess.run(
-            [*command, *arguments], cwd=ROOT, env=environment | {"SELFPLAY_KILL_AT": point}, capture_output=True
-        )
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        arguments = ["--resume", "x", f"run.dir={tmp_path}", "domain=few_problems:AnyText"]
-    ended = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True)
+    begin = [*command, *SMALL, f"run.dir={tmp_path}", *TRAINED]
+    armed = environment | {"SELFPLAY_KILL_AT": "wave.committed:5"}
+    began = subprocess.run(begin, cwd=ROOT, env=armed, capture_output=True)
+    assert began.returncode == -signal.SIGKILL, began.stderr
+    domain = "domain=few_problems:AnyText"
+    for point in ("step.committed:1", "checkpoint.renamed:1"):
+        killed = resume(server, tmp_path, domain, environment={"SELFPLAY_KILL_AT": point})
+        assert killed.code == -signal.SIGKILL, killed.output
+    go_on = [*command, "--resume", "x", f"run.dir={tmp_path}", domain]
+    ended = subprocess.run(go_on, cwd=ROOT, env=environment, capture_output=True)
     assert ended.returncode == 0, ended.stderr
     assert result(tmp_path) == uninterrupted_trained
 
@@ -292,15 +287,11 @@ def test_a_model_that_is_not_there_leaves_no_folder(server: Server, tmp_path: Pa
 
 
 def test_a_second_process_on_a_run_is_refused(server: Server, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "selfplay.loop", *SMALL, f"run.dir={tmp_path}", "run.steps=500"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None
-        assert any(line.startswith("step ") for line in first.stdout), "it is at work"
+    with server.running([*SMALL, f"run.dir={tmp_path}", "run.steps=500"], tmp_path) as first:
+        assert first.has_said("step ")
         domain = "domain=few_problems:FewProblems"
         second, new = resume(server, tmp_path, domain), start(server, tmp_path)
-        assert first.poll() is None, "it still is"
-        first.kill()
+        assert first.is_at_work, "it still is"
     assert second.code == BUSY
     assert f"is in use by process {first.pid}" in second.output
     assert new.code == USAGE, new.output

@@ -2,13 +2,10 @@
 
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_server import ROOT, Server
+from run_server import Server
 from store_samples import create
 
 from selfplay.config.keys import Config
@@ -28,30 +25,20 @@ TINY = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
 def test_a_run_holds_its_folder_without_its_lock_file_and_ends_in_one_line_without_the_folder(
     server: Server, tmp_path: Path
 ) -> None:
     """Cases 33 and 36, with real processes: two wrote at once, or one went on into nothing and ended with 0."""
-    command = [sys.executable, "-m", "selfplay.loop", *TINY, f"run.dir={tmp_path}", "run.steps=500"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
-    folder, pipe = tmp_path / "x", subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as first:
-        assert first.stdout is not None and first.stderr is not None
-        assert any(line.startswith("step ") for line in first.stdout), "it is at work"
+    folder = tmp_path / "x"
+    with server.running([*TINY, f"run.dir={tmp_path}", "run.steps=500"], tmp_path) as first:
+        assert first.has_said("step ")
         (folder / "LOCK").unlink()
         second = server.run(["--resume", "x", DOMAIN, f"run.dir={tmp_path}"])
-        assert (first.poll(), second.code) == (None, BUSY), second.output
+        assert (first.is_at_work, second.code) == (True, BUSY), second.output
         folder.rename(tmp_path / "taken away")
         shutil.rmtree(tmp_path / "taken away", ignore_errors=True)
-        said = first.communicate(timeout=120)[1].splitlines()
-    assert first.returncode == DATA
+        assert server.end(first) == DATA
+        said = first.errors.read_text().splitlines()
     assert len(said) == 1 and "was removed or replaced while this process worked on it" in said[0]
     assert not folder.exists(), "it is not made anew"
 
