@@ -27,7 +27,8 @@ from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.machine.memory import release_freed_memory
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import LoadedModel
-from selfplay.run.build import encoder, prompt_style
+from selfplay.run.build import prompt_style
+from selfplay.run.build_model import encoder
 from selfplay.run.build_search import step_style
 from store.records import Completion, Origin, Problem, Wave
 

@@ -101,9 +101,9 @@ def test_the_code_under_test_is_this_checkouts(name: str) -> None:
 
 def test_every_test_that_the_documents_name_is_there() -> None:
     defined = {
-        name for path in (ROOT / "tests").glob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
     }
-    files = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
+    files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
     for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
         named = set(re.findall(r"\b(test_[a-z0-9_]+)\b", path.read_text()))
         assert named <= defined | files, f"{path.name}: {sorted(named - defined - files)}"

@@ -120,7 +120,7 @@ CALIBRATION = Experiment(
         "first, were not tried.",
         "`binary` forgets the format of what is not paid: three reports in four can no longer be read, and its "
         "ECE is over the rest.",
-        "`log` does what the algebra says (tests/test_rewards.py): with two seeds of three it ends at accuracy "
+        "`log` does what the algebra says (tests/roles/test_rewards.py): with two seeds of three it ends at accuracy "
         "0.00, every answer wrong on purpose and stated with confidence 0, at an ECE of 0. Its low mean ECE is of "
         "that.",
     ),

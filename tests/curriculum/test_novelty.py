@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from test_admission import admit, candidates_of, texts_of, tracker_with
+from candidates import admit, candidates_of, texts_of, tracker_with
 
 from curriculum.selection.novelty import NEIGHBOURS, crowding, most_novel_first, novelty
 

@@ -1,5 +1,5 @@
-"""Sums of gradients where they arise: tests/test_parity.py proves them against autograd's on whole models; here is
-what those models do not have."""
+"""Sums of gradients where they arise: tests/model/test_parity.py proves them against autograd's on whole models; here
+is what those models do not have."""
 
 import pytest
 import torch

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from families import VOCABULARY, family_model
+from flat_truth import assert_same_gradient, flat_truth, packed
 from random_trees import WEIGHTS, random_step, sequences
-from test_parity import assert_same_gradient, flat_truth, packed
 
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree

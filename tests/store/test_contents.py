@@ -20,7 +20,7 @@ from selfplay.view.queries import tracker_of
 from store.records import Evaluation, PassRate, ProblemState, Standing
 from store.store import Store
 
-TINY = Path(__file__).resolve().parent.parent / "configs" / "tiny.yaml"
+TINY = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"
 SMALL = [
     "run.name=x", "run.threads=1", "run.steps=4", "run.checkpoint_every=9", "domain=few_problems:FewProblems",
     "solver.problems=8", "solver.group_size=8", "curriculum.min_successes=1", "evaluate.every=9", "evaluate.pass_k=2",

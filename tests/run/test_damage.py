@@ -31,7 +31,7 @@ from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, write_journal
 from store.store import Store
 
-DOCS = Path(__file__).parent.parent / "docs" / "durability.md"
+DOCS = Path(__file__).parents[2] / "docs" / "durability.md"
 HERE = "this machine"
 SAID_FILES = ("config.yaml", "metrics.jsonl", "summary.json")
 

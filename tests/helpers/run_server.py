@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (  # what runs and looks at them import, some of it late
-    "few_problems", "selfplay.view.trees", "selfplay.inspect", "selfplay.loop", "selfplay.run.opening", "selfplay.view.picture",
-    "selfplay.view.progress", "selfplay.run.shown_prompt", "selfplay.model.weights.tiny", "peft", "matplotlib.figure",
+    "few_problems", "selfplay.inspect", "selfplay.loop", "selfplay.model.weights.tiny", "selfplay.run.opening",
+    "selfplay.run.shown_prompt", "selfplay.view.picture", "selfplay.view.progress", "selfplay.view.trees", "peft",
+    "matplotlib.figure",
 )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ class Server:
     """Runs `selfplay.loop` in forked children of one prepared process."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_templates import CHATML, tokenizer
 from run_server import ROOT
 from scripted_roles import DOMAIN
-from test_chat import CHATML, tokenizer
 
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.prompting import templates

@@ -309,7 +309,7 @@ def test_the_page_says_how_many_criteria_are_judged_and_what_one_seed_can_tell(t
 
 def test_a_control_that_only_the_range_of_seeds_supports_does_not_pass() -> None:
     """Case 9: post-completion's control was +0.073 [0.034, 0.149] by its three values, and is [-0.089, +0.236]."""
-    rows = read_rows(Path(__file__).parent.parent / "docs" / "lab" / "post-completion")
+    rows = read_rows(Path(__file__).parents[2] / "docs" / "lab" / "post-completion")
     result = find(EXPERIMENTS["post-completion"], [row for row in rows if row.arm != "light"])
     assert result.verdict == "inconclusive" and not result.control.passed
     assert result.control.interval == pytest.approx((-0.089, 0.236), abs=1e-3)

@@ -1,29 +1,18 @@
 """The gate: the order of rejections, what is admitted of what is valid, and that held-out problems never enter."""
 
 import random
-from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
+from candidates import DOMAIN, SETTINGS, admit, candidates_of, problem, texts_of, tracker_with
 from curriculum_simulation import Simulation
 
-from curriculum.domains.arithmetic.domain import ArithmeticDomain
-from curriculum.domains.protocol import Statement, problem_of
+from curriculum.domains.protocol import Statement
 from curriculum.holdout import HeldOut
-from curriculum.selection.admission import Candidate, Ranking, fate_counts, ranked, triage
-from curriculum.settings import CurriculumSettings
+from curriculum.selection.admission import Ranking, fate_counts, ranked, triage
 from curriculum.tracking.difficulty import Tracker
-from store.records import Fate, Finish, Origin, PassRate, Problem, Proposal, StepHistory
+from store.records import Fate, Finish, PassRate, Proposal, StepHistory
 
-DOMAIN = ArithmeticDomain()
 HELD_OUT = HeldOut(DOMAIN, "selfplay-1")
-SETTINGS = CurriculumSettings(forgetting=1.0)
-
-
-def problem(text: str, parent_id: str | None = None) -> Problem:
-    statement = DOMAIN.parse(text)
-    assert isinstance(statement, Statement)
-    return problem_of(statement, "arithmetic", Origin.CHALLENGER if parent_id else Origin.SEED, parent_id)
 
 
 def fate_of(text: str, parent: str = "3 + 4", finish: Finish = Finish.STOP, known: tuple[str, ...] = ()) -> Fate:
@@ -73,37 +62,9 @@ def test_fates_are_counted_by_name() -> None:
     assert list(counts) == list(Fate)
 
 
-def tracker_with(*families: tuple[str, int, int]) -> Tracker:
-    """Seeds with these texts, each measured in one step: (text, how many problems, how many of eight were right)."""
-    seeds = {
-        replace(problem(text), problem_id=problem(text).problem_id + "+" * number): right
-        for text, count, right in families
-        for number in range(count)
-    }
-    tracker = Tracker(SETTINGS)
-    tracker.observe(StepHistory(0, 0, tuple(seeds), (), ()))
-    measured = [PassRate(each.problem_id, 0, 8, right) for each, right in seeds.items()]
-    tracker.observe(StepHistory(1, 1, (), (), tuple(measured)))
-    return tracker
-
-
-def admit(wanted: list[Candidate], num_wanted: int, tracker: Tracker, rng: random.Random) -> list[Candidate]:
-    """What is taken where there are `num_wanted` places for new problems."""
-    ranking = ranked(wanted, num_wanted, tracker, SETTINGS, rng)
-    return [*ranking.promising, *ranking.others][:num_wanted]
-
-
 def drawn(tracker: Tracker, family: str, level: int) -> float:
     """The mean of what is drawn of its learnability."""
     return sum(tracker.drawn_learnability(family, level, random.Random(seed)) for seed in range(400)) / 400
-
-
-def candidates_of(*texts: str) -> list[Candidate]:
-    return [Candidate(0, index, problem(text, "parent")) for index, text in enumerate(texts)]
-
-
-def texts_of(candidates: Iterable[Candidate]) -> list[str]:
-    return [candidate.problem.text for candidate in candidates]
 
 
 def test_the_most_learnable_are_taken_first() -> None:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from chat_templates import CHATML, tokenizer
 from scripted_roles import DOMAIN, ScriptedEngine, completion, countdown, problem, step_style
-from test_chat import CHATML, tokenizer
 
 from curriculum.holdout import HeldOut
 from curriculum.selection.admission import triage

@@ -21,7 +21,7 @@ from selfplay.view.progress import Progress
 from store.records import Evaluation
 from store.store import Store
 
-TINY = Path(__file__).resolve().parent.parent / "configs" / "tiny.yaml"
+TINY = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"
 SMALL = [
     "run.name=x", "run.threads=1", "run.steps=4", "run.checkpoint_every=2", "domain=few_problems:FewProblems",
     "solver.problems=2", "solver.max_tokens=4", "curriculum.min_successes=1", "evaluate.every=2",

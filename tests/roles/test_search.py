@@ -1,6 +1,7 @@
 """Tree search with a scripted engine: its trees visit by visit, its choices by hand, and the limits it keeps.
 
-The golden trees are written anew by `WRITE_GOLDEN=1 pytest tests/test_search.py`; read the difference before it stays.
+The golden trees are written anew by `WRITE_GOLDEN=1 pytest tests/roles/test_search.py`; read the difference before it
+stays.
 """
 
 import json

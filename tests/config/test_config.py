@@ -24,7 +24,7 @@ from selfplay.config.keys import Config, CurriculumConfig
 from selfplay.config.rules import idle
 from selfplay.machine.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
 
 

@@ -18,7 +18,7 @@ from journals import trained_labels
 from run_server import Ended, Server
 from safetensors import safe_open
 
-from selfplay.machine.errors import DISK, INTERRUPTED, NO_MEMORY, OK, SOFTWARE, TERMINATED
+from selfplay.machine.errors import DISK, INTERRUPTED, NO_SYSTEM, OK, SOFTWARE, TERMINATED
 from store.store import Store
 
 SMALL = (
@@ -197,7 +197,7 @@ def test_no_memory_ends_the_run_and_costs_nothing_committed(
     server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path
 ) -> None:
     ended = start(server, tmp_path, PROCEDURAL, fault="no memory in step 3")
-    assert ended.code == NO_MEMORY, ended.output
+    assert ended.code == NO_SYSTEM, ended.output
     assert "error: " in ended.output and "Traceback" not in ended.output
     assert len(result(tmp_path)[1]) == 3, "two steps stand, and the start"
     assert resume(server, tmp_path).code == OK

@@ -7,12 +7,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 def test_workers_end_when_their_parent_is_killed() -> None:
-    environment = os.environ | {"PYTHONPATH": str(TESTS.parent)}
-    command = [sys.executable, str(TESTS / "pool_parent.py")]
+    environment = os.environ | {"PYTHONPATH": str(HELPERS.parents[1])}
+    command = [sys.executable, str(HELPERS / "pool_parent.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdout is not None
         workers = [int(parent.stdout.readline()) for _ in range(2)]

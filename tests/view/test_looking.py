@@ -29,7 +29,7 @@ from store.records import (
 )
 from store.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "[bold red]x[/bold red] [/nope] \x1b[2J\x1b]0;owned\x07 \u202e3 + 4 \r\n\t" + "9" * 5000
 CONFIG = "run: {steps: 9}\ncurriculum: {forgetting: 0.5, key_of_another_version: 1}\n"
 Look = Callable[..., tuple[int, str, str]]
