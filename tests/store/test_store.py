@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from store_samples import SEED, create, new_problem, step_commit, wave
+from store_samples import SEED, copy_new, new_problem, step_commit, wave
 
 from store.encoding import MAX_TEXT_CHARS, clean_text, pack_ids, pack_logprobs, unpack_ids, unpack_logprobs
 from store.errors import StoreError
@@ -18,7 +18,7 @@ from store.store import Store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with create(tmp_path / "selfplay.db") as made:
+    with Store.open(copy_new(tmp_path / "selfplay.db")) as made:
         yield made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
-from store_samples import create, step_commit, wave
+from store_samples import copy_new, create, step_commit, wave
 
 from store.errors import DiskFull, Locked, StoreError
 from store.store import Store
@@ -15,9 +15,7 @@ from store.writing import change_run
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made = tmp_path / "selfplay.db"
-    create(made).close()
-    return made
+    return copy_new(tmp_path / "selfplay.db")
 
 
 @pytest.fixture
