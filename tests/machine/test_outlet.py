@@ -28,7 +28,7 @@ from store.store import Store
 
 PACKAGES = ("selfplay", "roles", "curriculum", "store")
 GATES = {"selfplay/machine/outlet.py", "selfplay/view/terminal.py"}
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=2", "domain=few_problems:FewProblems",
         "evaluate.pass_size=1", "evaluate.pass_k=2", "logging.transcript_every=1")  # fmt: skip
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e:skull: [red]red[/red]"

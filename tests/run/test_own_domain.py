@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from few_problems import FewProblems
+from own_domains import OnlyTestSet, OwnTestSet
 from run_server import Server
 
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
@@ -23,36 +23,6 @@ SHORT = (
     "evaluate.pass_k=2",
 )  # fmt: skip
 DEFAULT = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
-
-
-class OwnTestSet(FewProblems):
-    """Five problems of the user's own beside a sample of two of ours."""
-
-    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
-        found = [self.parse(f"{n} + 41") for n in range(50, 55)]
-        return {"mine": [each for each in found if isinstance(each, Statement)]}
-
-
-class OnlyTestSet(OwnTestSet):
-    """Nothing but the user's own."""
-
-    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
-        return {}
-
-
-class OwnAnswers(OnlyTestSet):
-    """The answers of a seed and of a test problem stand in a file."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.answer = Path(path).read_text()
-
-    def seeds(self) -> Sequence[Statement]:
-        first, *others = super().seeds()
-        return (replace(first, answer=self.answer), *others)
-
-    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
-        return {"mine": tuple(replace(each, answer=self.answer) for each in super().test_sets()["mine"])}
 
 
 class SeedsAsTestSet(OnlyTestSet):
@@ -141,7 +111,7 @@ def test_an_answer_that_was_changed_in_a_domains_file_is_said_on_resume(server: 
     """Case 15: changing an answer in a domain's data file and resuming gave no notice."""
     answers = tmp_path / "answers.txt"
     answers.write_text("7")
-    options = ("domain=test_own_domain:OwnAnswers", f"run.dir={tmp_path}/runs")
+    options = ("domain=own_domains:OwnAnswers", f"run.dir={tmp_path}/runs")
     first = server.run(["configs/tiny.yaml", *SHORT, f"domain_options.path={answers}", *options])
     assert first.code == 0, first.output
     again = server.run(["--resume", "x", "run.steps=2", *options])

@@ -198,7 +198,7 @@ def test_killed_through_the_real_command(server: Server, uninterrupted_trained: 
     """With a challenger that is trained, as in the default job. The command begins it and ends it; between them are
     children of the server, whose bits must be the command's."""
     command = [sys.executable, "-m", "selfplay.loop"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "helpers"), "OMP_NUM_THREADS": "1"}
     begin = [*command, *SMALL, f"run.dir={tmp_path}", *TRAINED]
     armed = environment | {"SELFPLAY_KILL_AT": "wave.committed:5"}
     began = subprocess.run(begin, cwd=ROOT, env=armed, capture_output=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from run_server import ROOT, Ended, Server
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "helpers"), "OMP_NUM_THREADS": "1"}
 Inspect = Callable[..., Ended]
 Told = Callable[..., Any]
 

@@ -1,0 +1,39 @@
+"""Domains of a user's own: the arithmetic of few_problems.py with test sets, seeds and answers of the user's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from few_problems import FewProblems
+
+from curriculum.domains.protocol import Statement
+
+
+class OwnTestSet(FewProblems):
+    """Five problems of the user's own beside a sample of two of ours."""
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        found = [self.parse(f"{n} + 41") for n in range(50, 55)]
+        return {"mine": [each for each in found if isinstance(each, Statement)]}
+
+
+class OnlyTestSet(OwnTestSet):
+    """Nothing but the user's own."""
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {}
+
+
+class OwnAnswers(OnlyTestSet):
+    """The answers of a seed and of a test problem stand in a file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.answer = Path(path).read_text()
+
+    def seeds(self) -> Sequence[Statement]:
+        first, *others = super().seeds()
+        return (replace(first, answer=self.answer), *others)
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {"mine": tuple(replace(each, answer=self.answer) for each in super().test_sets()["mine"])}
