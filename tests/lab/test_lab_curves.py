@@ -40,7 +40,7 @@ def random_searches(arm: str, seed: int, n: int = 80) -> Row:
     return replace(row, outcomes={"easy": {"start": "0" * n, "end": "0" * n}})
 
 
-CURVES = search_curves(8, most_nodes=4, arms=("plain", "full"), sampled="plain", seen="It is seen.")
+CURVES = search_curves(8, most_nodes=4, arms=("plain", "full"), sampled="plain")
 
 
 def fake(curves: Curves | None = CURVES) -> Experiment:
@@ -102,8 +102,10 @@ def test_arms_without_searches_or_without_cells_are_left_out() -> None:
 
 def test_the_page_shows_them_where_there_is_something_to_draw(tmp_path: Path) -> None:
     rows = [random_searches(arm, seed) for arm in ("plain", "full") for seed in (0, 1, 2)]
+    (tmp_path / "fake.seen.md").write_text("It was\nfound.\n\nTwice.\n\n## Curves\n\nIt is\nseen.\n")
     text = write_page(fake(), rows, tmp_path).read_text()
     picture = tmp_path / "fake-curves.png"
+    assert "## What was seen\n\nIt was found.\n\nTwice.\n\n![" in text
     assert "](fake-curves.png)\n\nShare of problems" in text and "It is seen." in text.replace("\n", " ")
     before = picture.read_bytes()
     assert before.startswith(b"\x89PNG\r\n")
@@ -118,4 +120,4 @@ def test_the_page_shows_them_where_there_is_something_to_draw(tmp_path: Path) ->
 
 def test_curves_of_an_arm_that_is_not_there_are_refused() -> None:
     with pytest.raises(ValueError, match="fake: curves have no arm gone"):
-        fake(search_curves(8, most_nodes=4, arms=("plain", "gone"), sampled="plain", seen=""))
+        fake(search_curves(8, most_nodes=4, arms=("plain", "gone"), sampled="plain"))

@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row, made_rows, reporting
 
+from selfplay.lab.cells import ROWS
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
 from selfplay.lab.experiments.registry import EXPERIMENTS
 from selfplay.lab.pages.findings import find
-from selfplay.lab.pages.page import figure, page_text, report_json, write_page
+from selfplay.lab.pages.page import (
+    curve_panels,
+    figure,
+    page_text,
+    read_seen,
+    reliability_panels,
+    report_json,
+    write_page,
+)
 from selfplay.lab.pages.picture import series_lines
 from selfplay.lab.rows import RowError, parse_reports, parse_searches, read_row, read_rows, row_path, write_row
 from selfplay.lab.verdict.criteria import Criterion, Direction, Judged, explained, judge
@@ -373,3 +382,15 @@ def test_the_json_has_these_keys_and_no_others() -> None:
 )  # fmt: skip
 def test_figures_are_short(value: float | None, is_signed: bool, said: str) -> None:
     assert figure(value, is_signed) == said
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_pages_in_the_repository_are_what_their_rows_make(name: str) -> None:
+    """What was seen stands in a file of its own, and the page has it word for word."""
+    experiment = EXPERIMENTS[name]
+    findings = find(experiment, read_rows(ROWS / name))
+    has_reliability = bool(reliability_panels(findings, experiment.sets))
+    has_curves = bool(curve_panels(experiment, findings))
+    seen = read_seen(name, ROWS)
+    assert seen.paragraphs
+    assert page_text(experiment, findings, seen, has_reliability, has_curves) == (ROWS / f"{name}.md").read_text()

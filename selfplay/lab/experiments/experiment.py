@@ -1,4 +1,7 @@
-"""What an experiment is, written down before it is run: arms, seeds, criteria, and what its page says about it."""
+"""What an experiment is, written down before it is run: arms, seeds, criteria, and what its page says about it.
+
+What its figures say beyond the criteria is written after the run, in docs/lab/<name>.seen.md.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,6 @@ class Experiment:
     smallest_effect: float
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()  # paragraphs of before the run
-    seen: tuple[str, ...] = ()  # paragraphs of after it: what the figures say beyond the criteria
     seeds: tuple[int, ...] = (0, 1, 2)
     sets: tuple[str, ...] = ()
     series: tuple[str, ...] = ("fix_own", "fix_start")

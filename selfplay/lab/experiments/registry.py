@@ -108,22 +108,6 @@ CALIBRATION = Experiment(
         "`apart` trains the same confidence without paying the answer for it: a probe of the policy, in place of a "
         "classifier fitted afterwards.",
     ),
-    seen=(
-        "By the rules nothing is decided: start models of three seeds are off by 0.14 to 0.35, where the control asked "
-        "for 0.15. What can be said: `rlcr` learns to say how sure it is, AUROC 0.83 (0.78 to 0.88) where the start "
-        "model's is chance, and its ECE is less than half of `binary`'s. It pays for that with 4.5 points of greedy "
-        "accuracy against `binary` (1.3 to 7.8), which the criterion does not allow; its ECE is 0.07 (0.02 to 0.11).",
-        "The accuracy likely goes to what the report's tokens weigh and to paying the answer for its confidence: "
-        "`light`, where the report weighs a quarter, is within 2.2 points of `binary`, and `apart`, where the "
-        "answer is paid c alone, at the same mean with seeds too far apart to say more. They calibrate less in as "
-        "many steps: ECE 0.13 and AUROC 0.75 in `light`; AUROC 0.68 in `apart`. More steps, or a confidence learned "
-        "first, were not tried.",
-        "`binary` forgets the format of what is not paid: three reports in four can no longer be read, and its "
-        "ECE is over the rest.",
-        "`log` does what the algebra says (tests/roles/test_rewards.py): with two seeds of three it ends at accuracy "
-        "0.00, every answer wrong on purpose and stated with confidence 0, at an ECE of 0. Its low mean ECE is of "
-        "that.",
-    ),
 )  # fmt: skip
 
 POST_COMPLETION = Experiment(
@@ -202,16 +186,6 @@ POST_COMPLETION = Experiment(
         "the context goes on with 'Right:' and the model says 1 or 0, paid for that alone: the answer's tokens are "
         "paid for being right in every arm. P(right) is the probability with which it says 1.",
         "The threshold of `original` is 0.1 where the design says 'about 0'.",
-    ),
-    seen=(
-        "By the rules nothing is decided: three seeds do not show that `rl` learns at all (+7.3 points, -8.9 to "
-        "+23.6). What can be said: self-evaluation is learned, AUROC 0.77 (0.67 to 0.87), 0.27 (0.09 to 0.45) above "
-        "that of `rl`, and answers are as long as before to 2.3%. Accuracy falls with every seed, 5.5 points greedy "
-        "(-2.4 to 13.5), in a model of one layer whose weights the report shares. Where the report weighs a quarter "
-        "(`light`) it costs 0.8 points (-9.1 to 10.7), and AUROC is 0.71.",
-        "The reward as published teaches to claim 'right' of everything (0.98 on average, 0.8% of wrong answers "
-        "called wrong); with 0/0 counted as no error 88% of them are. Nobody trains the format in `rl`: 38% of "
-        "its reports can be read.",
     ),
 )  # fmt: skip
 

@@ -116,15 +116,6 @@ SORTING = Experiment(
         "an answer that is wrong is nearly always out of order, or not made of the problem's digits. Same arms, "
         "criteria and measures; what they mean stands on [that page](self-correction.md).",
     ),
-    seen=(
-        "The same picture as with sums, and no clearer: `score` ends at a Delta of +0.03, `offline-pair-sft` at +0.05 "
-        "with seeds far apart, and `truth` at +0.05, whose interval reaches below what the control must show. So "
-        "nothing is decided.",
-        "`last-reward` fails on purpose here too: its first try is at 0.42 where `score` has 0.79, and its second "
-        "look mends that to 0.85. `online-sft` has the highest accuracy of both turns that is reached without being "
-        "told (0.88), with a Delta of zero: copying one's own right answers learns to sort faster than these rewards "
-        "do, and leaves a second look little to mend.",
-    ),
 )  # fmt: skip
 
 SELF_CORRECTION = Experiment(
@@ -179,33 +170,5 @@ SELF_CORRECTION = Experiment(
         "`mends own` is the share of wrong first tries of the arm's own that a sampled second look mends; `mends "
         "start's` the same for the start model's first tries; `error distance` the total variation between the two "
         "models' wrong answers (two draws of the start model are already about 0.7 apart).",
-    ),
-    seen=(
-        "Of the gated arms whose first try stays whole and that are not told the answers, `score` has the highest "
-        "Delta in two seeds of three and on average (+0.02); without stage I, without the bonus, and with the gated "
-        "kinds of imitation the mean is within 0.02 of zero. With seed 2 `score` is at zero and `offline-pair-sft` at "
-        "+0.03. The intervals are too wide to call it, and so is that of `truth`, the control: +0.07, from +0.002 "
-        "on. Three seeds do not show that this design can see what the claim is about.",
-        "But an offline arm that was not gated does better: `offline-pair-sft-plus`, which copies right answers after "
-        "right first tries as well as after wrong ones, ends at +0.05 and is above `score` with every seed, though not "
-        "beyond what three seeds leave open (+0.027 [-0.036, +0.090]). It mends as much and breaks a third as "
-        "often. The same on live traces, `online-pair-sft-plus`, an arm added when that was seen, ends at +0.03. Both "
-        "intervals are above zero; both arms were picked out of sixteen when they had been seen. So here imitation "
-        "does seem to teach a second look if it also teaches when to leave an answer alone, and recorded traces to "
-        "serve as live ones do; the claim that it cannot finds no support in this model.",
-        "Nothing is left of the bonus: `weighted` is `score` with every seed, bit for bit. Second turns are compared "
-        "within strata of equal r1, so that the baseline takes r1 away again and 1 + alpha is all that remains.",
-        "Policy gradients on recorded traces (`offline-rl`) undo the model: its first try ends at 0.25 on average, at "
-        "0.00 with seed 1. Two looks at half as many first tries are no better than one. `feedback` could not work "
-        "in this time: the start model has never read an observation, and of its second looks after one hardly any "
-        "is right; a start model that has would not be the other arms' own.",
-        "`last-reward` does not collapse into copying, as the criterion expected: it fails on purpose. Its first "
-        "try falls from 0.53 to 0.34, its second look mends that, and its Delta of +0.24 means nothing. The alarm "
-        "for a falling first try was raised with all three seeds, and in no other arm. `first-turn` unlearns the "
-        "second look, which nobody pays: acc@t2 falls to 0.10.",
-        "All arms that train the second look mend the start model's mistakes (0.29 to 0.32) better than their own "
-        "(0.15 to 0.23), `score` as well as the imitating ones; only `last-reward`, whose mistakes are made to be "
-        "mended, is better at its own. Likely what is left after training is what is hard to mend, while the "
-        "start model's samples also err on easy sums. So this figure does not tell online from offline here.",
     ),
 )  # fmt: skip

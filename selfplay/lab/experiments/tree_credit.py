@@ -109,17 +109,6 @@ TREE_CREDIT_COUNTDOWN = Experiment(
         "Credit AUROC says how well a step's advantage tells steps after which the target can still be reached from "
         "others, found by trying; no arm is told.",
     ),
-    seen=(
-        "Nothing is decided: from here policy gradients raise greedy accuracy by 2 points in 150 steps where the "
-        "control asked for 5, with every credit, and what they gain at the first answer they lose of pass@8. So this "
-        "model and task cannot say which credit is faster. Longer pilots (300 steps on seed 100, twice the tokens) "
-        "did not get further than 5 or 6 points.",
-        "What can be said: a tree's advantages know good steps from bad ones (AUROC 0.84, above the 0.75 asked for), "
-        "better than rollouts from each step of the attempts (0.72) or a step's siblings alone (0.74). Values drawn "
-        "towards the value head know less (0.65): the head is weak here. Refreshing it keeps its ECE 0.8 points "
-        "(-0.5 to 2.1) lower than leaving it as it was after 30 steps, far from the 5 points claimed: the policy "
-        "hardly moves.",
-    ),
 )  # fmt: skip
 
 TREE_CREDIT = Experiment(
@@ -161,18 +150,5 @@ TREE_CREDIT = Experiment(
         "found by executing; no arm is told.",
         "The start model of a seed stops where a running mean of its loss is down to 0.32: such a model learns the "
         "task late and then at once, and after as many iterations one seed knew everything and another nothing.",
-    ),
-    seen=(
-        "There is something to learn, 20 points in 150 steps, and at as many sampled tokens every dense credit "
-        "learns less of it than the outcome does, each with every seed: tree 2.9 points (0.1 to 5.6), siblings 2.4 "
-        "(1.4 to 3.4), monte-carlo 3.5 (-0.1 to 7.2). So the claim is not merely unseen here; the opposite is seen.",
-        "The credit itself is good: a tree's advantages tell right steps from wrong ones with AUROC 0.87. What "
-        "differs is where tokens are spent. Looked at afterwards, by a script of the day on a part of the problems, "
-        "57 to 64% of a tree's tokens are said below a step that is already wrong, where an answer can be right by "
-        "luck only; of the steps in the arm `outcome` it is 34 to 38%. A tree that goes on from every step goes on "
-        "from wrong ones too. Trees that branch where the policy is unsure (TreeRL), or end an answer at a step that "
-        "fails, were not tried.",
-        "The value head is at AUROC 0.6; refreshing it changes nothing that can be seen (ECE +0.006 [-0.054, "
-        "+0.066]).",
     ),
 )  # fmt: skip

@@ -134,7 +134,7 @@ SEARCH_CHAINS = Experiment(
     smallest_effect=0.03,
     plotted=f"search, {CHAINS_BUDGET} tokens",
     curves=search_curves(
-        CHAINS_BUDGET, most_nodes=40, arms=("mcts", "branching", "critics", "merge"), sampled="merge", seen=""
+        CHAINS_BUDGET, most_nodes=40, arms=("mcts", "branching", "critics", "merge"), sampled="merge"
     ),
     series=(),
     columns=_columns(CHAINS_BUDGET),
@@ -142,14 +142,6 @@ SEARCH_CHAINS = Experiment(
         f"The second family of `search`: four sums and products modulo 31, {CHAINS_BUDGET} sampled tokens a problem, "
         "which are about a dozen answers: best-of-N is then not near its limit. What is compared stands on "
         "[that page](search.md). Here a step is right or wrong for itself, and a wrong one can hardly be made good.",
-    ),
-    seen=(
-        "Plain search finds about as much as best-of-N (+0.8 points [-2.5, +4.1]). With branching, critics and "
-        "merging it is 4.7 points below, -14.9 to +5.5 by three seeds: undecided. The value head is at chance "
-        "(AUROC 0.53), so it can guide nothing.",
-        "`prune` ends an answer at a step that fails when executed, in its best-of-N too: that finds 0.50 then in "
-        "place of 0.61, since what is right by luck, one mistake undone by another, counts no more. Search is 3.1 "
-        "points [-4.5, +10.6] above it, with one seed below by one problem: too close to tell.",
     ),
 )  # fmt: skip
 
@@ -173,10 +165,7 @@ SEARCH = Experiment(
     smallest_effect=0.03,
     plotted=f"search, {COUNTDOWN_BUDGET} tokens",
     curves=search_curves(
-        COUNTDOWN_BUDGET, most_nodes=30, arms=("mcts", "branching", "critics", "merge"), sampled="merge",
-        seen="Best-of-N is ahead from 82 tokens on and at every number of steps. Searches find nothing before 40 "
-        "tokens: they sample their first steps before they finish any. At 62 and at 78 to 80 tokens some have caught "
-        "up, by less than a point.",
+        COUNTDOWN_BUDGET, most_nodes=30, arms=("mcts", "branching", "critics", "merge"), sampled="merge"
     ),
     series=(),
     second_family=SEARCH_CHAINS,
@@ -186,19 +175,5 @@ SEARCH = Experiment(
         "an answer is right, and count as right from then on; self-consistency takes the answer that most samples gave "
         "and is told nothing. The critic heads learn from 80 steps of searched trees while the policy stays as it is, "
         "so that all arms of a seed search with the same policy.",
-    ),
-    seen=(
-        "No search is seen to find more than best-of-N does with as many tokens: everything together is 2.9 points "
-        "below it (-6.1 to +0.2), so not the 3 points above it that were claimed; plain search is 4.1 below (-10.5 "
-        "to +2.4). Adaptive branching, critics and merging move the mean by a point at most. Greedy answers are "
-        "right in 30% of the problems, best-of-N in 76%: it is the verifier that helps, whoever asks it.",
-        "Why: what rollouts say of a step is that some were right, and with a verifier the first right answer ends the "
-        "search. Until then every value is zero, and an upper confidence bound over zeros only spreads the visits "
-        "below the few first steps that were sampled first; best-of-N draws its first steps anew each time. Only a "
-        "critic that knows a hopeless step from another could tell more, and the heads hardly do: AUROC 0.62. Fitted "
-        "offline to 8,000 steps they reached 0.65 on first and 0.74 on second steps (a pilot on seed 100), so it is "
-        "this policy's hidden state that does not say it. Likely search pays where answers are too long to sample "
-        "whole, or where what ranks them can be wrong.",
-        "Merging finds hardly anything to merge, fewer than one step in a hundred.",
     ),
 )  # fmt: skip

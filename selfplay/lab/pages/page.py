@@ -1,8 +1,13 @@
-"""The page of an experiment, docs/lab/<name>.md with its pictures, made from rows alone; and the same as JSON."""
+"""The page of an experiment, docs/lab/<name>.md with its pictures; and its figures as JSON.
+
+A page is made of three things: the experiment, which stood before the run; its rows; and docs/lab/<name>.seen.md, what
+somebody wrote about them after the run.
+"""
 
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,22 @@ RULE = (
     " threshold and is wider than the design allows makes it inconclusive (`selfplay/lab/verdict/criteria.py`)."
 )
 ONE_SEED = "There is one seed: intervals are over problems alone and say nothing of what another seed would give."
+CURVES = "## Curves\n"  # in <name>.seen.md: what follows belongs to the second picture
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the figures say beyond the criteria, in paragraphs, written after the run: of all, and of the curves."""
+
+    paragraphs: tuple[str, ...] = ()
+    curves: str = ""
+
+
+def read_seen(name: str, folder: Path) -> Seen:
+    """<name>.seen.md of `folder`; nothing where there is no such file."""
+    path = folder / f"{name}.seen.md"
+    text, _, curves = (path.read_text(encoding="utf-8") if path.exists() else "").partition(CURVES)
+    return Seen(tuple(each for each in text.split("\n\n") if each.strip()), curves.strip())
 
 
 def report_json(experiment: Experiment, rows: Sequence[Row]) -> dict[str, Any]:
@@ -57,10 +78,10 @@ def report_json(experiment: Experiment, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path) -> Path:
-    """Write <name>.md and its pictures to `folder`; the page's path. Pictures: <name>.png; <name>-reliability.png where
-    there are reports; <name>-curves.png where the experiment has curves and there is something to draw.
+    """Write <name>.md and its pictures to `folder`, where <name>.seen.md is read; the page's path.
 
-    ValueError as in `find`.
+    Pictures: <name>.png; <name>-reliability.png where there are reports; <name>-curves.png where the experiment has curves
+    and there is something to draw. ValueError as in `find`.
     """
     findings = find(experiment, rows)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,13 +94,18 @@ def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path) -> Pat
     if curves is not None and drawn:
         picture.draw_curves(curves.title, drawn, folder / f"{experiment.name}-curves.png")
     path = folder / f"{experiment.name}.md"
-    text = page_text(experiment, findings, has_reliability=bool(panels), has_curves=bool(drawn))
+    seen = read_seen(experiment.name, folder)
+    text = page_text(experiment, findings, seen, has_reliability=bool(panels), has_curves=bool(drawn))
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def page_text(
-    experiment: Experiment, findings: Findings, has_reliability: bool = False, has_curves: bool = False
+    experiment: Experiment,
+    findings: Findings,
+    seen: Seen = Seen(),
+    has_reliability: bool = False,
+    has_curves: bool = False,
 ) -> str:
     """The whole page as Markdown."""
     parts = [
@@ -99,9 +125,9 @@ def page_text(
         _wrapped("At the end of training, mean over seeds with its 95% interval."),
         _arms_table(experiment.columns, findings),
         *_arm_notes(experiment),
-        *(["## What was seen", *(_wrapped(each) for each in experiment.seen)] if experiment.seen else []),
+        *(["## What was seen", *(_wrapped(each) for each in seen.paragraphs)] if seen.paragraphs else []),
         f"![{experiment.title}]({experiment.name}.png)",
-        *(_curves(experiment.name, experiment.curves) if experiment.curves and has_curves else []),
+        *(_curves(experiment.name, experiment.curves, seen.curves) if experiment.curves and has_curves else []),
         *([f"![Stated confidence against accuracy]({experiment.name}-reliability.png)"] if has_reliability else []),
         "## How it was made",
         *_origin(experiment, findings),
@@ -223,8 +249,9 @@ def _arm_notes(experiment: Experiment) -> list[str]:
     return ["\n".join(items)] if items else []
 
 
-def _curves(name: str, curves: Curves) -> list[str]:
-    return [f"![{curves.title}]({name}-curves.png)", *([_wrapped(curves.caption)] if curves.caption else [])]
+def _curves(name: str, curves: Curves, seen: str) -> list[str]:
+    caption = f"{curves.caption} {seen}".strip()
+    return [f"![{curves.title}]({name}-curves.png)", *([_wrapped(caption)] if caption else [])]
 
 
 def _origin(experiment: Experiment, findings: Findings) -> list[str]:

@@ -103,11 +103,11 @@ def drawn_panels(curves: Curves, rows: Sequence[Row], sets: Sequence[str] = ()) 
     return [panel for panel in panels if panel.lines]
 
 
-def search_curves(budget: int, most_nodes: int, arms: Sequence[str], sampled: str, seen: str) -> Curves:
+def search_curves(budget: int, most_nodes: int, arms: Sequence[str], sampled: str) -> Curves:
     """Accuracy of searches against tokens and against steps, up to `budget` and `most_nodes` a problem.
 
     `arms`: whose searches are drawn, the last one with its band. `sampled`: the arm whose best-of-N, self-consistency
-    and greedy answers are drawn beside them. `seen`: what the picture shows, said after how to read it.
+    and greedy answers are drawn beside them.
     """
 
     def lines(unit: Unit) -> tuple[Line, ...]:
@@ -136,7 +136,7 @@ def search_curves(budget: int, most_nodes: int, arms: Sequence[str], sampled: st
         "line alone; differences are paired, so theirs are narrower. What is not solved within "
         f"{budget} tokens is not solved in the right panel either, so its lines end flat."
     )
-    return Curves("share of problems solved", (tokens, nodes), f"{read} {seen}".strip())
+    return Curves("share of problems solved", (tokens, nodes), read)
 
 
 def _line(line: Line, places: Sequence[int], cells: Cells) -> DrawnLine | None:
