@@ -1,7 +1,7 @@
 """Root-mean-square norms in fewer operations, and with less kept for the backward pass.
 
 transformers spells a norm out in eight operations on a CPU, of which autograd keeps three results in fp32. With two
-norms in every layer an update takes a twentieth less time without that (docs/performance.md).
+norms in every layer an update takes a twentieth less time without that (docs/notebook/performance.md).
 """
 
 import copy

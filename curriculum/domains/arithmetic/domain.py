@@ -40,7 +40,7 @@ class ArithmeticDomain:
     name = "arithmetic"
     step_ends: Sequence[str] = ()
     # A small model leans on what it read last: with the sums there, SmolLM2-135M gets three times as many two-digit
-    # sums right at temperature 1 as with the product there (docs/tried.md).
+    # sums right at temperature 1 as with the product there (docs/notebook/tried.md).
     solver_examples: Sequence[tuple[str, str]] = (
         ("28 - 13 =", "15"),
         ("3 * 4 =", "12"),

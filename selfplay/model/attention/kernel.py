@@ -3,7 +3,7 @@
 What takes time here is not arithmetic but the number of operations and the memory they touch. So rows are gathered
 head by head, straight into the layout of the products; of what is large only the softmax is kept for the backward
 pass; and a query's gradient is gathered back, not scattered, since a query stands in one row. Through autograd and
-checkpoints the same took more than twice as long (docs/performance.md).
+checkpoints the same took more than twice as long (docs/notebook/performance.md).
 """
 
 from typing import Any
