@@ -18,14 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {package.__name__: package for package in (selfplay, roles, curriculum, store)}
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 MAX_FILES = 16  # of a folder: with more of them nobody finds anything
-DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OTHER_TEXTS = [
-    path
-    for folder in ("configs", "scripts", "benchmarks", "tests")
-    for path in sorted((ROOT / folder).rglob("*.*"))
-    if path.suffix in (".py", ".yaml", ".toml") and path != Path(__file__)
-]
-FILES = [ROOT / "pyproject.toml", *SOURCES, *DOCUMENTS, *OTHER_TEXTS, *sorted((ROOT / "docs").rglob("*.png"))]
 PICKLES = {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle", "joblib"}
 
 
@@ -47,18 +39,6 @@ def calls(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func)
-
-
-def links(text: str) -> list[str]:
-    """Where the relative links of a Markdown text lead, without their anchors."""
-    found = re.findall(r"\]\(([^)\s]+)\)", text)
-    return [link.partition("#")[0] for link in found if not re.match(r"[a-z]+:|#", link)]
-
-
-def named_paths(text: str) -> list[str]:
-    """Whatever looks like the path of a file in a folder: `store/records.py`, docs/metrics.md."""
-    bare = re.sub(r"[a-z]+://\S+", "", text)
-    return re.findall(r"(?<![\w/.<>*~-])(?:[\w.-]+/)+[\w.-]+\.(?:py|md|yaml|toml|png)\b", bare)
 
 
 def unsafe(source: str) -> list[str]:
@@ -124,36 +104,9 @@ def test_every_test_that_the_documents_name_is_there() -> None:
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
     }
     files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
-    for path in DOCUMENTS:
+    for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
         named = set(re.findall(r"\b(test_[a-z0-9_]+)\b", path.read_text()))
         assert named <= defined | files, f"{path.name}: {sorted(named - defined - files)}"
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
-def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
-    assert [link for link in links(path.read_text()) if not (path.parent / link).exists()] == []
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
-def test_every_path_that_a_document_names_is_there(path: Path) -> None:
-    """From the root, from beside the document, or the end of a path (`attention/plan.py` where a room is described)."""
-    named = named_paths(path.read_text())
-    ends = "\n".join(f"/{label(each)}" for each in FILES) + "\n"
-    assert [name for name in named if f"/{name}\n" not in ends and not (path.parent / name).exists()] == []
-
-
-@pytest.mark.parametrize("path", [*SOURCES, *OTHER_TEXTS], ids=label)
-def test_every_document_that_the_code_names_is_there(path: Path) -> None:
-    named = re.findall(r"(?<![\w/.])(?:docs/[\w./-]+\.md|[A-Z]+\.md)", path.read_text())
-    assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-def test_the_checks_of_documents_find_what_is_not_there() -> None:
-    text = (
-        "[a](a/gone.md) [b](https://x.org/y.md) [c](#here) [d](../d.md#part) `a/b.py`, tests/c.yaml, runs/<name>/d.md"
-    )
-    assert links(text) == ["a/gone.md", "../d.md"]
-    assert named_paths(text) == ["a/gone.md", "a/b.py", "tests/c.yaml"]
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=label)

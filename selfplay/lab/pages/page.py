@@ -80,8 +80,8 @@ def report_json(experiment: Experiment, rows: Sequence[Row]) -> dict[str, Any]:
 def write_page(experiment: Experiment, rows: Sequence[Row], folder: Path) -> Path:
     """Write <name>.md and its pictures to `folder`, where <name>.seen.md is read; the page's path.
 
-    Pictures: <name>.png; <name>-reliability.png where there are reports; <name>-curves.png where the experiment has curves
-    and there is something to draw. ValueError as in `find`.
+    Pictures: <name>.png; <name>-reliability.png where there are reports; <name>-curves.png where the experiment has
+    curves and there is something to draw. ValueError as in `find`.
     """
     findings = find(experiment, rows)
     folder.mkdir(parents=True, exist_ok=True)
