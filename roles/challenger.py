@@ -12,17 +12,17 @@ LABEL = "challenger"
 
 @dataclass(frozen=True, slots=True)
 class ProposedGroup:
-    """Proposals of one target: a group with a baseline of its own."""
+    """Proposals made from one parent: a group with a baseline of its own."""
 
-    target: int
+    group: int  # its index in the step
     parent: Problem
     proposals: tuple[Sampled, ...]
 
 
 def propose(
-    parent: Problem, target: int, style: PromptStyle, n: int, params: SamplingParams, step: int
+    parent: Problem, group: int, style: PromptStyle, n: int, params: SamplingParams, step: int
 ) -> Generator[Sample, list[Sampled], ProposedGroup]:
-    """Yields one request for `n` escalations of `parent`; `target` is its index in the step."""
-    key = (LABEL, step, target, parent.problem_id)
+    """Yields one request for `n` escalations of `parent`; `group` is the index in the step of what they make."""
+    key = (LABEL, step, group, parent.problem_id)
     said = yield Sample(None, style.challenger(parent), n, params, key, LABEL)
-    return ProposedGroup(target, parent, tuple(said))
+    return ProposedGroup(group, parent, tuple(said))

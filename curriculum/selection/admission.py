@@ -20,10 +20,10 @@ from store.records import Fate, Finish, Origin, Problem
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A valid and new proposal: of which target, which of its group, and the problem it would be."""
+    """A valid and new proposal, and the problem that it would be."""
 
-    target: int
-    index: int
+    group: int  # index of its parent in the step
+    index: int  # among the proposals of that parent
     problem: Problem
 
 
@@ -85,7 +85,7 @@ def ranked(
     Where it is equal, what is least like the family's known problems comes first.
     No family gets more than `max_family_share` of the first `num_wanted` places, unless no other one is promising.
     """
-    order = sorted(candidates, key=lambda candidate: (candidate.target, candidate.index))
+    order = sorted(candidates, key=lambda candidate: (candidate.group, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
     drawn = _drawn_learnability(order, tracker, rng)
     worth = {id(each): drawn[each.problem.family] * _prospect(each.problem, tracker) for each in order}

@@ -41,7 +41,7 @@ def fill(
     replays = scheduler.replays(step, num_problems - num_new, num_problems)
     num_new = min(len(order), num_problems - len(replays))
     replays += _last_resort(step, num_problems - num_new - len(replays), replays, scheduler)
-    surplus = sorted(order[num_new:], key=lambda each: (each.target, each.index))
+    surplus = sorted(order[num_new:], key=lambda each: (each.group, each.index))
     return Filled(tuple(order[:num_new]), tuple(surplus), tuple(replays))
 
 

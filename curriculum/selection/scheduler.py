@@ -43,35 +43,35 @@ class Scheduler:
         self._settings = settings
         self._seed = seed
 
-    def targets(self, step: int, num_targets: int) -> list[Problem]:
-        """Parents to escalate, exactly `num_targets` while any problem is known; repeated only if there are too few.
+    def parents(self, step: int, num_parents: int) -> list[Problem]:
+        """Parents to escalate, exactly `num_parents` while any problem is known; repeated only if there are too few.
         Where nothing is solvable the seeds are.
 
         Families are drawn by what their children were worth of late, parents in a family by their pass rate:
         what is solved more often than not. No family gives more than `max_family_share`, unless places stay empty.
         """
-        rng = self._generator(step, "targets")
+        rng = self._generator(step, "targets")  # the key of runs so far: another draws other parents
         names, weights = self._tracker.family_names(), self._family_values()
-        parents: dict[int, list[str]] = {}
+        left: dict[int, list[str]] = {}  # of each family looked at, by its place in `names`
         chosen: list[str] = []
         taken: Counter[int] = Counter()
-        for cap in (max(1, math.ceil(num_targets * self._settings.max_family_share)), num_targets):
+        for cap in (max(1, math.ceil(num_parents * self._settings.max_family_share)), num_parents):
             urn = Urn(weights)
-            for place, left in parents.items():
-                if not left:
+            for place, ids in left.items():
+                if not ids:
                     urn.close(place)
-            while len(chosen) < num_targets and (drawn := urn.draw(rng)) is not None:
-                if drawn not in parents:
-                    parents[drawn] = self._parents(rng, names[drawn])
-                if parents[drawn] and taken[drawn] < cap:
-                    chosen.append(parents[drawn].pop())
+            while len(chosen) < num_parents and (drawn := urn.draw(rng)) is not None:
+                if drawn not in left:
+                    left[drawn] = self._parents(rng, names[drawn])
+                if left[drawn] and taken[drawn] < cap:
+                    chosen.append(left[drawn].pop())
                     taken[drawn] += 1
                 else:
                     urn.close(drawn)
         if not chosen:
             chosen = list(self._tracker.seeds)
             rng.shuffle(chosen)
-        repeated = [chosen[place % len(chosen)] for place in range(num_targets)] if chosen else []
+        repeated = [chosen[place % len(chosen)] for place in range(num_parents)] if chosen else []
         return [self._tracker.problem(problem_id) for problem_id in repeated]
 
     def num_new(self, step: int, num_problems: int) -> int:

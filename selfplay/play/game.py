@@ -62,7 +62,7 @@ class Game:
         asked = self.challenger
         if asked.is_procedural:
             return Proposed()
-        parents = self.poser.scheduler.targets(step.number, asked.parents)
+        parents = self.poser.scheduler.parents(step.number, asked.parents)
         roles = (
             propose(parent, i, self.style, asked.proposals, asked.params, step.number)
             for i, parent in enumerate(parents)

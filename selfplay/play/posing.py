@@ -47,11 +47,11 @@ class Poser:
                 problem_id = problem_id_of(self.domain.name, statement.canonical) if statement and known else None
                 if statement is not None and fate is Fate.ACCEPTED:
                     problem = problem_of(statement, self.domain.name, Origin.CHALLENGER, group.parent.problem_id)
-                    candidates.append(Candidate(group.target, index, problem))
-                proposals.append(TriagedProposal(group.parent, group.target, index, sampled, fate, problem_id))
+                    candidates.append(Candidate(group.group, index, problem))
+                proposals.append(TriagedProposal(group.parent, group.group, index, sampled, fate, problem_id))
         rng = self._random(step, "admission")
         filled = fill(step, num_problems, candidates, self.scheduler, self.tracker, self.settings, rng)
-        admitted = {(c.target, c.index): c.problem.problem_id for c in filled.accepted}
+        admitted = {(c.group, c.index): c.problem.problem_id for c in filled.accepted}
         return Posed(
             new=tuple(candidate.problem for candidate in filled.accepted),
             replays=filled.replays,

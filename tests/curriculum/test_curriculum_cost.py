@@ -162,7 +162,7 @@ def cost_of_a_step(scheduler: Scheduler, tracker_problem: str = "p1") -> float:
     for _ in range(5):
         step = tracker.step + 1
         started = time.process_time()
-        scheduler.targets(step, 8)
+        scheduler.parents(step, 8)
         scheduler.replays(step, 12, 24)
         tracker.observe(StepHistory(step, step, (), (), (PassRate(tracker_problem, step - 1, 8, 5),)))
         best = min(best, time.process_time() - started)
@@ -186,8 +186,8 @@ def test_levels_far_apart_are_no_trouble() -> None:
     assert 0.0 <= tracker.predicted_rate("new", 10_000) <= 0.5
     assert tracker.predicted_rate("new", 10**400) >= 0.0
     assert tracker.nearness(10**400) > 0.0
-    assert len(scheduler.targets(60, 8)) == 8
+    assert len(scheduler.parents(60, 8)) == 8
     far = Problem("far", "d", "far", "far", "far", 10**400, "0", "executed", Origin.SEED, None)
     alone = Tracker(CurriculumSettings())
     alone.observe(StepHistory(0, 0, (far,), (), ()))
-    assert Scheduler(alone, CurriculumSettings(), seed=0).targets(1, 2) == [far, far]
+    assert Scheduler(alone, CurriculumSettings(), seed=0).parents(1, 2) == [far, far]

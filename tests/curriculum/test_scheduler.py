@@ -43,10 +43,10 @@ class Run:
         measured = tuple(PassRate(name, step - 1, attempts, successes) for name, attempts, successes in rates)
         self.tracker.observe(StepHistory(step, step, problems, proposals, measured))
 
-    def parents(self, num_steps: int, num_targets: int) -> Counter[str]:
+    def parents(self, num_steps: int, num_parents: int) -> Counter[str]:
         """How often each problem is a parent over many steps' draws from the same knowledge."""
-        draws = (self.scheduler.targets(1000 + step, num_targets) for step in range(num_steps))
-        return Counter(each.problem_id for targets in draws for each in targets)
+        draws = (self.scheduler.parents(1000 + step, num_parents) for step in range(num_steps))
+        return Counter(each.problem_id for parents in draws for each in parents)
 
     def filled_up(self, step: int, count: int) -> list[Replay]:
         """Replays for a step that has nothing new."""
@@ -66,9 +66,9 @@ def test_a_weighted_sample_is_in_proportion_without_repetition() -> None:
 
 def test_a_new_run_escalates_its_seeds() -> None:
     run = Run(*(problem(f"s{number}", family) for number, family in enumerate(["d+d", "d-d", "d*d"] * 4)))
-    targets = run.scheduler.targets(1, 6)
-    assert len({each.problem_id for each in targets}) == 6
-    assert max(Counter(each.family for each in targets).values()) <= 3
+    parents = run.scheduler.parents(1, 6)
+    assert len({each.problem_id for each in parents}) == 6
+    assert max(Counter(each.family for each in parents).values()) <= 3
 
 
 def test_parents_are_what_is_solved_more_often_than_not() -> None:
@@ -120,18 +120,18 @@ def test_no_family_gives_more_than_a_third_of_the_parents_while_others_have_some
     seeds = [problem(f"{family}{number}", family) for family in ("d+d", "d-d", "d*d") for number in range(9)]
     run = Run(*seeds)
     for step in range(20):
-        counts = Counter(each.family for each in run.scheduler.targets(step, 9))
+        counts = Counter(each.family for each in run.scheduler.parents(step, 9))
         assert max(counts.values()) <= 4  # ceil(9 * 0.34)
     one_family = Run(*(problem(f"s{number}") for number in range(9)))
-    assert len({each.problem_id for each in one_family.scheduler.targets(1, 9)}) == 9
+    assert len({each.problem_id for each in one_family.scheduler.parents(1, 9)}) == 9
 
 
 def test_seeds_are_escalated_when_nothing_is_solved_and_repeated_when_there_are_few() -> None:
     run = Run(problem("a"), problem("b"))
     for _ in range(3):
         run.step(("a", 8, 0), ("b", 8, 0))
-    assert Counter(each.problem_id for each in run.scheduler.targets(9, 6)) == {"a": 3, "b": 3}
-    assert Run().scheduler.targets(1, 6) == []
+    assert Counter(each.problem_id for each in run.scheduler.parents(9, 6)) == {"a": 3, "b": 3}
+    assert Run().scheduler.parents(1, 6) == []
 
 
 def test_num_new_follows_what_kept_a_signal() -> None:
@@ -236,7 +236,7 @@ def test_the_same_knowledge_seed_and_step_give_the_same_draws() -> None:
     first, second = Simulation(seed=6), Simulation(seed=6)
     first.run(12)
     second.run(12)
-    assert first.scheduler.targets(13, 6) == second.scheduler.targets(13, 6)
+    assert first.scheduler.parents(13, 6) == second.scheduler.parents(13, 6)
     assert (
         first.scheduler.replays(13, 9, 16) == second.scheduler.replays(13, 9, 16) == first.scheduler.replays(13, 9, 16)
     )
@@ -269,7 +269,7 @@ def test_a_step_is_quick_with_a_hundred_thousand_problems() -> None:
     run.step(*((f"p{number}", 8, number % 9) for number in range(20_000)))
 
     def ask() -> None:
-        run.scheduler.targets(2, 6)
+        run.scheduler.parents(2, 6)
         run.scheduler.num_new(2, 48)
         run.filled_up(2, 48)
 

@@ -122,19 +122,19 @@ class Simulation:
         return Record(len(trained) / len(rates), len(rates), len(new), tuple(new))
 
     def _candidates(self, step: int, rng: random.Random) -> list[Candidate]:
-        targets = self.scheduler.targets(step, 6)
+        parents = self.scheduler.parents(step, 6)
         if self.uniform:
-            targets = [self.tracker.problem(rng.choice(list(self.tracker.problem_ids()))) for _ in range(6)]
+            parents = [self.tracker.problem(rng.choice(list(self.tracker.problem_ids()))) for _ in range(6)]
         seen: set[str] = set()
         candidates = []
-        for number, target in enumerate(targets):
+        for number, parent in enumerate(parents):
             for index in range(8):
-                text = escalated(target.text, rng)
+                text = escalated(parent.text, rng)
                 fate, statement = triage(
-                    target, text, Finish.STOP, self.domain, self.tracker.knows, self.held_out, seen
+                    parent, text, Finish.STOP, self.domain, self.tracker.knows, self.held_out, seen
                 )
                 if fate is Fate.ACCEPTED and statement is not None:
-                    problem = problem_of(statement, "arithmetic", Origin.CHALLENGER, target.problem_id)
+                    problem = problem_of(statement, "arithmetic", Origin.CHALLENGER, parent.problem_id)
                     candidates.append(Candidate(number, index, problem))
         return candidates
 

@@ -19,7 +19,7 @@ from store.records import Fate, Origin, PassRate, Problem, Proposal, StepHistory
 
 GROUP_SIZE = 8
 NUM_PROBLEMS = 24
-TARGETS, PROPOSALS = 8, 6
+PARENTS, PROPOSALS = 8, 6
 VALID_SHARE = 0.8  # of proposals: about 38 of 48 are valid and new
 
 
@@ -166,7 +166,7 @@ class Abrupt(Universe):
 
 @dataclass(frozen=True)
 class Offer:
-    """What a step's challenger came up with: every parent, and the valid and new ones by target."""
+    """What a step's challenger came up with: every parent, and the valid and new ones by parent."""
 
     parents: tuple[Problem, ...]
     candidates: tuple[Candidate, ...]
@@ -174,8 +174,8 @@ class Offer:
 
 def offer(universe: Universe, parents: Sequence[Problem], rng: random.Random) -> Offer:
     found = [
-        Candidate(target, index, universe.child(parent, rng))
-        for target, parent in enumerate(parents)
+        Candidate(group, index, universe.child(parent, rng))
+        for group, parent in enumerate(parents)
         for index in range(PROPOSALS)
         if rng.random() < VALID_SHARE
     ]
@@ -231,16 +231,15 @@ def play_curriculum(
     for step in range(1, num_steps + 1):
         universe.step = step
         rng = random.Random(f"{universe.seed}/ours/{step}")
-        made = offer(universe, scheduler.targets(step, TARGETS), rng)
+        made = offer(universe, scheduler.parents(step, PARENTS), rng)
         filled = fill(step, NUM_PROBLEMS, made.candidates, scheduler, tracker, settings, rng)
         new = [each.problem for each in filled.accepted]
         asked = [(each, GROUP_SIZE) for each in new]
         asked += [(each.problem, GROUP_SIZE * each.group_multiplier) for each in filled.replays]
         rates = played.tally.note(universe, len(new), asked, step)
-        accepted = {(each.target, each.index) for each in filled.accepted}
+        accepted = {(each.group, each.index) for each in filled.accepted}
         told = tuple(
-            _proposal(made.parents[each.target], each, (each.target, each.index) in accepted)
-            for each in made.candidates
+            _proposal(made.parents[each.group], each, (each.group, each.index) in accepted) for each in made.candidates
         )
         tracker.observe(StepHistory(step, step, tuple(new), told, tuple(rates)))
         played.offers.append(made)
@@ -254,7 +253,7 @@ def play_uniformly(universe: Universe, num_steps: int) -> Tally:
     for step in range(1, num_steps + 1):
         universe.step = step
         rng = random.Random(f"{universe.seed}/uniform/{step}")
-        candidates = offer(universe, rng.choices(known, k=TARGETS), rng).candidates
+        candidates = offer(universe, rng.choices(known, k=PARENTS), rng).candidates
         new = [each.problem for each in rng.sample(candidates, min(len(candidates), NUM_PROBLEMS // 2))]
         replayed = rng.sample(known, min(len(known), NUM_PROBLEMS - len(new)))
         tally.note(universe, len(new), [(each, GROUP_SIZE) for each in new + replayed], step)
@@ -277,4 +276,4 @@ def play_oracle(universe: Universe, offers: Sequence[Offer], seeds: Sequence[Pro
 
 def _proposal(parent: Problem, each: Candidate, is_accepted: bool) -> Proposal:
     fate, problem_id = (Fate.ACCEPTED, each.problem.problem_id) if is_accepted else (Fate.SURPLUS, None)
-    return Proposal(parent.problem_id, each.target, each.index, each.problem.text, fate, problem_id, None)
+    return Proposal(parent.problem_id, each.group, each.index, each.problem.text, fate, problem_id, None)

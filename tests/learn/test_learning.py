@@ -179,9 +179,9 @@ def test_what_a_proposal_is_paid(fate: Fate, rate: float | None, expected: float
     assert proposal_reward(fate, rate, SETTINGS) == expected
 
 
-def proposed(target: int, texts: Sequence[str]) -> ProposedGroup:
+def proposed(group: int, texts: Sequence[str]) -> ProposedGroup:
     engine = ScriptedEngine({"challenger": texts})
-    made = engine.drive(propose(PROBLEM, target, STYLE, len(texts), PARAMS, 1))
+    made = engine.drive(propose(PROBLEM, group, STYLE, len(texts), PARAMS, 1))
     assert isinstance(made, ProposedGroup)
     return made
 
@@ -190,9 +190,9 @@ def paid(
     group: ProposedGroup, rewards: Sequence[float | None], fates: Sequence[tuple[Fate, str | None]] = ()
 ) -> list[PaidProposal]:
     """Proposals with what they were paid; without `fates` all were taken, and no two say the same."""
-    given = fates or [(Fate.ACCEPTED, f"problem-{group.target}-{i}") for i in range(len(rewards))]
+    given = fates or [(Fate.ACCEPTED, f"problem-{group.group}-{i}") for i in range(len(rewards))]
     return [
-        PaidProposal(TriagedProposal(group.parent, group.target, i, sampled, fate, problem_id), reward)
+        PaidProposal(TriagedProposal(group.parent, group.group, i, sampled, fate, problem_id), reward)
         for i, (sampled, reward, (fate, problem_id)) in enumerate(zip(group.proposals, rewards, given, strict=True))
     ]
 

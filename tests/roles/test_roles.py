@@ -75,9 +75,9 @@ def test_no_two_requests_of_a_run_share_a_key() -> None:
                 engine = ScriptedEngine(SCRIPT)
                 engine.drive(attempt(each, STYLE, SolverSettings(3, 2, PARAMS, role), step))
                 keys += [s.key for s in engine.asked]
-    for target in (0, 1):  # the same parent may be asked twice in a step
+    for group in (0, 1):  # the same parent may be asked twice in a step
         engine = ScriptedEngine({"challenger": [" 1\n"]})
-        engine.drive(propose(PROBLEM, target, STYLE, 1, PARAMS, 1))
+        engine.drive(propose(PROBLEM, group, STYLE, 1, PARAMS, 1))
         keys += [s.key for s in engine.asked]
     assert len(set(keys)) == len(keys) == 2 * 2 * 2 * 4 + 2
 
@@ -88,5 +88,5 @@ def test_the_challenger_asks_once_for_a_group_of_proposals() -> None:
     [asked] = engine.asked
     assert (asked.parent, asked.prompt, asked.n) == (None, STYLE.challenger(PROBLEM), 2)
     assert (asked.key, asked.label) == (("challenger", 5, 3, PROBLEM.problem_id), "challenger")
-    assert (proposed.target, proposed.parent) == (3, PROBLEM)
+    assert (proposed.group, proposed.parent) == (3, PROBLEM)
     assert [s.completion.text for s in proposed.proposals] == [" 23 + 145\n", " 99 * 2\n"]
