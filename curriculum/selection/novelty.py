@@ -24,11 +24,6 @@ def archive_of(family: str, tracker: Tracker, rng: random.Random) -> list[str]:
     return [tracker.problem(problem_id).text for problem_id in tracker.family_members(family).sample(rng, _ARCHIVE)]
 
 
-def novelty(text: str, archive: Sequence[str]) -> float:
-    """In [0, 1]: the mean edit distance (a share of the longer text) to the nearest of `archive`; 1 if it is empty."""
-    return _mean_distance(sorted(_distances([text], archive)[0])[:NEIGHBOURS])
-
-
 def most_novel_first(texts: Sequence[str], archive: Sequence[str]) -> list[int]:
     """Places of `texts`, each the most novel beside the archive and those before it; ties keep their order."""
     if not texts:

@@ -40,7 +40,6 @@ class _Memory:
     mastered_streak: int = 0
     last_step: int | None = None
     banked_step: int | None = None
-    retried: bool = False
     escalations: int = 0  # proposals made from it
     predicted: float = 0.0  # what its family's rate was when it was last attempted
 
@@ -197,10 +196,6 @@ class Tracker:
         was_banked = memory is not None and memory.banked_step is not None
         return is_banked(successes, self._min_successes, was_banked)
 
-    def was_retried(self, problem_id: str) -> bool:
-        """Whether its latest group came out of the bank: such a group is trained on even with a single success."""
-        return self._memories[problem_id].retried
-
     def members(self, state: ProblemState) -> Pool:
         """The problems in a state. To be read only."""
         return self._pools[state]
@@ -234,14 +229,6 @@ class Tracker:
 
     def family_members(self, family: str) -> Pool:
         return self._families.members(family)
-
-    def forgetting_risk(self, family: str) -> float:
-        """In [0, 1]: from the drop below the family's best rate, and from how long it has not been tried."""
-        return self.family(family).risk
-
-    def child_value(self, family: str) -> tuple[float, float]:
-        """(what a proposal escalated from this family is worth, in (0, 1); how many of those count)."""
-        return self._families.child_value(family, self.version)
 
     def family_names(self) -> Sequence[str]:
         """All families, in the order of their first problem. To be read only."""
@@ -374,7 +361,6 @@ class Tracker:
     def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:
         """Into the bank with too few successes; out of it with the next group, which is never banked again itself."""
         was_banked = memory.banked_step is not None
-        memory.retried = was_banked
         if is_banked(rate.successes, self._min_successes, was_banked):
             memory.banked_step = step
             self._banked.add(rate.problem_id)

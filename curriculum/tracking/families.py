@@ -238,16 +238,6 @@ class Families:
         enough = self.attempts(family, version) >= MIN_EVIDENCE
         return enough and self.rate(family, level, version) >= MASTERED_RATE
 
-    def child_value(self, family: str, version: int) -> tuple[float, float]:
-        """(what a proposal escalated from this family is worth, forgotten number of proposals).
-
-        The worth is P(valid and new) times the mean learnability of its measured children, both posterior means.
-        """
-        memory = self._families[family]
-        hits, misses = memory.children.at(version, self._child_forgetting)
-        taken, rejected = memory.fates.at(version, self._child_forgetting)
-        return beta_mean(taken, rejected) * beta_mean(hits, misses), taken + rejected
-
     def members(self, family: str) -> Pool:
         """Empty for an unseen family."""
         memory = self._families.get(family)

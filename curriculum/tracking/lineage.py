@@ -44,9 +44,6 @@ class Lineage:
         """Escalations from the root: 0 for a root."""
         return len(self.ancestors(problem_id))
 
-    def roots(self) -> list[Problem]:
-        return [problem for problem_id, problem in self._problems.items() if self._parent(problem_id) is None]
-
     def graph(self) -> "nx.DiGraph[str]":
         """A copy for networkx's own writers (GraphML, node-link JSON): plain attributes on every node."""
         graph = self._graph.copy()

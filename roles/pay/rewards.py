@@ -4,16 +4,13 @@ import math
 import re
 from typing import Literal
 
+from curriculum.tracking.posterior import learnability
+
 ChallengerRule = Literal["learnability", "azr", "r_zero"]
 ConfidenceRule = Literal["brier", "log"]
 
 LOG_FLOOR = 0.001  # a log score is infinite at a sure mistake: confidences are moved this far from 0 and 1 for it
 _CONFIDENCE = re.compile(r"(0|1)|0\.[0-9]{1,4}|1\.0{1,4}")  # ASCII digits, one spelling of each number but for zeros
-
-
-def learnability(pass_rate: float) -> float:
-    """4p(1-p) in [0, 1]: 1 at p = 1/2, 0 where all or nothing is solved. Source: SFL/LILO (algorithms.md 11.5)."""
-    return 4.0 * pass_rate * (1.0 - pass_rate)
 
 
 def azr(pass_rate: float) -> float:

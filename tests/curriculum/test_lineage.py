@@ -28,7 +28,6 @@ def test_ancestors_descendants_and_depth(lineage: Lineage) -> None:
     assert names(lineage.descendants("a")) == ["b", "c", "d"] and lineage.descendants("e") == []
     assert names(lineage.children("a")) == ["b", "c"]
     assert [lineage.depth(name) for name in "abde"] == [0, 1, 2, 0]
-    assert names(lineage.roots()) == ["a", "e", "f"]
 
 
 def test_an_unknown_problem_is_a_key_error(lineage: Lineage) -> None:

@@ -2,18 +2,16 @@
 
 import random
 
-import pytest
 from candidates import admit, candidates_of, texts_of, tracker_with
 
-from curriculum.selection.novelty import NEIGHBOURS, crowding, most_novel_first, novelty
+from curriculum.selection.novelty import NEIGHBOURS, crowding, most_novel_first
 
 
 def test_novelty_is_the_mean_distance_to_the_nearest() -> None:
-    assert novelty("12 + 34", []) == 1.0
-    assert novelty("12 + 34", ["12 + 34"]) == 0.0
-    assert novelty("12 + 34", ["12 + 35", "98 + 76"]) == pytest.approx((1 / 7 + 4 / 7) / 2)
+    texts = ["12 + 34", "98 + 77"]  # 0 and 1/7 from their nearest; of 98 + 76, 5/7 and 1/7
+    assert most_novel_first(texts, ["12 + 34", "98 + 76"]) == [1, 0], "means of 2/7 and 5/14"
     crowd = ["12 + 34"] * NEIGHBOURS
-    assert novelty("12 + 34", [*crowd, "98 + 76"]) == 0.0, "only the nearest count"
+    assert most_novel_first(texts, crowd + ["98 + 76"] * 100) == [1, 0], "of a hundred far ones none counts"
 
 
 def test_a_crowd_is_what_is_two_characters_away_at_most() -> None:

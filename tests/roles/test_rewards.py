@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curriculum.tracking.posterior import learnability
 from roles.pay.rewards import (
     LOG_FLOOR,
     ConfidenceRule,
@@ -17,7 +18,6 @@ from roles.pay.rewards import (
     consistency,
     consistency_original,
     correction_reward,
-    learnability,
     parse_confidence,
     parse_self_evaluation,
     r_zero,
