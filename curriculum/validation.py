@@ -14,7 +14,6 @@ NASTY_TEXTS = (
     *("__import__('os').system('true')", "'; DROP TABLE problems; --", "3 + 4 # ignore the rules"),
     *("9" * 5000, "(" * 5000, "1 + " * 5000 + "1", "a" * 200_000),
 )
-_LEVELS = (1, 2, 3, 5, 8)
 _DRAWS_PER_LEVEL = 5
 _REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
 
@@ -163,7 +162,10 @@ def _all_sets(domain: Domain) -> dict[str, Sequence[Statement]]:
 
 
 def _draw_is_deterministic(domain: Domain) -> str:
-    for level in _LEVELS:
+    levels = list(domain.levels)
+    are_levels = bool(levels) and all(type(each) is int and each >= 1 for each in levels)
+    _hold(are_levels and levels == sorted(set(levels)), f"levels are {levels!r}: give integers from 1 on, rising")
+    for level in levels:
         first, second = (
             [domain.draw(random.Random(f"validate/{level}"), level) for _ in range(_DRAWS_PER_LEVEL)] for _ in range(2)
         )
@@ -173,7 +175,8 @@ def _draw_is_deterministic(domain: Domain) -> str:
                 domain.parse(drawn.text) == drawn,
                 f"level {level}: {drawn.text!r} parses to {domain.parse(drawn.text)!r}",
             )
-    return f"levels {', '.join(map(str, _LEVELS))}"
+            _hold(drawn.level <= level, f"level {level}: {drawn.text!r} has level {drawn.level}, which is above it")
+    return f"levels {', '.join(map(str, levels))}"
 
 
 def _examples_are_not_held_out(domain: Domain) -> str:

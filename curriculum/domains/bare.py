@@ -3,28 +3,37 @@
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Problem
 
-Choice = TypeVar("Choice")
-
 
 class BareDomain(ABC):
     """What sums, sorting, factors, countdown and chains share of a domain (curriculum/domains/protocol.py).
 
-    A subclass gives `parse` and `escalation_examples`, and the rest of the protocol.
+    A subclass gives `parse`, `levels`, `_drawn`, `escalation_examples`, and the rest of the protocol.
     """
 
     solver_examples: Sequence[tuple[str, str]] = ()
     escalation_examples: Sequence[tuple[str, str]]
     step_ends: Sequence[str] = ()
+    levels: Sequence[int]  # sizes of a problem: each is a level and a family
 
     @abstractmethod
     def parse(self, text: str) -> Statement | Fate:
         """As in the protocol."""
+
+    @abstractmethod
+    def _drawn(self, rng: random.Random, level: int) -> Statement:
+        """A random problem of this level, which is one of `levels`."""
+
+    def draw(self, rng: random.Random, level: int) -> Statement:
+        """A random problem of this level, always of this one."""
+        if level not in self.levels:
+            known = ", ".join(map(str, self.levels))
+            raise ValueError(f"there is no problem of level {level}: the levels are {known}")
+        return self._drawn(rng, level)
 
     def question(self, problem: Problem) -> str:
         """The problem and an equals sign: "347 + 586 =" """
@@ -53,13 +62,6 @@ def whole_numbers(options: Mapping[str, object]) -> None:
     for option, value in options.items():
         if type(value) is not int:
             raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer")
-
-
-def at_level(choices: Sequence[Choice], level: int) -> Choice:
-    """Levels go round the choices, so that levels drawn uniformly give each its share. ValueError for one under 1."""
-    if level < 1:
-        raise ValueError(f"there is no problem of level {level}: levels start at 1")
-    return choices[(level - 1) % len(choices)]
 
 
 def distinct(draw: Callable[[random.Random], Statement], size: int, key: str) -> Sequence[Statement]:

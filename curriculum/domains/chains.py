@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.bare import BareDomain, at_level, distinct, whole_numbers
+from curriculum.domains.bare import BareDomain, distinct, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -85,7 +85,7 @@ class ChainsDomain(BareDomain):
             raise DomainError(
                 f"domain_options: chains needs 11 <= modulus <= {MAX_MODULUS} and 3 <= max_operand < modulus"
             )
-        self.sizes = range(min_steps, max_steps + 1)
+        self.levels = range(min_steps, max_steps + 1)
         self.modulus, self.max_operand = modulus, max_operand
         easy, harder = (str(each) for each in _added_and_multiplied(4, min_steps))
         self.escalation_examples: Sequence[tuple[str, str]] = [(easy, harder)]
@@ -104,7 +104,7 @@ class ChainsDomain(BareDomain):
             return Fate.UNPARSED
         chain = Chain(int(match[1]), tuple(Operation(op, int(n)) for op, n in _OPERATION.findall(match[2])))
         operands = [each.operand for each in chain.operations]
-        if len(operands) not in self.sizes or chain.value >= self.modulus or max(operands) > self.max_operand:
+        if len(operands) not in self.levels or chain.value >= self.modulus or max(operands) > self.max_operand:
             return Fate.TOO_LARGE
         return Fate.INVALID if 1 in operands else self._statement(chain)
 
@@ -167,16 +167,11 @@ class ChainsDomain(BareDomain):
 
     def seeds(self) -> Sequence[Statement]:
         """Two problems of each size: one of sums, and the same with a product first."""
-        return [self._statement(chain) for size in self.sizes for chain in _added_and_multiplied(3, size)]
-
-    def draw(self, rng: random.Random, level: int) -> Statement:
-        """Random operations. Levels go round the allowed sizes, so that levels drawn uniformly give every size its
-        share. ValueError for a level under 1."""
-        return self._drawn(rng, at_level(self.sizes, level))
+        return [self._statement(chain) for size in self.levels for chain in _added_and_multiplied(3, size)]
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`chain<n>`: SET_SIZE problems of each size n, or half of those that there are."""
-        return {f"chain{size}": self._members(size) for size in self.sizes}
+        return {f"chain{size}": self._members(size) for size in self.levels}
 
     def _members(self, size: int) -> Sequence[Statement]:
         kinds = len(OPERATORS) * (self.max_operand - 1)
@@ -184,9 +179,10 @@ class ChainsDomain(BareDomain):
         key = f"chains/{self.modulus}/{self.max_operand}/{size}"
         return distinct(lambda rng: self._drawn(rng, size), min(SET_SIZE, there // 2), key)
 
-    def _drawn(self, rng: random.Random, size: int) -> Statement:
+    def _drawn(self, rng: random.Random, level: int) -> Statement:
+        """A random first number and random operations."""
         first = rng.randint(1, self.modulus - 1)
-        operations = [Operation(rng.choice(OPERATORS), rng.randint(2, self.max_operand)) for _ in range(size)]
+        operations = [Operation(rng.choice(OPERATORS), rng.randint(2, self.max_operand)) for _ in range(level)]
         return self._statement(Chain(first, tuple(operations)))
 
     def _statement(self, chain: Chain) -> Statement:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
-from curriculum.domains.bare import BareDomain, at_level, distinct, whole_numbers
+from curriculum.domains.bare import BareDomain, distinct, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -68,7 +68,7 @@ class CountdownDomain(BareDomain):
             raise DomainError(
                 f"domain_options: countdown needs 9 <= max_number <= {MAX_NUMBER} and 50 <= max_target <= {10**5}"
             )
-        self.sizes = range(min_numbers, max_numbers + 1)
+        self.levels = range(min_numbers, max_numbers + 1)
         self.max_number, self.max_target = max_number, max_target
         smallest = tuple(range(2, 2 + min_numbers))
         easy, harder = (f"{_joined(smallest)}: {target}" for target in _seed_targets(smallest))
@@ -81,7 +81,7 @@ class CountdownDomain(BareDomain):
         if match is None:
             return Fate.UNPARSED
         numbers, target = tuple(sorted(map(int, match[1].split()))), int(match[2])
-        if len(numbers) not in self.sizes or max(numbers) > self.max_number or target > self.max_target:
+        if len(numbers) not in self.levels or max(numbers) > self.max_number or target > self.max_target:
             return Fate.TOO_LARGE
         return _statement(numbers, target) or Fate.INVALID
 
@@ -129,26 +129,22 @@ class CountdownDomain(BareDomain):
 
     def seeds(self) -> Sequence[Statement]:
         """Two problems of each size: all numbers added up, and the first two multiplied before that."""
-        sizes = [tuple(range(3, 3 + size)) for size in self.sizes]
+        sizes = [tuple(range(3, 3 + size)) for size in self.levels]
         stated = [_statement(numbers, target) for numbers in sizes for target in _seed_targets(numbers)]
         return [each for each in stated if each is not None]
 
-    def draw(self, rng: random.Random, level: int) -> Statement:
-        """Random numbers, combined at random until the target is in range. Levels go round the allowed sizes, so that
-        levels drawn uniformly give every size its share. ValueError for a level under 1."""
-        return self._drawn(rng, at_level(self.sizes, level))
-
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`countdown<n>`: SET_SIZE problems of each size n."""
-        return {f"countdown{size}": self._members(size) for size in self.sizes}
+        return {f"countdown{size}": self._members(size) for size in self.levels}
 
     def _members(self, size: int) -> Sequence[Statement]:
         key = f"countdown/{self.max_number}/{self.max_target}/{size}"
         return distinct(lambda rng: self._drawn(rng, size), SET_SIZE, key)
 
-    def _drawn(self, rng: random.Random, size: int) -> Statement:
+    def _drawn(self, rng: random.Random, level: int) -> Statement:
+        """Random numbers, combined at random until the target is in range."""
         while True:
-            numbers = tuple(sorted(rng.randint(1, self.max_number) for _ in range(size)))
+            numbers = tuple(sorted(rng.randint(1, self.max_number) for _ in range(level)))
             left = numbers
             while len(left) > 1:
                 left = rng.choice([after for _, after in moves(left)])

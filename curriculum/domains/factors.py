@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from curriculum.domains.bare import BareDomain, at_level, whole_numbers
+from curriculum.domains.bare import BareDomain, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -46,8 +46,8 @@ class FactorsDomain(BareDomain):
         self.escalation_examples: Sequence[tuple[str, str]] = [
             (str(ordered[len(ordered) // 3]), str(ordered[len(ordered) // 2]))
         ]
-        self._levels = sorted({len(str(product)) for product in self._pairs})
-        self._of_level = {level: [n for n in self._pairs if len(str(n)) == level] for level in self._levels}
+        self.levels = sorted({len(str(product)) for product in self._pairs})
+        self._of_level = {level: [n for n in self._pairs if len(str(n)) == level] for level in self.levels}
 
     def parse(self, text: str) -> Statement | Fate:
         """UNPARSED unless it is a positive integer; INVALID unless it is a product of two of the primes; TOO_LARGE
@@ -77,13 +77,12 @@ class FactorsDomain(BareDomain):
 
     def seeds(self) -> Sequence[Statement]:
         """The smallest product of each number of digits, and the largest one of all."""
-        numbers = {min(self._of_level[level]) for level in self._levels} | {max(self._pairs)}
+        numbers = {min(self._of_level[level]) for level in self.levels} | {max(self._pairs)}
         return [self._stated(number) for number in sorted(numbers)]
 
-    def draw(self, rng: random.Random, level: int) -> Statement:
-        """Uniform over the products with a number of digits. Levels go round those that exist, so that levels drawn
-        uniformly give every number of digits about the same share. ValueError for a level under 1."""
-        return self._stated(rng.choice(self._of_level[at_level(self._levels, level)]))
+    def _drawn(self, rng: random.Random, level: int) -> Statement:
+        """Uniform over the products with this number of digits."""
+        return self._stated(rng.choice(self._of_level[level]))
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`factor<d>`: the products of d digits, in an order drawn once, at most SET_SIZE; none with fewer than 4."""

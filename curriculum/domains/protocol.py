@@ -108,8 +108,14 @@ class Domain(Protocol):
         """Every problem that an example shows; these are kept out of the held-out sets."""
         ...
 
+    @property
+    def levels(self) -> Sequence[int]:
+        """The levels that `draw` is asked for, rising. The control without a challenger gives each the same chance."""
+        ...
+
     def draw(self, rng: random.Random, level: int) -> Statement:
-        """A random problem of this level, or of the nearest lower one that exists: the control without a challenger."""
+        """A random problem of `level`, one of `levels`, or of a lower level where next to no problem of this one is
+        valid."""
         ...
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:

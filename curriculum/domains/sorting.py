@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from curriculum.domains.bare import BareDomain, at_level, distinct, whole_numbers
+from curriculum.domains.bare import BareDomain, distinct, whole_numbers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -31,9 +31,9 @@ class SortingDomain(BareDomain):
         whole_numbers({"min_length": min_length, "max_length": max_length})
         if not 3 <= min_length <= max_length <= MAX_LENGTH:
             raise DomainError(f"domain_options: sorting needs 3 <= min_length <= max_length <= {MAX_LENGTH}")
-        self.lengths = range(min_length, max_length + 1)
+        self.levels = range(min_length, max_length + 1)
         self.escalation_examples: Sequence[tuple[str, str]] = [
-            (_ruled(length, 7), _ruled(length + 1, 7)) for length in self.lengths[:-1][:2]
+            (_ruled(length, 7), _ruled(length + 1, 7)) for length in self.levels[:-1][:2]
         ]
 
     def parse(self, text: str) -> Statement | Fate:
@@ -41,7 +41,7 @@ class SortingDomain(BareDomain):
         match = _DIGITS.fullmatch(text)
         if match is None:
             return Fate.UNPARSED
-        return _statement(match[1]) if len(match[1]) in self.lengths else Fate.TOO_LARGE
+        return _statement(match[1]) if len(match[1]) in self.levels else Fate.TOO_LARGE
 
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         """The digits read from `text` against the sorted ones."""
@@ -66,16 +66,15 @@ class SortingDomain(BareDomain):
 
     def seeds(self) -> Sequence[Statement]:
         """One list of each length."""
-        return [_statement(_ruled(length, 3)) for length in self.lengths]
+        return [_statement(_ruled(length, 3)) for length in self.levels]
 
-    def draw(self, rng: random.Random, level: int) -> Statement:
-        """Uniform over the lists of a length. Levels go round the allowed lengths, so that levels drawn uniformly give
-        every length about the same share. ValueError for a level under 1."""
-        return _drawn(rng, at_level(self.lengths, level))
+    def _drawn(self, rng: random.Random, level: int) -> Statement:
+        """Uniform over the lists of this length."""
+        return _drawn(rng, level)
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`sort<n>`: SET_SIZE lists of each length n, or half of all of them where that is fewer."""
-        return {f"sort{length}": _members(length) for length in self.lengths}
+        return {f"sort{length}": _members(length) for length in self.levels}
 
 
 def _statement(digits: str) -> Statement:

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from curriculum.domains.bare import BareDomain, at_level, distinct
+from curriculum.domains.bare import BareDomain, distinct
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -36,9 +36,9 @@ class SumsDomain(BareDomain):
             raise DomainError(f"domain_options: sums needs 1 <= min_digits <= max_digits <= {MAX_DIGITS}")
         if not 0.0 <= nines <= 1.0:
             raise DomainError(f"domain_options.nines is {nines!r}: it must be from 0 to 1")
-        self.digits = range(min_digits, max_digits + 1)
+        self.levels = range(min_digits, max_digits + 1)
         self.nines = nines
-        longer = zip(self.digits[:-1], self.digits[1:], strict=True)
+        longer = zip(self.levels[:-1], self.levels[1:], strict=True)
         self.escalation_examples: Sequence[tuple[str, str]] = [
             (f"{'2' * d} + {'5' * d}", f"{'3' * e} + {'5' * e}") for d, e in longer
         ] or [(f"{'2' * min_digits} + {'5' * min_digits}", f"{'3' * min_digits} + {'8' * min_digits}")]
@@ -51,7 +51,7 @@ class SumsDomain(BareDomain):
         left, right = match[1], match[2]
         if len(left) != len(right):
             return Fate.INVALID
-        if len(left) not in self.digits:
+        if len(left) not in self.levels:
             return Fate.TOO_LARGE
         return _statement(int(left), int(right))
 
@@ -73,19 +73,16 @@ class SumsDomain(BareDomain):
 
     def seeds(self) -> Sequence[Statement]:
         """One sum of each length."""
-        return [_statement(int("3" * d), int("4" * d)) for d in self.digits]
-
-    def draw(self, rng: random.Random, level: int) -> Statement:
-        """Levels go round the allowed lengths, so that levels drawn uniformly give every length its share."""
-        return self._drawn(rng, at_level(self.digits, level))
+        return [_statement(int("3" * d), int("4" * d)) for d in self.levels]
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`add<d>`: SET_SIZE sums of each length, or all of them where there are fewer."""
-        return {f"add{d}": self._members(d) for d in self.digits}
+        return {f"add{d}": self._members(d) for d in self.levels}
 
-    def _drawn(self, rng: random.Random, d: int) -> Statement:
+    def _drawn(self, rng: random.Random, level: int) -> Statement:
+        """Digit by digit."""
         left = right = 0
-        for place in range(d):
+        for place in range(level):
             lowest = int(place == 0)  # no number begins with a zero
             a = rng.randint(lowest, 9 - lowest)
             b = 9 - a if rng.random() < self.nines else rng.randint(lowest, 9)

@@ -233,7 +233,7 @@ def _trace(
 
 def _new_statement(domain: Domain, held_out: HeldOut, rng: random.Random) -> Statement:
     while True:
-        statement = domain.draw(rng, rng.randint(1, 8))
+        statement = domain.draw(rng, rng.choice(domain.levels))
         if not held_out.contains(statement.canonical):
             return statement
 

@@ -16,7 +16,6 @@ from roles.prompts import PromptStyle
 from selfplay.play.step import Posed, TriagedProposal
 from store.records import Fate, Origin, Problem
 
-PROCEDURAL_LEVELS = range(1, 9)
 DRAWS = 200  # tries to find new problems for the procedural control
 
 
@@ -66,7 +65,7 @@ class Poser:
         for _ in range(DRAWS):
             if len(new) == num_new:
                 break
-            statement = self.domain.draw(rng, rng.choice(PROCEDURAL_LEVELS))
+            statement = self.domain.draw(rng, rng.choice(self.domain.levels))
             problem = problem_of(statement, self.domain.name, Origin.PROCEDURAL)
             if self.held_out.contains(statement.canonical) or self.tracker.knows(problem.problem_id):
                 continue

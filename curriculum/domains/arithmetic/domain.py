@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from curriculum.domains.arithmetic import sets
-from curriculum.domains.arithmetic.shapes import drawn_expression
+from curriculum.domains.arithmetic.shapes import drawn_expression, known_levels
 from curriculum.domains.arithmetic.syntax import (
     Expression,
     canonical_form,
@@ -28,6 +28,7 @@ from store.records import Fate, Outcome, Problem
 
 _SHIPPED_SEEDS = Path(__file__).parents[1] / "seeds" / "arithmetic.jsonl"
 _DRAWS_PER_LEVEL = 100
+_MAX_DRAWN_LEVEL = 8  # up to products of a two-digit number and sums of three-digit ones: what a small model can learn
 _ANSWER = re.compile(r"[ \t\r\n]*(0|-?[1-9][0-9]{0,17})[ \t\r\n]*")  # ASCII digits, no leading zero, no "-0"
 
 
@@ -77,6 +78,7 @@ class ArithmeticDomain:
         self.max_operands = max_operands
         self.max_digits = max_digits
         self.max_value = max_value
+        self.levels = [each for each in known_levels(max_operands, max_digits) if each <= _MAX_DRAWN_LEVEL]
         self._seeds_path = _SHIPPED_SEEDS if seeds_path is None else Path(seeds_path)
 
     def parse(self, text: str) -> Statement | Fate:
@@ -138,7 +140,7 @@ class ArithmeticDomain:
 
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Uniform over the shapes of the level, then over operands, redrawn until valid; where the value limit leaves
-        next to nothing of a level, from the level below it. ValueError for a level under 1."""
+        next to nothing of a level, from the level below it. Levels above `levels` are drawn too."""
         for lower in range(level, 0, -1):
             for _ in range(_DRAWS_PER_LEVEL):
                 expression = drawn_expression(rng, lower, self.max_operands, self.max_digits)

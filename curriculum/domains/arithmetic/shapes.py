@@ -9,6 +9,11 @@ from curriculum.domains.arithmetic.syntax import Expression, level_of, shape_of
 Shape = tuple[tuple[int, ...], tuple[str, ...]]  # digits of each operand, operators between them
 
 
+def known_levels(max_operands: int, max_digits: int) -> list[int]:
+    """The levels that have a shape under these limits, rising."""
+    return sorted(_shapes(max_operands, max_digits))
+
+
 def drawn_expression(rng: random.Random, level: int, max_operands: int, max_digits: int) -> Expression:
     """An expression of `level` >= 1, or of the highest level below it that has one. Its value may be out of bounds."""
     shapes_by_level = _shapes(max_operands, max_digits)

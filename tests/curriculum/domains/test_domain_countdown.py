@@ -140,13 +140,6 @@ def test_a_solution_is_judged_right(numbers: list[int], target: int) -> None:
         assert found is Fate.INVALID and solution(tuple(sorted(numbers)), target) is None
 
 
-def test_levels_go_round_the_sizes() -> None:
-    rng = random.Random(0)
-    assert [DOMAIN.draw(rng, level).level for level in range(1, 5)] == [3, 4, 3, 4]
-    with pytest.raises(ValueError, match="levels start at 1"):
-        DOMAIN.draw(rng, 0)
-
-
 def test_evaluation_sets_are_the_same_each_time() -> None:
     sets = DOMAIN.evaluation_sets()
     assert sets == CountdownDomain().evaluation_sets() and set(sets) == {"countdown3", "countdown4"}

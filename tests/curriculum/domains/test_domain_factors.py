@@ -1,7 +1,5 @@
 """Products of two primes: what is read, judged, observed and drawn."""
 
-import random
-
 import pytest
 
 from curriculum.domains.factors import FactorsDomain
@@ -53,11 +51,6 @@ def test_what_is_no_problem(text: str, fate: Fate) -> None:
 def test_judge_and_observation(text: str, outcome: Outcome, seen: str) -> None:
     assert DOMAIN.judge(_problem("221"), text)[0] is outcome
     assert DOMAIN.observation(_problem("221"), text) == seen
-
-
-def test_levels_go_round_the_numbers_of_digits() -> None:
-    rng = random.Random(0)
-    assert [DOMAIN.draw(rng, level).level for level in range(1, 7)] == [1, 2, 3, 1, 2, 3]
 
 
 def test_evaluation_sets_are_the_same_each_time() -> None:

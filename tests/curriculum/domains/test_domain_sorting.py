@@ -1,7 +1,5 @@
 """Digits in order: what is read, judged, observed and drawn."""
 
-import random
-
 import pytest
 
 from curriculum.domains.loading import load_domain
@@ -49,11 +47,6 @@ def test_what_is_no_problem(text: str, fate: Fate) -> None:
 def test_judge_and_observation(text: str, outcome: Outcome, seen: str) -> None:
     assert DOMAIN.judge(_problem("7342"), text)[0] is outcome
     assert DOMAIN.observation(_problem("7342"), text) == seen
-
-
-def test_levels_go_round_the_lengths() -> None:
-    rng = random.Random(0)
-    assert [DOMAIN.draw(rng, level).level for level in range(1, 7)] == [4, 5, 6, 4, 5, 6]
 
 
 def test_evaluation_sets_are_the_same_each_time() -> None:

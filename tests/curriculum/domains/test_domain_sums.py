@@ -1,7 +1,5 @@
 """Sums of numbers of equal length: what is read, judged, observed and drawn."""
 
-import random
-
 import pytest
 
 from curriculum.domains.loading import load_domain
@@ -59,12 +57,6 @@ def test_observations_tell_answers_apart_and_never_say_the_sum() -> None:
     seen = {text: DOMAIN.observation(problem, text) for text in (" 933", " 923", " nothing")}
     assert len(set(seen.values())) == 3
     assert not any("933" in line or "\n" in line for line in seen.values())
-
-
-def test_levels_drawn_uniformly_give_every_length_its_share() -> None:
-    rng = random.Random(0)
-    lengths = [DOMAIN.draw(rng, level).level for level in range(1, 9)]
-    assert sorted(lengths) == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_evaluation_sets_are_the_same_each_time_and_held_out_problems_are_known() -> None:
