@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, fields
 
+_PER_ATTEMPTS = 8  # the number of attempts that `min_successes` is said for
+
 
 @dataclass(frozen=True, slots=True)
 class CurriculumSettings:
     """ValueError, naming the field, for an impossible value."""
 
+    group_size: int = 8  # first tries at a problem (solver.group_size): how much evidence is enough is said in groups
     forgetting: float = 0.97  # what a past observation of a problem is still worth, per policy version
     family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner: it has many problems
     band_low: float = 0.1  # replays are drawn from problems whose first-try pass rate is at least this
@@ -17,10 +20,15 @@ class CurriculumSettings:
     max_family_share: float = 0.34  # most of a step's parents, or of its promising new problems, from one family
     mastered_share: float = 0.06  # usual share of a step for families once mastered; moves from half to 1.5 times it
     staleness_weight: float = 0.15  # rho: weight of staleness beside learnability when replays are drawn
-    min_successes: int = 2  # a group with fewer, but some, is banked: not trained on, tried again later
+    min_successes: int = 2  # a group of 8 with fewer, but some, is banked: not trained on, tried again later
     bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts
     reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
     max_candidates: int = 1024  # problems looked at per draw: bounds a step's work whatever the size of the store
+
+    @property
+    def least_successes(self) -> int:
+        """`min_successes` in proportion to the size of a group: 1 + floor((min_successes - 1) group_size / 8)."""
+        return 1 + (self.min_successes - 1) * self.group_size // _PER_ATTEMPTS
 
     def __post_init__(self) -> None:
         for field in fields(self):

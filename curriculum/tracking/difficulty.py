@@ -45,7 +45,7 @@ class _Memory:
 
 
 _FAMILIES = "_families"
-_NOT_FOLDED = {"settings", "_forgetting", "_fast", "_min_successes", "_untried", _FAMILIES}
+_NOT_FOLDED = {"settings", "_forgetting", "_fast", "_untried", _FAMILIES}
 KEPT_CLASSES: Mapping[str, type] = {  # what `Tracker.state_of_fold` is made of, besides numbers, texts and series
     each.__name__: each for each in (_Memory, Problem, Forgotten, FamilyMemory, LevelMemory, ProblemState, Origin)
 }
@@ -60,10 +60,9 @@ class Tracker:
         self.settings = settings
         self._forgetting = settings.forgetting  # of what is known of one problem
         self._fast = settings.family_forgetting  # of what is known of families and of the run as a whole
-        self._min_successes = settings.min_successes
         self._memories: dict[str, _Memory] = {}
         self._untried: dict[tuple[str, int], tuple[float, float]] = {}  # by family and level, worked out since a step
-        self._families = Families(settings.family_forgetting, settings.forgetting)
+        self._families = Families(settings.family_forgetting, settings.forgetting, settings.group_size)
         self._pools = {state: Pool() for state in ProblemState}
         self._flat_again = Forgotten()  # replays after a flat group: hits: their learnability; misses: 1 - that
         self._lively = Pool()  # problems of which the latest group was right and wrong
@@ -194,7 +193,7 @@ class Tracker:
         admitted yet has never been there."""
         memory = self._memories.get(problem_id)
         was_banked = memory is not None and memory.banked_step is not None
-        return is_banked(successes, self._min_successes, was_banked)
+        return is_banked(successes, self.settings.least_successes, was_banked)
 
     def members(self, state: ProblemState) -> Pool:
         """The problems in a state. To be read only."""
@@ -256,7 +255,7 @@ class Tracker:
         return beta_mean(*self._flat_again.at(self.version, self._fast))
 
     def frontier(self) -> int:
-        """Highest level whose posterior mean is >= 0.5 with >= 16 attempts under the last 20 versions; 0 if none."""
+        """The highest level that is reached (families.py says when one is); 0 if none is."""
         return self._families.frontier(self.version)
 
     def reach(self) -> int:
@@ -361,7 +360,7 @@ class Tracker:
     def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:
         """Into the bank with too few successes; out of it with the next group, which is never banked again itself."""
         was_banked = memory.banked_step is not None
-        if is_banked(rate.successes, self._min_successes, was_banked):
+        if is_banked(rate.successes, self.settings.least_successes, was_banked):
             memory.banked_step = step
             self._banked.add(rate.problem_id)
         else:
@@ -377,9 +376,9 @@ class Tracker:
         is_high = mean > MASTERED_MEAN and newest >= FALLEN_RATE
         memory.mastered_streak = memory.mastered_streak + 1 if is_high else 0
         evidence = Evidence(
-            attempts=memory.attempts,
+            groups=memory.attempts / self.settings.group_size,
             observations=memory.observations,
-            failures_in_row=memory.failures_in_row,
+            groups_failed=memory.failures_in_row / self.settings.group_size,
             mastered_streak=memory.mastered_streak,
             newest_rate=newest,
             family_mastered=self._families.is_mastered(family, version),

@@ -13,11 +13,11 @@ from curriculum.tracking.columns import Column, CountColumns, Floats, Powers, be
 from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Forgotten, beta_draw, beta_mean, learnability
 
-MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE forgotten attempts
+MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE_GROUPS of forgotten attempts
 KNOWN_RATE = 0.6  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
-MIN_EVIDENCE = 8.0
+MIN_EVIDENCE_GROUPS = 1
 FRONTIER_VERSIONS = 20
-FRONTIER_ATTEMPTS = 16
+FRONTIER_GROUPS = 2
 FRONTIER_RATE = 0.5
 _LEVEL_STRENGTH = 4.0  # attempts that the level's rate counts for in a family's
 _GROUP_STRENGTH = 2.0  # groups that the learnability of the family's rate counts for in that of its groups
@@ -76,7 +76,7 @@ class LevelMemory:
     recent: deque[tuple[int, int, int]] = field(default_factory=deque)  # version, attempts, successes
     was_reached: bool = False  # at any version
 
-    def add(self, version: int, attempts: int, successes: int, forgetting: float) -> None:
+    def add(self, version: int, attempts: int, successes: int, forgetting: float, group_size: int) -> None:
         self.counts.add(successes, attempts - successes, version, forgetting)
         if self.recent and self.recent[-1][0] == version:
             _, tried, solved = self.recent.pop()
@@ -84,17 +84,17 @@ class LevelMemory:
         self.recent.append((version, attempts, successes))
         while self.recent and self.recent[0][0] <= version - FRONTIER_VERSIONS:
             self.recent.popleft()
-        self.was_reached = self.was_reached or self.is_reached(version)
+        self.was_reached = self.was_reached or self.is_reached(version, group_size)
 
-    def is_reached(self, version: int) -> bool:
+    def is_reached(self, version: int, group_size: int) -> bool:
         """Whether the posterior mean under the last FRONTIER_VERSIONS versions is at least FRONTIER_RATE."""
         attempts, successes = self._lately(version)
-        return attempts >= FRONTIER_ATTEMPTS and beta_mean(successes, attempts - successes) >= FRONTIER_RATE
+        return attempts >= FRONTIER_GROUPS * group_size and beta_mean(successes, attempts - successes) >= FRONTIER_RATE
 
-    def is_gap(self, version: int) -> bool:
+    def is_gap(self, version: int, group_size: int) -> bool:
         """Whether it is not reached, other than for want of practice since it was."""
-        is_unpractised = self._lately(version)[0] < FRONTIER_ATTEMPTS
-        return not self.is_reached(version) and not (self.was_reached and is_unpractised)
+        is_unpractised = self._lately(version)[0] < FRONTIER_GROUPS * group_size
+        return not self.is_reached(version, group_size) and not (self.was_reached and is_unpractised)
 
     def _lately(self, version: int) -> tuple[int, int]:
         """(attempts, successes) under the last FRONTIER_VERSIONS versions."""
@@ -148,11 +148,12 @@ class _Derived:
 class Families:
     """All families and levels, folded from observations in order."""
 
-    def __init__(self, forgetting: float, child_forgetting: float) -> None:
+    def __init__(self, forgetting: float, child_forgetting: float, group_size: int) -> None:
         """`forgetting` of how hard a family is, `child_forgetting` of what came of escalating it: slower, or families
         that are exhausted would be asked again and again."""
         self._forgetting = forgetting
         self._child_forgetting = child_forgetting
+        self._group_size = group_size
         self._families: dict[str, FamilyMemory] = {}
         self._levels: dict[int, LevelMemory] = {}
         self._derived = _Derived(forgetting, child_forgetting)
@@ -182,14 +183,14 @@ class Families:
         if level not in self._levels:
             self._levels[level] = LevelMemory()
             insort(self._derived.levels, level)
-        self._levels[level].add(version, attempts, successes, self._forgetting)
+        self._levels[level].add(version, attempts, successes, self._forgetting, self._group_size)
         memory.counts.add(successes, attempts - successes, version, self._forgetting)
         value = learnability(successes / attempts)
         if is_first:
             memory.groups.add(value, 1.0 - value, version, self._forgetting)
         memory.last_step = step
         hits, misses = memory.counts.at(version, self._forgetting)
-        if hits + misses >= MIN_EVIDENCE:
+        if hits + misses >= MIN_EVIDENCE_GROUPS * self._group_size:
             memory.best_rate = max(memory.best_rate, self.rate(family, memory.level, version))
 
     def observe_child(self, parent_family: str, value: float, version: int) -> None:
@@ -235,7 +236,7 @@ class Families:
 
     def is_mastered(self, family: str, version: int) -> bool:
         level = self._families[family].level
-        enough = self.attempts(family, version) >= MIN_EVIDENCE
+        enough = self.attempts(family, version) >= MIN_EVIDENCE_GROUPS * self._group_size
         return enough and self.rate(family, level, version) >= MASTERED_RATE
 
     def members(self, family: str) -> Pool:
@@ -293,13 +294,13 @@ class Families:
     def frontier(self, version: int) -> int:
         """The highest reached level, 0 when there is none."""
         highest_first = reversed(self._derived.levels)
-        return next((level for level in highest_first if self._levels[level].is_reached(version)), 0)
+        return next((level for level in highest_first if self._levels[level].is_reached(version, self._group_size)), 0)
 
     def reach(self, version: int) -> int:
         """The level below the first gap among those that were tried; 0 when even the lowest is one."""
         derived = self._derived
         if version not in derived.reach:
-            gaps = (level for level in derived.levels if self._levels[level].is_gap(version))
+            gaps = (level for level in derived.levels if self._levels[level].is_gap(version, self._group_size))
             derived.reach[version] = next(gaps, derived.levels[-1] + 1 if derived.levels else 1) - 1
         return derived.reach[version]
 

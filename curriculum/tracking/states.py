@@ -1,9 +1,9 @@
 """The state machine of a problem: NEW, ACTIVE, MASTERED, TOO_HARD, RETIRED. Pure; moved by one observation at a time.
 
-NEW       under 8 attempts in all
+NEW       under one group of attempts in all
 ACTIVE    in the solvable band, or on its way there or back
 MASTERED  posterior mean above 0.9 at two observations in a row; ACTIVE again when a replay falls under 0.8
-TOO_HARD  the last 16 attempts or more all failed; ACTIVE again when it is solved once
+TOO_HARD  the last two groups of attempts or more all failed; ACTIVE again when it is solved once
 RETIRED   MASTERED, observed at least 4 times, and its family is mastered too. It is drawn only for rehearsal, and
           comes back: to ACTIVE when a replay falls under 0.8, to MASTERED when its family no longer is
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from store.records import ProblemState
 
-NEW_ATTEMPTS = 8
-TOO_HARD_ATTEMPTS = 16
+NEW_GROUPS = 1
+TOO_HARD_GROUPS = 2
 MASTERED_MEAN = 0.9
 MASTERED_STREAK = 2
 FALLEN_RATE = 0.8
@@ -24,9 +24,9 @@ RETIRED_OBSERVATIONS = 4
 class Evidence:
     """What is known of a problem right after an observation."""
 
-    attempts: int  # in all
+    groups: float  # attempts in all, in groups
     observations: int  # groups measured, in all
-    failures_in_row: int  # attempts since the last success
+    groups_failed: float  # attempts since the last success, in groups
     mastered_streak: int  # observations in a row after which the mean was above MASTERED_MEAN, none under FALLEN_RATE
     newest_rate: float  # successes / attempts of this observation
     family_mastered: bool
@@ -34,13 +34,13 @@ class Evidence:
 
 def next_state(state: ProblemState, evidence: Evidence) -> ProblemState:
     """The state after the observation. A NEW problem that leaves follows the rules of an ACTIVE one."""
-    if evidence.attempts < NEW_ATTEMPTS:
+    if evidence.groups < NEW_GROUPS:
         return ProblemState.NEW
-    if evidence.failures_in_row >= TOO_HARD_ATTEMPTS:
+    if evidence.groups_failed >= TOO_HARD_GROUPS:
         return ProblemState.TOO_HARD
     match state:
         case ProblemState.TOO_HARD:
-            return ProblemState.TOO_HARD if evidence.failures_in_row else ProblemState.ACTIVE
+            return ProblemState.TOO_HARD if evidence.groups_failed else ProblemState.ACTIVE
         case ProblemState.MASTERED | ProblemState.RETIRED:
             if evidence.newest_rate < FALLEN_RATE:
                 return ProblemState.ACTIVE
@@ -51,10 +51,10 @@ def next_state(state: ProblemState, evidence: Evidence) -> ProblemState:
     return ProblemState.RETIRED if retired else ProblemState.MASTERED
 
 
-def is_banked(successes: int, min_successes: int, is_retry: bool) -> bool:
+def is_banked(successes: int, least_successes: int, is_retry: bool) -> bool:
     """Whether a group has too few successes to learn from now: a lone lucky one may be a shortcut (algorithms.md 9).
 
     Its problem is tried again later with more attempts (`is_retry`), and then counts whatever it shows. Curriculum
     and trainer both ask here, so what is not trained on is always in the bank.
     """
-    return not is_retry and 0 < successes < min_successes
+    return not is_retry and 0 < successes < least_successes

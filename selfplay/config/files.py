@@ -102,7 +102,7 @@ def check(config: Config) -> None:
 def curriculum_settings(config: Config) -> CurriculumSettings:
     """What the curriculum is told; the rest of its numbers are its own. Raises ConfigError for an impossible value."""
     try:
-        return CurriculumSettings(**asdict(config.curriculum))
+        return CurriculumSettings(group_size=config.solver.group_size, **asdict(config.curriculum))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -93,7 +93,8 @@ def run_folder(name: str, directory: Path) -> Path:
 def settings_of(store: Store) -> CurriculumSettings:
     """The run's own curriculum settings. A key of another version of the code is passed over."""
     known = {field.name for field in fields(CurriculumSettings)}
-    given = config_of(store).get("curriculum") or {}
+    config = config_of(store)
+    given = {**(config.get("solver") or {}), **(config.get("curriculum") or {})}  # of the solver's keys the group size
     return CurriculumSettings(**{key: value for key, value in given.items() if key in known})
 
 

@@ -19,7 +19,7 @@ from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
 from selfplay.config import keys as sections
-from selfplay.config.files import digest, keys, load, resumed, to_yaml
+from selfplay.config.files import curriculum_settings, digest, keys, load, resumed, to_yaml
 from selfplay.config.keys import Config, CurriculumConfig
 from selfplay.config.rules import idle
 from selfplay.machine.errors import ConfigError
@@ -66,8 +66,12 @@ def test_every_key_has_a_comment() -> None:
 def test_curriculum_keys_and_defaults_agree_with_its_settings() -> None:
     keys_here = {field.name: getattr(Config().curriculum, field.name) for field in fields(CurriculumConfig)}
     known = {field.name for field in fields(CurriculumSettings)}
-    assert keys_here.keys() == known, "every number of the curriculum is a key"
+    assert keys_here.keys() == known - {"group_size"}, "every setting of the curriculum is a key"
     assert keys_here == {name: getattr(CurriculumSettings(), name) for name in keys_here}
+
+
+def test_the_curriculum_is_told_how_large_a_group_is() -> None:
+    assert curriculum_settings(load(None, ["solver.group_size=16"])).group_size == 16
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from curriculum.selection.drawing import Urn
 from curriculum.selection.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
-from curriculum.tracking.families import FRONTIER_ATTEMPTS, Families
+from curriculum.tracking.families import FRONTIER_GROUPS, Families
 from curriculum.tracking.posterior import beta_mean
 from store.records import Origin, PassRate, Problem, StepHistory
 
 FORGETTING, CHILD_FORGETTING = 0.9, 0.97
+GROUP_SIZE = 8
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Plain:
 
     def is_reached(self, level: int, version: int) -> bool:
         attempts, successes = self.lately(level, version)
-        return attempts >= FRONTIER_ATTEMPTS and 2 * (successes + 1) >= attempts + 2
+        return attempts >= FRONTIER_GROUPS * GROUP_SIZE and 2 * (successes + 1) >= attempts + 2
 
     def lately(self, level: int, version: int) -> tuple[int, int]:
         found = [(n, k) for at, v, n, k in self.seen if at == level and version - 20 < v <= version]
@@ -55,7 +56,7 @@ class Plain:
             was_reached = any(
                 self.prefix(i).is_reached(level, v) for i, (at, v, *_) in enumerate(self.seen, 1) if at == level
             )
-            is_unpractised = self.lately(level, version)[0] < FRONTIER_ATTEMPTS
+            is_unpractised = self.lately(level, version)[0] < FRONTIER_GROUPS * GROUP_SIZE
             if not self.is_reached(level, version) and not (was_reached and is_unpractised):
                 return level - 1
         return levels[-1] if levels else 0
@@ -74,7 +75,7 @@ OBSERVED = st.lists(
 
 def folded(observed: list[tuple[int, int, int, float]]) -> tuple[Families, Plain, int]:
     """Read after every observation, so that what is kept from before has its chance to be wrong."""
-    families, plain, version = Families(FORGETTING, CHILD_FORGETTING), Plain([]), 0
+    families, plain, version = Families(FORGETTING, CHILD_FORGETTING, GROUP_SIZE), Plain([]), 0
     for number, (level, passed, attempts, share) in enumerate(observed):
         version += passed
         family, successes = f"family{level}", round(share * attempts)

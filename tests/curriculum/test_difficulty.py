@@ -25,8 +25,8 @@ def problem(name: str, family: str = "d+d", level: int = 1, parent_id: str | Non
     return Problem(name, "arithmetic", name, name, family, level, "0", "executed", origin, parent_id)
 
 
-def tracker_of(problems: Sequence[Problem], forgetting: float = 1.0) -> Tracker:
-    tracker = Tracker(CurriculumSettings(forgetting=forgetting, family_forgetting=forgetting))
+def tracker_of(problems: Sequence[Problem], forgetting: float = 1.0, group_size: int = 8) -> Tracker:
+    tracker = Tracker(CurriculumSettings(group_size, forgetting=forgetting, family_forgetting=forgetting))
     tracker.observe(StepHistory(0, 0, tuple(problems), (), ()))
     return tracker
 
@@ -131,20 +131,20 @@ def test_a_step_without_judged_attempts_changes_nothing() -> None:
 
 
 def evidence(**changes: float) -> Evidence:
-    usual = {"attempts": 24, "observations": 3, "failures_in_row": 0, "mastered_streak": 0, "newest_rate": 0.5}
+    usual = {"groups": 3.0, "observations": 3, "groups_failed": 0.0, "mastered_streak": 0, "newest_rate": 0.5}
     return Evidence(**{**usual, "family_mastered": False, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("state", "changes", "expected"),
     [
-        (NEW, {"attempts": 7}, NEW),
-        (NEW, {"attempts": 8}, ACTIVE),
-        (NEW, {"attempts": 16, "failures_in_row": 16}, TOO_HARD),
-        (ACTIVE, {"failures_in_row": 15}, ACTIVE),
-        (ACTIVE, {"failures_in_row": 16}, TOO_HARD),
-        (TOO_HARD, {"failures_in_row": 24}, TOO_HARD),
-        (TOO_HARD, {"failures_in_row": 0, "newest_rate": 0.125}, ACTIVE),
+        (NEW, {"groups": 7 / 8}, NEW),
+        (NEW, {"groups": 1.0}, ACTIVE),
+        (NEW, {"groups": 2.0, "groups_failed": 2.0}, TOO_HARD),
+        (ACTIVE, {"groups_failed": 15 / 8}, ACTIVE),
+        (ACTIVE, {"groups_failed": 2.0}, TOO_HARD),
+        (TOO_HARD, {"groups_failed": 3.0}, TOO_HARD),
+        (TOO_HARD, {"groups_failed": 0.0, "newest_rate": 0.125}, ACTIVE),
         (ACTIVE, {"mastered_streak": 1, "newest_rate": 1.0}, ACTIVE),
         (ACTIVE, {"mastered_streak": 2, "newest_rate": 1.0}, MASTERED),
         (ACTIVE, {"mastered_streak": 2, "newest_rate": 1.0, "family_mastered": True}, MASTERED),
@@ -156,7 +156,7 @@ def evidence(**changes: float) -> Evidence:
         (RETIRED, {"newest_rate": 1.0, "family_mastered": True, "observations": 9}, RETIRED),
         (RETIRED, {"newest_rate": 1.0, "observations": 9}, MASTERED),
         (RETIRED, {"newest_rate": 0.5, "family_mastered": True, "observations": 9}, ACTIVE),
-        (MASTERED, {"newest_rate": 0.0, "failures_in_row": 16}, TOO_HARD),
+        (MASTERED, {"newest_rate": 0.0, "groups_failed": 2.0}, TOO_HARD),
     ],
 )
 def test_the_state_machine(state: ProblemState, changes: dict[str, float], expected: ProblemState) -> None:
@@ -190,6 +190,31 @@ def test_a_problem_never_solved_is_too_hard_until_solved() -> None:
     assert tracker.state("a") is TOO_HARD
     measure(tracker, ("a", 8, 1))
     assert tracker.state("a") is ACTIVE
+
+
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_thresholds_are_said_in_groups(size: int) -> None:
+    """What a group of any size shows has the same consequences: they were tuned on groups of 8."""
+    tracker = tracker_of([problem("a"), problem("b", "dd+d", 2)], group_size=size)
+    measure(tracker, ("a", size - 1, 0), ("b", size, size // 2))
+    assert (tracker.state("a"), tracker.state("b"), tracker.frontier()) == (NEW, ACTIVE, 0)
+    assert tracker.family("d+d").best_rate == 0.0 < tracker.family("dd+d").best_rate, "one group is evidence"
+    measure(tracker, ("a", 1, 0))
+    assert tracker.state("a") is ACTIVE
+    measure(tracker, ("a", size - 1, 0), ("b", size, size // 2))
+    assert (tracker.state("a"), tracker.frontier()) == (ACTIVE, 2)
+    measure(tracker, ("a", 1, 0))
+    assert (tracker.state("a"), tracker.frontier(), tracker.reach()) == (TOO_HARD, 2, 0)
+
+
+def test_so_many_successes_are_too_few_in_groups_of_each_size() -> None:
+    """An eighth of a group is banked, as one of eight is; `min_successes=1` banks nothing whatever the size."""
+    least = {size: CurriculumSettings(size).least_successes for size in (2, 4, 7, 8, 12, 16, 32)}
+    assert least == {2: 1, 4: 1, 7: 1, 8: 2, 12: 2, 16: 3, 32: 5}
+    assert {CurriculumSettings(size, min_successes=1).least_successes for size in (4, 8, 16)} == {1}
+    assert CurriculumSettings(8, min_successes=3).least_successes == 3
+    four, sixteen = tracker_of([problem("a")], group_size=4), tracker_of([problem("a")], group_size=16)
+    assert not four.banks("a", 1) and sixteen.banks("a", 2) and not sixteen.banks("a", 3)
 
 
 def test_a_single_success_is_banked_once() -> None:
@@ -255,11 +280,11 @@ def test_a_level_remembers_an_entry_a_version_and_loses_no_group(groups: list[tu
     level = LevelMemory()
     told = [(version, 8, successes) for version, successes in sorted(groups)]
     for each in told:
-        level.add(*each, forgetting=0.9)
+        level.add(*each, forgetting=0.9, group_size=8)
     now = told[-1][0]
     recent = [(attempts, successes) for version, attempts, successes in told if version > now - FRONTIER_VERSIONS]
     attempts, successes = (sum(column) for column in zip(*recent, strict=True))
-    assert level.is_reached(now) == (attempts >= 16 and 2 * (successes + 1) >= attempts + 2)
+    assert level.is_reached(now, group_size=8) == (attempts >= 16 and 2 * (successes + 1) >= attempts + 2)
     assert len(level.recent) == len({version for version, _, _ in told if version > now - FRONTIER_VERSIONS})
 
 
@@ -393,8 +418,8 @@ def test_a_pool_is_an_ordered_set(changes: list[tuple[bool, str]]) -> None:
     [(0, False, False), (1, False, True), (2, False, False), (8, False, False), (1, True, False)],
 )
 def test_a_lone_success_is_banked_until_it_is_tried_again(successes: int, is_retry: bool, expected: bool) -> None:
-    assert is_banked(successes, min_successes=2, is_retry=is_retry) is expected
+    assert is_banked(successes, least_successes=2, is_retry=is_retry) is expected
 
 
 def test_a_minimum_of_one_banks_nothing() -> None:
-    assert not is_banked(1, min_successes=1, is_retry=False)
+    assert not is_banked(1, least_successes=1, is_retry=False)
