@@ -1,3 +1,456 @@
-"""Names of what a run measures, for those who write a figure and those who read it."""
+"""Every figure that a run stores: its name, its unit and format, what it is and how to read it.
 
-DEVICE_PEAK = "memory/device_peak_bytes"
+Whoever writes or reads a figure names it by a constant of this file, so that a misspelt name is an error and not a
+missing value. A figure of a step is in the step's metrics, one of an evaluation in the metrics of each held-out set.
+docs/metrics.md shows the table: `python -m selfplay.metrics docs/metrics.md` writes it there anew.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from store.records import Fate
+
+NOTHING = "-"  # what is shown of a figure that was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a figure counts, and how Python's `format` writes one."""
+
+    name: str
+    format: str
+
+
+SHARE = Unit("share", ".2f")
+SHARE_CHANGE = Unit("share", "+.2f")
+COUNT = Unit("count", ",.0f")
+MEAN_COUNT = Unit("mean count", ".1f")
+TOKENS = Unit("tokens", ",.0f")
+MEAN_TOKENS = Unit("tokens", ".1f")
+SECONDS = Unit("seconds", ".1f")
+BYTES = Unit("bytes", ",.0f")
+REWARD = Unit("reward", "+.2f")
+UNSIGNED_REWARD = Unit("reward", ".2f")
+NATS = Unit("nats", ".3f")
+LEVEL = Unit("level", ".2f")
+FLAG = Unit("0 or 1", ".0f")
+NUMBER = Unit("number", ".3f")
+RATE = Unit("number", ".1e")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure, or one for each value of what stands in braces in its name: "challenger/{fate}".
+
+    `values`: regular expressions of what may stand there. `reading`: how to read it. `has_interval`: the ends of its
+    95% interval are stored beside it, as `<name>_low` and `<name>_high`.
+    """
+
+    name: str
+    unit: Unit
+    help: str
+    reading: str = ""
+    has_interval: bool = False
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, name: str) -> bool:
+        """Whether a stored name is of this figure."""
+        pattern = re.escape(self.name)
+        for key, value in self.values.items():
+            pattern = pattern.replace(re.escape(f"{{{key}}}"), f"(?:{value})")
+        return re.fullmatch(pattern + ("(?:_low|_high)?" if self.has_interval else ""), name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Figures that are shown together, each of a step or each of an evaluation. `when`: what has to be on for them."""
+
+    title: str
+    when: str = ""
+    metrics: list[Metric] = field(default_factory=list)
+
+    def add(
+        self, name: str, unit: Unit, help: str, reading: str = "", has_interval: bool = False, **values: str
+    ) -> str:
+        """Put a figure into the table. Returns its name."""
+        self.metrics.append(Metric(name, unit, help, reading, has_interval, values))
+        return name
+
+
+POSED = Section("What was posed")
+SIGNAL_SHARE = POSED.add(
+    "curriculum/signal_share",
+    SHARE,
+    "share of the step's groups of which some turn was trained on: first tries that were right and wrong, or second "
+    "looks that fared differently",
+    "the first figure to watch: under 0.3, most of the sampling teaches nothing",
+)
+MIXED_SHARE = POSED.add(
+    "curriculum/mixed_share",
+    SHARE,
+    "share of groups with right and wrong first tries, banked groups included",
+    "the stricter figure: what is missing to `curriculum/signal_share` is second looks",
+)
+PROBLEMS = POSED.add("curriculum/problems", COUNT, "problems of the step")
+NEW_PROBLEMS = POSED.add("curriculum/new", COUNT, "problems that were not posed before")
+TRAINED = POSED.add("curriculum/trained", COUNT, "groups that were trained on")
+TRAINED_CHALLENGER = POSED.add(
+    "curriculum/trained_challenger", COUNT, "groups trained on whose problem the challenger posed"
+)
+LEVEL_MEAN = POSED.add(
+    "curriculum/level_mean", LEVEL, "mean level of the step's problems", "rising: the curriculum escalates"
+)
+PROPOSALS = POSED.add("challenger/proposals", COUNT, "what the challenger proposed")
+VALID_NEW = POSED.add("challenger/valid_new", COUNT, "proposals that were valid and new: accepted, or surplus")
+FATE_COUNT = POSED.add(
+    "challenger/{fate}",
+    COUNT,
+    f"proposals by what became of them: {', '.join(f'`{fate.value.lower()}`' for fate in Fate)}",
+    "many duplicates: the challenger repeats itself",
+    fate="|".join(fate.value.lower() for fate in Fate),
+)
+CHALLENGER_REWARD = POSED.add(
+    "challenger/reward", UNSIGNED_REWARD, "mean reward of the proposals that were measured or rejected"
+)
+
+SOLVED = Section("What was answered")
+PASS_RATE = SOLVED.add(
+    "solver/pass_rate",
+    SHARE,
+    "share of first tries that were right",
+    "held near the middle by the scheduler; it does not measure progress",
+)
+LAST_PASS_RATE = SOLVED.add("solver/last_pass_rate", SHARE, "share of last turns that were right")
+FIXED_SHARE = SOLVED.add(
+    "solver/fixed_share",
+    SHARE,
+    "share of wrong first tries that a second look mended",
+    "above `solver/broken_share`: self-correction pays, where as many tries are wrong as right",
+)
+BROKEN_SHARE = SOLVED.add("solver/broken_share", SHARE, "share of right first tries that a second look broke")
+STEP_CHANGE_RATE = SOLVED.add(
+    "solver/change_rate",
+    SHARE,
+    "share of attempts whose last answer differs from the first",
+    "falling to 0: second looks copy the first try",
+)
+STEP_PARSED = SOLVED.add("solver/parsed", SHARE, "share of first tries with an answer in the domain's syntax")
+EDIT_RATIO_MEAN = SOLVED.add(
+    "solver/edit_ratio_mean",
+    SHARE,
+    "mean edit distance of the last turn's text from the first's, over the sum of their lengths",
+)
+EDIT_RATIO = SOLVED.add(
+    "solver/edit_ratio_{tenth}",
+    SHARE,
+    "share of attempts whose ratio is in the tenth that begins at `0.0`, `0.1` ... `0.9`",
+    "all in the first tenth: second looks only copy",
+    tenth=r"0\.\d",
+)
+COPIES = SOLVED.add(
+    "alarm/copies",
+    FLAG,
+    "1 when at least 95% of the wrong first answers (16 or more) were given again",
+    "five steps in a row are said on the terminal",
+)
+REWARD_MEAN = SOLVED.add("reward/mean", REWARD, "mean of what turns were paid, bonus included")
+MEAN_LENGTH = SOLVED.add("completions/mean_length", MEAN_TOKENS, "mean length of the solver's turns")
+CLIPPED_RATIO = SOLVED.add("completions/clipped_ratio", SHARE, "share of the solver's turns that the limit cut")
+UNJUDGED = SOLVED.add(
+    "judge/unjudged", COUNT, "turns that nobody could judge; they are in no group", "above 0: look at the sandbox"
+)
+TREE_NODES = SOLVED.add("tree/nodes", TOKENS, "tokens in the step's tree")
+VALUE_GAP = SOLVED.add(
+    "tree/value_gap",
+    UNSIGNED_REWARD,
+    "how much one token of a first try decides: mean distance of a node's value (mean reward of the samples below it) "
+    "from its parent's",
+    "high: answers are decided at single tokens",
+)
+
+JUDGED = Section("What a model judged", "with `judge.source=model`; the domain's own verdicts pay nothing there")
+JUDGE_AGREES = JUDGED.add("judge/agrees", SHARE, "share of the model's verdicts that the domain's verifier shares")
+JUDGE_FALSE_POSITIVES = JUDGED.add(
+    "judge/false_positive_rate", SHARE, "share of wrong answers that the model took for right"
+)
+CANARY_FALSE_POSITIVES = JUDGED.add(
+    "judge/canary_false_positive_rate",
+    SHARE,
+    "share of answers wrong for sure that the model took for right",
+    "above 0.01: said on the terminal",
+)
+CANARY_BLOCKED = JUDGED.add(
+    "judge/canary_blocked_share", SHARE, "share of answers wrong for sure that were never shown to the model"
+)
+SEARCH_AGREES = JUDGED.add(
+    "search/agrees",
+    SHARE,
+    "of the different answers that searches ended and that both could judge: share of the model's verdicts that the "
+    "verifier shares",
+)
+SEARCH_FALSE_POSITIVES = JUDGED.add(
+    "search/false_positive_rate",
+    SHARE,
+    "of the wrong ones among them: share that the model took for right",
+    "a search looks for what its judge says yes to: well above `judge/false_positive_rate`, it finds the judge's "
+    "errors, not answers",
+)
+
+SEARCHED = Section("What searches found", "with `judge.search.when` other than never; critics with `judge.critics.*`")
+SEARCH_PROBLEMS = SEARCHED.add("search/problems", COUNT, "problems searched")
+SEARCH_NODES = SEARCHED.add("search/nodes", COUNT, "steps of answers in the searches' trees")
+STEP_SEARCH_TOKENS = SEARCHED.add("search/tokens", TOKENS, "tokens that the searches sampled")
+SEARCH_RIGHT_SHARE = SEARCHED.add(
+    "search/right_share", SHARE, "share of searches that found a right answer, as `judge.source` judges"
+)
+SEARCH_GAP = SEARCHED.add(
+    "search/gap",
+    SHARE_CHANGE,
+    "`search/right_share` less the mean pass rate of the same problems' attempts",
+    "what search knows and the policy does not yet",
+)
+MERGED_SHARE = SEARCHED.add("search/merged_share", SHARE, "share of steps that were merged into another")
+FLAT_SHARE = SEARCHED.add("search/flat_share", SHARE, "share of trees with all answers right or all wrong")
+BRANCHING = SEARCHED.add(
+    "search/branching_{depth}", MEAN_COUNT, "mean number of different next steps of a step at that depth", depth=r"\d+"
+)
+_OF_CRITICS = "of what a head said of each step against every verdict below it, on problems it was never trained on"
+CRITIC_BRIER = SEARCHED.add("critic/{head}_brier", NUMBER, f"Brier score {_OF_CRITICS}", head="value|process")
+CRITIC_ECE = SEARCHED.add("critic/{head}_ece", NUMBER, "expected calibration error of the same", head="value|process")
+CRITIC_AUROC = SEARCHED.add(
+    "critic/{head}_auroc",
+    NUMBER,
+    "area under the ROC curve of the same",
+    "near 0.5: the head knows nothing",
+    head="value|process",
+)
+CRITIC_N = SEARCHED.add(
+    "critic/{head}_n", COUNT, "pairs of a step and a verdict that were counted", head="value|process"
+)
+CRITIC_LOSS = SEARCHED.add("critic/loss", NUMBER, "cross-entropy of the heads before the step's fit")
+
+UPDATED = Section("The update")
+LOSS = UPDATED.add("loss/policy", NUMBER, "the policy-gradient loss, KL left out")
+GRAD_NORM = UPDATED.add("grad_norm", NUMBER, "L2 norm of the gradient before clipping", "absent where nothing pushed")
+LEARNING_RATE = UPDATED.add("lr", RATE, "learning rate of the step")
+STAGE = UPDATED.add("train/stage", Unit("1 or 2", ".0f"), "1 in SCoRe's stage I, else 2")
+KL = UPDATED.add(
+    "kl/{label}",
+    NATS,
+    "mean KL to the start a token, of labels that a KL holds (`train.kl_coef`, `train.kl.*`, stage I): `challenger`, "
+    "`solver/0` (first tries), `solver/1` (second looks) ..., `solver/report`",
+    label=r"[a-z_]+(?:/\w+)?",
+)
+ENTROPY = UPDATED.add(
+    "entropy",
+    NATS,
+    "mean -log p of what was said and trained: an estimate from the policy's own samples",
+    "a fall to 0 is a collapse",
+)
+CLIP_RATIO = UPDATED.add("clip_ratio/region_mean", SHARE, "share of trained tokens whose ratio was clipped")
+TRUNCATED_SHARE = UPDATED.add(
+    "sampling/truncated_mean", SHARE, "share of trained tokens whose importance weight was cut"
+)
+MISMATCH_MEAN = UPDATED.add(
+    "sampling/logp_diff/mean",
+    NATS,
+    "mean distance of the sampler's and the trainer's log-probabilities of a token",
+    "above 0.05 on one machine: the two do not run the same weights",
+)
+MISMATCH_MAX = UPDATED.add("sampling/logp_diff/max", NATS, "the largest such distance")
+PACKS = UPDATED.add("train/packs", COUNT, "forward and backward passes")
+PACKS_FLAT = UPDATED.add("train/packs_flat", COUNT, "how many of them ran as flat rows, not on the tree")
+TOKENS_TRAINED = UPDATED.add("train/tokens_trained", TOKENS, "trained tokens, those that were said alike counted once")
+
+SPENT = Section("What it took")
+TOKENS_SAMPLED = SPENT.add(
+    "tokens/sampled", TOKENS, "tokens that all roles and searches said", "what arms of equal cost have alike"
+)
+TOKENS_COMPUTED = SPENT.add(
+    "tokens/computed",
+    TOKENS,
+    "tokens through the model, sampling and training, repeated ancestors and padding included",
+)
+TOKENS_FLAT = SPENT.add(
+    "tokens/flat",
+    TOKENS,
+    "what a flat batch would have needed, without padding",
+    "over `tokens/computed`: what the tree saves",
+)
+PHASE_SECONDS = SPENT.add(
+    "seconds/{phase}",
+    SECONDS,
+    "wall time of `propose`, `solve`, `judge`, `search` and `update`",
+    phase="propose|solve|judge|search|update",
+)
+DEVICE_PEAK = SPENT.add("memory/device_peak_bytes", BYTES, "the most that tensors held on a GPU", "absent on a CPU")
+
+HELD_OUT = Section("Accuracy on a held-out set", "first tries and second looks are greedy")
+N = HELD_OUT.add("n", COUNT, "problems of the set that were asked")
+ACC_T1 = HELD_OUT.add("acc_t1", SHARE, "share of first tries that were right", has_interval=True)
+ACC_T2 = HELD_OUT.add(
+    "acc_t2",
+    SHARE,
+    "share of last turns that were right; absent where only first tries were asked for",
+    has_interval=True,
+)
+DELTA = HELD_OUT.add(
+    "delta", SHARE_CHANGE, "`acc_t2` - `acc_t1` = `i2c` - `c2i` (SCoRe, arXiv 2409.12917)", has_interval=True
+)
+I2C = HELD_OUT.add("i2c", SHARE, "share of all problems that went from wrong to right")
+C2I = HELD_OUT.add("c2i", SHARE, "share of all problems that went from right to wrong")
+CHANGE_RATE = HELD_OUT.add("change_rate", SHARE, "share of problems whose last answer differs from the first")
+PARSED = HELD_OUT.add("parsed", SHARE, "share of first tries with an answer in the domain's syntax")
+TOKENS_MEAN = HELD_OUT.add("tokens_mean", MEAN_TOKENS, "tokens said a problem, reports left out")
+PASS_AT_1 = HELD_OUT.add(
+    "pass_at_1",
+    SHARE,
+    "share right among sampled first tries at the set's first `evaluate.pass_size` problems",
+    "full evaluations only",
+)
+PASS_AT_K = HELD_OUT.add(
+    "pass_at_{k}",
+    SHARE,
+    "share of those problems that one of `evaluate.pass_k` samples solved",
+    has_interval=True,
+    k=r"\d+",
+)
+FIRST_TRY_CHANGE = HELD_OUT.add(
+    "first_try_change", SHARE_CHANGE, "change of the first try since the start, problem by problem", has_interval=True
+)
+FIRST_TRY_ALARM = HELD_OUT.add(
+    "alarm_first_try",
+    FLAG,
+    "1 when that change is below -0.02 and McNemar's exact test gives it a probability under 5% by chance",
+    "said on the terminal with the interval",
+)
+EVALUATION_SECONDS = HELD_OUT.add("seconds", SECONDS, "wall time of the set's evaluation")
+
+MECHANISM = Section("Second looks at one's own mistakes and at the start model's", "with `evaluate.mechanism`")
+FIX_OWN = MECHANISM.add("fix_own", SHARE, "share of one's own wrong first tries that a sampled second look mends")
+BREAK_OWN = MECHANISM.add("break_own", SHARE, "share of one's own right first tries that it breaks")
+FIX_START = MECHANISM.add("fix_start", SHARE, "the first for the start model's first tries")
+BREAK_START = MECHANISM.add("break_start", SHARE, "the second for the start model's first tries")
+ERROR_DISTANCE = MECHANISM.add(
+    "error_distance", SHARE, "total variation between one's own wrong answers and the start model's"
+)
+ERROR_FLOOR = MECHANISM.add("error_floor", SHARE, "the same between two draws of the start model: what chance gives")
+
+REPORTED = Section(
+    "What sampled answers say of themselves",
+    "with `evaluate.report`, in full evaluations; all but the first are over the reports that could be read",
+)
+REPORT_PARSED = REPORTED.add("report_parsed", SHARE, "share of reports that could be read")
+_TOO_LARGE = "noise alone makes it too large; the pages under docs/lab/ show it less that"
+REPORT_BRIER = REPORTED.add(
+    "report_brier",
+    NUMBER,
+    "Brier score, mean (q - c)^2 of stated probabilities q and verdicts c",
+    "= reliability - resolution + uncertainty",
+)
+REPORT_RELIABILITY = REPORTED.add("report_reliability", NUMBER, "Murphy's reliability, by stated value", _TOO_LARGE)
+REPORT_RESOLUTION = REPORTED.add("report_resolution", NUMBER, "Murphy's resolution, by stated value", _TOO_LARGE)
+REPORT_UNCERTAINTY = REPORTED.add("report_uncertainty", NUMBER, "accuracy times (1 - accuracy)")
+REPORT_ECE = REPORTED.add("report_ece", NUMBER, "expected calibration error, ten bins of equal width", _TOO_LARGE)
+REPORT_ECE_MASS = REPORTED.add(
+    "report_ece_mass", NUMBER, "expected calibration error, ten bins of about as many answers each"
+)
+REPORT_AUROC = REPORTED.add(
+    "report_auroc", NUMBER, "P(q of a right answer > q of a wrong one), ties half", "0.5: reports tell nothing"
+)
+REPORT_DISTINCT = REPORTED.add("report_distinct", COUNT, "number of different stated values")
+REPORT_ACCURACY = REPORTED.add("report_accuracy", SHARE, "share of the answers that are right")
+REPORT_CONFIDENCE = REPORTED.add("report_mean_confidence", SHARE, "mean stated probability")
+REPORT_FIGURE = {  # by the name that selfplay/stats/calibration.py has for it
+    "brier": REPORT_BRIER,
+    "reliability": REPORT_RELIABILITY,
+    "resolution": REPORT_RESOLUTION,
+    "uncertainty": REPORT_UNCERTAINTY,
+    "ece": REPORT_ECE,
+    "ece_mass": REPORT_ECE_MASS,
+    "auroc": REPORT_AUROC,
+    "distinct": REPORT_DISTINCT,
+    "accuracy": REPORT_ACCURACY,
+    "mean_confidence": REPORT_CONFIDENCE,
+}
+
+SEARCHES = Section(
+    "Search at equal sampled tokens",
+    "with `evaluate.search_tokens`, on the first `evaluate.pass_size` problems, in full evaluations",
+)
+SEARCH_ACC = SEARCHES.add("search_acc", SHARE, "share of problems that a search got right within so many tokens")
+BEST_OF_ACC = SEARCHES.add("best_of_acc", SHARE, "the same of best-of-N")
+VOTE_ACC = SEARCHES.add("vote_acc", SHARE, "the same of a vote among the samples of best-of-N")
+SEARCH_TOKENS = SEARCHES.add("search_tokens", MEAN_TOKENS, "tokens that a search spent a problem")
+BEST_OF_TOKENS = SEARCHES.add("best_of_tokens", MEAN_TOKENS, "tokens that best-of-N spent a problem")
+BEST_OF_N = SEARCHES.add("best_of_n", MEAN_COUNT, "samples of best-of-N a problem")
+SEARCH_REPRODUCIBLE = SEARCHES.add("search_reproducible", FLAG, "0 where a clock could end a search")
+
+STEP_SECTIONS = (POSED, SOLVED, JUDGED, SEARCHED, UPDATED, SPENT)
+EVALUATION_SECTIONS = (HELD_OUT, MECHANISM, REPORTED, SEARCHES)
+STEP_METRICS = tuple(metric for section in STEP_SECTIONS for metric in section.metrics)
+EVALUATION_METRICS = tuple(metric for section in EVALUATION_SECTIONS for metric in section.metrics)
+_BY_NAME = {metric.name: metric for metric in (*STEP_METRICS, *EVALUATION_METRICS)}
+
+
+def metric_of(name: str) -> Metric:
+    """The row of the table that a stored name belongs to; ValueError for a name that no code writes."""
+    found = _BY_NAME.get(name) or next((each for each in _BY_NAME.values() if each.matches(name)), None)
+    if found is None:
+        raise ValueError(f"{name!r} is no figure of selfplay/metrics.py")
+    return found
+
+
+def low(name: str) -> str:
+    """The name under which the lower end of a figure's 95% interval is stored."""
+    return f"{name}_low"
+
+
+def high(name: str) -> str:
+    """The name under which the upper end of a figure's 95% interval is stored."""
+    return f"{name}_high"
+
+
+def fate_count(fate: Fate) -> str:
+    """The name of the number of proposals that met `fate`."""
+    return FATE_COUNT.format(fate=fate.value.lower())
+
+
+def shown(metrics: Mapping[str, float | None], name: str) -> str:
+    """A figure as it is printed wherever it is; NOTHING where it was not measured."""
+    value = metrics.get(name)
+    return NOTHING if value is None else format(value, metric_of(name).unit.format)
+
+
+BEGIN, END = "<!-- {}: made of selfplay/metrics.py -->", "<!-- end -->"
+
+
+def page(text: str) -> str:
+    """docs/metrics.md with its two tables made anew; what stands around them is kept."""
+    for name, sections in (("steps", STEP_SECTIONS), ("evaluations", EVALUATION_SECTIONS)):
+        before, found, rest = text.partition(BEGIN.format(name))
+        _, ended, after = rest.partition(END)
+        if not found or not ended:
+            raise ValueError(f"the page has no place for {name}: {BEGIN.format(name)} ... {END}")
+        tables = "\n".join(_table(section) for section in sections)
+        text = f"{before}{found}\n\n{tables}\n{ended}{after}"
+    return text
+
+
+def _table(section: Section) -> str:
+    title = f"### {section.title}\n\n" + (f"{section.when[0].upper()}{section.when[1:]}.\n\n" if section.when else "")
+    rows = (f"| {_shown_name(m)} | {m.unit.name} | {m.help} | {m.reading} |\n" for m in section.metrics)
+    return title + "| name | unit | what it is | how to read it |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def _shown_name(metric: Metric) -> str:
+    name = re.sub(r"{(\w+)}", r"<\1>", metric.name)
+    return f"`{name}`, `_low`, `_high`" if metric.has_interval else f"`{name}`"
+
+
+if __name__ == "__main__":
+    _path = Path(sys.argv[1])
+    _path.write_text(page(_path.read_text()))

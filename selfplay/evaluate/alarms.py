@@ -8,7 +8,9 @@ is said can no longer be read, as after too large a learning rate.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from selfplay.stats.intervals import gained_and_lost, mcnemar, paired_change
+from selfplay import metrics
+from selfplay.evaluate.formats import gained_and_lost, paired_change
+from selfplay.stats.intervals import mcnemar
 from store.records import Fate
 
 FELL_BY = 0.02  # two points of accuracy
@@ -30,10 +32,10 @@ def first_try_alarm(start: str, now: str) -> dict[str, float]:
     gained, lost = gained_and_lost(start[: len(now)], now, turn=0)
     has_fallen = mean < -FELL_BY and mcnemar(gained, lost) < CHANCE
     return {
-        "first_try_change": mean,
-        "first_try_change_low": low,
-        "first_try_change_high": high,
-        "alarm_first_try": float(has_fallen),
+        metrics.FIRST_TRY_CHANGE: mean,
+        metrics.low(metrics.FIRST_TRY_CHANGE): low,
+        metrics.high(metrics.FIRST_TRY_CHANGE): high,
+        metrics.FIRST_TRY_ALARM: float(has_fallen),
     }
 
 
@@ -53,18 +55,22 @@ def collapses(steps: Sequence[Mapping[str, float]]) -> list[Collapse]:
     are means of three steps in a row, now and at their highest; fewer than six steps say nothing.
     """
     found = []
-    for what, shares in (
-        ("proposals", [_readable(m) for m in steps]),
-        ("answers", [m["solver/parsed"] for m in steps]),
-    ):
+    watched = {
+        "proposals": map(_readable_proposals, steps),
+        "answers": (step.get(metrics.STEP_PARSED) for step in steps),
+    }
+    for what, measured in watched.items():
+        shares = [share for share in measured if share is not None]
         means = [sum(shares[i : i + COLLAPSE_STEPS]) / COLLAPSE_STEPS for i in range(len(shares) - COLLAPSE_STEPS + 1)]
         if len(shares) >= 2 * COLLAPSE_STEPS and means[-1] < COLLAPSED_SHARE * max(means):
             found.append(Collapse(what, max(means), means[-1]))
     return found
 
 
-def _readable(metrics: Mapping[str, float]) -> float:
-    """Share of the step's proposals that were problems of the domain, new or not; 1 where nobody proposed."""
-    proposals = metrics["challenger/proposals"]
-    unread = sum(metrics[f"challenger/{fate.value.lower()}"] for fate in UNREADABLE)
-    return 1.0 - unread / proposals if proposals else 1.0
+def _readable_proposals(step: Mapping[str, float]) -> float | None:
+    """Share of the step's proposals that were problems of the domain, new or not; 1 where nobody proposed, None where
+    that was not measured."""
+    if metrics.PROPOSALS not in step:
+        return None
+    unread = sum(step.get(metrics.fate_count(fate), 0.0) for fate in UNREADABLE)
+    return 1.0 - unread / step[metrics.PROPOSALS] if step[metrics.PROPOSALS] else 1.0

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from roles.judging.groups import JudgedAttempt, JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
@@ -22,8 +22,10 @@ from roles.requests import SamplingParams
 from roles.search.growth import Searched
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
+from selfplay import metrics
 from selfplay.engine.protocol import Sampler
 from selfplay.engine.rollout import Ask, Rollout
+from selfplay.evaluate.formats import outcomes_text, reports_text
 from selfplay.evaluate.mechanism import mechanism_metrics
 from selfplay.evaluate.search import SearchEvaluation
 from selfplay.prompting.codec import Encode
@@ -58,36 +60,46 @@ class Evaluator:
     def full(self, step: int, set_name: str) -> Evaluation:
         """All turns, greedy, on the whole set, and pass@k on its first problems."""
         problems = self.sets[set_name]
-        metrics, outcomes = self._greedy(problems, self.turns, step)
-        metrics |= self._sampled(problems[: self.pass_size], step) | self._mechanism(set_name, step)
-        found, reports = self._reports(problems, step)
+        figures, outcomes = self._greedy(problems, self.turns, step)
+        figures |= self._sampled(problems[: self.pass_size], step) | self._mechanism(set_name, step)
+        reported, reports = self._reports(problems, step)
         searched, searches = self._searches(problems[: self.pass_size], step)
-        return Evaluation(step, set_name, "full", metrics | found | searched, outcomes, reports, searches)
+        return Evaluation(step, set_name, "full", figures | reported | searched, outcomes, reports, searches)
 
     def interim(self, step: int, set_name: str) -> Evaluation:
-        """The first try only, greedy, on at most `interim_size` problems."""
+        """The first try, greedy, of at most `interim_size` problems; all turns where the mechanism is measured."""
         turns = 1 if self.start is None else self.turns
-        metrics, outcomes = self._greedy(self.sets[set_name][: self.interim_size], turns, step)
-        return Evaluation(step, set_name, "interim", metrics | self._mechanism(set_name, step), outcomes)
+        figures, outcomes = self._greedy(self.sets[set_name][: self.interim_size], turns, step)
+        return Evaluation(step, set_name, "interim", figures | self._mechanism(set_name, step), outcomes)
 
     def _greedy(self, problems: Sequence[Problem], turns: int, step: int) -> tuple[dict[str, float], str]:
         groups = self._attempts(problems, turns, group_size=1, temperature=0.0, step=step)
-        pairs = [
-            (group.attempts[0].turns[0].is_right, group.attempts[0].is_right, _answers_differ(group), _is_parsed(group))
+        answers = [
+            Answered(
+                first_right=group.attempts[0].turns[0].is_right,
+                last_right=group.attempts[0].is_right,
+                has_changed=group.attempts[0].turns[0].answer != group.attempts[0].turns[-1].answer,
+                is_parsed=group.attempts[0].turns[0].answer is not None,
+            )
             for group in groups
         ]
-        said = [sum(len(turn.sampled.completion.ids) for turn in group.attempts[0].turns) for group in groups]
-        metrics = turn_metrics(pairs, turns) | {"tokens_mean": sum(said) / max(1, len(said))}
-        return metrics, "".join(str(2 * first + last) for first, last, _, _ in pairs)
+        tokens = [sum(len(turn.sampled.completion.ids) for turn in group.attempts[0].turns) for group in groups]
+        figures = turn_metrics(answers, turns) | {metrics.TOKENS_MEAN: sum(tokens) / max(1, len(tokens))}
+        return figures, outcomes_text((each.first_right, each.last_right) for each in answers)
 
     def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
         groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=1.0, step=step)
         correct = [sum(a.turns[0].is_right for a in group.attempts) for group in groups]
-        found, n = sum(c > 0 for c in correct), len(correct)  # pass@k of k samples is whether one of them was right
-        low, high = wilson(found, n)
-        name = f"pass_at_{self.pass_k}"
+        solved, n = sum(c > 0 for c in correct), len(correct)  # pass@k of k samples is whether one of them was right
+        low, high = wilson(solved, n)
+        name = metrics.PASS_AT_K.format(k=self.pass_k)
         rate = sum(correct) / max(1, self.pass_k * n)
-        return {name: found / max(1, n), f"{name}_low": low, f"{name}_high": high, "pass_at_1": rate}
+        return {
+            name: solved / max(1, n),
+            metrics.low(name): low,
+            metrics.high(name): high,
+            metrics.PASS_AT_1: rate,
+        }
 
     def _mechanism(self, set_name: str, step: int) -> dict[str, float]:
         """Sampled second looks at the start model's first tries and at one's own, and how far errors have moved."""
@@ -103,18 +115,17 @@ class Evaluator:
         return mechanism_metrics(at_start, at_own)
 
     def _reports(self, problems: Sequence[Problem], step: int) -> tuple[dict[str, float], str]:
-        """One sampled answer a problem and what it says of itself: metrics, and the pairs as `Evaluation.reports`."""
+        """One sampled answer a problem and what it says of itself: metrics, and `Evaluation.reports`."""
         if self.report == "none":
             return {}, ""
         groups = self._attempts(problems, self.turns, 1, 1.0, step, report=self.report)
-        said = [(group.attempts[0].is_right, _stated(self.report, group.attempts[0])) for group in groups]
-        read = [(right, value) for right, value in said if value is not None]
-        metrics = {"report_parsed": len(read) / max(1, len(said))}
+        reports = [(group.attempts[0].is_right, _stated(self.report, group.attempts[0])) for group in groups]
+        read = [(right, value) for right, value in reports if value is not None]
+        figures = {metrics.REPORT_PARSED: len(read) / max(1, len(reports))}
         if read:
-            found = calibration_metrics([right for right, _ in read], [value for _, value in read])
-            metrics |= {f"report_{name}": value for name, value in found.items()}
-        pairs = (f"{right:d}:{'-' if value is None else f'{value:.4g}'}" for right, value in said)
-        return metrics, " ".join(pairs)
+            calibration = calibration_metrics([right for right, _ in read], [value for _, value in read])
+            figures |= {metrics.REPORT_FIGURE[name]: value for name, value in calibration.items()}
+        return figures, reports_text(reports)
 
     def _searches(self, problems: Sequence[Problem], step: int) -> tuple[dict[str, float], str]:
         """Metrics and `Evaluation.searches`; nothing where evaluations do not search."""
@@ -183,41 +194,46 @@ def _stated(kind: ReportKind, attempt: JudgedAttempt) -> float | None:
     return probability if report.value > 0.5 else 1.0 - probability
 
 
-def turn_metrics(pairs: Sequence[tuple[bool, bool, bool, bool]], turns: int) -> dict[str, float]:
-    """From (first right, last right, answers differ, first parsed) per problem to rates with 95% intervals.
+class Answered(NamedTuple):
+    """What a greedy conversation about one problem came to. `is_parsed`: the first try had an answer that was read."""
+
+    first_right: bool
+    last_right: bool
+    has_changed: bool
+    is_parsed: bool
+
+
+def turn_metrics(answers: Sequence[Answered], turns: int) -> dict[str, float]:
+    """Accuracies and changes with their 95% intervals; where there is one turn, those of the first try alone.
 
     delta = acc_t2 - acc_t1 = i2c - c2i, all as shares of all problems (SCoRe, arXiv 2409.12917).
     """
-    n = len(pairs)
-    first = sum(a for a, _, _, _ in pairs)
+    n = len(answers)
+    first = sum(each.first_right for each in answers)
     low, high = wilson(first, n)
     share = 1.0 / max(n, 1)
-    metrics = {"n": float(n), "acc_t1": first * share, "acc_t1_low": low, "acc_t1_high": high}
-    metrics["parsed"] = sum(parsed for _, _, _, parsed in pairs) * share
-    if turns < 2:
-        return metrics
-    last = sum(b for _, b, _, _ in pairs)
-    low, high = wilson(last, n)
-    mended = sum(b and not a for a, b, _, _ in pairs)
-    broken = sum(a and not b for a, b, _, _ in pairs)
-    delta, delta_low, delta_high = paired_interval(mended, broken, n)
-    return metrics | {
-        "acc_t2": last * share,
-        "acc_t2_low": low,
-        "acc_t2_high": high,
-        "delta": delta,
-        "delta_low": delta_low,
-        "delta_high": delta_high,
-        "i2c": mended * share,
-        "c2i": broken * share,
-        "change_rate": sum(changed for _, _, changed, _ in pairs) * share,
+    figures = {
+        metrics.N: float(n),
+        metrics.ACC_T1: first * share,
+        metrics.low(metrics.ACC_T1): low,
+        metrics.high(metrics.ACC_T1): high,
+        metrics.PARSED: sum(each.is_parsed for each in answers) * share,
     }
-
-
-def _is_parsed(group: JudgedGroup) -> bool:
-    return group.attempts[0].turns[0].answer is not None
-
-
-def _answers_differ(group: JudgedGroup) -> bool:
-    turns = group.attempts[0].turns
-    return turns[0].answer != turns[-1].answer
+    if turns < 2:
+        return figures
+    last = sum(each.last_right for each in answers)
+    low, high = wilson(last, n)
+    mended = sum(each.last_right and not each.first_right for each in answers)
+    broken = sum(each.first_right and not each.last_right for each in answers)
+    delta, delta_low, delta_high = paired_interval(mended, broken, n)
+    return figures | {
+        metrics.ACC_T2: last * share,
+        metrics.low(metrics.ACC_T2): low,
+        metrics.high(metrics.ACC_T2): high,
+        metrics.DELTA: delta,
+        metrics.low(metrics.DELTA): delta_low,
+        metrics.high(metrics.DELTA): delta_high,
+        metrics.I2C: mended * share,
+        metrics.C2I: broken * share,
+        metrics.CHANGE_RATE: sum(each.has_changed for each in answers) * share,
+    }

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from roles.judging.groups import JudgedGroup
+from selfplay import metrics
 
 Errors = Counter[tuple[str, str | None]]  # (problem_id, wrong answer), None: nothing could be read
 
@@ -22,12 +23,12 @@ def mechanism_metrics(at_start: Sequence[JudgedGroup], at_own: Sequence[JudgedGr
     even, odd = _errors(at_start, 0), _errors(at_start, 1)
     distance = (total_variation(_errors(at_own, 0), even) + total_variation(_errors(at_own, 1), odd)) / 2
     return {
-        "fix_start": _share_right(at_start, after_right=False),
-        "fix_own": _share_right(at_own, after_right=False),
-        "break_start": 1.0 - _share_right(at_start, after_right=True, nothing=1.0),
-        "break_own": 1.0 - _share_right(at_own, after_right=True, nothing=1.0),
-        "error_distance": distance,
-        "error_floor": total_variation(even, odd),
+        metrics.FIX_START: _share_right(at_start, after_right=False),
+        metrics.FIX_OWN: _share_right(at_own, after_right=False),
+        metrics.BREAK_START: 1.0 - _share_right(at_start, after_right=True, nothing=1.0),
+        metrics.BREAK_OWN: 1.0 - _share_right(at_own, after_right=True, nothing=1.0),
+        metrics.ERROR_DISTANCE: distance,
+        metrics.ERROR_FLOOR: total_variation(even, odd),
     }
 
 

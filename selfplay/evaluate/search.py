@@ -9,6 +9,7 @@ The verifier is the judge here whatever `judge.source` says, as it is of every f
 what is true, pay nothing, and stay comparable between runs. A search that a model judges is not evaluated as such.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -19,6 +20,8 @@ from roles.judging.verdicts import ByVerifier
 from roles.search.growth import Growth, Searched, StepStyle, best_of
 from roles.search.mcts import SearchSettings, search
 from roles.tree import Tree
+from selfplay import metrics
+from selfplay.evaluate.formats import SearchedProblem, searches_text
 from store.records import Outcome, Problem
 
 Drive = Callable[[Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]], list[Searched]]
@@ -47,20 +50,20 @@ class SearchEvaluation:
 
         found = drive(lambda tree: [search(each, self.settings, clock) for each in grown(tree, "search")])
         sampled = drive(lambda tree: [best_of(each, budget) for each in grown(tree, "best of")])
-        return search_accuracies(found, sampled, budget), " ".join(map(_told, found, sampled))
+        return search_accuracies(found, sampled, budget), searches_text(list(map(_searched, found, sampled)))
 
 
 def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], budget: int) -> dict[str, float]:
     """Accuracies within `budget` tokens a problem, and what was spent; one of `found` and `sampled` a problem."""
     n = max(1, len(found))
     return {
-        "search_acc": sum(_within(each, budget) for each in found) / n,
-        "best_of_acc": sum(_within(each, budget) for each in sampled) / n,
-        "vote_acc": sum(vote_is_right(each) for each in sampled) / n,
-        "search_tokens": sum(each.tokens for each in found) / n,
-        "best_of_tokens": sum(each.tokens for each in sampled) / n,
-        "best_of_n": sum(_answers(each).total() for each in sampled) / n,
-        "search_reproducible": float(all(each.is_reproducible for each in found)),
+        metrics.SEARCH_ACC: sum(_within(each, budget) for each in found) / n,
+        metrics.BEST_OF_ACC: sum(_within(each, budget) for each in sampled) / n,
+        metrics.VOTE_ACC: sum(vote_is_right(each) for each in sampled) / n,
+        metrics.SEARCH_TOKENS: sum(each.tokens for each in found) / n,
+        metrics.BEST_OF_TOKENS: sum(each.tokens for each in sampled) / n,
+        metrics.BEST_OF_N: sum(_answers(each).total() for each in sampled) / n,
+        metrics.SEARCH_REPRODUCIBLE: float(all(each.is_reproducible for each in found)),
     }
 
 
@@ -85,7 +88,7 @@ def _within(found: Searched, budget: int) -> bool:
     return found.right_after is not None and found.right_after <= budget
 
 
-def _told(found: Searched, sampled: Searched) -> str:
+def _searched(found: Searched, sampled: Searched) -> SearchedProblem:
     pairs = ((each.right_after, each.right_after_nodes) for each in (found, sampled))
-    spent = ["-" if number is None else str(number) for pair in pairs for number in pair]
-    return "/".join([*spent, str(int(vote_is_right(sampled)))])
+    spent = [math.inf if number is None else number for pair in pairs for number in pair]
+    return SearchedProblem(*spent, vote=vote_is_right(sampled))

@@ -6,21 +6,18 @@ Written once and read strictly: a page must not be made of half a row, so what i
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from selfplay.evaluate.formats import read_outcomes, read_reports, read_searches
 from selfplay.machine.errors import DATA, Refused
 
 T = TypeVar("T")
 Moment = Literal["start", "end"]
 MOMENTS: tuple[Moment, ...] = ("start", "end")
 DIGITS = 6
-OUTCOMES = re.compile(r"[0-3]*")
-SEARCH = re.compile(r"((-/-|[0-9]+/[0-9]+)/){2}[01]")
-REPORT = re.compile(r"([01]):(-|[0-9.e+-]+)")
 
 
 class RowError(Refused, ValueError):
@@ -34,10 +31,8 @@ class RowError(Refused, ValueError):
 class Row:
     """One arm with one seed. `metrics` are those of full evaluations, `series` those of all, over training.
 
-    start, end: {set: {metric: value}}. outcomes: {set: {moment: digits}}, one a problem, 2 if the first try was right,
-    +1 if the last turn was. reports: {set: {moment: "1:0.7 0:-"}}, one a problem, right or not and the stated
-    probability in [0, 1] ("-": could not be read). searches: likewise "34/7/-/-/0", tokens and nodes until a search and
-    best-of-N were right ("-": never), and whether the vote was. series: {set: {metric: [(step, value)]}}.
+    start, end: {set: {metric: value}}. outcomes, reports, searches: {set: {moment: text}} as evaluations store them
+    (selfplay/evaluate/formats.py). series: {set: {metric: [(step, value)]}}.
     """
 
     experiment: str
@@ -108,31 +103,6 @@ def rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def parse_reports(text: str) -> list[tuple[bool, float | None]]:
-    """(right, stated probability) a problem; None where it could not be read. ValueError for any other form."""
-    found = []
-    for part in text.split():
-        match = REPORT.fullmatch(part)
-        value = None if match is None or match[2] == "-" else float(match[2])
-        if match is None or (value is not None and not 0.0 <= value <= 1.0):
-            raise ValueError(f"{part!r} is no report like 1:0.7 or 0:-")
-        found.append((match[1] == "1", value))
-    return found
-
-
-def parse_searches(text: str) -> list[tuple[float, float, float, float, bool]]:
-    """(tokens, nodes) until a search was right, the same of best-of-N, infinite where never, and whether the vote was
-    right; one a problem. ValueError for any other form."""
-    found = []
-    for part in text.split():
-        if not SEARCH.fullmatch(part):
-            raise ValueError(f"{part!r} is no search like 34/7/-/-/0")
-        *spent, vote = part.split("/")
-        tokens, nodes, sampled_tokens, sampled_nodes = (math.inf if each == "-" else float(each) for each in spent)
-        found.append((tokens, nodes, sampled_tokens, sampled_nodes, vote == "1"))
-    return found
-
-
 class _Damage(Exception):
     """The key that is wrong, and how."""
 
@@ -157,8 +127,8 @@ def _row(value: Any) -> Row:
         start=_mapping("start", raw["start"], _metrics),
         end=_mapping("end", raw["end"], _metrics),
         outcomes=_mapping("outcomes", raw["outcomes"], _outcomes),
-        reports=_mapping("reports", raw.get("reports", {}), _strings(parse_reports)),
-        searches=_mapping("searches", raw.get("searches", {}), _strings(parse_searches)),
+        reports=_mapping("reports", raw.get("reports", {}), _strings(read_reports)),
+        searches=_mapping("searches", raw.get("searches", {}), _strings(read_searches)),
         series=_mapping("series", raw.get("series", {}), lambda key, each: _mapping(key, each, _points)),
     )
     _check_sets(row)
@@ -185,8 +155,12 @@ def _outcomes(key: str, value: Any) -> Mapping[str, str]:
     if found.keys() != set(MOMENTS):
         raise _Damage(f"{key}: needs start and end, nothing else")
     for moment, digits in found.items():
-        if not digits or not OUTCOMES.fullmatch(digits):
+        if not digits:
             raise _Damage(f"{key}.{moment}: needs digits from 0 to 3, at least one")
+        try:
+            read_outcomes(digits)
+        except ValueError as error:
+            raise _Damage(f"{key}.{moment}: {error}") from error
     if len(found["start"]) != len(found["end"]):
         raise _Damage(f"{key}: {len(found['start'])} problems at the start, {len(found['end'])} at the end")
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roles.solver import turn_label
+from selfplay.metrics import KL, LAST_PASS_RATE
 
 Stage = Literal[1, 2]
 
@@ -36,7 +37,7 @@ class StageFacts:
 
 def stage_facts(metrics: Mapping[str, float]) -> StageFacts:
     """From a step's stored metrics."""
-    return StageFacts(metrics.get("solver/last_pass_rate", 0.0), metrics.get(f"kl/{turn_label(0)}", 0.0))
+    return StageFacts(metrics.get(LAST_PASS_RATE, 0.0), metrics.get(KL.format(label=turn_label(0)), 0.0))
 
 
 def stage_after(facts: Sequence[StageFacts], settings: StageSettings) -> Stage:

@@ -10,6 +10,7 @@ from roles.search.growth import Searched
 from roles.search.step_tree import ROOT, StepTree
 from roles.solver import turn_label
 from roles.tree import Tree
+from selfplay import metrics
 from selfplay.learn.lessons import SolverLesson, measured_rate
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
@@ -27,15 +28,15 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
     lessons, posed, groups = taught.lessons, played.posed, played.judged.groups
     kept = [lesson for lesson in lessons if lesson.is_kept]
     found = {
-        "curriculum/problems": float(len(lessons)),
-        "curriculum/new": float(len(posed.new)),
-        "curriculum/signal_share": share([lesson.is_kept for lesson in lessons]),
-        "curriculum/mixed_share": share([lesson.is_mixed for lesson in lessons]),
-        "curriculum/trained": float(len(kept)),
-        "curriculum/trained_challenger": float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
-        "train/stage": float(taught.stage),
-        "curriculum/level_mean": _mean([float(group.problem.level) for group in groups]),
-        "tokens/sampled": float(_sampled(played)),
+        metrics.PROBLEMS: float(len(lessons)),
+        metrics.NEW_PROBLEMS: float(len(posed.new)),
+        metrics.SIGNAL_SHARE: share([lesson.is_kept for lesson in lessons]),
+        metrics.MIXED_SHARE: share([lesson.is_mixed for lesson in lessons]),
+        metrics.TRAINED: float(len(kept)),
+        metrics.TRAINED_CHALLENGER: float(sum(k.group.problem.origin is Origin.CHALLENGER for k in kept)),
+        metrics.STAGE: float(taught.stage),
+        metrics.LEVEL_MEAN: _mean([float(group.problem.level) for group in groups]),
+        metrics.TOKENS_SAMPLED: float(_sampled(played)),
     }
     found |= _solver_metrics(lessons, rates) | copying_metrics(groups)
     found |= _challenger_metrics(taught.proposals) | _tree_metrics(step.tree, groups)
@@ -44,7 +45,7 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
         found |= search_metrics(game.searcher, list(played.searches.values()), by_problem)
     if game.model_judge is not None:
         found |= _model_judge_metrics(played, game.style)
-    return found | {f"seconds/{phase}": wall for phase, wall in step.seconds.items()}
+    return found | {metrics.PHASE_SECONDS.format(phase=phase): wall for phase, wall in step.seconds.items()}
 
 
 def _sampled(played: Played) -> int:
@@ -63,14 +64,14 @@ def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]
     pairs = [(turn.is_right, verdict(problem, turn.sampled, style)[0]) for problem, turn in turns]
     wrong = [said for said, truth in pairs if truth is not Outcome.CORRECT]
     found = {
-        "judge/agrees": share([said == (truth is Outcome.CORRECT) for said, truth in pairs]),
-        "judge/false_positive_rate": share(wrong),
+        metrics.JUDGE_AGREES: share([said == (truth is Outcome.CORRECT) for said, truth in pairs]),
+        metrics.JUDGE_FALSE_POSITIVES: share(wrong),
     }
     canaries = played.judged.canaries
     if canaries is not None:
         found |= {
-            "judge/canary_false_positive_rate": canaries.rate,
-            "judge/canary_blocked_share": canaries.blocked / max(1, canaries.tried),
+            metrics.CANARY_FALSE_POSITIVES: canaries.rate,
+            metrics.CANARY_BLOCKED: canaries.blocked / max(1, canaries.tried),
         }
     return found | verdict_metrics(played.searches.values(), style)
 
@@ -83,16 +84,16 @@ def _solver_metrics(lessons: Sequence[SolverLesson], rates: Sequence[PassRate]) 
     wrong, right = sum(r.fixed + r.missed for r in rates), sum(r.kept + r.broken for r in rates)
     paid = [value for lesson in lessons for values in lesson.paid for value in values if value is not None]
     return {
-        "reward/mean": _mean(paid),
-        "solver/pass_rate": sum(rate.successes for rate in rates) / max(1, tried),
-        "solver/last_pass_rate": share([attempt.is_right for lesson in lessons for attempt in lesson.group.judged]),
-        "solver/fixed_share": sum(rate.fixed for rate in rates) / max(1, wrong),
-        "solver/broken_share": sum(rate.broken for rate in rates) / max(1, right),
-        "solver/change_rate": share(changed),
-        "solver/parsed": share([turn.answer is not None for turn in firsts]),
-        "completions/mean_length": _mean([float(len(turn.sampled.completion.ids)) for turn in turns]),
-        "completions/clipped_ratio": share([turn.outcome is Outcome.TRUNCATED for turn in turns]),
-        "judge/unjudged": float(sum(turn.outcome is Outcome.UNJUDGED for turn in turns)),
+        metrics.REWARD_MEAN: _mean(paid),
+        metrics.PASS_RATE: sum(rate.successes for rate in rates) / max(1, tried),
+        metrics.LAST_PASS_RATE: share([attempt.is_right for lesson in lessons for attempt in lesson.group.judged]),
+        metrics.FIXED_SHARE: sum(rate.fixed for rate in rates) / max(1, wrong),
+        metrics.BROKEN_SHARE: sum(rate.broken for rate in rates) / max(1, right),
+        metrics.STEP_CHANGE_RATE: share(changed),
+        metrics.STEP_PARSED: share([turn.answer is not None for turn in firsts]),
+        metrics.MEAN_LENGTH: _mean([float(len(turn.sampled.completion.ids)) for turn in turns]),
+        metrics.CLIPPED_RATIO: share([turn.outcome is Outcome.TRUNCATED for turn in turns]),
+        metrics.UNJUDGED: float(sum(turn.outcome is Outcome.UNJUDGED for turn in turns)),
     }
 
 
@@ -105,17 +106,17 @@ def _tree_metrics(tree: Tree, groups: Sequence[JudgedGroup]) -> dict[str, float]
     parents, labels = tree.parents, tree.labels
     values = node_values(parents, leaves)
     gaps = [abs(values[n] - values[parents[n]]) for n in values if n >= 0 and labels[n] == turn_label(0)]
-    return {"tree/nodes": float(len(tree)), "tree/value_gap": _mean(gaps)}
+    return {metrics.TREE_NODES: float(len(tree)), metrics.VALUE_GAP: _mean(gaps)}
 
 
 def _challenger_metrics(proposals: Sequence[PaidProposal]) -> dict[str, float]:
     fates = fate_counts([paid.triaged.fate for paid in proposals])
     paid = [each.reward for each in proposals if each.reward is not None]
-    found = {f"challenger/{fate.value.lower()}": float(count) for fate, count in fates.items()}
+    found = {metrics.fate_count(fate): float(count) for fate, count in fates.items()}
     return found | {
-        "challenger/proposals": float(len(proposals)),
-        "challenger/valid_new": float(fates[Fate.ACCEPTED] + fates[Fate.SURPLUS]),
-        "challenger/reward": _mean(paid),
+        metrics.PROPOSALS: float(len(proposals)),
+        metrics.VALID_NEW: float(fates[Fate.ACCEPTED] + fates[Fate.SURPLUS]),
+        metrics.CHALLENGER_REWARD: _mean(paid),
     }
 
 
@@ -135,9 +136,11 @@ def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
     ratios = [edit_ratio(first.sampled.completion.text, last.sampled.completion.text) for first, last in pairs]
     wrong = [first.answer == last.answer for first, last in pairs if not first.is_right]
     histogram = edit_histogram(ratios, BINS)
-    shares = {f"solver/edit_ratio_{i / BINS:.1f}": count / len(ratios) for i, count in enumerate(histogram)}
+    shares = {
+        metrics.EDIT_RATIO.format(tenth=f"{i / BINS:.1f}"): count / len(ratios) for i, count in enumerate(histogram)
+    }
     copies = len(wrong) >= MIN_WRONG and sum(wrong) >= COPIED_SHARE * len(wrong)
-    return {"solver/edit_ratio_mean": sum(ratios) / len(ratios), "alarm/copies": float(copies)} | shares
+    return {metrics.EDIT_RATIO_MEAN: sum(ratios) / len(ratios), metrics.COPIES: float(copies)} | shares
 
 
 COPIED_SHARE = 0.95
@@ -161,18 +164,18 @@ def search_metrics(searcher: Searcher, searched: Sequence[Searched], rates: Mapp
     steps = [node for tree in trees for node in tree if node.index != ROOT]
     found = sum(each.is_right for each in searched) / len(searched)
     mean_rate = sum(rates[each.problem.problem_id] for each in searched) / len(searched)
-    metrics = {
-        "search/problems": float(len(searched)),
-        "search/nodes": float(len(steps)),
-        "search/tokens": float(sum(each.tokens for each in searched)),
-        "search/right_share": found,
-        "search/gap": found - mean_rate,
-        "search/merged_share": sum(node.merged_into is not None for node in steps) / max(1, len(steps)),
-        "search/flat_share": sum(_is_flat(tree) for tree in trees) / len(trees),
+    figures = {
+        metrics.SEARCH_PROBLEMS: float(len(searched)),
+        metrics.SEARCH_NODES: float(len(steps)),
+        metrics.STEP_SEARCH_TOKENS: float(sum(each.tokens for each in searched)),
+        metrics.SEARCH_RIGHT_SHARE: found,
+        metrics.SEARCH_GAP: found - mean_rate,
+        metrics.MERGED_SHARE: sum(node.merged_into is not None for node in steps) / max(1, len(steps)),
+        metrics.FLAT_SHARE: sum(_is_flat(tree) for tree in trees) / len(trees),
     }
-    metrics |= {f"search/branching_{depth}": value for depth, value in _branching(trees).items()}
+    figures |= {metrics.BRANCHING.format(depth=depth): value for depth, value in _branching(trees).items()}
     held_out = [each.tree for each in searched if searcher.is_held_out(each.problem.problem_id)]
-    return metrics | critic_calibration(held_out)
+    return figures | critic_calibration(held_out)
 
 
 def verdict_metrics(searched: Collection[Searched], style: PromptStyle) -> dict[str, float]:
@@ -189,15 +192,15 @@ def verdict_metrics(searched: Collection[Searched], style: PromptStyle) -> dict[
     if not pairs:
         return {}
     return {
-        "search/agrees": share([said == is_right for said, is_right in pairs]),
-        "search/false_positive_rate": share([said for said, is_right in pairs if not is_right]),
+        metrics.SEARCH_AGREES: share([said == is_right for said, is_right in pairs]),
+        metrics.SEARCH_FALSE_POSITIVES: share([said for said, is_right in pairs if not is_right]),
     }
 
 
 def critic_calibration(trees: Sequence[StepTree]) -> dict[str, float]:
     """critic/<head>_brier, _ece, _auroc and _n of each head that spoke: what it said of a step against the verdict of
     each finished answer below it."""
-    metrics: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for head in HEADS:
         right: list[bool] = []
         said: list[float] = []
@@ -208,10 +211,13 @@ def critic_calibration(trees: Sequence[StepTree]) -> dict[str, float]:
             right += [True] * node.right + [False] * (node.leaves - node.right)
             said += [stated] * node.leaves
         if said:
-            found = calibration_metrics(right, said)
-            metrics |= {f"critic/{head}_{name}": found[name] for name in ("brier", "ece", "auroc")}
-            metrics[f"critic/{head}_n"] = float(len(said))
-    return metrics
+            fit = calibration_metrics(right, said)
+            figures |= {name.format(head=head): fit[figure] for name, figure in CRITIC_FIGURES.items()}
+            figures[metrics.CRITIC_N.format(head=head)] = float(len(said))
+    return figures
+
+
+CRITIC_FIGURES = {metrics.CRITIC_BRIER: "brier", metrics.CRITIC_ECE: "ece", metrics.CRITIC_AUROC: "auroc"}
 
 
 def _is_flat(tree: StepTree) -> bool:

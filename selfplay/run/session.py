@@ -23,7 +23,7 @@ from selfplay.learn.stages import StageFacts, stage_facts
 from selfplay.learn.teacher import Taught, Teacher
 from selfplay.machine.memory import device_peak_bytes, peak_bytes, release_freed_memory
 from selfplay.machine.run_folder import JOURNAL_FOLDER, METRICS
-from selfplay.metrics import DEVICE_PEAK
+from selfplay.metrics import DEVICE_PEAK, EVALUATION_SECONDS, TOKENS_COMPUTED, TOKENS_FLAT
 from selfplay.model.policy import Policy
 from selfplay.play.game import Game
 from selfplay.play.step import Judged, Played, Posed, Proposed, Searches, Step
@@ -136,8 +136,8 @@ class Run:
         """Everything the step said and learned, in one transaction; then the curriculum sees it."""
         update, peak = written.update, device_peak_bytes(self.policy.device)
         figures: dict[str, float] = {
-            "tokens/computed": float(step.count.computed + update.tokens_computed),
-            "tokens/flat": float(step.count.flat + update.tokens_flat),
+            TOKENS_COMPUTED: float(step.count.computed + update.tokens_computed),
+            TOKENS_FLAT: float(step.count.flat + update.tokens_flat),
         }
         commit = record.step_commit(
             step,
@@ -176,7 +176,7 @@ class Run:
             evaluator = self.evaluator
             found = evaluator.full(head, name) if kind == "full" else evaluator.interim(head, name)
             alarm = first_try_alarm(start[name], found.outcomes) if name in start and head > 0 else {}
-            timed = dict(found.metrics) | alarm | {"seconds": round(time.monotonic() - started, 3)}
+            timed = dict(found.metrics) | alarm | {EVALUATION_SECONDS: round(time.monotonic() - started, 3)}
             evaluation = self.store.commit_evaluation(replace(found, metrics=timed))
             self.note_use()
             metrics_file.append(self.folder / METRICS, metrics_file.evaluation_line(evaluation))

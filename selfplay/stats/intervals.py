@@ -116,18 +116,6 @@ def _change_with_score(z: float, gained: int, lost: int, n: int) -> float:
     return (low + high) / 2
 
 
-def paired_change(before: str, after: str, turn: int) -> tuple[float, float, float]:
-    """(mean, low, high) of the change in accuracy at `turn` (0 or 1), problem by problem, from two `outcomes`."""
-    return paired_interval(*gained_and_lost(before, after, turn), len(before))
-
-
-def gained_and_lost(before: str, after: str, turn: int) -> tuple[int, int]:
-    """How many problems were wrong before and right after at `turn`, and the reverse, from two `outcomes`."""
-    bit = 2 if turn == 0 else 1
-    changes = [bool(int(b) & bit) - bool(int(a) & bit) for a, b in zip(before, after, strict=True)]
-    return changes.count(1), changes.count(-1)
-
-
 def share(flags: Collection[bool]) -> float:
     """Share of True; 0 for nothing."""
     return sum(flags) / len(flags) if flags else 0.0

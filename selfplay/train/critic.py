@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from roles.tree import Tree
 from selfplay.learn.critic_batch import CriticBatch
+from selfplay.metrics import CRITIC_LOSS
 from selfplay.model.attention.interface import KeyValues
 from selfplay.model.policy import Policy
 
@@ -93,7 +94,7 @@ class Critic:
             loss.backward()
             self._optimizer.step()
             losses.append(loss.item())
-        return {"critic/loss": losses[0]}
+        return {CRITIC_LOSS: losses[0]}
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and Adam's moments as named tensors: what a checkpoint keeps."""

@@ -18,6 +18,20 @@ from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
 from selfplay.machine.errors import NonFiniteError
 from selfplay.machine.memory import release_freed_memory
+from selfplay.metrics import (
+    CLIP_RATIO,
+    ENTROPY,
+    GRAD_NORM,
+    KL,
+    LEARNING_RATE,
+    LOSS,
+    MISMATCH_MAX,
+    MISMATCH_MEAN,
+    PACKS,
+    PACKS_FLAT,
+    TOKENS_TRAINED,
+    TRUNCATED_SHARE,
+)
 from selfplay.model.policy import Policy
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
@@ -107,9 +121,9 @@ class Trainer:
             self._accumulate(batch, plan, totals)
         metrics = totals.metrics(batch) | fitted
         if packs:
-            metrics["grad_norm"] = self._apply(totals.loss)
-        metrics |= {"train/packs": float(len(packs)), "train/packs_flat": float(sum(p.mode == "flat" for p in packs))}
-        metrics["lr"] = self._learning_rate()
+            metrics[GRAD_NORM] = self._apply(totals.loss)
+        metrics |= {PACKS: float(len(packs)), PACKS_FLAT: float(sum(p.mode == "flat" for p in packs))}
+        metrics[LEARNING_RATE] = self._learning_rate()
         self._policy.version += 1
         return Update(metrics, sum(plan.tokens for plan in packs), batch.flat_tokens)
 
@@ -258,11 +272,11 @@ class _Totals:
     def metrics(self, batch: TrainBatch) -> dict[str, float]:
         weight = self.weight or 1.0
         return {
-            "loss/policy": self.loss,
-            "entropy": self.entropy / weight,
-            "clip_ratio/region_mean": self.clipped / weight,
-            "sampling/truncated_mean": self.truncated / weight,
-            "sampling/logp_diff/mean": self.mismatch / weight,
-            "sampling/logp_diff/max": self.mismatch_max,
-            "train/tokens_trained": float(len(batch.targets)),
-        } | {f"kl/{label}": total / held for label, (total, held) in self.kl.items() if held}
+            LOSS: self.loss,
+            ENTROPY: self.entropy / weight,
+            CLIP_RATIO: self.clipped / weight,
+            TRUNCATED_SHARE: self.truncated / weight,
+            MISMATCH_MEAN: self.mismatch / weight,
+            MISMATCH_MAX: self.mismatch_max,
+            TOKENS_TRAINED: float(len(batch.targets)),
+        } | {KL.format(label=label): total / held for label, (total, held) in self.kl.items() if held}

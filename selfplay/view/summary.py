@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from selfplay.evaluate.formats import paired_change
 from selfplay.metrics import DEVICE_PEAK
-from selfplay.stats.intervals import paired_change, smallest_fall
+from selfplay.stats.intervals import smallest_fall
 from selfplay.view.queries import worked_seconds
 from store.records import Evaluation, StepRow
 from store.store import Store

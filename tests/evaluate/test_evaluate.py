@@ -12,22 +12,22 @@ from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount, Weights
-from selfplay.evaluate.evaluator import Evaluator, batches, turn_metrics
-from selfplay.stats.intervals import paired_change, paired_interval, wilson
+from selfplay.evaluate.evaluator import Answered, Evaluator, batches, turn_metrics
+from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion
 
-FLAGS = st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans())
+ANSWERED = st.builds(Answered, st.booleans(), st.booleans(), st.booleans(), st.booleans())
 
 
 def test_turn_metrics_by_hand() -> None:
-    pairs = [  # first right, last right, answers differ, first parsed
-        (True, True, False, True),
-        (True, False, True, True),
-        (False, True, True, True),
-        (False, True, True, False),
-        (False, False, True, True),
+    answers = [  # first right, last right, answers differ, first parsed
+        Answered(True, True, False, True),
+        Answered(True, False, True, True),
+        Answered(False, True, True, True),
+        Answered(False, True, True, False),
+        Answered(False, False, True, True),
     ]
-    found = turn_metrics(pairs, turns=2)
+    found = turn_metrics(answers, turns=2)
     assert {k: v for k, v in found.items() if not k.endswith(("_low", "_high"))} == pytest.approx(
         {"n": 5, "acc_t1": 0.4, "acc_t2": 0.6, "delta": 0.2, "i2c": 0.4, "c2i": 0.2, "change_rate": 0.8, "parsed": 0.8}
     )
@@ -37,28 +37,16 @@ def test_turn_metrics_by_hand() -> None:
 
 
 def test_one_turn_says_nothing_of_a_second() -> None:
-    found = turn_metrics([(True, True, False, True)], turns=1)
+    found = turn_metrics([Answered(True, True, False, True)], turns=1)
     assert set(found) == {"n", "acc_t1", "acc_t1_low", "acc_t1_high", "parsed"}
 
 
-@given(st.lists(FLAGS, min_size=1, max_size=40))
-def test_delta_is_what_was_mended_less_what_was_broken(pairs: list[tuple[bool, bool, bool, bool]]) -> None:
-    found = turn_metrics(pairs, turns=2)
+@given(st.lists(ANSWERED, min_size=1, max_size=40))
+def test_delta_is_what_was_mended_less_what_was_broken(answers: list[Answered]) -> None:
+    found = turn_metrics(answers, turns=2)
     assert found["delta"] == pytest.approx(found["i2c"] - found["c2i"], abs=1e-12)
     assert found["delta"] == pytest.approx(found["acc_t2"] - found["acc_t1"], abs=1e-12)
     assert found["delta_low"] <= found["delta"] <= found["delta_high"]
-
-
-def test_paired_change_by_hand() -> None:
-    # 0: both wrong, 1: second right, 2: first right, 3: both right
-    before, after = "01230", "23031"
-    assert paired_change(before, after, turn=0) == paired_interval(2, 1, 5)
-    assert paired_change(before, after, turn=1) == paired_interval(1, 0, 5)
-
-
-def test_only_the_same_problems_are_paired() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        paired_change("012", "01", turn=0)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row, reporting
 
-from selfplay.lab.rows import parse_reports
+from selfplay.evaluate.formats import read_reports
 from selfplay.lab.verdict.intervals import interval
 from selfplay.lab.verdict.measures import (
     FIGURES,
@@ -101,7 +101,7 @@ def test_calibration_from_counts_is_that_of_the_answers() -> None:
     rows = [reporting(made_row("full", seed, 0.3), rng) for seed in (0, 1)]
     cells = cell_views(rows)
     for seed, row in enumerate(rows):
-        pairs = [pair for name in SETS for pair in parse_reports(row.reports[name]["end"])]
+        pairs = [pair for name in SETS for pair in read_reports(row.reports[name]["end"])]
         read = [(right, q) for right, q in pairs if q is not None]
         expected = calibration_metrics([right for right, _ in read], [q for _, q in read])
         assert {name: float(calibrated(name)(cells["full"][seed])) for name in PLAIN} == pytest.approx(expected)

@@ -24,7 +24,7 @@ from selfplay.lab.pages.page import (
     write_page,
 )
 from selfplay.lab.pages.picture import series_lines
-from selfplay.lab.rows import RowError, parse_reports, parse_searches, read_row, read_rows, row_path, write_row
+from selfplay.lab.rows import RowError, read_row, read_rows, row_path, write_row
 from selfplay.lab.verdict.criteria import Criterion, Direction, Judged, explained, judge
 from selfplay.lab.verdict.measures import (
     acc_t1,
@@ -153,21 +153,6 @@ def test_a_number_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(RowError, match=r"full-seed0\.end\.easy\.n: nan"):
         write_row(tmp_path, replace(row, end={"easy": {"n": math.nan}}))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_reports_are_read_strictly() -> None:
-    assert parse_reports("1:0.7 0:- 0:1e-05") == [(True, 0.7), (False, None), (False, 1e-5)]
-    for text in ("1:1.2", "2:0.5", "1:nan", "1:", "1:.e"):
-        with pytest.raises(ValueError):
-            parse_reports(text)
-
-
-def test_searches_are_read_strictly() -> None:
-    never = math.inf
-    assert parse_searches("34/7/-/-/0 -/-/0/0/1") == [(34, 7, never, never, False), (never, never, 0, 0, True)]
-    for text in ("34/7/-/-/2", "34/7/-/-", "34/-/-/-/0", "-/7/9/2/0", "3.5/7/-/-/0", "-3/7/-/-/0", "34/7/-/-/0/", "x"):
-        with pytest.raises(ValueError, match=f"'{text}' is no search"):
-            parse_searches(f"34/7/-/-/0 {text}")
 
 
 # criteria and the verdict

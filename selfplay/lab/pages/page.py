@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfplay.evaluate.formats import read_reports
 from selfplay.lab.experiments.experiment import Column, Experiment
 from selfplay.lab.pages import picture
 from selfplay.lab.pages.findings import ArmFindings, Findings, find
-from selfplay.lab.rows import Row, parse_reports, rounded
+from selfplay.lab.rows import Row, rounded
 from selfplay.lab.verdict.criteria import MIN_SEEDS, Judged
 from selfplay.lab.verdict.curves import Curves, DrawnPanel, drawn_panels
 from selfplay.stats.calibration import Bin, reliability_bins
@@ -144,7 +145,7 @@ def reliability_panels(findings: Findings, sets: Sequence[str]) -> list[tuple[st
             for row in arm.rows
             for set_name, by_moment in sorted(row.reports.items())
             if not sets or set_name in sets
-            for pair in parse_reports(by_moment["end"])
+            for pair in read_reports(by_moment["end"])
         ]
         read = [(right, value) for right, value in pairs if value is not None]
         if read:

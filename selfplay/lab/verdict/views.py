@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from selfplay.lab.rows import MOMENTS, Moment, Row, parse_reports, parse_searches
+from selfplay.evaluate.formats import read_outcomes, read_reports, read_searches
+from selfplay.lab.rows import MOMENTS, Moment, Row
 
 SearchField = Literal["search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote"]
 SEARCH_FIELDS: tuple[SearchField, ...] = ("search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote")
@@ -140,16 +141,16 @@ def _others(n: int) -> NDArray[np.intp]:
 def _facts(row: Row, set_name: str) -> SetFacts:
     arrays: dict[tuple[Field, Moment], NDArray[Any]] = {}
     for moment in MOMENTS:
-        digits = np.array(list(row.outcomes[set_name][moment]), dtype=int)
-        arrays |= {("first", moment): digits >= 2, ("last", moment): digits % 2 == 1}
+        outcomes = np.array(read_outcomes(row.outcomes[set_name][moment]))
+        arrays |= {("first", moment): outcomes[:, 0], ("last", moment): outcomes[:, 1]}
         text = row.reports.get(set_name, {}).get(moment)
         if text:
-            pairs = parse_reports(text)
+            pairs = read_reports(text)
             arrays["correct", moment] = np.array([right for right, _ in pairs])
             arrays["confidence", moment] = np.array([np.nan if q is None else q for _, q in pairs])
         text = row.searches.get(set_name, {}).get(moment)
         if text:
-            columns = np.array(parse_searches(text), dtype=float).T
+            columns = np.array(read_searches(text), dtype=float).T
             arrays |= {(name, moment): column for name, column in zip(SEARCH_FIELDS, columns, strict=True)}
     metrics: dict[Moment, Mapping[str, float]] = {"start": row.start[set_name], "end": row.end[set_name]}
     return SetFacts(len(row.outcomes[set_name]["end"]), arrays, metrics)
