@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-NOTHING = "-"
-TURNS = ("acc_t1", "acc_t2")
+from selfplay.metrics import ACC_T1, ACC_T2, C2I, CHANGE_RATE, I2C, NOTHING, shown
+
+TURNS = (ACC_T1, ACC_T2)
 COLUMNS = (
     "run",
     "most gained at the first try: fixed / broken / changed",
@@ -75,7 +76,7 @@ def _sets(summary: dict[str, Any]) -> list[str]:
 
 def _change(summary: dict[str, Any], name: str) -> str:
     before, after = (summary["evaluation"][end].get(name, {}) for end in ("before", "after"))
-    cells = [f"{before[k]:.2f} → {after[k]:.2f}" for k in TURNS if k in before and k in after]
+    cells = [f"{shown(before, k)} → {shown(after, k)}" for k in TURNS if k in before and k in after]
     return ", ".join(cells) or NOTHING
 
 
@@ -87,14 +88,14 @@ def _over_seeds(summaries: list[dict[str, Any]], name: str) -> str:
 
 
 def _curriculum(summary: dict[str, Any]) -> str:
-    changes = {name: found["acc_t1"] for name, found in summary["change"].items()}
+    changes = {name: found[ACC_T1] for name, found in summary["change"].items()}
     challenger = summary["challenger"]
     signal, mixed = (" ".join(f"{x:.2f}" for x in summary[f"{name}_share_thirds"]) for name in ("signal", "mixed"))
     cells = (
         summary["run"],
         _second_looks(summary, max(changes, key=lambda name: changes[name][0], default=None)),
         _first_tries(changes, min(changes, key=lambda name: changes[name][0], default=None)),
-        _first_tries({"all": summary.get("change_of_all", {}).get("acc_t1")}, "all"),
+        _first_tries({"all": summary.get("change_of_all", {}).get(ACC_T1)}, "all"),
         signal,
         mixed,
         f"{challenger['valid_new_share_first_third']:.2f} → {challenger['valid_new_share_last_third']:.2f}",
@@ -109,8 +110,8 @@ def _curriculum(summary: dict[str, Any]) -> str:
 def _second_looks(summary: dict[str, Any], name: str | None) -> str:
     """What second looks did to a set's answers at the end."""
     after = summary["evaluation"]["after"].get(name, {})
-    shares = [after[key] for key in ("i2c", "c2i", "change_rate") if key in after]
-    return f"{name} " + " / ".join(f"{share:.2f}" for share in shares) if shares else NOTHING
+    shares = [shown(after, key) for key in (I2C, C2I, CHANGE_RATE) if key in after]
+    return f"{name} " + " / ".join(shares) if shares else NOTHING
 
 
 def _first_tries(changes: Mapping[str, list[float] | None], name: str | None) -> str:

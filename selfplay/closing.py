@@ -10,6 +10,7 @@ from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
 from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED, CheckpointError
 from selfplay.machine.run_folder import SUMMARY, write_file
+from selfplay.metrics import ACC_T1, ACC_T2, C2I, I2C, NOTHING, shown
 from selfplay.run.checkpoint import PRODUCT, verify
 from selfplay.run.session import Run
 from selfplay.view.progress import Progress
@@ -63,11 +64,11 @@ def closing_table(summary: dict[str, Any]) -> Table:
         old = before.get(name, {})
 
         def pair(key: str, old: dict[str, float] = old, new: dict[str, float] = new) -> str:
-            return f"{old[key]:.2f}→{new[key]:.2f}" if key in old and key in new else "-"
+            return f"{shown(old, key)}→{shown(new, key)}" if key in old and key in new else NOTHING
 
-        mean, low, high = summary["change"].get(name, {}).get("acc_t1", (0.0, 0.0, 0.0))
-        corrected = (f"{new[key]:.2f}" if key in new else "-" for key in ("i2c", "c2i"))
+        mean, low, high = summary["change"].get(name, {}).get(ACC_T1, (0.0, 0.0, 0.0))
+        corrected = (shown(new, key) for key in (I2C, C2I))
         table.add_row(
-            Text(plain(name)), pair("acc_t1"), pair("acc_t2"), *corrected, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+            Text(plain(name)), pair(ACC_T1), pair(ACC_T2), *corrected, f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
         )
     return table

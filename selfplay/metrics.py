@@ -26,7 +26,7 @@ class Unit:
 
 SHARE = Unit("share", ".2f")
 SHARE_CHANGE = Unit("share", "+.2f")
-COUNT = Unit("count", ",.0f")
+COUNT = Unit("count", ".0f")
 MEAN_COUNT = Unit("mean count", ".1f")
 TOKENS = Unit("tokens", ",.0f")
 MEAN_TOKENS = Unit("tokens", ".1f")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain
-from selfplay import loop
+from selfplay import loop, metrics
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
@@ -31,10 +31,24 @@ ROWS = Path("docs/lab")
 CODE = ("selfplay", "roles", "curriculum", "store", "configs")
 LATE = 20  # steps at the end of a run
 STEP_FIGURES = (
-    "tokens/sampled", "critic/value_ece", "critic/value_auroc", "critic/value_brier", "critic/process_auroc",
-    "search/nodes", "search/merged_share", "search/gap",
-)  # fmt: skip
-SERIES = ("acc_t1", "acc_t2", "fix_own", "fix_start", "break_own", "error_distance", "error_floor")
+    metrics.TOKENS_SAMPLED,
+    metrics.CRITIC_ECE.format(head="value"),
+    metrics.CRITIC_AUROC.format(head="value"),
+    metrics.CRITIC_BRIER.format(head="value"),
+    metrics.CRITIC_AUROC.format(head="process"),
+    metrics.SEARCH_NODES,
+    metrics.MERGED_SHARE,
+    metrics.SEARCH_GAP,
+)
+SERIES = (
+    metrics.ACC_T1,
+    metrics.ACC_T2,
+    metrics.FIX_OWN,
+    metrics.FIX_START,
+    metrics.BREAK_OWN,
+    metrics.ERROR_DISTANCE,
+    metrics.ERROR_FLOOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +145,7 @@ def _late_figures(store: Store, domain: Domain, last: int) -> dict[str, float]:
 
 def _sum_of_tokens(store: Store) -> dict[str, float]:
     """{"thousand_tokens": what was sampled in the whole run}: what arms of equal cost have alike."""
-    return {"thousand_tokens": sum(step.metrics.get("tokens/sampled", 0.0) for step in store.steps()) / 1000}
+    return {"thousand_tokens": sum(step.metrics.get(metrics.TOKENS_SAMPLED, 0.0) for step in store.steps()) / 1000}
 
 
 def commit() -> str:
@@ -168,7 +182,7 @@ def _stored_digest(folder: Path) -> str:
 
 
 def _facts(evaluation: Evaluation) -> dict[str, float]:
-    return {name: value for name, value in evaluation.metrics.items() if name != "seconds"}
+    return {name: value for name, value in evaluation.metrics.items() if name != metrics.EVALUATION_SECONDS}
 
 
 def _series(name: str, evaluations: Sequence[Evaluation]) -> Mapping[str, Sequence[tuple[int, float]]]:

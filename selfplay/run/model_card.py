@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfplay.config.stored import stored_value, what_was_run
+from selfplay.metrics import ACC_T1, ACC_T2, N, shown
 from store.records import Evaluation, RunRow
 
 CARD = "README.md"
@@ -74,7 +75,6 @@ def _figures(evaluations: Sequence[Evaluation]) -> list[str]:
 
 def _row(found: Sequence[Evaluation]) -> str:
     first, newest = found[0].metrics, found[-1].metrics
-    size = f"{newest['n']:.0f}" if "n" in newest else ""
-    shares = [f"{share:.2f}" if share is not None else "" for share in (
-        first.get("acc_t1"), newest.get("acc_t1"), newest.get("acc_t2"))]  # fmt: skip
-    return f"| {found[-1].set_name} | {found[-1].step} | {size} | {' | '.join(shares)} |"
+    figures = ((newest, N), (first, ACC_T1), (newest, ACC_T1), (newest, ACC_T2))
+    cells = (shown(measured, name) if name in measured else "" for measured, name in figures)
+    return f"| {found[-1].set_name} | {found[-1].step} | {' | '.join(cells)} |"

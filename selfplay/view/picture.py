@@ -14,6 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from curriculum.tracking.difficulty import Tracker
+from selfplay import metrics
 from selfplay.config.stored import config_of, what_was_run
 from selfplay.view.queries import settings_of
 from selfplay.view.terminal import plain
@@ -82,14 +83,18 @@ def _accuracy(axis: Axes, evaluations: Sequence[Evaluation]) -> None:
     by_step = {each.step: each for each in sorted(evaluations, key=lambda each: (each.step, each.kind == "full"))}
     rows = list(by_step.values())
     x = [each.step for each in rows]
-    low, high = ([each.metrics[f"acc_t1_{end}"] for each in rows] for end in ("low", "high"))
+    low, high = (
+        [each.metrics[end] for each in rows] for end in (metrics.low(metrics.ACC_T1), metrics.high(metrics.ACC_T1))
+    )
     axis.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95% interval of the first try")
-    axis.plot(x, [each.metrics["acc_t1"] for each in rows], color=BLUE, marker="o", markersize=4, label="first try")
-    looked = [each for each in rows if "acc_t2" in each.metrics]
-    middle = [each.metrics["acc_t2"] for each in looked]
+    axis.plot(
+        x, [each.metrics[metrics.ACC_T1] for each in rows], color=BLUE, marker="o", markersize=4, label="first try"
+    )
+    looked = [each for each in rows if metrics.ACC_T2 in each.metrics]
+    middle = [each.metrics[metrics.ACC_T2] for each in looked]
     reach = [
-        [each.metrics["acc_t2"] - each.metrics["acc_t2_low"] for each in looked],
-        [each.metrics["acc_t2_high"] - each.metrics["acc_t2"] for each in looked],
+        [each.metrics[metrics.ACC_T2] - each.metrics[metrics.low(metrics.ACC_T2)] for each in looked],
+        [each.metrics[metrics.high(metrics.ACC_T2)] - each.metrics[metrics.ACC_T2] for each in looked],
     ]
     axis.errorbar(
         [each.step for each in looked], middle, [[max(0.0, r) for r in part] for part in reach], color=RED,
@@ -102,10 +107,10 @@ def _shares(axis: Axes, steps: Sequence[StepRow]) -> None:
     axis.set_title(f"what was posed and solved (running mean of {SMOOTHED} steps)", fontsize=11)
     x = [row.step for row in steps]
     lines = (
-        ("groups with a signal", BLUE, [row.metrics.get("curriculum/signal_share", 0.0) for row in steps]),
+        ("groups with a signal", BLUE, [row.metrics.get(metrics.SIGNAL_SHARE, 0.0) for row in steps]),
         ("proposals valid and new", RED, [_valid_new(row) for row in steps]),
-        ("first tries right", GREEN, [row.metrics.get("solver/pass_rate", 0.0) for row in steps]),
-        ("wrong first tries mended", PURPLE, [row.metrics.get("solver/fixed_share", 0.0) for row in steps]),
+        ("first tries right", GREEN, [row.metrics.get(metrics.PASS_RATE, 0.0) for row in steps]),
+        ("wrong first tries mended", PURPLE, [row.metrics.get(metrics.FIXED_SHARE, 0.0) for row in steps]),
     )
     axis.plot(x, lines[0][2], color=BLUE, alpha=0.3, linewidth=0.9)
     for label, colour, values in lines:
@@ -127,8 +132,8 @@ def _difficulty(axis: Axes, store: Store, steps: Sequence[StepRow]) -> None:
         frontier.append((history.step, tracker.frontier()))
     axis.step(*zip(*frontier, strict=True), where="post", color=BLUE, linewidth=1.8,
               label="frontier: highest level solved half the time")  # fmt: skip
-    measured = [row for row in steps if "curriculum/level_mean" in row.metrics]
-    levels = [(row.step, row.metrics["curriculum/level_mean"]) for row in measured]
+    measured = [row for row in steps if metrics.LEVEL_MEAN in row.metrics]
+    levels = [(row.step, row.metrics[metrics.LEVEL_MEAN]) for row in measured]
     smooth = _smooth([level for _, level in levels])
     axis.plot([step for step, _ in levels], smooth, color=RED, linewidth=1.8, label="mean level posed")
     top = max([level for _, level in frontier] + smooth + [1.0])
@@ -144,8 +149,8 @@ def _dress(axis: Axes) -> None:
 
 
 def _valid_new(row: StepRow) -> float:
-    said = row.metrics.get("challenger/proposals", 0.0)
-    return row.metrics.get("challenger/valid_new", 0.0) / said if said else 0.0
+    proposals = row.metrics.get(metrics.PROPOSALS, 0.0)
+    return row.metrics.get(metrics.VALID_NEW, 0.0) / proposals if proposals else 0.0
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -1,7 +1,7 @@
-"""What a run says while it works: a live line on a terminal, plain lines elsewhere, a table at the end.
+"""What a run prints while it works: a live line on a terminal, plain lines elsewhere, a table at the end.
 
-Everything shown is also in the store; this only looks. Model text is quoted, never interpreted, and nobody has to read
-(selfplay/machine/outlet.py).
+Everything printed is in the store too, and nothing here writes to it. Text of a model is quoted and never interpreted.
+A run goes on where nobody reads what it prints (selfplay/machine/outlet.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,24 @@ from roles.judging.by_model import ALARM_RATE
 from roles.judging.groups import JudgedGroup
 from selfplay.config.keys import Config
 from selfplay.evaluate.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
+from selfplay.metrics import (
+    ACC_T1,
+    CANARY_FALSE_POSITIVES,
+    CHALLENGER_REWARD,
+    COPIES,
+    FIRST_TRY_ALARM,
+    FIRST_TRY_CHANGE,
+    FIXED_SHARE,
+    NEW_PROBLEMS,
+    PASS_RATE,
+    PROPOSALS,
+    REWARD_MEAN,
+    SIGNAL_SHARE,
+    VALID_NEW,
+    high,
+    low,
+    shown,
+)
 from selfplay.view.terminal import drawn, say
 from store.records import Evaluation, StepRow
 
@@ -72,32 +90,40 @@ class Progress:
 
     def step_done(self, row: StepRow, groups: Sequence[JudgedGroup], frontier: int) -> None:
         """One line a step; a transcript now and then."""
-        m = row.metrics
+        figures = row.metrics
         self.note(
-            f"step {row.step:>3}/{self._config.run.steps}  pass {m['solver/pass_rate']:.2f}  "
-            f"signal {m['curriculum/signal_share']:.2f}  fixed {m['solver/fixed_share']:.2f}  "
-            f"new {m['curriculum/new']:.0f}  valid {m['challenger/valid_new']:.0f}/{m['challenger/proposals']:.0f}  "
-            f"reward {m['reward/mean']:+.2f}/{m['challenger/reward']:.2f}  frontier {frontier}  "
+            f"step {row.step:>3}/{self._config.run.steps}  pass {shown(figures, PASS_RATE)}  "
+            f"signal {shown(figures, SIGNAL_SHARE)}  fixed {shown(figures, FIXED_SHARE)}  "
+            f"new {shown(figures, NEW_PROBLEMS)}  valid {shown(figures, VALID_NEW)}/{shown(figures, PROPOSALS)}  "
+            f"reward {shown(figures, REWARD_MEAN)}/{shown(figures, CHALLENGER_REWARD)}  frontier {frontier}  "
             f"{row.seconds:.1f}s"
         )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=row.step)
-        self._copying = self._copying + 1 if m.get("alarm/copies") else 0
+        self._copying = self._copying + 1 if figures.get(COPIES) else 0
         if self._copying == COPYING_STEPS:
             self.note(
                 f"ALARM     second looks repeat the first answer: {COPYING_STEPS} steps in a row gave back nearly "
-                "every wrong one. A bonus or stage I keeps the turns apart (judge.correction_bonus, train.stage_one)"
+                f"every wrong one. {self._against_copies()}"
             )
-        if m.get("judge/canary_false_positive_rate", 0.0) > ALARM_RATE:
+        pleased = figures.get(CANARY_FALSE_POSITIVES, 0.0)
+        if pleased > ALARM_RATE:
             self.note(
-                f"ALARM     the model judge took {100 * m['judge/canary_false_positive_rate']:.1f}% of empty or forged "
-                "answers for right ones: it can be pleased without solving anything (judge.source=verifier)"
+                f"ALARM     the model judge took {100 * pleased:.1f}% of empty or forged answers for right ones: it "
+                "can be pleased without solving anything (judge.source=verifier)"
             )
-        self._steps.append(m)
+        self._steps.append(figures)
         self._say_collapses()
         every = self._config.logging.transcript_every
         if every and row.step % every == 0:
             self._transcript(groups)
+
+    def _against_copies(self) -> str:
+        """What keeps the turns apart and is not in use yet."""
+        bonus, stage = self._config.judge.correction_bonus, self._config.train.stage_one.max_steps
+        if stage == 0:
+            return "SCoRe's stage I keeps the turns apart (train.stage_one.max_steps above 0)"
+        return f"A larger bonus keeps the turns apart (judge.correction_bonus, which is {bonus:g})"
 
     def _say_collapses(self) -> None:
         found = collapses(list(self._steps))
@@ -117,34 +143,32 @@ class Progress:
             self.note(f"evaluating step {step} on held-out problems: {', '.join(names)} ...")
         yield from names
         if self._interim and kind == "interim":
-            shown = "  ".join(f"{e.set_name} {e.metrics['acc_t1']:.2f}" for e in self._interim)
+            shown = "  ".join(f"{e.set_name} {shown(e.metrics, ACC_T1)}" for e in self._interim)
             self.note(f"          held out, first try: {shown}")
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Remembered until the others of its step are there."""
         self._interim.append(evaluation)
-        if evaluation.metrics.get("alarm_first_try"):
-            change, low, high = (
-                f"{100 * evaluation.metrics[f'first_try_change{bound}']:+.0f}" for bound in ("", "_low", "_high")
+        if evaluation.metrics.get(FIRST_TRY_ALARM):
+            change, least, most = (
+                f"{100 * evaluation.metrics[name]:+.0f}"
+                for name in (FIRST_TRY_CHANGE, low(FIRST_TRY_CHANGE), high(FIRST_TRY_CHANGE))
             )
             why = " Failing, so that the second look can mend it?" if self._config.solver.turns > 1 else ""
             self.note(
                 f"ALARM     {evaluation.set_name}: the first try changed by {change} points since the start, 95% "
-                f"[{low}, {high}].{why} A KL holds it (train.kl.solver_first)"
+                f"[{least}, {most}].{why} A KL holds it (train.kl.solver_first)"
             )
 
     def _transcript(self, groups: Sequence[JudgedGroup]) -> None:
         """The first problem of the step whose second look changed something, else the first: as it was said."""
-        pick = next(
-            (
-                (g, a)
-                for g in groups
-                for a in g.attempts
-                if len(a.turns) > 1 and a.turns[0].answer != a.turns[-1].answer
-            ),
-            (groups[0], groups[0].attempts[0]),
+        pairs = [(group, attempt) for group in groups for attempt in group.attempts]
+        changed = (
+            (group, attempt)
+            for group, attempt in pairs
+            if len(attempt.turns) > 1 and attempt.turns[0].answer != attempt.turns[-1].answer
         )
-        group, attempt = pick
+        group, attempt = next(changed, pairs[0])
         said = " | then: ".join(
             f"{turn.sampled.completion.text.strip()!r} {turn.outcome.value}" for turn in attempt.turns
         )

@@ -20,6 +20,7 @@ from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.families import FamilySummary
 from curriculum.tracking.folding import fold
 from curriculum.tracking.lineage import Lineage
+from selfplay import metrics
 from selfplay.config.stored import config_of
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.machine.run_folder import DATABASE, last_worked
@@ -28,18 +29,39 @@ from store.records import Evaluation, Fate, Origin, Problem, ProblemState
 from store.store import Store
 
 RECENT_STEPS = 10
-RECENT = ("curriculum/signal_share", "solver/pass_rate", "solver/fixed_share", "solver/broken_share")
-STEP_METRICS = (
-    *("solver/pass_rate", "solver/fixed_share", "solver/broken_share", "curriculum/signal_share"),
-    *("curriculum/mixed_share", "curriculum/level_mean", "curriculum/new", "challenger/valid_new"),
-    *("challenger/proposals", "challenger/reward", "reward/mean", "loss/policy", "grad_norm", "entropy"),
-    *("tokens/computed", "tokens/flat"),
+RECENT = (metrics.SIGNAL_SHARE, metrics.PASS_RATE, metrics.FIXED_SHARE, metrics.BROKEN_SHARE)
+STEP_FIGURES = (
+    metrics.PASS_RATE,
+    metrics.FIXED_SHARE,
+    metrics.BROKEN_SHARE,
+    metrics.SIGNAL_SHARE,
+    metrics.MIXED_SHARE,
+    metrics.LEVEL_MEAN,
+    metrics.NEW_PROBLEMS,
+    metrics.VALID_NEW,
+    metrics.PROPOSALS,
+    metrics.CHALLENGER_REWARD,
+    metrics.REWARD_MEAN,
+    metrics.LOSS,
+    metrics.GRAD_NORM,
+    metrics.ENTROPY,
+    metrics.TOKENS_COMPUTED,
+    metrics.TOKENS_FLAT,
 )
-EVALUATION_METRICS = (
-    *("n", "acc_t1", "acc_t1_low", "acc_t1_high", "acc_t2", "acc_t2_low", "acc_t2_high"),
-    *("i2c", "c2i", "change_rate", "parsed"),
+EVALUATION_FIGURES = (
+    metrics.N,
+    metrics.ACC_T1,
+    metrics.low(metrics.ACC_T1),
+    metrics.high(metrics.ACC_T1),
+    metrics.ACC_T2,
+    metrics.low(metrics.ACC_T2),
+    metrics.high(metrics.ACC_T2),
+    metrics.I2C,
+    metrics.C2I,
+    metrics.CHANGE_RATE,
+    metrics.PARSED,
 )
-PASS_AT = re.compile(r"pass_at_(\d+)")
+PASS_AT = re.compile(metrics.PASS_AT_K.format(k=r"(\d+)"))
 
 
 class NotFound(Refused):
@@ -129,8 +151,8 @@ def _run_row(store: Store) -> dict[str, Any]:
         "evaluated_at": max((rows[-1].step for rows in sets.values()), default=None),
         "evaluations": {
             name: {
-                "first": round(rows[0].metrics["acc_t1"], 4),
-                "newest": round(rows[-1].metrics["acc_t1"], 4),
+                "first": round(rows[0].metrics[metrics.ACC_T1], 4),
+                "newest": round(rows[-1].metrics[metrics.ACC_T1], 4),
             }
             for name, rows in sets.items()
         },
@@ -140,7 +162,7 @@ def _run_row(store: Store) -> dict[str, Any]:
 def worked_seconds(store: Store, evaluations: Sequence[Evaluation]) -> float:
     """Wall time of every process that worked on the run, from its start to what it last stored."""
     worked = sum(each.seconds for each in store.incarnations())
-    seen = store.step_seconds() + sum(each.metrics.get("seconds", 0.0) for each in evaluations)
+    seen = store.step_seconds() + sum(each.metrics.get(metrics.EVALUATION_SECONDS, 0.0) for each in evaluations)
     return max(worked, seen)  # a run of before schema 0004 did not count its processes' time
 
 
@@ -163,7 +185,7 @@ def status(store: Store) -> dict[str, Any]:
         "frontier": tracker.frontier(),
         "problems": tracker.num_problems(),
         "states": {state.value: count for state, count in tracker.state_counts().items()},
-        "recent": [{"step": step} | {name: metrics.get(name) for name in RECENT} for step, metrics in recent],
+        "recent": [{"step": step} | {name: figures.get(name) for name in RECENT} for step, figures in recent],
         "evaluations": [_evaluation(name, rows) for name, rows in _by_set(store.evaluations()).items()],
         "families": [_family(tracker, family) for family in families],
         "checkpoints": [{"step": row.step, "path": row.path} for row in store.checkpoints()],
@@ -191,11 +213,11 @@ def _by_set(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
 def _evaluation(name: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
     """The newest evaluation of a set, beside the first. Nothing of an older one is mixed in."""
     newest = rows[-1]
-    head = {"set": name, "step": newest.step, "kind": newest.kind, "first_acc_t1": rows[0].metrics["acc_t1"]}
+    head = {"set": name, "step": newest.step, "kind": newest.kind, "first_acc_t1": rows[0].metrics[metrics.ACC_T1]}
     measured = sorted(int(found[1]) for key in newest.metrics if (found := PASS_AT.fullmatch(key)))
     k = measured[-1] if measured else None
-    passed = {"pass_k": k, "pass_at_k": newest.metrics.get(f"pass_at_{k}")}
-    return _rounded(head | {key: newest.metrics.get(key) for key in EVALUATION_METRICS} | passed)
+    passed = {"pass_k": k, "pass_at_k": newest.metrics.get(metrics.PASS_AT_K.format(k=k))}
+    return _rounded(head | {key: newest.metrics.get(key) for key in EVALUATION_FIGURES} | passed)
 
 
 def problems(store: Store, wanted: ProblemFilter) -> dict[str, Any]:
@@ -337,7 +359,7 @@ def steps(store: Store) -> list[dict[str, Any]]:
     """One row a step, abandoned ones too: its key figures, by the names of docs/metrics.md."""
     return [
         {"step": row.step, "status": row.status.value, "seconds": round(row.seconds, 2)}
-        | {name: round(row.metrics[name], 4) for name in STEP_METRICS if name in row.metrics}
+        | {name: round(row.metrics[name], 4) for name in STEP_FIGURES if name in row.metrics}
         for row in store.steps(include_abandoned=True)
         if row.step > 0
     ]

@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfplay.evaluate.formats import paired_change
-from selfplay.metrics import DEVICE_PEAK
+from selfplay.metrics import (
+    ACC_T1,
+    ACC_T2,
+    DEVICE_PEAK,
+    MIXED_SHARE,
+    PROPOSALS,
+    SIGNAL_SHARE,
+    TOKENS_COMPUTED,
+    TOKENS_FLAT,
+    TRAINED,
+    TRAINED_CHALLENGER,
+    VALID_NEW,
+)
 from selfplay.stats.intervals import smallest_fall
 from selfplay.view.queries import worked_seconds
 from store.records import Evaluation, StepRow
@@ -30,11 +42,11 @@ def summarise(store: Store) -> dict[str, Any]:
         "peak_memory_bytes": max((each.peak_memory_bytes for each in store.incarnations()), default=0),
         "peak_device_bytes": int(max((r.metrics.get(DEVICE_PEAK, 0.0) for r in steps), default=0.0)),
         "tokens": {
-            "computed": int(sum(r.metrics.get("tokens/computed", 0.0) for r in steps)),
-            "flat": int(sum(r.metrics.get("tokens/flat", 0.0) for r in steps)),
+            "computed": int(sum(r.metrics.get(TOKENS_COMPUTED, 0.0) for r in steps)),
+            "flat": int(sum(r.metrics.get(TOKENS_FLAT, 0.0) for r in steps)),
         },
-        "signal_share_thirds": [round(_mean(part, "curriculum/signal_share"), 4) for part in thirds(steps)],
-        "mixed_share_thirds": [round(_mean(part, "curriculum/mixed_share"), 4) for part in thirds(steps)],
+        "signal_share_thirds": [round(_mean(part, SIGNAL_SHARE), 4) for part in thirds(steps)],
+        "mixed_share_thirds": [round(_mean(part, MIXED_SHARE), 4) for part in thirds(steps)],
         "challenger": _challenger(steps),
     }
 
@@ -49,12 +61,12 @@ def _challenger(steps: Sequence[StepRow]) -> dict[str, float]:
     first, _, last = thirds(steps)
 
     def valid_new(part: Sequence[StepRow]) -> float:
-        return _ratio(part, "challenger/valid_new", "challenger/proposals")
+        return _ratio(part, VALID_NEW, PROPOSALS)
 
     return {
         "valid_new_share_first_third": round(valid_new(first), 4),
         "valid_new_share_last_third": round(valid_new(last), 4),
-        "trained_share_last_third": round(_ratio(last, "curriculum/trained_challenger", "curriculum/trained"), 4),
+        "trained_share_last_third": round(_ratio(last, TRAINED_CHALLENGER, TRAINED), 4),
     }
 
 
@@ -76,7 +88,7 @@ def _paired(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -
 
 
 def _both_turns(start: str, end: str) -> dict[str, list[float]]:
-    return {f"acc_t{turn + 1}": [round(x, 4) for x in paired_change(start, end, turn)] for turn in (0, 1)}
+    return {name: [round(x, 4) for x in paired_change(start, end, turn)] for turn, name in enumerate((ACC_T1, ACC_T2))}
 
 
 def _metrics(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, float]]:
