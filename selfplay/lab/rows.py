@@ -155,12 +155,12 @@ def _outcomes(key: str, value: Any) -> Mapping[str, str]:
     if found.keys() != set(MOMENTS):
         raise _Damage(f"{key}: needs start and end, nothing else")
     for moment, digits in found.items():
-        if not digits:
-            raise _Damage(f"{key}.{moment}: needs digits from 0 to 3, at least one")
         try:
-            read_outcomes(digits)
-        except ValueError as error:
-            raise _Damage(f"{key}.{moment}: {error}") from error
+            has_any = bool(read_outcomes(digits))
+        except ValueError:
+            has_any = False
+        if not has_any:
+            raise _Damage(f"{key}.{moment}: needs digits from 0 to 3, at least one")
     if len(found["start"]) != len(found["end"]):
         raise _Damage(f"{key}: {len(found['start'])} problems at the start, {len(found['end'])} at the end")
     return found

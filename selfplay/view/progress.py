@@ -143,8 +143,8 @@ class Progress:
             self.note(f"evaluating step {step} on held-out problems: {', '.join(names)} ...")
         yield from names
         if self._interim and kind == "interim":
-            shown = "  ".join(f"{e.set_name} {shown(e.metrics, ACC_T1)}" for e in self._interim)
-            self.note(f"          held out, first try: {shown}")
+            accuracies = "  ".join(f"{e.set_name} {shown(e.metrics, ACC_T1)}" for e in self._interim)
+            self.note(f"          held out, first try: {accuracies}")
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Remembered until the others of its step are there."""
