@@ -1,129 +1,19 @@
-"""Look at a run: where it stands, its problems, what was said. Only looks, also while the run is at work."""
+"""Look at a run: python -m selfplay.inspect COMMAND. Most commands are selfplay/view/commands.py's."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from selfplay.machine.errors import DATA, DISK, USAGE, Refused
+from selfplay.machine.errors import DATA, Refused
 from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import queries
-from selfplay.view.queries import NotFound, ProblemFilter, Sort
-from selfplay.view.tables import attempt_rows, evaluation_row, process_row
-from selfplay.view.terminal import (
-    LONGEST_CELL,
-    WHOLE,
-    AsJson,
-    command_line,
-    plain,
-    say,
-    say_json,
-    say_lines,
-    say_table,
-    say_tree,
-)
-from selfplay.view.trees import graph_json
-from store.records import Fate, Origin, ProblemState
+from selfplay.view.commands import RUNS, Directory, RunArgument, app, opened
+from selfplay.view.tables import attempt_rows
+from selfplay.view.terminal import LONGEST_CELL, WHOLE, AsJson, say, say_json, say_lines, say_table
 from store.store import Store
-
-app = command_line("selfplay.inspect", __doc__)
-
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in --dir, or its folder.")]
-Directory = Annotated[Path, typer.Option("--dir", help="Where run folders are.")]
-RUNS = Path("runs")
-SHOWN_ID = 8  # of 16 digits; `show` takes the beginning of an id
-STEP_COLUMNS = {
-    "solver/pass_rate": "pass", "curriculum/signal_share": "signal", "solver/fixed_share": "fixed",
-    "solver/broken_share": "broken", "curriculum/level_mean": "level", "challenger/reward": "paid",
-    "loss/policy": "loss", "grad_norm": "grad", "tokens/computed": "tokens", "tokens/flat": "flat",
-}  # fmt: skip
-
-
-@app.command()
-def runs(directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """Every run: how far it is, when it last wrote, and held-out accuracy (first try) at its first and newest step."""
-    if not directory.is_dir():
-        raise NotFound(f"there is no folder {directory}/: give the folder of runs with --dir")
-    found = queries.runs(directory)
-    if as_json:
-        return say_json(found)
-    rows = []
-    for row in found:
-        accuracy = {name: f"{a['first']:.2f} -> {a['newest']:.2f}" for name, a in row.get("evaluations", {}).items()}
-        step = f"{row['head_step']}/{row['steps']}" if "head_step" in row else None
-        shown = {
-            "name": row["name"],
-            "step": step,
-            "seconds": row.get("seconds"),
-            "last wrote": row["last_activity"][:16],
-        }
-        rows.append(shown | accuracy | ({"error": row["error"]} if "error" in row else {}))
-    return say_table(rows, f"{len(rows)} runs in {directory}/")
-
-
-@app.command()
-def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """Where a run stands: step, frontier, problems by state, families, held-out accuracy, checkpoints, processes."""
-    with _opened(run, directory) as store:
-        found = queries.status(store)
-    if as_json:
-        return say_json(found)
-    abandoned = f", {found['abandoned_steps']} abandoned" if found["abandoned_steps"] else ""
-    checkpoints = ", ".join(str(row["step"]) for row in found["checkpoints"]) or "none"
-    say(f"{found['name']}, seed {found['seed']}: step {found['head_step']} of {found['steps']}{abandoned}")
-    say(f"frontier: level {found['frontier']}    checkpoints: {checkpoints}")
-    say(f"problems: {found['problems']}, " + ", ".join(f"{count} {name}" for name, count in found["states"].items()))
-    signal = [row["curriculum/signal_share"] for row in found["recent"]]
-    say("signal share of the last steps: " + (" ".join("-" if s is None else f"{s:.2f}" for s in signal) or "none yet"))
-    say("")
-    say_table([evaluation_row(row) for row in found["evaluations"]], "held out, newest evaluation [95%]")
-    families = [
-        {"family": f["family"], "level": f["level"], "rate": f["rate"], "best": f["best_rate"] or None}
-        | {"right": f"{f['right']}/{f['tried']}", "mastered": f["mastered"], "risk": f["risk"]}
-        | {"last step": f["last_step"], "problems": f["num_problems"]}
-        for f in found["families"]
-    ]
-    say_table(families, "families (rate: of first tries lately, best: once well measured, risk: of being forgotten)")
-    return say_table([process_row(row) for row in found["incarnations"]], "processes that worked on it")
-
-
-@app.command()
-def problems(
-    run: RunArgument,
-    directory: Directory = RUNS,
-    sort: Annotated[
-        Sort,
-        typer.Option(
-            case_sensitive=False,
-            help="Hardest, most tried, newest or highest first; or together by state, family or origin.",
-        ),
-    ] = Sort.DIFFICULTY,
-    state: Annotated[ProblemState | None, typer.Option(case_sensitive=False, help="Only these.")] = None,
-    family: Annotated[str | None, typer.Option(help="Only this class of the domain, e.g. dd+dd.")] = None,
-    origin: Annotated[Origin | None, typer.Option(case_sensitive=False, help="Only these.")] = None,
-    min_rate: Annotated[float, typer.Option(help="Only those solved at least this often, from 0 to 1.")] = 0.0,
-    max_rate: Annotated[float, typer.Option(help="Only those solved at most this often, from 0 to 1.")] = 1.0,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """The curriculum's problems, with their state and the posterior mean of their first-try pass rate."""
-    wanted = ProblemFilter(state, family, origin, min_rate, max_rate, sort, limit)
-    with _opened(run, directory) as store:
-        found = queries.problems(store, wanted)
-    if as_json:
-        return say_json(found)
-    rows = [
-        {"id": row["problem_id"][:SHOWN_ID], "text": row["text"], "family": row["family"], "level": row["level"]}
-        | {"origin": row["origin"], "state": row["state"], "rate": row["pass_rate"]}
-        | {"right": f"{row['successes']}/{row['attempts']}", "from": row["admitted_step"], "last": row["last_step"]}
-        for row in found["problems"]
-    ]
-    if not rows:
-        return say(f"no problem matches; the families are {', '.join(found['families']) or 'none yet'}")
-    return say_table(rows, f"{len(rows)} of {found['matching']} problems, by {sort}")
 
 
 @app.command()
@@ -139,7 +29,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One problem: where it came from, what came from it, and every attempt at it, turn by turn."""
-    with _opened(run, directory) as store:
+    with opened(run, directory) as store:
         found = queries.show(store, problem)
         if prompt:
             from selfplay.run.shown_prompt import solver_prompt  # loads torch, which takes seconds: only here
@@ -148,7 +38,7 @@ def show(
     if as_json:
         return say_json(found)
     own, attempts = found["problem"], found["attempts"]
-    say(f"{own['text']} = {own['answer']}    {own['problem_id']}")
+    say(f"{own['text']}    answer {own['answer']}    {own['problem_id']}")
     say(f"{own['family']}, level {own['level']}, {own['origin']}, answer {own['answer_source']}; now {own['state']}")
     say(f"pass rate {own['pass_rate']:.2f}, {own['successes']} of {own['attempts']} first tries right")
     say(f"admitted in step {own['admitted_step']}, last tried in step {own['last_step']}")
@@ -159,105 +49,6 @@ def show(
         say_lines(found["prompt"])
     say("")
     return say_table(attempt_rows(attempts), f"{len(attempts)} attempts", WHOLE if full else LONGEST_CELL)
-
-
-@app.command()
-def tree(
-    run: RunArgument,
-    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem's id, or a unique beginning of it.")],
-    directory: Directory = RUNS,
-    step: Annotated[int | None, typer.Option(help="Of this step; default: the newest that tried it.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write it there: .png, .svg, .graphml or .json.")
-    ] = None,
-    attempts: Annotated[bool, typer.Option(help="The attempts alone, also where the judge searched.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """What a step said about one problem, as a tree: said alike is said once; values are shares that ended right.
-
-    Where the judge searched, nodes are the steps of answers, with visits and what the critics said.
-    """
-    from selfplay.view import trees  # networkx, which only trees need
-
-    with _opened(run, directory) as store:
-        graph, at_step, steps_with_any = queries.tree(store, problem, step, attempts)
-    if output is not None:
-        _write_tree(graph, output)
-    if as_json:
-        return say_json({"step": at_step, "steps": steps_with_any} | graph_json(graph))
-    say(f"step {at_step}; tried in steps {', '.join(map(str, steps_with_any))}")
-    say_tree(trees.ROOT, lambda n: trees.label(graph.nodes[n]), lambda n: trees.children(graph, n))
-    return say(f"wrote {output}") if output is not None else None
-
-
-def _write_tree(graph: Any, path: Path) -> None:
-    from selfplay.view import trees
-
-    if not path.parent.is_dir():
-        raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
-    try:
-        trees.write(graph, path, plain)
-    except ValueError as error:
-        raise Refused(str(error), USAGE) from None
-    except OSError as error:
-        raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
-
-
-@app.command()
-def lineage(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """The curriculum as a family tree: which problem was made into which, and the pass rate of each."""
-    with _opened(run, directory) as store:
-        graph = queries.lineage(store)
-    if as_json:
-        return say_json(graph_json(graph))
-    roots = [node for node in graph if graph.in_degree(node) == 0]
-
-    def label(node: str | None) -> str:
-        if node is None:
-            return f"{len(graph)} problems from {len(roots)} roots"
-        own = graph.nodes[node]
-        return f"{own['text']}  {own['family']}, rate {own['pass_rate']:.2f}, {own['state']}"
-
-    return say_tree(None, label, lambda node: roots if node is None else list(graph.successors(node)))
-
-
-@app.command()
-def proposals(
-    run: RunArgument,
-    directory: Directory = RUNS,
-    step: Annotated[int | None, typer.Option(help="Only this step's.")] = None,
-    fate: Annotated[Fate | None, typer.Option(case_sensitive=False, help="Only those that met this fate.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest that many.")] = 30,
-    as_json: AsJson = False,
-) -> None:
-    """What the challenger proposed, and what became of it."""
-    with _opened(run, directory) as store:
-        found = queries.proposals(store, step, fate, limit)
-    if as_json:
-        return say_json(found)
-    counts = ", ".join(f"{count} {name}" for name, count in found["fates"].items())
-    say(f"{found['total']} proposals" + (f": {counts}" if counts else ""))
-    rows = [
-        {"step": row["step"], "target": row["target"], "easy": row["parent"], "harder": row["text"].strip()}
-        | {"fate": row["fate"], "reward": row["reward"]}
-        for row in found["proposals"]
-    ]
-    return say_table(rows, "the newest")
-
-
-@app.command()
-def steps(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """One row a step: the figures to watch (docs/metrics.md says how to read them)."""
-    with _opened(run, directory) as store:
-        found = queries.steps(store)
-    if as_json:
-        return say_json(found)
-    rows = []
-    for row in found:
-        valid = f"{row.get('challenger/valid_new', 0):.0f}/{row.get('challenger/proposals', 0):.0f}"
-        shown = {"step": row["step"], "s": row["seconds"]} | {v: row.get(k) for k, v in STEP_COLUMNS.items()}
-        rows.append(shown | {"valid": valid} | ({} if row["status"] == "LIVE" else {"": row["status"].lower()}))
-    return say_table(rows, f"{len(found)} steps")
 
 
 @app.command()
@@ -296,31 +87,6 @@ def _masters_sha256(folder: Path) -> str:
     return weights_sha256(iter(sorted(load_file(path).items())))
 
 
-@app.command()
-def plot(
-    run: RunArgument,
-    directory: Directory = RUNS,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A .png, .svg or .pdf. Default: plot.png in the run's folder.")
-    ] = None,
-) -> None:
-    """A picture: held-out accuracy with 95% intervals, what kept the learning going, frontier over steps."""
-    from selfplay.view.picture import draw  # matplotlib takes a second, and only this command needs it
-
-    folder = queries.run_folder(run, directory)
-    path = output or folder / "plot.png"
-    if not path.parent.is_dir():
-        raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
-    with Store.open_readonly(folder / DATABASE) as store:
-        try:
-            draw(store, path)
-        except ValueError as error:
-            raise Refused(str(error), USAGE) from None
-        except OSError as error:
-            raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
-    say(f"wrote {path}")
-
-
 @app.command("validate-domain")
 def validate_domain(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help='"arithmetic", or my_package.my_module:MyDomain')],
@@ -342,39 +108,6 @@ def validate_domain(
         say_table(rows, f"domain {name}")
     if not all(row["passed"] for row in rows):
         raise typer.Exit(1)
-
-
-@app.command()
-def verify(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
-    """Every page and row of a run's database against what was stored; 65 and a line for each place that is damaged."""
-    with _opened(run, directory) as store:
-        found = list(store.damages())
-        count = len(store.steps(include_abandoned=True)) if not found else 0
-    if as_json:
-        say_json({"damaged": found})
-    else:
-        for line in found or [f"{count} steps and all that belongs to them are what was stored"]:
-            say(line)
-    if found:
-        raise typer.Exit(DATA)
-
-
-@app.command()
-def migrate(run: RunArgument, directory: Directory = RUNS) -> None:
-    """Bring a run's database to this code's schema, after a backup beside it. Not while the run is at work."""
-    from selfplay.machine.run_folder import lock
-    from store.upgrade import migrate as upgrade
-
-    folder = queries.run_folder(run, directory)
-    with lock(folder):
-        backup = upgrade(folder / DATABASE)
-    say("already up to date" if backup is None else f"migrated; the old database is {backup}")
-
-
-@contextmanager
-def _opened(run: str, directory: Path) -> Iterator[Store]:
-    with Store.open_readonly(queries.run_folder(run, directory) / DATABASE) as store:
-        yield store
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

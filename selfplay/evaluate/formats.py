@@ -86,7 +86,12 @@ def read_searches(text: str) -> list[SearchedProblem]:
     for part in text.split():
         if not _SEARCH.fullmatch(part):
             raise ValueError(f"{part!r} is no search like 34/7/-/-/0")
-        *spent, vote = part.split("/")
-        tokens = [math.inf if number == _NONE else float(number) for number in spent]
-        found.append(SearchedProblem(*tokens, vote == "1"))  # type: ignore[call-arg]  # four numbers, by the pattern
+        tokens, nodes, best_tokens, best_nodes, vote = part.split("/")
+        found.append(
+            SearchedProblem(_spent(tokens), _spent(nodes), _spent(best_tokens), _spent(best_nodes), vote == "1")
+        )
     return found
+
+
+def _spent(text: str) -> float:
+    return math.inf if text == _NONE else float(text)

@@ -89,6 +89,14 @@ def _within(found: Searched, budget: int) -> bool:
 
 
 def _searched(found: Searched, sampled: Searched) -> SearchedProblem:
-    pairs = ((each.right_after, each.right_after_nodes) for each in (found, sampled))
-    spent = [math.inf if number is None else number for pair in pairs for number in pair]
-    return SearchedProblem(*spent, vote=vote_is_right(sampled))
+    return SearchedProblem(
+        _until(found.right_after),
+        _until(found.right_after_nodes),
+        _until(sampled.right_after),
+        _until(sampled.right_after_nodes),
+        vote_is_right(sampled),
+    )
+
+
+def _until(number: int | None) -> float:
+    return math.inf if number is None else number

@@ -1,25 +1,40 @@
-"""Rows of the tables that `inspect` prints, where they are not what selfplay/view/queries.py has found as it stands."""
+"""Rows of the tables that `inspect` prints, where these are not rows of selfplay/view/queries.py as they stand."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from selfplay import metrics
+
 
 def process_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Its digests cut to what tells two of them apart: --json has them whole."""
-    shown = {key: row[key] for key in ("started_at", "head_step", "note", "fingerprint")}
-    return shown | {"seconds": round(row["seconds"], 1), "code": row["code_digest"][:12]}
+    """The digest of its code is cut to what tells two of them apart: --json has it whole."""
+    return {
+        "started (UTC)": minute(row["started_at"]),
+        "at step": row["head_step"],
+        "seconds": round(row["seconds"], 1),
+        "note": row["note"],
+        "machine": row["fingerprint"],
+        "code": row["code_digest"][:12],
+    }
+
+
+def minute(time: str) -> str:
+    """2026-01-31T12:00:05+00:00 -> 2026-01-31 12:00."""
+    return time[:16].replace("T", " ")
 
 
 def evaluation_row(row: dict[str, Any]) -> dict[str, Any]:
-    def interval(name: str) -> str | None:
-        low, high = row[f"{name}_low"], row[f"{name}_high"]
-        return None if row[name] is None else f"{row[name]:.2f} [{low:.2f}, {high:.2f}]"
+    """The newest evaluation of a set, with its intervals."""
 
-    shown = {"set": row["set"], "step": row["step"], "at first": row["first_acc_t1"]}
-    shown |= {"first try": interval("acc_t1"), "second look": interval("acc_t2")}
+    def interval(name: str) -> str | None:
+        ends = (metrics.shown(row, end) for end in (metrics.low(name), metrics.high(name)))
+        return None if row[name] is None else f"{metrics.shown(row, name)} [{', '.join(ends)}]"
+
+    cells = {"set": row["set"], "step": row["step"], "at first": row["first_acc_t1"]}
+    cells |= {"first try": interval(metrics.ACC_T1), "second look": interval(metrics.ACC_T2)}
     passed = {} if row["pass_k"] is None else {f"pass@{row['pass_k']}": row["pass_at_k"]}
-    return shown | {"fixed": row["i2c"], "broken": row["c2i"]} | passed
+    return cells | {"fixed": row[metrics.I2C], "broken": row[metrics.C2I]} | passed
 
 
 def attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ of a run (selfplay/view/progress.py).
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
@@ -70,11 +71,16 @@ def say_json(value: Any) -> None:
     tell(json.dumps(value) + "\n")
 
 
-def say_table(rows: Sequence[Mapping[str, Any]], title: str, longest: int = LONGEST_CELL) -> None:
+def say_table(
+    rows: Sequence[Mapping[str, Any]],
+    title: str,
+    longest: int = LONGEST_CELL,
+    formats: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Columns are the keys of the rows in order of first appearance; without rows the title alone is shown.
 
     Numbers are set flush right. Where room is short, sentences are folded; numbers and single words stay whole.
-    A text of more than `longest` characters is cut.
+    A text of more than `longest` characters is cut. `formats`: column -> how Python's `format` writes its numbers.
     """
     if not rows:
         return say(f"{title}: none")
@@ -86,13 +92,14 @@ def say_table(rows: Sequence[Mapping[str, Any]], title: str, longest: int = LONG
     for column in columns:
         values = [row[column] for row in rows if row.get(column) is not None]
         is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        is_short = all(len(_cell(value)) <= LONGEST_WORD and " " not in _cell(value) for value in values)
+        cells = [_cell(value, formats.get(column)) for value in values]
+        is_short = all(len(cell) <= LONGEST_WORD and " " not in cell for cell in cells)
         table.add_column(
             Text(plain(column)), overflow="ellipsis" if is_short else "fold", no_wrap=is_short,
             justify="right" if is_numeric and values else "left",
         )  # fmt: skip
     for row in rows:
-        table.add_row(*(Text(plain(_cell(row.get(column)), longest)) for column in columns))
+        table.add_row(*(Text(plain(_cell(row.get(column), formats.get(column)), longest)) for column in columns))
     return console.print(table)
 
 
@@ -106,9 +113,11 @@ def say_tree(root: Node, label: Callable[[Node], str], children: Callable[[Node]
     console.print(top)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, written_as: str | None = None) -> str:
     if value is None:
         return ""
+    if written_as is not None:
+        return format(value, written_as)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

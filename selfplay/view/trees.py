@@ -1,8 +1,8 @@
-"""What one step said about a problem, as a tree: attempts that said the same share a node. For people and tools.
+"""All that was said about a problem in one step of a run, as a tree: attempts that said the same share a node.
 
 A node is a turn of an attempt, or, where the judge searched, a step of an answer. Its value is the share of right ones
-among the attempts, or the finished answers, through it. Left out: single tokens; a turn or step is the smallest thing
-drawn.
+among the attempts, or among the finished answers, that pass through it. Left out: single tokens; a turn or a step of an
+answer is the smallest thing drawn.
 """
 
 import json
@@ -75,7 +75,7 @@ def _pass(graph: Graph, node: int, is_right: bool) -> None:
 
 
 def children(graph: Graph, node: int) -> list[int]:
-    """Those said most often first."""
+    """Children of a node, those that were said most often first."""
     return sorted(graph.successors(node), key=lambda child: (-graph.nodes[child]["times"], child))
 
 
@@ -114,10 +114,10 @@ def _write_json(graph: Graph, path: Path) -> None:
 
 
 def _spelled(graph: Graph, plain: Callable[[str], str]) -> Graph:
-    found = graph.copy()
-    for attributes in found.nodes.values():
+    copy = graph.copy()
+    for attributes in copy.nodes.values():
         attributes["said"] = plain(attributes["said"])
-    return found
+    return copy
 
 
 def places(graph: Graph) -> dict[int, tuple[int, float]]:
@@ -138,8 +138,8 @@ def places(graph: Graph) -> dict[int, tuple[int, float]]:
 
 
 def _draw(graph: Graph, path: Path) -> None:
-    """Left to right; a disc's size is how often, its colour how right what came of it was."""
-    from matplotlib.figure import Figure  # a second, and only pictures need it
+    """Left to right. The size of a disc says how often its node was said, the colour is its value."""
+    from matplotlib.figure import Figure  # loading it takes a second, and only pictures need it
 
     at = places(graph)
     depths = 1 + max(depth for depth, _ in at.values())
@@ -171,7 +171,4 @@ def _leaves(graph: Graph) -> Iterator[int]:
 
 def graph_json(graph: Any) -> dict[str, Any]:
     """{"nodes": [...], "edges": [...]}, networkx's node-link form."""
-    from networkx import node_link_data
-
-    found: dict[str, Any] = node_link_data(graph, edges="edges")
-    return found
+    return dict(nx.node_link_data(graph, edges="edges"))

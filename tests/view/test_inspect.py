@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,17 @@ def test_runs_and_status_say_where_it_stands(inspect: Inspect, told: Told) -> No
     assert status["problems"] == 12 == sum(status["states"].values())
     assert {row["set"] for row in status["evaluations"]} == {"add1", "mul1"}
     assert "frontier" in inspect("status", "x").output
+
+
+def test_a_copied_run_is_called_by_its_folder(server: Server, runs: Path, tmp_path: Path) -> None:
+    """Its store has the name that it was made with; columns are in words, and say which zone times are of."""
+    shutil.copytree(runs / "x", tmp_path / "copy")
+    lines = server.run(["status", str(tmp_path / "copy")], program="selfplay.inspect").output.splitlines()
+    assert lines[0].startswith("copy, stored as x, seed 0: step 3 of 3")
+    assert any("started (UTC)" in line and "at step" in line for line in lines)
+    assert not any("started_at" in line or "head_step" in line for line in lines)
+    found = server.run(["status", str(tmp_path / "copy"), "--json"], program="selfplay.inspect").output
+    assert (json.loads(found)["folder"], json.loads(found)["name"]) == ("copy", "x")
 
 
 def test_problems_are_filtered_and_sorted(inspect: Inspect, told: Told) -> None:
