@@ -18,7 +18,7 @@ from selfplay.config.resuming import stored_config
 from selfplay.machine.errors import DATA, OK
 from selfplay.run.opening import open_run
 from selfplay.view.progress import Progress
-from store.records import Evaluation
+from store.records import Evaluation, StepRow, StepStatus
 from store.store import Store
 
 TINY = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"
@@ -168,3 +168,29 @@ def test_the_closing_table_cuts_no_figure_at_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert any("-0.10 [-0.25, +0.05]" in line and "0.25→0.25" in line for line in lines)
     assert "first try by [95%]" in lines[2] and "second look" in lines[2]
+
+
+def told(steps: list[dict[str, float]], *settings: str) -> list[str]:
+    """What is printed of these steps' figures, all else missing."""
+    output = StringIO()
+    progress = Progress(load(TINY, [*settings, "logging.transcript_every=0"]), Console(file=output, soft_wrap=True))
+    for number, figures in enumerate(steps, start=1):
+        progress.step_done(StepRow(number, number, None, StepStatus.LIVE, number, figures, "", None, None, 1.0), [], 2)
+    return output.getvalue().splitlines()
+
+
+def test_a_figure_that_was_not_measured_is_a_dash() -> None:
+    """A KeyError before, in the middle of a run."""
+    assert told([{"solver/pass_rate": 0.5}]) == [
+        "step   1/6  pass 0.50  signal -  fixed -  new -  valid -/-  reward -/-  frontier 2  1.0s"
+    ]
+    assert len(told([{}] * 70)) == 70
+
+
+def test_copies_are_said_once_with_what_is_not_in_use_yet() -> None:
+    """The bonus was advised where it was at work."""
+    copies = [{"alarm/copies": 1.0}] * 7
+    (alarm,) = [line for line in told(copies) if line.startswith("ALARM")]
+    assert "5 steps in a row" in alarm and "train.stage_one.max_steps above 0" in alarm and "bonus" not in alarm
+    (alarm,) = [line for line in told(copies, "train.stage_one.max_steps=9") if line.startswith("ALARM")]
+    assert "judge.correction_bonus, which is 1" in alarm and "stage" not in alarm
