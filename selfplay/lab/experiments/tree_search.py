@@ -1,7 +1,7 @@
-"""Tree search against sampling, on two families of problems: experiment 5a.
+"""Tree search against sampling, on two families of problems.
 
 Criteria were written before the runs; a threshold is changed only with the reason beside it. Settings were chosen on
-seed 100, which is none of the seeds compared. Source of the claims: ../shared/design/algorithms.md 5 and 15.
+seed 100, which is none of the seeds compared. The claim is AlphaLLM's (arXiv 2404.12253).
 """
 
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
