@@ -46,6 +46,13 @@ class PromptStyle:
         shown = "".join(f"{q} {a}\n" for q, a in self.domain.solver_examples)
         return f"{shown}{question}"
 
+    def completion(self, answer: str) -> str:
+        """What a model says that answers a question with `answer` and ends there, behind the prompt of any turn."""
+        if self.render is None:
+            return f" {answer}\n"
+        opened = f"{THOUGHT_END}\n" if self.thought == "opened" else ""
+        return f"{opened}{answer}{self.end_of_turn}"
+
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for one more look, right after the completion `previous`, whose stop token is part of it."""
         seen = self.domain.observation(problem, self.visible(previous.text)) if self.feedback else ""

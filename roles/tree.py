@@ -36,7 +36,7 @@ class Tree:
     tokens: array[int] = field(default_factory=lambda: array("q"))
     depths: array[int] = field(default_factory=lambda: array("q"))  # tokens above; the position fed to the model
     labels: list[str] = field(default_factory=list)  # CONTEXT, or the (role, turn) that sampled the token
-    logprobs: array[float] = field(default_factory=lambda: array("d"))  # the sampler's; 0.0 for context
+    logprobs: array[float] = field(default_factory=lambda: array("d"))  # the sampler's; 0.0: context; NaN: not sampled
     _children: dict[tuple[int, int, str], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

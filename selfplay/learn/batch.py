@@ -7,6 +7,7 @@ A token said alike by several samples is one row. Its positive and negative adva
 clipping treats them differently; `counts` keeps how many samples it stands for.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -30,6 +31,7 @@ class TrainSample:
     is_kept: bool = True
 
 
+NOT_SAMPLED = math.nan  # stands for the log-probability of a token that is copied and that nobody sampled
 NO_KL: Mapping[str, float] = MappingProxyType({})
 _COLUMNS = ("ids", "parents", "depths", "targets", "sampler_logprobs", "positive", "negative", "counts", "kl", "labels")
 
@@ -46,7 +48,7 @@ class TrainBatch:
     parents: np.ndarray  # [T] int64, index of the parent or ROOT
     depths: np.ndarray  # [T] int64
     targets: np.ndarray  # [M] int64, index of each trained token
-    sampler_logprobs: np.ndarray  # [M] float64
+    sampler_logprobs: np.ndarray  # [M] float64, NOT_SAMPLED for a token that is only copied
     positive: np.ndarray  # [M] float64, sum of positive advantages, times the label's weight / tokens
     negative: np.ndarray  # [M] float64, likewise, <= 0
     counts: np.ndarray  # [M] float64, samples that said this token, times the label's weight / tokens
@@ -87,7 +89,8 @@ class TrainBatch:
             raise ValueError("a token without anything before it is trained")
         if self.labels.shape != self.targets.shape or not _is_within(self.labels, len(self.label_names)):
             raise ValueError("a label is none")
-        for name in ("sampler_logprobs", "positive", "negative", "counts", "kl"):
+        require_numbers("sampler_logprobs", self.sampler_logprobs, self.targets.shape, allows_nan=True)
+        for name in ("positive", "negative", "counts", "kl"):
             require_numbers(name, getattr(self, name), self.targets.shape)
 
 
@@ -107,9 +110,10 @@ def require_nodes(nodes: np.ndarray, parents: np.ndarray) -> None:
         raise ValueError("what is trained are no tokens of the forest")
 
 
-def require_numbers(name: str, column: np.ndarray, shape: tuple[int, ...]) -> None:
+def require_numbers(name: str, column: np.ndarray, shape: tuple[int, ...], allows_nan: bool = False) -> None:
     """Raises ValueError unless these are finite numbers, as many as there should be."""
-    if column.dtype != np.float64 or column.shape != shape or not np.isfinite(column).all():
+    is_right = column.dtype == np.float64 and column.shape == shape
+    if not is_right or not (np.isfinite(column) | (np.isnan(column) & allows_nan)).all():
         raise ValueError(f"{name} is no column of {shape} finite numbers")
 
 

@@ -5,7 +5,7 @@ likelihood (`anchor` "none" in selfplay/train/loss.py). Sources: STaR (arXiv 220
 arXiv 2211.00053) as SCoRe (arXiv 2409.12917, section 4) sets them up; rejection-sampling fine-tuning (2308.01825).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -13,13 +13,13 @@ from roles.judging.groups import JudgedGroup
 from roles.requests import Sampled
 from roles.solver import turn_label
 from roles.tree import Tree
-from selfplay.learn.batch import TrainSample
-from selfplay.prompting.codec import Encode
+from selfplay.learn.batch import NOT_SAMPLED, TrainSample
 
 ImitationRule = Literal["none", "rft", "star", "pair_sft", "pair_sft_plus", "best_path", "truth"]
+Spell = Callable[[str, int], Sequence[int]]  # an answer and the token before it -> ids of a completion that gives it
 
 
-def imitated(tree: Tree, group: JudgedGroup, rule: ImitationRule, encode: Encode) -> tuple[TrainSample, ...]:
+def imitated(tree: Tree, group: JudgedGroup, rule: ImitationRule, spell: Spell) -> tuple[TrainSample, ...]:
     """What of a group is copied, each completion with weight 1. Pairs that were not said as such are put in the tree.
 
     Every rule copies right first tries: a small model that is trained on second looks only forgets the first. Of later
@@ -32,10 +32,10 @@ def imitated(tree: Tree, group: JudgedGroup, rule: ImitationRule, encode: Encode
     best_path      only the best answer that the judge's search found: selfplay/play/searching.py
     truth          after every one, the domain's own answer: a control that is told what the others must find
     """
-    return tuple(TrainSample(label, node, length, 1.0) for label, node, length in _copied(tree, group, rule, encode))
+    return tuple(TrainSample(label, node, length, 1.0) for label, node, length in _copied(tree, group, rule, spell))
 
 
-def _copied(tree: Tree, group: JudgedGroup, rule: ImitationRule, encode: Encode) -> Iterator[tuple[str, int, int]]:
+def _copied(tree: Tree, group: JudgedGroup, rule: ImitationRule, spell: Spell) -> Iterator[tuple[str, int, int]]:
     """(label, last node, tokens) of each completion to copy."""
     right_tries = [a.turns[0].sampled.completion.ids for a in group.judged if a.turns[0].is_right]
     for index, attempt in enumerate(group.judged):
@@ -45,8 +45,7 @@ def _copied(tree: Tree, group: JudgedGroup, rule: ImitationRule, encode: Encode)
             look = attempt.turns[turn].sampled
             takes_all = rule in ("rft", "pair_sft_plus")
             if rule == "truth":
-                asked = tree.tokens[_asked_at(tree, look)]
-                yield _grafted(tree, turn, look, encode(f" {group.problem.answer}\n", asked))
+                yield _grafted(tree, turn, look, spell(group.problem.answer, tree.tokens[_asked_at(tree, look)]))
             elif attempt.turns[before].is_right and not takes_all:
                 continue
             elif rule.startswith("pair_sft") and right_tries:
@@ -60,8 +59,8 @@ def _said(turn: int, sampled: Sampled) -> tuple[str, int, int]:
 
 
 def _grafted(tree: Tree, turn: int, look: Sampled, ids: Sequence[int]) -> tuple[str, int, int]:
-    """`ids` hung where `look` was said. They have no log-probabilities there: likelihood needs none."""
-    node = tree.sampled(_asked_at(tree, look), ids, [0.0] * len(ids), turn_label(turn))
+    """Hangs `ids` where `look` was said. Nobody sampled them there, and likelihood needs no log-probabilities."""
+    node = tree.sampled(_asked_at(tree, look), ids, [NOT_SAMPLED] * len(ids), turn_label(turn))
     return turn_label(turn), node, len(ids)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup
+from roles.prompts import PromptStyle
 from roles.search.credit import CreditSettings
 from roles.solver import turn_label
 from roles.tree import Tree
@@ -39,6 +40,7 @@ class Taught:
 class Teacher:
     settings: TeachingSettings
     tracker: Tracker  # what is known of the problems; only read
+    style: PromptStyle
     encode: Encode
 
     def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts]) -> Taught:
@@ -68,9 +70,13 @@ class Teacher:
 
     def _imitated(self, tree: Tree, group: JudgedGroup, played: Played) -> tuple[TrainSample, ...]:
         if self.settings.imitation != "best_path":
-            return imitated(tree, group, self.settings.imitation, self.encode)
+            return imitated(tree, group, self.settings.imitation, self._spelled)
         found = played.searches.get(group.problem.problem_id)
         return () if found is None else tuple(best_path(found))  # what was not searched teaches nothing
+
+    def _spelled(self, answer: str, after: int) -> Sequence[int]:
+        """Ids of a completion behind the token `after` that gives `answer`."""
+        return self.encode(self.style.completion(answer), after)
 
     def _credited(self, lesson: SolverLesson, played: Played) -> SolverLesson:
         """First tries paid step by step, where the problem was searched."""

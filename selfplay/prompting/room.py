@@ -24,7 +24,8 @@ _ADVICE = "lower solver.max_tokens, solver.turns or challenger.max_tokens, or ch
 class Room:
     """What is said about a problem, each completion as long as it may be, must fit into `limit` tokens (None: any fit).
 
-    `judged`: the model is asked for verdicts as well.
+    `judged`: the model is asked for verdicts as well. `is_told`: the domain's answers are trained in the place of later
+    turns (`train.imitation=truth`), and they may be longer than what is sampled there.
     """
 
     style: PromptStyle
@@ -32,6 +33,7 @@ class Room:
     solver: SolverSettings
     proposal: SamplingParams
     judged: bool = False
+    is_told: bool = False
     limit: int | None = None
 
     def fits(self, problem: Problem) -> bool:
@@ -49,15 +51,18 @@ class Room:
         return max(contexts)
 
     def _conversation(self, problem: Problem) -> int:
-        """Tokens of all turns."""
+        """Tokens of all turns and the report, or of all turns with the domain's answer in the place of the last."""
         style, encode, solver = self.style, self.encode, self.solver
         first = encode(style.solver(problem), None)
         last = first[-1]
         looks = [len(encode(style.recheck(problem, cut), last)) for cut in (_cut(""), _cut(f" {problem.answer}"))]
-        total = len(first) + solver.params.max_tokens + (solver.turns - 1) * (max(looks) + solver.params.max_tokens)
+        said = solver.params.max_tokens
+        total = len(first) + said + (solver.turns - 1) * (max(looks) + said)
+        told = len(encode(style.completion(problem.answer), last)) if self.is_told and solver.turns > 1 else 0
+        report = 0
         if solver.report != "none" and solver.report_params is not None:
-            total += len(encode(style.report(solver.report, _cut("")), last)) + solver.report_params.max_tokens
-        return total
+            report = len(encode(style.report(solver.report, _cut("")), last)) + solver.report_params.max_tokens
+        return max(total + report, total - said + told)
 
 
 def check_room(

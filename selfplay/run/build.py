@@ -76,7 +76,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         policy=policy,
         tracker=tracker,
         game=_game(config, asked, voices, score, encode, room, poser),
-        teacher=Teacher(teaching, tracker, encode),
+        teacher=Teacher(teaching, tracker, style, encode),
         trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out),
         schedule=Schedule(config.run.steps, config.evaluate.every, config.run.checkpoint_every, config.train.merge),
@@ -176,7 +176,14 @@ def _room(
         check_stops(asked.style, encode, problems[0], name)
     report = config.evaluate.report if solver.report == "none" else solver.report
     longest = replace(solver, report=report)  # type: ignore[arg-type]
-    room = Room(asked.style, encode, longest, asked.challenger.params, judged=asked.model_judge is not None)
+    room = Room(
+        asked.style,
+        encode,
+        longest,
+        asked.challenger.params,
+        judged=asked.model_judge is not None,
+        is_told=config.train.imitation == "truth",
+    )
     return replace(room, limit=check_room(policy.model, room, problems, longest_context(policy), name, say))
 
 

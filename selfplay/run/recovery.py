@@ -19,7 +19,7 @@ from pathlib import Path
 
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
-from selfplay.machine.errors import DATA, Refused
+from selfplay.machine.errors import DATA, NonFiniteError, Refused
 from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.run.checkpoint import Checkpoints
@@ -170,7 +170,7 @@ def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparis
     try:
         batch, judged = TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays)
         trainer.step(batch, judged)
-    except ValueError as error:  # of arrays that are of no update, or not of one of this run
+    except (ValueError, NonFiniteError) as error:  # of arrays that are of no update, or not of one of this run
         raise JournalError(
             f"{JOURNAL_FOLDER}/{row.journal_file} is not what an update of this run was made of ({error}): resume with "
             "resume.mode=rewind"

@@ -33,17 +33,16 @@ class LossSettings:
 
 def policy_loss(
     logprobs: Tensor,  # [m] theta, with gradient
-    sampler_logprobs: Tensor,  # [m] mu
+    sampler_logprobs: Tensor,  # [m] mu; not read by anchor "none"
     positive: Tensor,  # [m] sums of positive advantages, scaled (TrainBatch)
     negative: Tensor,  # [m] sums of negative advantages, scaled
     settings: LossSettings,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Sum over tokens, and per-token facts [m]: ratio to the sampler, whether clipped, whether truncated."""
+    """Sum over tokens, and per-token facts [m], each 0 or 1: "clipped" and "truncated"."""
     now = logprobs.detach()
     if settings.anchor == "none":
-        ones = torch.ones_like(now)
-        facts = {"sampler_ratio": (now - sampler_logprobs).exp(), "clipped": 0 * ones, "truncated": 0 * ones}
-        return -(logprobs * (positive + negative)).sum(), facts
+        zeros = torch.zeros_like(now)
+        return -(logprobs * (positive + negative)).sum(), {"clipped": zeros, "truncated": zeros}
     anchor = now if settings.anchor == "policy" else sampler_logprobs
     mismatch = (anchor - sampler_logprobs).exp()
     weight = mismatch.clamp(max=settings.importance_cap)
@@ -51,7 +50,6 @@ def policy_loss(
     clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
     gain = torch.minimum(ratio, clipped) * positive + torch.maximum(ratio, clipped) * negative
     facts = {
-        "sampler_ratio": (now - sampler_logprobs).exp(),
         "clipped": (((ratio > clipped) & (positive > 0)) | ((ratio < clipped) & (negative < 0))).float(),
         "truncated": (mismatch > settings.importance_cap).float(),
     }

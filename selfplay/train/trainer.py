@@ -248,18 +248,21 @@ class _Totals:
     entropy: float = 0.0  # -log theta of what was said: an estimate from the policy's own samples
     clipped: float = 0.0
     truncated: float = 0.0
-    mismatch: float = 0.0  # sum of |log theta - log mu|
+    sampled: float = 0.0  # `weight` of the tokens that were sampled, not only copied
+    mismatch: float = 0.0  # sum of |log theta - log mu| over these
     mismatch_max: float = 0.0
 
     def add(self, loss: Tensor, counts: Tensor, facts: dict[str, Tensor], now: Tensor, sampler: Tensor) -> None:
-        difference = now - sampler
+        is_sampled = ~sampler.isnan()
+        difference = torch.where(is_sampled, now - sampler, 0.0).abs()
         self.loss += loss.item()
         self.weight += counts.sum().item()
         self.entropy += -(counts * now).sum().item()
         self.clipped += (counts * facts["clipped"]).sum().item()
         self.truncated += (counts * facts["truncated"]).sum().item()
-        self.mismatch += (counts * difference.abs()).sum().item()
-        self.mismatch_max = max(self.mismatch_max, difference.abs().max().item())
+        self.sampled += (counts * is_sampled).sum().item()
+        self.mismatch += (counts * difference).sum().item()
+        self.mismatch_max = max(self.mismatch_max, difference.max().item())
 
     def add_kl(self, batch: TrainBatch, rows: np.ndarray, kl: Tensor) -> None:
         """Mean k3 by label, over the samples as the loss weights them."""
@@ -276,7 +279,7 @@ class _Totals:
             ENTROPY: self.entropy / weight,
             CLIP_RATIO: self.clipped / weight,
             TRUNCATED_SHARE: self.truncated / weight,
-            MISMATCH_MEAN: self.mismatch / weight,
+            MISMATCH_MEAN: self.mismatch / (self.sampled or 1.0),
             MISMATCH_MAX: self.mismatch_max,
             TOKENS_TRAINED: float(len(batch.targets)),
         } | {KL.format(label=label): total / held for label, (total, held) in self.kl.items() if held}

@@ -105,7 +105,7 @@ def test_a_new_problems_lone_second_look_is_compared_with_all_problems_second_lo
         engine.drive(attempt(PROBLEM, STYLE, SolverSettings(8, 2, PARAMS), 1)), STYLE, JudgeSettings(), 1
     )
     played = Played(Posed((PROBLEM,), ()), Judged((group,)), {})
-    taught = Teacher(settings, tracker, lambda text, after: []).teach(engine.tree, played, [])
+    taught = Teacher(settings, tracker, STYLE, lambda text, after: []).teach(engine.tree, played, [])
     assert not tracker.knows(PROBLEM.problem_id)
     looks = [each.advantage for each in taught.lessons[0].samples if each.label == "solver/1"]
     pooled = (1 + 0.9 * 1) / (2 + 0.9 * 8)  # a version ago, so worth 0.9 each

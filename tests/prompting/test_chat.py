@@ -29,6 +29,8 @@ def test_the_end_of_turn_is_the_templates_and_stops_a_completion_as_eos_does(tem
     style = style_of(made)
     assert (style.stop, style.end_of_turn) == ((end,), end)
     assert stop_tokens(made, style.stop) == set(made.convert_tokens_to_ids([end, "<eos>"]))
+    *answer, last = following(made, style.completion("67"), 5)
+    assert (made.decode(answer), last) == ("67", made.convert_tokens_to_ids(end))
 
 
 @pytest.mark.parametrize(

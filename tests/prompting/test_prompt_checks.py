@@ -1,5 +1,6 @@
 """What is found out before a run has a folder: that an answer can be ended, and that conversations fit in."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from selfplay.prompting.codec import Encoder
 from selfplay.prompting.room import Room, check_room, has_learned_positions
 
 ASKED = problem("23 + 45")
+STYLE, SAID = PromptStyle(DOMAIN), SamplingParams(1.0, 8, ("\n",))
 
 
 def checked(tokenizer: Any, *stop: str) -> None:
@@ -45,7 +47,7 @@ def room(model: Any, max_tokens: int, turns: int = 2, border: int | None = None)
     lines: list[str] = []
     solver = SolverSettings(2, turns, SamplingParams(1.0, max_tokens, ("\n",)))
     encode = Encoder(ByteTokenizer(), 257)
-    conversations = Room(PromptStyle(DOMAIN), encode, solver, SamplingParams(1.0, 8, ("\n",)))
+    conversations = Room(STYLE, encode, solver, SAID)
     check_room(model, conversations, [ASKED], border, "mine", lines.append)
     return lines
 
@@ -58,6 +60,18 @@ def test_a_conversation_beyond_learned_positions_is_refused_and_beyond_computed_
     [line] = room(tiny_model("tiny-llama"), 1000)
     assert line.startswith("mine was made for 1024 positions, and a conversation may take 2")
     assert room(tiny_model("tiny-llama"), 700, turns=1) == []
+
+
+def test_an_answer_that_is_told_may_be_longer_than_one_that_is_sampled() -> None:
+    """D3: `train.imitation=truth` trains the domain's answer in the place of a second look."""
+    params, encode = SamplingParams(1.0, 100, ("\n",)), Encoder(ByteTokenizer(), 257)
+    long = replace(ASKED, answer="6" * 400)
+
+    def needed(turns: int, is_told: bool) -> int:
+        return Room(STYLE, encode, SolverSettings(2, turns, params), SAID, is_told=is_told).needed(long)
+
+    assert needed(2, True) == needed(2, False) - 100 + len(STYLE.completion(long.answer))
+    assert needed(1, True) == needed(1, False)  # a first try is never told
 
 
 def test_a_conversation_that_could_cross_a_border_of_rotary_scaling_is_refused() -> None:

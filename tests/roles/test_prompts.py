@@ -38,6 +38,16 @@ def test_the_solver_sees_worked_examples_and_then_the_question() -> None:
     )  # fmt: skip
 
 
+def test_an_answer_is_spelled_as_the_style_reads_it_and_ends_there() -> None:
+    """D3: in a chat it has no space in front and the end of the turn behind, and any thought is over."""
+    opened = replace(CHAT, thought="opened")
+    assert (FEW_SHOT.completion("68"), CHAT.completion("68")) == (" 68\n", "68<end>")
+    assert opened.completion("68") == "</think>\n68<end>"
+    for style in (FEW_SHOT, CHAT, replace(CHAT, thought="said"), opened):
+        assert style.visible(style.completion("68")).strip() == "68"
+        assert style.completion("68").endswith(style.stop)
+
+
 def test_the_challenger_sees_escalations_and_then_the_parent() -> None:
     asked = FEW_SHOT.challenger(problem("23 + 45"))
     assert asked.startswith("Easy: 3 + 4\nHarder: 13 + 4\n\nEasy: 17 - 5\nHarder: 47 - 15\n\n")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from roles.tree import ROOT, Tree
 from selfplay.config.files import load
-from selfplay.learn.batch import NO_KL, TrainBatch, TrainSample, build_batch
+from selfplay.learn.batch import NO_KL, NOT_SAMPLED, TrainBatch, TrainSample, build_batch
 from selfplay.machine.errors import NonFiniteError
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
@@ -73,6 +73,27 @@ def assert_same_update(one: Trainer, other: Trainer) -> None:
     a, b = gradient(one), gradient(other)
     assert a.norm() > 0
     assert (a - b).norm() / b.norm() < 1e-5
+
+
+def test_copied_tokens_that_nobody_sampled_are_left_out_of_what_the_sampler_is_measured_by() -> None:
+    """D7: their log-probability was 0.0, and `sampling/logp_diff/*` took it for the sampler's."""
+    imitating = replace(SETTINGS, loss=LossSettings(anchor="none"))
+    tree = Tree()
+    prompt = tree.extend(ROOT, list(b"2 + 3 ="))
+    good = tree.sampled(prompt, list(b" 5\n"), [-5.0] * 3, "solver/0")
+    told = tree.sampled(prompt, list(b"five\n"), [NOT_SAMPLED] * 5, "solver/0")
+    samples = [TrainSample("solver/0", good, 3, 1.0), TrainSample("solver/0", told, 5, 1.0)]
+    found = {
+        many: trainer_of(imitating)[1].step(build_batch(tree, samples[:many], {"solver/0": 1.0})).metrics
+        for many in (1, 2)
+    }
+    for name in ("sampling/logp_diff/mean", "sampling/logp_diff/max"):
+        assert found[2][name] == pytest.approx(found[1][name], abs=1e-5)
+    both = build_batch(tree, samples, {"solver/0": 1.0})
+    with pytest.raises(NonFiniteError):
+        trainer_of()[1].step(both)  # such tokens can only be imitated
+    again = TrainBatch.from_arrays(both.arrays())  # by way of a journal
+    assert trainer_of(imitating)[1].step(again).metrics == found[2]
 
 
 def test_rewarded_tokens_become_likelier_and_punished_ones_less() -> None:
