@@ -171,7 +171,8 @@ def _config(cell: Cell, say: Callable[[str], None]) -> Config:
     ]
     config = configuration.load(Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own])
     if experiment.warm_start is not None:
-        folder = start_model(config.domain, config.domain_options, experiment.warm_start, cell.seed, say)
+        key = config.evaluate.holdout_key
+        folder = start_model(config.domain, config.domain_options, experiment.warm_start, cell.seed, key, say)
         config.model.name = str(folder)
     return config
 

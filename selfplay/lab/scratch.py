@@ -33,7 +33,6 @@ WORDS = ("Recheck: ", "Confidence:", "Right:", " + ", " =")  # of the prompts: o
 END = "<eos>"
 MAX_PARAMETERS = 1_000_000
 POSITIONS = 128
-HELD_OUT_KEY = "selfplay-1"  # as evaluate.holdout_key has it
 RECENT = 0.05  # what the newest loss counts in the running mean
 IGNORED = -100  # a label that the loss leaves out
 DIGESTED, DIGESTED_TRACES = 8, 128  # batches, and traces of each, by which the data of a start model is known
@@ -80,24 +79,28 @@ class StoppedStart(WarmStart):
         return loss <= self.until_loss
 
 
-def start_model(domain: str, options: Mapping[str, Any], settings: WarmStart, seed: int, say: Say) -> Path:
+def start_model(
+    domain: str, options: Mapping[str, Any], settings: WarmStart, seed: int, holdout_key: str, say: Say
+) -> Path:
     """The folder of the start model of a seed, made now if it is not there: an ordinary Hugging Face folder.
 
-    It is known by the settings and by the traces that it would be trained on today, so that one made before the code of
-    a domain or of the prompts changed is not used after it.
+    It never sees a problem that `evaluate.holdout_key` keeps for evaluation. It is known by the settings and by the
+    traces that it would be trained on today, so that one made before the code of a domain or of the prompts changed is
+    not used after it.
     """
     loaded = load_domain(domain, options)
-    said = [domain, dict(options), asdict(settings), seed, HELD_OUT_KEY, traces_digest(loaded, settings, seed)]
+    traces = traces_digest(loaded, settings, seed, holdout_key)
+    said = [domain, dict(options), asdict(settings), seed, holdout_key, traces]
     source = json.dumps(said, sort_keys=True)
     name = hashlib.sha256(source.encode()).hexdigest()[:16]
 
     def make(folder: Path) -> None:
-        warm_start(loaded, settings, seed, folder, say)
+        warm_start(loaded, settings, seed, holdout_key, folder, say)
 
     return made_once(cache_folder() / "lab" / name, source, make)
 
 
-def traces_digest(domain: Domain, settings: WarmStart, seed: int) -> str:
+def traces_digest(domain: Domain, settings: WarmStart, seed: int, holdout_key: str) -> str:
     """16 hex digits of the tokens of some batches, first tries only and whole traces: those of a shorter training.
 
     Of the data, not of source files, which change without changing it. What alters one trace in thousands and draws no
@@ -105,13 +108,13 @@ def traces_digest(domain: Domain, settings: WarmStart, seed: int) -> str:
     """
     digest = hashlib.sha256()
     shorter = replace(settings, iterations=DIGESTED, first_share=0.5, batch=DIGESTED_TRACES)
-    for arrays in _batches(domain, shorter, seed, character_tokenizer()):
+    for arrays in _batches(domain, shorter, seed, holdout_key, character_tokenizer()):
         for array in arrays:
             digest.update(repr(array.shape).encode() + array.tobytes())
     return digest.hexdigest()[:16]
 
 
-def warm_start(domain: Domain, settings: WarmStart, seed: int, folder: Path, say: Say) -> None:
+def warm_start(domain: Domain, settings: WarmStart, seed: int, holdout_key: str, folder: Path, say: Say) -> None:
     """Train a start model and save it to `folder`. The same arguments give the same bits on one machine."""
     tokenizer = character_tokenizer()
     with torch.random.fork_rng(devices=[]):
@@ -120,7 +123,7 @@ def warm_start(domain: Domain, settings: WarmStart, seed: int, folder: Path, say
     size = sum(p.numel() for p in model.parameters())
     if size > MAX_PARAMETERS:
         raise ValueError(f"a start model has at most {MAX_PARAMETERS:,} parameters, not {size:,}")
-    batches = _batches(domain, settings, seed, tokenizer)
+    batches = _batches(domain, settings, seed, holdout_key, tokenizer)
     _fit(model, batches, settings, say)
     with quiet():
         model.save_pretrained(folder)
@@ -181,11 +184,11 @@ def _fit(model: Any, batches: Iterator[tuple[np.ndarray, np.ndarray]], settings:
 
 
 def _batches(
-    domain: Domain, settings: WarmStart, seed: int, tokenizer: PreTrainedTokenizerFast
+    domain: Domain, settings: WarmStart, seed: int, holdout_key: str, tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`iterations` pairs (ids, labels), each [batch, L] int64; labels are IGNORED outside of what is to be said."""
     rng = random.Random(f"{seed}/warm start")
-    held_out, style = HeldOut(domain, HELD_OUT_KEY), PromptStyle(domain)
+    held_out, style = HeldOut(domain, holdout_key), PromptStyle(domain)
     for iteration in range(settings.iterations):
         is_short = iteration < settings.first_share * settings.iterations
         traces = [_trace(domain, held_out, style, settings, rng, is_short) for _ in range(settings.batch)]
