@@ -13,11 +13,10 @@ from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.engine.sampling import choose, say_chosen, speakers
+from selfplay.model.head import ROWS_OF_LOGITS
 from selfplay.model.padding import left_padded
 from selfplay.model.policy import Policy
 from store.records import Completion
-
-MAX_ROWS_OF_LOGITS = 256
 
 
 class FlatEngine:
@@ -43,9 +42,7 @@ class FlatEngine:
         script: Sequence[Completion] | None = None,
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """See `Sampler.sample`. All draws of one call share a temperature."""
-        if len({draw.params.temperature for draw in draws}) > 1:
-            raise ValueError("one engine call samples at one temperature; split the draws")
+        """See `Sampler.sample`."""
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
         rows = [speaker for group in groups for speaker in group]
         ids, mask = left_padded([[tree.tokens[n] for n in tree.path(s.draw.node)] for s in rows], self._policy.device)
@@ -57,8 +54,8 @@ class FlatEngine:
             hidden = self._policy.cached_hidden(ids, seen, positions, cache)[:, -1]
             count.computed += ids.numel()
             open_rows = [i for i, speaker in enumerate(rows) if speaker.finish is None]
-            for start in range(0, len(open_rows), MAX_ROWS_OF_LOGITS):
-                part = open_rows[start : start + MAX_ROWS_OF_LOGITS]
+            for start in range(0, len(open_rows), ROWS_OF_LOGITS):
+                part = open_rows[start : start + ROWS_OF_LOGITS]
                 choose(self._policy.head.logits(hidden[part]), [[rows[i]] for i in part])
             live = say_chosen(tree, live)
             ids = torch.tensor([[speaker.ids[-1]] for speaker in rows], device=self._policy.device)

@@ -51,7 +51,8 @@ class Sampler(Protocol):
         script: Sequence[Completion] | None = None,
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """One batched call: completions for every draw, in order; the tree grows by what was said.
+        """One batched call: completions for every draw, in order; the tree grows by what was said. All draws of a call
+        are at one temperature.
 
         With a `script` (every completion of the call, in order) nothing is drawn: the call is run as it was, so
         that tree, keys and values are what they were before a crash, bit for bit. What ran is added to `count`. Each

@@ -66,7 +66,12 @@ class Speaker:
 def speakers(
     tokenizer: Any, seed: int, version: int, draws: Sequence[Draw], script: Sequence[Completion] | None
 ) -> list[list[Speaker]]:
-    """One speaker for every sample of every draw; `script`, if given, has one completion for each, in order."""
+    """One speaker for every sample of every draw; `script`, if given, has one completion for each, in order.
+
+    Raises ValueError for draws at several temperatures: logits are divided by one for all rows.
+    """
+    if len({draw.params.temperature for draw in draws}) > 1:
+        raise ValueError("one engine call samples at one temperature; split the draws")
     repeated = iter(script) if script is not None else repeat(None)
     return [
         [

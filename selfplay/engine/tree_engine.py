@@ -15,12 +15,12 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.model.attention.interface import KeyValues, Rows
+from selfplay.model.head import ROWS_OF_LOGITS
 from selfplay.model.policy import Policy
 from store.records import Completion
 
 MAX_TOKENS_PER_PASS = 2048  # bounds activations
 MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decoding; beyond it the tree is read
-MAX_ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
 
 
 class TreeEngine:
@@ -53,9 +53,7 @@ class TreeEngine:
         script: Sequence[Completion] | None = None,
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """See `Sampler.sample`. All draws of one call share a temperature."""
-        if len({draw.params.temperature for draw in draws}) > 1:
-            raise ValueError("one engine call samples at one temperature; split the draws")
+        """See `Sampler.sample`."""
         if tree is not self._tree:
             self._forget(tree)
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
@@ -84,9 +82,9 @@ class TreeEngine:
             standing.setdefault(speaker.node, []).append(speaker)
         contexts = sorted(standing)
         hidden = self._run(tree, contexts, count)
-        for start in range(0, len(contexts), MAX_ROWS_OF_LOGITS):
-            part = contexts[start : start + MAX_ROWS_OF_LOGITS]
-            logits = self._policy.head.logits(hidden[start : start + MAX_ROWS_OF_LOGITS])
+        for start in range(0, len(contexts), ROWS_OF_LOGITS):
+            part = contexts[start : start + ROWS_OF_LOGITS]
+            logits = self._policy.head.logits(hidden[start : start + ROWS_OF_LOGITS])
             choose(logits, [standing[node] for node in part])
 
     def _run(self, tree: Tree, contexts: Sequence[int], count: TokenCount) -> torch.Tensor:

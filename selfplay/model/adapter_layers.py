@@ -31,6 +31,7 @@ def make_adapters(
     settings = LoraConfig(r=r, lora_alpha=alpha, target_modules=_as_short_as_may_be(model, chosen))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to")  # of GPT-2's layers: peft then sets what is right
         torch.manual_seed(seed)  # the adapters' first weights
         adapter = get_peft_model(model, settings)
     path = Path(base).expanduser()

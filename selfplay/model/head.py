@@ -18,7 +18,7 @@ from torch import Tensor
 from selfplay.machine.errors import ModelError
 from selfplay.model.prepacked import prepack, prepacked_product, prepacks
 
-DEFAULT_CHUNK = 128
+ROWS_OF_LOGITS = 256  # that a sampler or a scorer makes at once: bounds the [rows, vocabulary] block
 KEPT_BYTES = 256 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
 ROWS_AT_ONCE = 2048  # of the weight's gradient: a block stays in the cache until it is added
 ANOTHER = "choose another model.name"

@@ -17,20 +17,17 @@ _PROBE_ROWS = 3
 _TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}  # of a norm's output, as a share; a bf16 has 8 bits
 
 
-def fuse_norms(model: nn.Module) -> int:
-    """Run every norm of `model` that is a plain RMS norm by `rms_norm`; returns how many are.
+def fuse_norms(model: nn.Module) -> None:
+    """Runs every norm of `model` that is a plain RMS norm by `rms_norm`.
 
     What a norm is, its numbers say: those that give others (Gemma's adds 1 to its weight) stay as they are, and so do
     those that take more than hidden states (a gate). On a CPU only; a GPU's time goes elsewhere.
     """
-    fused = 0
     for module in model.modules():
         eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         weight = getattr(module, "weight", None)
         if isinstance(eps, float) and isinstance(weight, nn.Parameter) and weight.dim() == 1 and _is_plain(module, eps):
             module.forward = partial(rms_norm, weight=weight, eps=eps)
-            fused += 1
-    return fused
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -20,7 +20,7 @@ from roles.tree import Tree
 from selfplay.machine.errors import ModelError
 from selfplay.model.adapters import MergedAdapters
 from selfplay.model.attention import interface
-from selfplay.model.attention.interface import KeyValues, Pass, Rows, attending
+from selfplay.model.attention.interface import KeyValues, Pass, Places, Rows, attending
 from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
 from selfplay.model.head import ANOTHER, Head, possible_scales
 from selfplay.model.norms import fuse_norms
@@ -134,9 +134,7 @@ class Policy:
         plan = plan_paths(parents, depths, nodes, self.device)
         ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
         positions = torch.from_numpy(depths[nodes]).to(self.device)
-        where = torch.from_numpy(nodes).to(self.device)
-        memory.needed = int(nodes.max()) + 1
-        with self.on_paths(Pass(plan, memory, where)), self._prepacked.applied():
+        with self.on_paths(Pass(plan, memory, Places.of(nodes, self.device))), self._prepacked.applied():
             return self.tree_hidden(ids, positions)
 
     def padded_hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
@@ -156,13 +154,9 @@ class Policy:
     def next_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues, rows: Rows) -> Tensor:
         """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
         ids, positions = (torch.tensor([of[n] for n in nodes]).to(self.device) for of in (tree.tokens, tree.depths))
-        rows.make_room()
-        memory.needed = int(nodes.max()) + 1
-        current = Pass(None, memory, torch.from_numpy(nodes).to(self.device), rows)
+        current = Pass(None, memory, Places.of(nodes, self.device), rows)
         with self.on_paths(current), self._prepacked.applied():
-            hidden = self.tree_hidden(ids, positions)
-        rows.grow()
-        return hidden
+            return self.tree_hidden(ids, positions)
 
     def gathered_rows(
         self, tree: Tree, ends: np.ndarray, memory: KeyValues, most_keys: int | None = None

@@ -22,7 +22,7 @@ from selfplay.machine.errors import ModelError
 from selfplay.model.attention.interface import KeyValues, Pass
 from selfplay.model.attention.plan import plan_paths
 from selfplay.model.attention.windows import narrow_lengths, narrow_windows
-from selfplay.model.head import ANOTHER, DEFAULT_CHUNK
+from selfplay.model.head import ANOTHER
 from selfplay.model.padding import left_padded
 from selfplay.model.policy import Policy, told
 from selfplay.model.precision import sharp_fp32
@@ -182,7 +182,7 @@ def _compare_gradients(policy: Policy, rows: list[list[int]], hidden: States) ->
         truth = _gradients(policy, _plain_logprobs(policy, rows))
         targets = torch.tensor([token for row in rows for token in row[1:]], device=policy.device)
         with hidden() as states:
-            ours = _gradients(policy, policy.head.logprobs(states, targets, None, DEFAULT_CHUNK))
+            ours = _gradients(policy, policy.head.logprobs(states, targets, None, len(targets)))
     floor = NEGLIGIBLE * max(_size(gradient) for gradient in truth)
     for (name, _), mine, theirs in zip(policy.trainable, ours, truth, strict=True):
         found, size = _size(mine), _size(theirs)

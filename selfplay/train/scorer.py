@@ -13,10 +13,9 @@ from roles.requests import Scored
 from roles.tree import Tree
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.protocol import Question, TokenCount
+from selfplay.model.head import ROWS_OF_LOGITS
 from selfplay.model.policy import Policy
 from selfplay.train.critic import Critic
-
-ROWS_OF_LOGITS = 256  # bounds the [rows, vocabulary] block
 
 
 @dataclass(frozen=True, slots=True)

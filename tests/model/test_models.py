@@ -141,7 +141,7 @@ def test_a_local_folder_loads(folder: Path) -> None:
 
 def test_a_folder_in_the_home_folder_may_be_named_with_a_tilde(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
-    assert load_model("~/mine", "float32").source == "~/mine"
+    assert digest(load_model("~/mine", "float32").model) == digest(tiny_model("tiny-llama"))
 
 
 def refusal(name: str) -> str:

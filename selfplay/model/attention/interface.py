@@ -8,11 +8,12 @@ Scores and softmax are fp32 whatever the model's dtype, so that the order of pac
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
@@ -26,24 +27,38 @@ ROOM = 16  # keys that a row can grow by before it is copied to a larger block
 
 @dataclass(slots=True)
 class KeyValues:
-    """Keys and values by node, per layer: what a sampler remembers of the tree. Grows with a quarter to spare."""
+    """Keys and values of a tree's nodes, per layer: what a sampler does not compute again.
+
+    Row n of each buffer is node n's. A buffer that is too small is replaced by one with a quarter to spare.
+    """
 
     keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
     values: dict[int, Tensor] = field(default_factory=dict)
     head_dim: int = 0  # D, as the model's attention gave it
-    needed: int = 0  # nodes there must be room for, said before a pass: no layer of it has to ask the device
 
-    def write(self, layer: int, nodes: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store rows [N, Hkv * D] at `nodes`, all below `needed`; returns the whole buffers."""
+    def write(self, layer: int, at: "Places", key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores key and value [N, Hkv * D] of N nodes; returns the layer's whole buffers."""
         for store, rows in ((self.keys, key), (self.values, value)):
             buffer = store.get(layer)
-            if buffer is None or buffer.shape[0] < self.needed:
-                grown = rows.new_zeros(self.needed + self.needed // 4, rows.shape[1])
+            if buffer is None or buffer.shape[0] < at.size:
+                grown = rows.new_zeros(at.size + at.size // 4, rows.shape[1])
                 if buffer is not None:
                     grown[: buffer.shape[0]] = buffer
                 store[layer] = buffer = grown
-            buffer[nodes] = rows
+            buffer[at.nodes] = rows
         return self.keys[layer], self.values[layer]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where in `KeyValues` the tokens of a pass stand. `size`: rows that this takes, known without asking a GPU."""
+
+    nodes: Tensor  # [N] int64
+    size: int
+
+    @classmethod
+    def of(cls, nodes: np.ndarray, device: torch.device) -> "Places":
+        return cls(torch.from_numpy(nodes).to(device), int(nodes.max()) + 1)
 
 
 @dataclass(slots=True)
@@ -103,24 +118,26 @@ class Rows:
             for layer, block in kept.items():
                 kept[layer] = block.index_select(0, rows)
 
-    def make_room(self) -> None:
-        """Before a pass: every row can take one token more."""
+    @contextmanager
+    def growing(self) -> Iterator[None]:
+        """A pass that appends one token to every row, in every layer."""
+        self._make_room()
+        yield
+        self.lengths = self.lengths + 1
+        self.longest += 1
+        self._masks.clear()
+
+    def _make_room(self) -> None:
         if self.capacity == self.longest:
             for kept in (self.keys, self.values):
                 for layer, block in kept.items():
                     kept[layer] = _with_room(block)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Write one token [R, Hkv, D] at each row's end."""
+        """Writes key and value [R, Hkv, D] of one token at each row's end; inside `growing`."""
         every = torch.arange(len(self.lengths), device=self.lengths.device)
         self.keys[layer][every, :, self.lengths] = key
         self.values[layer][every, :, self.lengths] = value
-
-    def grow(self) -> None:
-        """Every layer has its token: the next one comes behind it."""
-        self.lengths = self.lengths + 1
-        self.longest += 1
-        self._masks.clear()
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """[R, 1, 1, S + capacity] additive: the new token sees what is shared, its row, itself, and nothing outside
@@ -145,11 +162,16 @@ def _with_room(rows: Tensor) -> Tensor:
 
 @dataclass(slots=True)
 class Pass:
-    """One forward pass: a plan, or rows of which each gets one token more; for a sampler the memory it extends too."""
+    """What the attention of one forward pass over N tokens reads.
+
+    Either a `plan`, which says which keys each token sees, or `rows`, each of which gets one token more. A sampler's
+    pass also has the `memory` that its keys and values go to, and their `places` there; a plan's keys are then nodes
+    of the memory, and otherwise tokens of the pass itself.
+    """
 
     plan: PathPlan | None
     memory: KeyValues | None = None
-    nodes: Tensor | None = None  # [N] node of each token in `memory`
+    places: Places | None = None
     rows: Rows | None = None
 
 
@@ -158,10 +180,11 @@ _current: ContextVar[Pass] = ContextVar("selfplay_path_pass")
 
 @contextmanager
 def attending(current: Pass) -> Iterator[None]:
-    """Run the model (and its backward pass, which may recompute it) under `current`."""
+    """Runs the model, and a backward pass that may recompute it, with the attention of `current`."""
     token = _current.set(current)
     try:
-        yield
+        with current.rows.growing() if current.rows is not None else nullcontext():
+            yield
     finally:
         _current.reset(token)
 
@@ -188,9 +211,9 @@ def path_attention(
     head_dim = query.shape[3]
     queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
     if current.memory is not None:
-        assert current.nodes is not None and isinstance(module.layer_idx, int)
+        assert current.places is not None and isinstance(module.layer_idx, int)
         current.memory.head_dim = head_dim
-        keys, values = current.memory.write(module.layer_idx, current.nodes, keys, values)
+        keys, values = current.memory.write(module.layer_idx, current.places, keys, values)
     scale = head_dim**-0.5 if scaling is None else scaling
     if current.rows is not None:
         assert isinstance(module.layer_idx, int)

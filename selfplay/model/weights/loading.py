@@ -47,11 +47,10 @@ MOST_ADAPTERS = 8  # on adapters on adapters ...
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A causal language model in the asked dtype, its tokenizer, and where they came from."""
+    """A causal language model in the asked dtype, and its tokenizer."""
 
     model: Any
     tokenizer: Any
-    source: str
 
 
 def load_model(name: str, dtype: str, say: Say = lambda line: None, adapters: int = 0) -> LoadedModel:
@@ -60,7 +59,7 @@ def load_model(name: str, dtype: str, say: Say = lambda line: None, adapters: in
     A folder of adapters is its base with them merged; `adapters` counts those that were found on the way to this base.
     """
     if name in TINY_NAMES:
-        return LoadedModel(tiny_model(name).to(DTYPES[dtype]), ByteTokenizer(), f"{name}, random weights, seed 0")
+        return LoadedModel(tiny_model(name).to(DTYPES[dtype]), ByteTokenizer())
     if name == EMBEDDED:
         return _load(str(_embedded_folder(say)), dtype, EMBEDDED, say)
     path = _path(name)
@@ -88,7 +87,7 @@ def _load(path: str, dtype: str, name: str, say: Say) -> LoadedModel:
     refuse_parts(model, loading, name, say)
     refuse_tokenizer(model, tokenizer, name)
     freeze_unreached(model, name, say)
-    return LoadedModel(model, tokenizer, name)
+    return LoadedModel(model, tokenizer)
 
 
 def _load_adapted(folder: Path, dtype: str, name: str, say: Say, adapters: int) -> LoadedModel:
@@ -111,7 +110,7 @@ def _load_adapted(folder: Path, dtype: str, name: str, say: Say, adapters: int) 
             tokenizer = _tokenizer(str(folder))
             refuse_tokenizer(loaded.model, tokenizer, name)
     say(f"{name}: adapters, merged into their base {base}")
-    return LoadedModel(loaded.model, tokenizer, name)
+    return LoadedModel(loaded.model, tokenizer)
 
 
 def _tokenizer(path: str) -> Any:
