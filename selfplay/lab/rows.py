@@ -5,7 +5,6 @@ Written once and read strictly: a page must not be made of half a row, so what i
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from selfplay.evaluate.formats import read_outcomes, read_reports, read_searches
 from selfplay.machine.errors import DATA, Refused
+from selfplay.machine.files import write_whole
 
 T = TypeVar("T")
 Moment = Literal["start", "end"]
@@ -75,9 +75,7 @@ def write_row(folder: Path, row: Row) -> Path:
     text = row.to_json()
     folder.mkdir(parents=True, exist_ok=True)
     path = row_path(folder, row.arm, row.seed)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, [text])
     return path
 
 

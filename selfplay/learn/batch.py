@@ -145,8 +145,10 @@ def build_batch(
         pull = kl.get(sample.label, 0.0) / given[sample.label]
         if scale == 0.0 and pull == 0.0:
             continue
+        nodes = tree.tail(sample.node, sample.num_tokens)
+        assert all(tree.labels[node] == sample.label for node in nodes), f"not all of it was said as {sample.label}"
         flat_tokens += tree.depths[sample.node] + 1
-        columns.add(tree.tail(sample.node, sample.num_tokens), sample.advantage, scale, pull)
+        columns.add(nodes, sample.advantage, scale, pull)
     return _arrays(tree, columns, flat_tokens)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfplay.machine.errors import BUSY, USAGE, Refused
+from selfplay.machine.files import temporary_of, write_whole
 from store.errors import StoreError, is_disk_error, translated
 from store.store import Store
 
@@ -171,14 +172,11 @@ def claim_folder(folder: Path, name: str, say: Say) -> None:
 
 
 def write_file(path: Path, lines: Iterable[str], say: Say) -> None:
-    """Write a file of the run's whole or not at all. What has its name and is no file is set aside."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    for each in (path, temporary):
+    """Writes a file of the run's whole or not at all. What has its name and is no file is set aside."""
+    for each in (path, temporary_of(path)):
         claim(path.parent, each, say)
     with translated(path):
-        with temporary.open("w") as file:
-            file.writelines(lines)
-        temporary.replace(path)
+        write_whole(path, lines)
 
 
 def require_database(folder: Path) -> None:

@@ -28,7 +28,9 @@ def step_commit(
     step: Step, played: Played, taught: Taught, made: Made, game: Game, measured: dict[str, float], seconds: float
 ) -> StepCommit:
     """Everything the step adds to the store. `measured`: figures of the update, and what it all took."""
-    rates = tuple(r for r in (pass_rate(g, _observed(g, step, game)) for g in played.judged.groups) if r is not None)
+    is_frozen = "solver" in game.voices.frozen  # it does not change: what it shows is of now
+    rates = [pass_rate(g, step.policy_version if is_frozen else oldest_version(g)) for g in played.judged.groups]
+    measured_rates = tuple(rate for rate in rates if rate is not None)
     return StepCommit(
         step=step.number,
         policy_version=made.policy_version,
@@ -39,8 +41,8 @@ def step_commit(
             for lesson in taught.lessons
             for attempt, paid in zip(lesson.group.attempts, lesson.paid, strict=True)
         ),
-        pass_rates=rates,
-        metrics=step_metrics(step, played, taught, rates, game) | measured,
+        pass_rates=measured_rates,
+        metrics=step_metrics(step, played, taught, measured_rates, game) | measured,
         weights_digest=made.weights_digest,
         journal_file=made.journal[0],
         journal_sha256=made.journal[1],
@@ -53,11 +55,8 @@ def step_commit(
     )
 
 
-def _observed(group: JudgedGroup, step: Step, game: Game) -> int:
-    """The policy version that a group's pass rate is of: the oldest that said any of it. A frozen solver does not
-    change, so what it shows is of now."""
-    if "solver" in game.voices.frozen:
-        return step.policy_version
+def oldest_version(group: JudgedGroup) -> int:
+    """The oldest policy version that said any of the group's attempts: its pass rate is taken to be of that one."""
     return min(turn.sampled.completion.first_version for attempt in group.attempts for turn in attempt.turns)
 
 

@@ -28,7 +28,7 @@ FLAT_PAIR_COST = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PaddedRows:
     """A pack as padded rows: ids [B, L], lengths [B], and for each charged token its (row, column)."""
 
     ids: np.ndarray
@@ -44,7 +44,7 @@ class PackPass:
     pack: Pack
     mode: Mode
     tokens: int
-    rows: Rows | None
+    rows: PaddedRows | None
 
 
 def prepare(batch: TrainBatch, pack: Pack, mode: Literal["auto", "tree", "flat"], width: int) -> PackPass:
@@ -98,7 +98,7 @@ def _local(batch: TrainBatch, pack: Pack) -> tuple[np.ndarray, np.ndarray]:
     return where[batch.parents[pack.tokens]], batch.depths[pack.tokens]
 
 
-def _rows(batch: TrainBatch, pack: Pack) -> Rows:
+def _rows(batch: TrainBatch, pack: Pack) -> PaddedRows:
     parents, depths = _local(batch, pack)
     has_child = np.zeros(len(parents) + 1, dtype=bool)
     has_child[parents] = True
@@ -111,10 +111,10 @@ def _rows(batch: TrainBatch, pack: Pack) -> Rows:
     row_of = np.zeros(len(parents), dtype=np.int64)
     row_index = np.broadcast_to(np.arange(len(leaves))[:, None], paths.shape)
     row_of[paths[inside][::-1]] = row_index[inside][::-1]
-    return Rows(ids, lengths, row_of[pack.sources], depths[pack.sources])
+    return PaddedRows(ids, lengths, row_of[pack.sources], depths[pack.sources])
 
 
-def _flat_cost(rows: Rows, width: int) -> float:
+def _flat_cost(rows: PaddedRows, width: int) -> float:
     num_rows, length = rows.ids.shape
     return num_rows * length + FLAT_PAIR_COST * num_rows * length * length / width
 

@@ -161,6 +161,13 @@ def test_all_linear_is_what_the_default_was_for_models_like_llama_bit_for_bit() 
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_adapters_of_gpt2s_layers_are_made_without_a_warning() -> None:
+    """Its Conv1D keeps a weight transposed. peft warned of that on the terminal, and then set what is right."""
+    adapter = make_adapters(tiny_model("tiny-gpt2"), 2, 4, ["c_fc"], 0, "x", print)
+    assert adapter.peft_config["default"].fan_in_fan_out is True
+
+
 def test_every_linear_layer_is_adapted_and_what_is_not_is_said() -> None:
     """Case 21e: Phi-3 has layers of other names, and a mixture's experts are no linear layers."""
     lines: list[str] = []

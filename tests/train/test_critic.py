@@ -8,7 +8,7 @@ import torch
 
 from roles.tree import ROOT, Tree
 from selfplay.engine.flat_engine import FlatEngine
-from selfplay.engine.protocol import Question
+from selfplay.engine.protocol import Question, TokenCount
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.learn.critic_batch import CriticBatch, critic_batch
@@ -135,10 +135,10 @@ def test_scores_are_next_token_probabilities_and_heads_in_the_order_of_the_quest
     critic.step(forest_hidden(policy, batch, is_padded=False), batch, 0)
     first, second = ends
     questions = [Question(second, (49, 48)), Question(first), Question(second), Question(first, (48,))]
-    scored = Scorer(policy, TreeEngine(policy, 0), critic)(tree, questions)
+    scored = Scorer(policy, TreeEngine(policy, 0), critic)(tree, questions, TokenCount())
     plain = policy.head.logits(policy.padded_hidden(tree, [second, first])).softmax(-1)
     assert scored[0].choices == pytest.approx((plain[0, 49].item(), plain[0, 48].item()), rel=1e-3)
     assert scored[3].choices == pytest.approx((plain[1, 48].item(),), rel=1e-3)
     assert scored[1].choices == () and scored[1].value == scored[3].value
     assert scored[0].value == scored[2].value and (scored[1].value or 0) > 0.7 > 0.3 > (scored[2].value or 1)
-    assert Scorer(policy, TreeEngine(policy, 0))(tree, questions)[1].value is None
+    assert Scorer(policy, TreeEngine(policy, 0))(tree, questions, TokenCount())[1].value is None
