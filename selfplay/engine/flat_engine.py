@@ -1,7 +1,7 @@
 """The padded way to sample: one row for every sample, left-padded prompts, the model's own attention and cache.
 
-The fallback for models that `Policy.check_paths` finds unable to run on trees, and the side that the tree is
-measured against. It draws from the same random streams, so it says the same up to rounding.
+The fallback for models that selfplay/model/probe.py finds unable to run on trees, and the baseline of benchmarks. It
+draws from the same random streams as the tree engine, so it samples the same up to rounding.
 """
 
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What comes behind `node`? `choices`: ids that are compared; none asks the critic heads only."""
+    """Asks for the next-token probabilities of `choices` behind `node`, and for the critic heads' values of it."""
 
     node: int
     choices: tuple[int, ...] = ()
@@ -51,12 +51,11 @@ class Sampler(Protocol):
         script: Sequence[Completion] | None = None,
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """One batched call: completions for every draw, in order; the tree grows by what was said. All draws of a call
-        are at one temperature.
+        """One batched call at one temperature: completions for every draw, in order, which are added to the tree.
 
-        With a `script` (every completion of the call, in order) nothing is drawn: the call is run as it was, so
+        With a `script` (every completion of the call, in order) nothing is drawn: the call is run with these tokens, so
         that tree, keys and values are what they were before a crash, bit for bit. What ran is added to `count`. Each
-        completion names the versions of the policy that said its first and its last token.
+        completion names the versions of the policy that sampled its first and its last token.
         """
         ...
 
@@ -65,7 +64,7 @@ class Sampler(Protocol):
         ...
 
     def load(self, version: int, weights: Weights) -> None:
-        """Say what the policy of `version` says from now on.
+        """From now on samples from the policy of `version`.
 
         A sampler in the policy's own process shares its weights and only drops what was computed with the old ones; any
         other takes the new ones from `weights`.

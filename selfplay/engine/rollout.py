@@ -5,7 +5,7 @@ step ask for at one time. Its completions are committed as soon as it ends and a
 not drawn again. Scores are not stored: they are a function of the weights and the tree, and made again with the wave.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, Question, Sampler, TokenCount
 from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encode
-from store.records import Completion, Wave
+from store.records import Wave
 
 Result = TypeVar("Result")
 Request = Sample | Score
@@ -53,16 +53,16 @@ class Rollout:
         samples = [request for request in requests if isinstance(request, Sample)]
         scores = [request for request in requests if isinstance(request, Score)]
         scored = iter(self._scores(scores) if scores else [])
-        said = iter(self._samples(key, samples) if samples else [])
-        return [next(said) if isinstance(request, Sample) else next(scored) for request in requests]
+        sampled = iter(self._samples(key, samples) if samples else [])
+        return [next(sampled) if isinstance(request, Sample) else next(scored) for request in requests]
 
     def _scores(self, scores: Sequence[Score]) -> list[Scored]:
         assert self.score is not None, "a role asked for scores in a rollout that cannot give any"
         questions = [self._question(score) for score in scores]
-        put = [question for question in questions if self._has_room(question.node)]
-        answers = iter(self.score(self.tree, put, self.count) if put else [])
-        unheard = Scored((0.0, 0.0))  # neither of the choices was said
-        return [next(answers) if self._has_room(question.node) else unheard for question in questions]
+        fitting = [question for question in questions if self._has_room(question.node)]
+        answers = iter(self.score(self.tree, fitting, self.count) if fitting else [])
+        unanswered = Scored((0.0, 0.0))  # as if the model said neither of the choices
+        return [next(answers) if self._has_room(question.node) else unanswered for question in questions]
 
     def _question(self, score: Score) -> Question:
         node = self._node(score)
@@ -81,8 +81,8 @@ class Rollout:
         results = self.sampler.sample(self.tree, draws, script, self.count)
         if stored is None:
             stored = self.commit(Wave(self.step, key, tuple(s.completion for group in results for s in group)))
-        said: Iterator[Completion] = iter(stored.completions)
-        return [[Sampled(sampled.node, next(said)) for sampled in group] for group in results]
+        completions = iter(stored.completions)
+        return [[Sampled(sampled.node, next(completions)) for sampled in group] for group in results]
 
     def _has_room(self, node: NodeId, more: int = 0) -> bool:
         return self.limit is None or self.tree.depths[node] + 1 + more <= self.limit

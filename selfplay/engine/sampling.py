@@ -14,7 +14,7 @@ from roles.requests import Sampled
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw
 from selfplay.machine.errors import NonFiniteError
-from selfplay.prompting.codec import ends, said, stop_tokens
+from selfplay.prompting.codec import ends, stop_tokens, text_of
 from store.records import Completion, Finish
 
 BLOCK = 256  # tokens of a large vocabulary that are summed together
@@ -22,27 +22,28 @@ FEW_TOKENS = 2048  # a vocabulary that is summed as it is
 
 
 def uniforms(seed: int, key: Sequence[str | int], version: int, count: int) -> np.ndarray:
-    """[count] float64 in [0, 1): the random stream of one sample, a pure function of its key (design.md 4)."""
+    """[count] float64 in [0, 1): the random stream of one sample, a pure function of its key."""
     digest = hashlib.sha256(repr((seed, *key, version)).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(count)
 
 
 @dataclass(slots=True)
 class Speaker:
-    """One sample while it grows. With a `script` it repeats a completion that was committed before a crash."""
+    """One sample while it is drawn, token by token. With a `script` it repeats a completion that was committed before a
+    crash."""
 
     draw: Draw
-    randoms: np.ndarray  # [max_tokens]
+    randoms: np.ndarray  # [max_tokens] float64, one for each token
     tokenizer: Any
-    node: int
+    node: int  # of the last token so far
     script: Completion | None = None
-    chosen: tuple[int, float] = (0, 0.0)
+    chosen: tuple[int, float] = (0, 0.0)  # the next token and its log-probability
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish: Finish | None = None
 
     def say(self, tree: Tree) -> None:
-        """Append the chosen (or scripted) token, to the tree as well, and see whether it ends the completion."""
+        """Appends the chosen (or scripted) token here and in the tree, and finds out whether it ends the completion."""
         if self.script is not None:
             at = len(self.ids)
             self.chosen = (self.script.ids[at], self.script.logprobs[at])
@@ -56,9 +57,9 @@ class Speaker:
             self.finish = Finish.LENGTH
 
     def sampled(self, version: int) -> Sampled:
-        """The finished completion. Its text is all that it says: selfplay/prompting/codec.py."""
+        """The finished completion, said whole by the policy of `version`."""
         assert self.finish is not None
-        text = said(self.tokenizer, self.ids, stop_tokens(self.tokenizer, self.draw.params.stop))
+        text = text_of(self.tokenizer, self.ids, stop_tokens(self.tokenizer, self.draw.params.stop))
         completion = Completion(tuple(self.ids), tuple(self.logprobs), text, self.finish, version, version)
         return Sampled(self.node, completion)
 

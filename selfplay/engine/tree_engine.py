@@ -60,7 +60,7 @@ class TreeEngine:
         count = count or TokenCount()
         live = [speaker for group in groups for speaker in group]
         while live:
-            self._think(tree, live, count)
+            self._choose_next(tree, live, count)
             live = say_chosen(tree, live)
         for group in groups:
             for speaker in group:
@@ -75,17 +75,18 @@ class TreeEngine:
             self._forget(tree)
         return self._run(tree, nodes, count or TokenCount())
 
-    def _think(self, tree: Tree, live: Sequence[Speaker], count: TokenCount) -> None:
-        """Choose one more token for every live sample: run the distinct contexts, draw from each."""
-        standing: dict[int, list[Speaker]] = {}
+    def _choose_next(self, tree: Tree, live: Sequence[Speaker], count: TokenCount) -> None:
+        """Chooses one more token for every live sample: runs the distinct contexts, draws from each for all of its
+        samples."""
+        speakers_at: dict[int, list[Speaker]] = {}
         for speaker in live:
-            standing.setdefault(speaker.node, []).append(speaker)
-        contexts = sorted(standing)
+            speakers_at.setdefault(speaker.node, []).append(speaker)
+        contexts = sorted(speakers_at)
         hidden = self._run(tree, contexts, count)
         for start in range(0, len(contexts), ROWS_OF_LOGITS):
             part = contexts[start : start + ROWS_OF_LOGITS]
             logits = self._policy.head.logits(hidden[start : start + ROWS_OF_LOGITS])
-            choose(logits, [standing[node] for node in part])
+            choose(logits, [speakers_at[node] for node in part])
 
     def _run(self, tree: Tree, contexts: Sequence[int], count: TokenCount) -> torch.Tensor:
         """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
@@ -109,9 +110,10 @@ class TreeEngine:
         return torch.cat(parts).index_select(0, rows)
 
     def _lay_out_rows(self, tree: Tree, parents: Sequence[int]) -> bool:
-        """Whether `parents` now stand as rows, i-th parent in row i: all must have been run, and fit `MAX_ROW_KEYS`.
+        """Puts the paths to `parents` into rows, the i-th in row i, so that one token more can be decoded behind each.
 
-        Where the last token left rows these are chosen from, else they are gathered.
+        False where one of them has not been run, or where the rows would hold more than `MAX_ROW_KEYS` keys. Rows that
+        the last token left are reused; else keys and values are gathered from the memory.
         """
         places = [self._row_of.get(parent) for parent in parents]
         rows, self._rows = self._rows, None

@@ -19,9 +19,11 @@ from roles.tree import ROOT, Tree
 
 @dataclass(frozen=True, slots=True)
 class TrainSample:
-    """One sampled completion with its advantage; `node` is its last token. All of a kept group are given, zeros too.
+    """One completion to train on, with its advantage; `node` is its last token.
 
-    `is_kept` False: its group teaches nothing (advantage 0); only its label's KL to the start sees it.
+    A kept group has a sample for each of its completions, those of advantage 0 too, since the loss is a mean over the
+    tokens of all. `is_kept` False: the group teaches nothing (advantage 0), and only the KL of its label to the start
+    weights reads the sample.
     """
 
     label: str
@@ -67,7 +69,7 @@ class TrainBatch:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TrainBatch":
-        """The inverse of `arrays`. Raises ValueError for arrays that are of no batch: a journal may be anybody's."""
+        """The inverse of `arrays`. Raises ValueError for arrays that no batch has: a journal may be anybody's."""
         _require(arrays, [name for name in _COLUMNS if name != "kl"] + ["label_names", "flat_tokens"])
         rest = {name: arrays[name] for name in _COLUMNS if name in arrays}
         rest.setdefault("kl", np.zeros_like(rest["counts"]))  # journals of before there was a KL by label
@@ -88,7 +90,7 @@ class TrainBatch:
         if (self.parents[self.targets] == ROOT).any():
             raise ValueError("a token without anything before it is trained")
         if self.labels.shape != self.targets.shape or not _is_within(self.labels, len(self.label_names)):
-            raise ValueError("a label is none")
+            raise ValueError("a label is not one of label_names")
         require_numbers("sampler_logprobs", self.sampler_logprobs, self.targets.shape, allows_nan=True)
         for name in ("positive", "negative", "counts", "kl"):
             require_numbers(name, getattr(self, name), self.targets.shape)
@@ -97,24 +99,24 @@ class TrainBatch:
 def require_forest(ids: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> None:
     """Raises ValueError unless each token's parent comes before it, and it is one deeper."""
     if any(column.dtype != np.int64 or column.shape != (ids.size,) for column in (ids, parents, depths)):
-        raise ValueError("ids, parents and depths are no columns of one length")
+        raise ValueError("ids, parents and depths are not columns of one length")
     if (ids < 0).any() or (parents < ROOT).any() or (parents >= np.arange(ids.size)).any():
-        raise ValueError("a token or its parent is none")
+        raise ValueError("an id is below 0, or a parent is not before its child")
     if (depths != np.where(parents == ROOT, 0, depths[parents] + 1)).any():
-        raise ValueError("depths are not those of the parents")
+        raise ValueError("a depth is not one more than the parent's")
 
 
 def require_nodes(nodes: np.ndarray, parents: np.ndarray) -> None:
     """Raises ValueError unless these are different tokens of the forest, in their order."""
     if nodes.ndim != 1 or not _is_within(nodes, len(parents)) or (np.diff(nodes) <= 0).any():
-        raise ValueError("what is trained are no tokens of the forest")
+        raise ValueError("the trained tokens are not distinct tokens of the forest, in order")
 
 
 def require_numbers(name: str, column: np.ndarray, shape: tuple[int, ...], allows_nan: bool = False) -> None:
     """Raises ValueError unless these are finite numbers, as many as there should be."""
     is_right = column.dtype == np.float64 and column.shape == shape
     if not is_right or not (np.isfinite(column) | (np.isnan(column) & allows_nan)).all():
-        raise ValueError(f"{name} is no column of {shape} finite numbers")
+        raise ValueError(f"{name} is not a column of {shape} finite numbers")
 
 
 def _require(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
@@ -130,23 +132,27 @@ def _is_within(column: np.ndarray, size: int) -> bool:
 def build_batch(
     tree: Tree, samples: Sequence[TrainSample], weights: Mapping[str, float], kl: Mapping[str, float] = NO_KL
 ) -> TrainBatch:
-    """Sum advantages over the tree (design.md 3b).
+    """Sums advantages over the tree.
 
-    With N the number of tokens that a label's kept samples said in all, every term is scaled by weight / N, so the
-    loss is a plain sum over rows and does not depend on how the tree is later cut. A KL is a mean over all samples of
-    its label, kept or not. Tokens that neither an advantage nor a KL moves are not run at all.
-    weights, kl: label -> factor; a label without a KL may be missing from `kl`.
+    With N the tokens of a label's kept samples, and N' those of all of its samples, kept or not, a trained token t gets
+
+        positive[t] = weight / N * sum of max(A, 0)      over the samples that have t
+        negative[t] = weight / N * sum of min(A, 0)
+        kl[t]       = kl / N' * number of samples that have t.
+
+    So the loss is a plain sum over rows, and how the tree is later cut into packs does not change it. Tokens that
+    neither an advantage nor a KL moves are left out. weights, kl: label -> factor; a label may be missing from `kl`.
     """
-    said, given = _tokens_by_label(samples)
+    kept_tokens, all_tokens = _tokens_by_label(samples)
     columns = _Columns()
     flat_tokens = 0
     for sample in samples:
-        scale = weights[sample.label] / said[sample.label] if sample.is_kept and sample.advantage != 0.0 else 0.0
-        pull = kl.get(sample.label, 0.0) / given[sample.label]
+        scale = weights[sample.label] / kept_tokens[sample.label] if sample.is_kept and sample.advantage else 0.0
+        pull = kl.get(sample.label, 0.0) / all_tokens[sample.label]
         if scale == 0.0 and pull == 0.0:
             continue
         nodes = tree.tail(sample.node, sample.num_tokens)
-        assert all(tree.labels[node] == sample.label for node in nodes), f"not all of it was said as {sample.label}"
+        assert all(tree.labels[node] == sample.label for node in nodes), f"a token of another label than {sample.label}"
         flat_tokens += tree.depths[sample.node] + 1
         columns.add(nodes, sample.advantage, scale, pull)
     return _arrays(tree, columns, flat_tokens)
@@ -154,7 +160,7 @@ def build_batch(
 
 @dataclass(slots=True)
 class _Columns:
-    """Sums by node; every node that something moves is in `counts` and `kl`."""
+    """Sums by node. Every trained node is in `counts` and in `kl`, though a value may be 0."""
 
     positive: dict[int, float] = field(default_factory=dict)
     negative: dict[int, float] = field(default_factory=dict)
@@ -170,13 +176,13 @@ class _Columns:
 
 
 def _tokens_by_label(samples: Sequence[TrainSample]) -> tuple[dict[str, int], dict[str, int]]:
-    """Label -> tokens said by samples of kept groups, and by all."""
-    said: dict[str, int] = {}
-    given: dict[str, int] = {}
+    """Label -> tokens of the samples of kept groups, and of all samples."""
+    kept: dict[str, int] = {}
+    every: dict[str, int] = {}
     for sample in samples:
-        given[sample.label] = given.get(sample.label, 0) + sample.num_tokens
-        said[sample.label] = said.get(sample.label, 0) + sample.num_tokens * sample.is_kept
-    return said, given
+        every[sample.label] = every.get(sample.label, 0) + sample.num_tokens
+        kept[sample.label] = kept.get(sample.label, 0) + sample.num_tokens * sample.is_kept
+    return kept, every
 
 
 def _arrays(tree: Tree, columns: _Columns, flat_tokens: int) -> TrainBatch:

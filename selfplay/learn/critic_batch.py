@@ -31,8 +31,10 @@ class CriticBatch:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> CriticBatch | None:
-        """The inverse of `arrays`, out of all of a journal's; None where there is none of it. Raises ValueError for
-        arrays that are of no batch."""
+        """The inverse of `arrays`, given all arrays of a journal; None where it has none of a critic's.
+
+        Raises ValueError for arrays that no batch has.
+        """
         mine = {name.removeprefix(_PREFIX): column for name, column in arrays.items() if name.startswith(_PREFIX)}
         if not mine:
             return None

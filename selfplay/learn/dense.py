@@ -8,14 +8,14 @@ from selfplay.learn.batch import TrainSample
 from store.records import Outcome
 
 
-def credited(found: Searched, credit: CreditSettings, is_banked: bool, held: Collection[str]) -> list[TrainSample]:
-    """Each step with its own advantage, once for each time that it was sampled.
+def credited(found: Searched, credit: CreditSettings, is_banked: bool, kl_labels: Collection[str]) -> list[TrainSample]:
+    """Each step of the answers with its own advantage, once for each time that it was sampled.
 
     VinePPO's rollouts only measure: with `monte_carlo` the steps of the attempts alone are trained.
     """
     advantages = step_advantages(found.tree, credit)
     is_kept = any(advantages.values()) and not is_banked
-    if not is_kept and LABEL not in held:
+    if not is_kept and LABEL not in kl_labels:
         return []
     samples = []
     for index, advantage in advantages.items():

@@ -1,4 +1,4 @@
-"""Imitation in place of reward: which of what was said is copied. The arms that self-correction by RL is compared with.
+"""Imitation in place of reward: which completions are copied. Self-correction by RL is compared with these rules.
 
 Every rule but one, a control, copies text that the model said and the judge found right; the loss is its plain
 likelihood (`anchor` "none" in selfplay/train/loss.py). Sources: STaR (arXiv 2203.14465) and Pair-SFT (Welleck et al.,
@@ -20,7 +20,9 @@ Spell = Callable[[str, int], Sequence[int]]  # an answer and the token before it
 
 
 def imitated(tree: Tree, group: JudgedGroup, rule: ImitationRule, spell: Spell) -> tuple[TrainSample, ...]:
-    """What of a group is copied, each completion with weight 1. Pairs that were not said as such are put in the tree.
+    """The completions of a group that are copied, each with advantage 1.
+
+    A completion that was not sampled where it is copied is added to the tree there.
 
     Every rule copies right first tries: a small model that is trained on second looks only forgets the first. Of later
     turns, they copy
@@ -30,7 +32,7 @@ def imitated(tree: Tree, group: JudgedGroup, rule: ImitationRule, spell: Spell) 
     pair_sft       after a wrong one, a right first try of the same problem as if that had been the second look;
                    pair_sft_plus: after right ones, too
     best_path      only the best answer that the judge's search found: selfplay/play/searching.py
-    truth          after every one, the domain's own answer: a control that is told what the others must find
+    truth          after right and wrong ones, the domain's own answer: a control that is told what the others must find
     """
     return tuple(TrainSample(label, node, length, 1.0) for label, node, length in _copied(tree, group, rule, spell))
 

@@ -61,13 +61,13 @@ def solver_lesson(
             rewards, advantages = with_report_terms(judged, rewards, advantages, pay, settings.advantage)
         for attempt, reward in zip(judged, rewards, strict=True):
             paid[attempt.index].append(reward)
-        said = [attempt.turns[turn].sampled for attempt in judged]
+        sampled = [attempt.turns[turn].sampled for attempt in judged]
         is_kept = has_signal(advantages) and not (banked and turn == 0)
-        samples += train_samples(turn_label(turn), said, advantages, is_kept, settings.held)
+        samples += train_samples(turn_label(turn), sampled, advantages, is_kept, settings.kl_labels)
     if pay is not None:
-        said = [attempt.report.sampled for attempt in judged if attempt.report is not None]
+        sampled = [attempt.report.sampled for attempt in judged if attempt.report is not None]
         advantages = report_advantages(judged, pay, settings.advantage)
-        samples += train_samples(REPORT_LABEL, said, advantages, has_signal(advantages), settings.held)
+        samples += train_samples(REPORT_LABEL, sampled, advantages, has_signal(advantages), settings.kl_labels)
     nothing = tuple(None for _ in group.attempts[0].turns) if group.attempts else ()
     return SolverLesson(
         group=group,
@@ -93,14 +93,14 @@ def _turn_advantages(
 
 
 def train_samples(
-    label: str, said: Sequence[Sampled], advantages: Sequence[float], is_kept: bool, held: Collection[str]
+    label: str, sampled: Sequence[Sampled], advantages: Sequence[float], is_kept: bool, kl_labels: Collection[str]
 ) -> list[TrainSample]:
-    """One for each completion; none of a group that teaches nothing, unless its label is held by a KL."""
-    if not is_kept and label not in held:
+    """One for each completion. A group that teaches nothing has none, unless a KL reads all tokens of its label."""
+    if not is_kept and label not in kl_labels:
         return []
     return [
         TrainSample(label, each.node, len(each.completion.ids), advantage if is_kept else 0.0, is_kept)
-        for each, advantage in zip(said, advantages, strict=True)
+        for each, advantage in zip(sampled, advantages, strict=True)
     ]
 
 

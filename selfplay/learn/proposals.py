@@ -65,7 +65,7 @@ def marginal_rewards(proposals: Sequence[PaidProposal], invalid_reward: float) -
 
 
 def challenger_samples(
-    proposals: Sequence[PaidProposal], rule: AdvantageRule, invalid_reward: float, held: Collection[str] = ()
+    proposals: Sequence[PaidProposal], rule: AdvantageRule, invalid_reward: float, kl_labels: Collection[str] = ()
 ) -> list[TrainSample]:
     """Advantages of proposals by their marginal rewards, those from one parent a group; `proposals` group by group."""
     samples: list[TrainSample] = []
@@ -74,8 +74,8 @@ def challenger_samples(
         paid = [(each.triaged.sampled, reward) for each, reward in group]
         measured = [(sampled, reward) for sampled, reward in paid if reward is not None]
         advantages = group_advantages([reward for _, reward in measured], rule)
-        said = [sampled for sampled, _ in measured]
-        samples += train_samples(challenger.LABEL, said, advantages, has_signal(advantages), held)
+        rewarded = [sampled for sampled, _ in measured]
+        samples += train_samples(challenger.LABEL, rewarded, advantages, has_signal(advantages), kl_labels)
         unmeasured = [sampled for sampled, reward in paid if reward is None]
-        samples += train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, held)
+        samples += train_samples(challenger.LABEL, unmeasured, [0.0] * len(unmeasured), False, kl_labels)
     return samples

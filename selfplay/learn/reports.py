@@ -35,6 +35,7 @@ class ReportPay:
 def report_pay(rule: ReportRule, groups: Sequence[JudgedGroup]) -> ReportPay | None:
     """What the rule pays in a step of these groups; None where reports are not trained.
 
+    `calibrated_reward` is the answer's 1 or 0 plus the confidence's proper score; the report is paid the score alone.
     "brier_apart" pays the confidence as "brier" does and the answer for being right only, as a probe of the model would
     learn it. "balanced" weighs right and wrong answers so that each class counts half in the step.
     """
@@ -64,7 +65,11 @@ def with_report_terms(
     pay: ReportPay,
     rule: AdvantageRule,
 ) -> tuple[list[float], list[float]]:
-    """The last turn's rewards and advantages with what its reports add to them: their own baseline is the group's."""
+    """(rewards, advantages) of the last turn, with what a report that is shared adds to its answer's.
+
+    With s_i what the report of attempt i is paid: reward_i + s_i, and advantage_i + the advantage of s_i within the
+    group. Unchanged where the rule shares nothing.
+    """
     if not pay.is_shared:
         return list(rewards), list(advantages)
     terms = _paid(judged, pay)

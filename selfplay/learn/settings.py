@@ -1,4 +1,4 @@
-"""What pays whom, and how much it weighs."""
+"""Settings of what is learned: who is paid for what, and how much each label weighs in the loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +24,11 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class LearningSettings:
-    """See the configuration's judge.*, challenger.* and train.* keys of the same names. `held`: labels whose every
-    token a KL sees, also in groups that teach nothing."""
+    """See the configuration's judge.*, challenger.* and train.* keys of the same names.
+
+    `kl_labels`: labels with a KL to the start weights. All of their tokens are trained on it, also those of groups that
+    teach nothing.
+    """
 
     advantage: AdvantageRule
     correction_bonus: float
@@ -33,7 +36,7 @@ class LearningSettings:
     invalid_reward: float
     first_turn_reward: FirstTurnRule = "own"
     report_reward: ReportRule = "none"
-    held: frozenset[str] = frozenset()
+    kl_labels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

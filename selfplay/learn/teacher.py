@@ -1,6 +1,6 @@
 """From a step's game to what is trained: which groups push, and by how much, is decided in this package alone.
 
-Pure but for one thing: imitation of what was never said puts it into the step's tree.
+Pure but for one effect: a completion that is copied where nobody sampled it is added to the step's tree.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Teacher:
         rates = {group.problem.problem_id: measured_rate(group) for group in played.judged.groups}
         proposals = paid_proposals(played.posed.proposals, rates, learning)
         samples = [sample for lesson in lessons for sample in lesson.samples]
-        samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.held)
+        samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.kl_labels)
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
         batch = build_batch(tree, samples, objective.weights, objective.kl)
@@ -83,8 +83,8 @@ class Teacher:
         found = played.searches.get(lesson.group.problem.problem_id)
         if found is None or self.settings.credit is None:
             return lesson
-        is_banked, held = self._is_banked(lesson.group), self.settings.learning.held
-        paid = credited(found, self.settings.credit, is_banked, held)
+        is_banked, kl_labels = self._is_banked(lesson.group), self.settings.learning.kl_labels
+        paid = credited(found, self.settings.credit, is_banked, kl_labels)
         later = [sample for sample in lesson.samples if sample.label != turn_label(0)]
         return replace(lesson, samples=(*paid, *later))
 

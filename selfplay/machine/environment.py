@@ -63,7 +63,7 @@ def be_deterministic(device: torch.device) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set up at run time
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # the sampler's sums: what was said is stored, so that a replay never makes them again
+        # the sampler's sums: completions are stored, so a replay never makes them again
         warnings.filterwarnings("ignore", message="cumsum_cuda_kernel does not have a deterministic implementation")
 
 

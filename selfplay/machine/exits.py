@@ -83,7 +83,7 @@ def _is_starved(error: BaseException | None) -> bool:
     """Whether the system gave out no more memory, files or threads, in whoever's words; causes are looked at too."""
     while error is not None:
         words = str(error).lower()
-        if isinstance(error, MemoryError) or any(said in words for said in STARVED):
+        if isinstance(error, MemoryError) or any(phrase in words for phrase in STARVED):
             return True
         error = error.__cause__ or error.__context__
     return False

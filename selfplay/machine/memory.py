@@ -29,10 +29,11 @@ def keep_freed_memory() -> None:
 
 
 def release_freed_memory(beyond: int = 0) -> None:
-    """Give back what `keep_freed_memory` keeps: between stages whose blocks differ in size, or they add up.
+    """Gives the blocks that `keep_freed_memory` keeps back to the system.
 
-    Nothing is given back while the process holds no more than `beyond` bytes that it does not use: what an update lets
-    go of, the next one takes, and a quarter of a million fresh pages cost a seventh of its time.
+    Call it between phases whose blocks differ in size: one phase's blocks are of no use to the next, and would be kept
+    beside its own. Nothing is given back while the process holds no more than `beyond` bytes that it does not use,
+    because the next update takes again what the last one freed, and fresh pages cost a seventh of its time.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None and not 0 <= unused_bytes() <= beyond:
@@ -48,7 +49,7 @@ class _Mallinfo(ctypes.Structure):
 
 def unused_bytes() -> int:
     """Resident memory that is not in use, libraries' code included; -1 where the C library tells nothing (glibc does
-    from 2.33 on). Its own count of free blocks will not do: pages that were given back are in it."""
+    from 2.33 on). Its own count of free blocks will not do, since that has pages that were given back already."""
     ask = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
     if ask is None:
         return -1

@@ -2,7 +2,7 @@
 
 Text comes from models, databases and folders that nobody vouches for, so characters that a terminal would obey are
 spelled out. And nobody has to read: a terminal that is gone, a closed pipe, a full disk or an encoding without the
-character never ends the work. What a run would have said stands in its store, and it goes on in silence.
+character never ends the work. The run goes on in silence; its store has all that it would have printed.
 Left out: what a library's native code writes to the file descriptors itself.
 """
 
@@ -78,8 +78,8 @@ class Outlet(io.TextIOBase):
             pass
 
     def _lose(self, error: OSError | ValueError) -> None:
-        """From now on nothing is written. What the stream still holds goes nowhere: written at the end of the process,
-        it would fail again and change the exit code."""
+        """From now on nothing is written. What the stream still buffers is sent to /dev/null: flushed at the end of the
+        process, it would fail again and change the exit code."""
         self.failure = error if isinstance(error, OSError) else OSError(errno.EBADF, str(error))
         with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())

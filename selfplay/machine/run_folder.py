@@ -91,8 +91,8 @@ def _in_use(folder: Path) -> Refused:
     owner = "another process"
     if _is_plain(folder / LOCK):
         with (folder / LOCK).open("rb") as file:
-            said = re.fullmatch(rb"(process \d+)\n", file.read(80))
-        owner = said[1].decode() if said else owner
+            signed = re.fullmatch(rb"(process \d+)\n", file.read(80))
+        owner = signed[1].decode() if signed else owner
     return Refused(f"{folder} is in use by {owner}; wait for it, or stop it first", BUSY)
 
 
@@ -127,7 +127,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def is_unbegun(folder: Path) -> bool:
-    """Whether the run there has said nothing yet: no wave, no evaluation and no step but the start were committed."""
+    """Whether the run there holds nothing yet: no wave, no evaluation and no step but the start were committed."""
     try:
         with Store.open_readonly(folder / DATABASE) as store:
             rows = [*store.steps(include_abandoned=True)[1:], *store.evaluations(), *store.pending_waves(1)]

@@ -17,7 +17,7 @@ from selfplay.play.step import Judged, Posed, Proposed, Searches, Step
 from selfplay.prompting.codec import Encode
 from store.kill_points import reach
 
-CANARY_PROBLEMS = 3  # a step that are put before the model judge with answers that are wrong for sure
+CANARY_PROBLEMS = 3  # of a step, which the model judge is shown with answers that are wrong for sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Game:
         return Judged(tuple(groups), canaries)
 
     def search(self, step: Step, judged: Judged) -> Searches:
-        """Where it is told to, the judge looks further into what the attempts began."""
+        """Searches on from the attempts at each problem that is to be searched."""
         if self.searcher is None:
             return {}
         wanted: list[JudgedGroup] = [group for group in judged.groups if self.searcher.wants(group)]

@@ -23,8 +23,7 @@ HASH_DIGITS = 8  # of a problem's id: enough to tell a share by
 @dataclass(frozen=True, slots=True)
 class Searcher:
     """`band`: (low, high) pass rates of the groups that are searched. `held_out`: share of problems that the critic
-    heads are measured on and not trained on. `judging`: who
-    judges what the search of a group finds."""
+    heads are measured on and not trained on. `judging`: who judges what the search of a group finds."""
 
     method: Method
     settings: SearchSettings

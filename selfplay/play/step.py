@@ -1,4 +1,4 @@
-"""Where one step is worked on, and what its stages hand to each other.
+"""Where one step is worked on, and the records that its phases hand to each other.
 
 propose -> Proposed;  pose -> Posed;  solve -> Judged;  search -> Searches;  all of it -> Played
 """
@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """What the challenger said: a group of proposals for each parent. Empty where the domain's sampler poses."""
+    """The challenger's proposals, a group for each parent. Empty where the domain's sampler poses."""
 
     groups: tuple[ProposedGroup, ...] = ()
 
@@ -76,8 +76,8 @@ class Posed:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the solver said of each problem, with a verdict on every turn; and how often the model judge was fooled,
-    where it was tried."""
+    """The attempts at each problem, with a verdict on every turn; and how often the model judge was fooled by canaries,
+    None where none were put to it."""
 
     groups: tuple[JudgedGroup, ...]
     canaries: CanaryCount | None = None

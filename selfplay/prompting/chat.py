@@ -11,7 +11,7 @@ from typing import Any
 from curriculum.domains.protocol import Domain
 from roles.prompts import THOUGHT_END, THOUGHT_START, Messages, PromptStyle, Thought
 from selfplay.machine.errors import USAGE, Refused
-from selfplay.prompting.codec import beginning, following, said
+from selfplay.prompting.codec import beginning, following, text_of
 from selfplay.prompting.templates import TemplateError, rendered
 
 _SAID = "A\0A"  # stands for an assistant's words; no template strips it or holds it
@@ -147,7 +147,7 @@ def _thought(template: _Template) -> Thought:
     if not template.thinking:
         return "none"
     ids = template.tokenizer.encode(THOUGHT_END, add_special_tokens=False)
-    if THOUGHT_END not in said(template.tokenizer, ids, ()):
+    if THOUGHT_END not in text_of(template.tokenizer, ids, ()):
         raise Refused(
             f"prompts.thinking=true: the tokenizer of {template.name} cannot say {THOUGHT_END}, so an answer cannot be "
             "told from a thought; use prompts.thinking=false",

@@ -2,18 +2,18 @@
 
 from roles.prompts import PromptStyle
 from selfplay.machine.errors import ModelError
-from selfplay.prompting.codec import Encoder, ends, said, stop_tokens
+from selfplay.prompting.codec import Encoder, ends, stop_tokens, text_of
 from store.records import Problem
 
 
 def check_stops(style: PromptStyle, encode: Encoder, problem: Problem, name: str) -> None:
-    """Raises ModelError where an answer's end cannot be said, or would not be found."""
+    """Raises ModelError where the tokenizer cannot spell the end of an answer, or where it would not be found."""
     *_, before = encode(style.solver(problem), None)
     for stop in style.stop:
         ids = encode(f" {problem.answer}{stop}", before)
         found = [at for at in range(1, len(ids) + 1) if ends(encode.tokenizer, ids[:at], style.stop)]
         if found[:1] != [len(ids)]:
-            shown = said(encode.tokenizer, ids, stop_tokens(encode.tokenizer, style.stop))
+            shown = text_of(encode.tokenizer, ids, stop_tokens(encode.tokenizer, style.stop))
             raise ModelError(
                 f"model.name={name}: its tokenizer cannot end an answer: {stop!r} behind {problem.answer!r} is read as "
                 f"{shown!r}; "

@@ -62,9 +62,9 @@ def following(tokenizer: Any, text: str, after: int) -> list[int]:
     """Ids of `text` where it stands behind the token `after`."""
     if not text or _reads_alike_anywhere(tokenizer):
         return _plain(tokenizer, text)
-    for before in (_text_of(tokenizer, after), "\n", "=", "a"):
+    for before in (_inner_text(tokenizer, after), "\n", "=", "a"):
         head, whole = _plain(tokenizer, before), _plain(tokenizer, before + text)
-        if head and whole[: len(head)] == head and (head[-1] == after or before != _text_of(tokenizer, after)):
+        if head and whole[: len(head)] == head and (head[-1] == after or before != _inner_text(tokenizer, after)):
             return whole[len(head) :]
     return _plain(tokenizer, text)
 
@@ -80,14 +80,14 @@ def _plain(tokenizer: Any, text: str) -> list[int]:
 
 
 @cache
-def _text_of(tokenizer: Any, token: int) -> str:
+def _inner_text(tokenizer: Any, token: int) -> str:
     """A token's text inside a text: decoded alone, one that begins with a space may lose it."""
     return str(tokenizer.decode([token, token])).removeprefix(tokenizer.decode([token]))
 
 
-def said(tokenizer: Any, ids: Sequence[int], stops: Collection[int]) -> str:
-    """All that a completion says, special tokens too: whoever judges it must see them. Only a special token of `stops`
-    at its end, which said that it is over, is left out."""
+def text_of(tokenizer: Any, ids: Sequence[int], stops: Collection[int]) -> str:
+    """A completion's text, with its special tokens, since whoever judges it must see them. Only a special token of
+    `stops` at its end is left out."""
     if ids and ids[-1] in stops and not tokenizer.decode([ids[-1]], skip_special_tokens=True):
         ids = ids[:-1]
     known = _known(tokenizer)

@@ -22,7 +22,8 @@ _ADVICE = "lower solver.max_tokens, solver.turns or challenger.max_tokens, or ch
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is said about a problem, each completion as long as it may be, must fit into `limit` tokens (None: any fit).
+    """Every context about a problem, with completions as long as they may be, must fit into `limit` tokens (None: all
+    fit).
 
     `judged`: the model is asked for verdicts as well. `is_told`: the domain's answers are trained in the place of later
     turns (`train.imitation=truth`), and they may be longer than what is sampled there.
@@ -56,13 +57,13 @@ class Room:
         first = encode(style.solver(problem), None)
         last = first[-1]
         looks = [len(encode(style.recheck(problem, cut), last)) for cut in (_cut(""), _cut(f" {problem.answer}"))]
-        said = solver.params.max_tokens
-        total = len(first) + said + (solver.turns - 1) * (max(looks) + said)
+        most = solver.params.max_tokens
+        total = len(first) + most + (solver.turns - 1) * (max(looks) + most)
         told = len(encode(style.completion(problem.answer), last)) if self.is_told and solver.turns > 1 else 0
         report = 0
         if solver.report != "none" and solver.report_params is not None:
             report = len(encode(style.report(solver.report, _cut("")), last)) + solver.report_params.max_tokens
-        return max(total + report, total - said + told)
+        return max(total + report, total - most + told)
 
 
 def check_room(

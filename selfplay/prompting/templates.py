@@ -43,14 +43,14 @@ def _asked(line: str) -> dict[str, Any] | None:
     """The child's answer; None where it ended without one. Raises TemplateError where that was for its time."""
     child = _running()
     assert child.stdin is not None and child.stdout is not None
-    said, is_late = "", False
+    answer, is_late = "", False
     with suppress(BrokenPipeError):
         child.stdin.write(line)
         child.stdin.flush()
         is_late = not select.select([child.stdout], [], [], PATIENCE)[0]
-        said = "" if is_late else child.stdout.readline()
-    if said.endswith("\n"):
-        return dict(json.loads(said))
+        answer = "" if is_late else child.stdout.readline()
+    if answer.endswith("\n"):
+        return dict(json.loads(answer))
     if _ended(child) == -signal.SIGPROF or is_late:
         raise TemplateError("it takes too long")
     return None

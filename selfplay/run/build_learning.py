@@ -52,7 +52,7 @@ def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettin
         invalid_reward=config.challenger.invalid_reward,
         first_turn_reward=config.judge.first_turn_reward,  # type: ignore[arg-type]
         report_reward=config.judge.report_reward,  # type: ignore[arg-type]
-        held=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
+        kl_labels=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
     )
 
 

@@ -19,7 +19,7 @@ from selfplay.config.keys import Config
 from selfplay.evaluate.search import SearchEvaluation
 from selfplay.model.policy import Policy
 from selfplay.play.searching import Searcher
-from selfplay.prompting.codec import said, stop_tokens
+from selfplay.prompting.codec import stop_tokens, text_of
 from selfplay.train.critic import Critic, CriticSettings
 
 
@@ -28,7 +28,7 @@ def step_style(style: PromptStyle, params: SamplingParams, tokenizer: Any) -> St
     ends = tuple(style.domain.step_ends)
     step_tokens = stop_tokens(tokenizer, ends) - {tokenizer.eos_token_id} if ends else frozenset()
     stops = stop_tokens(tokenizer, style.stop)
-    return StepStyle(style, params, step_tokens, lambda ids: said(tokenizer, ids, stops))
+    return StepStyle(style, params, step_tokens, lambda ids: text_of(tokenizer, ids, stops))
 
 
 def search_settings(config: Config) -> SearchSettings:

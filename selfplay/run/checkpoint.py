@@ -1,4 +1,4 @@
-"""Checkpoints: files first and complete, then the row that names them (reliability.md 1.3).
+"""Checkpoints: files first and complete, then the row that names them.
 
 A checkpoint folder holds the trainer's state (fp32 masters, Adam's moments), the served weights as a Hugging Face
 model folder, and a manifest with every file's size and sha256. A row whose folder does not verify is passed over for

@@ -1,4 +1,4 @@
-"""Open a run: a new folder, or an old one brought back to where it stopped."""
+"""Opens a run: a new folder, or an old one brought back to where it stopped."""
 
 import errno
 import os

@@ -56,7 +56,7 @@ def step_commit(
 
 
 def oldest_version(group: JudgedGroup) -> int:
-    """The oldest policy version that said any of the group's attempts: its pass rate is taken to be of that one."""
+    """The oldest policy version that sampled any token of the group: its pass rate is taken to be of that version."""
     return min(turn.sampled.completion.first_version for attempt in group.attempts for turn in attempt.turns)
 
 

@@ -1,15 +1,15 @@
-"""Open a run: create it, or find out where it stopped and bring the weights there (reliability.md 1.3).
+"""Brings a run's weights to where the run stopped.
 
 Recovery loads the newest checkpoint that verifies, and replays the updates after it from the journal, comparing the
-weights' digest after each step with the one the store recorded. A damaged checkpoint that it passes is made again.
+weights' digest after each step with the one the store recorded. A damaged checkpoint of a replayed step is made again.
 `rewind` instead moves the run's head back to the checkpoint and lets later steps be done anew; they stay in the store,
 abandoned. Only then is the folder tidied: unfinished files go, and what is not this run's is set aside.
 
 A folder with files of steps that the database has never heard of has a database that is older, or another run's. Going
 on would write over them, so that is refused.
 
-Other bits than recorded mean damage, unless the step was made in another environment (as its incarnation noted), or
-an earlier one was: from there on the weights are legitimately others, and a note is all there is to say.
+Weights of another digest than recorded mean damage, unless the step or an earlier one was made in another environment,
+as its incarnation notes. From that step on other weights are legitimate, and only a note is printed.
 """
 
 import re
@@ -168,9 +168,9 @@ def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparis
         raise Refused(f"step {row.step} has no journal to replay; try resume.mode=rewind", DATA)
     journal = read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256)
     try:
-        batch, judged = TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays)
-        trainer.step(batch, judged)
-    except (ValueError, NonFiniteError) as error:  # of arrays that are of no update, or not of one of this run
+        batch, critic_batch = TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays)
+        trainer.step(batch, critic_batch)
+    except (ValueError, NonFiniteError) as error:  # of arrays that no update of this run was made of
         raise JournalError(
             f"{JOURNAL_FOLDER}/{row.journal_file} is not what an update of this run was made of ({error}): resume with "
             "resume.mode=rewind"

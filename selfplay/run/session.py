@@ -1,7 +1,7 @@
-"""One run, open: the effects of the loop's stages on the store, the folder and the model.
+"""One open run: what the phases of the loop do to the store, the folder and the model.
 
-What is played and what is learned from it are values (selfplay/play/game.py, selfplay/learn/teacher.py); here they meet
-the journal, the update, the one transaction of a step, evaluations and checkpoints.
+What is played and what is learned are values, made by selfplay/play/game.py and selfplay/learn/teacher.py. Here are the
+effects: the journal, the update, the one transaction of a step, evaluations and checkpoints.
 """
 
 import signal
@@ -133,7 +133,7 @@ class Run:
         return critic_batch(step.tree, self.game.searcher.critic_rows(played.searches.values()))
 
     def commit(self, step: Step, played: Played, taught: Taught, written: Written) -> None:
-        """Everything the step said and learned, in one transaction; then the curriculum sees it."""
+        """Stores all of the step in one transaction; then the curriculum sees it."""
         update, peak = written.update, device_peak_bytes(self.policy.device)
         figures: dict[str, float] = {
             TOKENS_COMPUTED: float(step.count.computed + update.tokens_computed),
@@ -214,7 +214,7 @@ class Run:
         self.store.checkpoint_wal()
 
     def _end_sampling(self, kept: int = 0) -> None:
-        """Sampling's blocks are not an update's, nor those of the next evaluation: kept, they would add up.
+        """Gives up the memory of sampling, whose blocks are of no use to an update or to the next evaluation.
 
         Up to `kept` bytes that nothing uses may stay.
         """

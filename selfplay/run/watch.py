@@ -22,7 +22,7 @@ class Watcher(Protocol):
     def step_begins(self, number: int) -> None: ...
 
     def step_done(self, row: StepRow, groups: Sequence[JudgedGroup], frontier: int) -> None:
-        """A step is stored. `groups`: what was said in it; `frontier`: the highest level that is solved."""
+        """A step is stored. `groups`: its judged attempts; `frontier`: the highest level that is solved."""
         ...
 
     def evaluating(self, step: int, kind: str, names: Sequence[str]) -> Iterator[str]:

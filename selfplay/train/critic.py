@@ -1,10 +1,10 @@
 """Critic heads: what the policy's hidden state says of a partial answer, trained online on the trees' outcomes.
 
-Two numbers in [0, 1] for every step: `value`, the share of right answers below it, and `process`, whether it is a good
-step, below which that share is above a threshold. The heads read the hidden state and push nothing back into
-the policy, so a run's policy is the same with and without them. Targets are soft and the loss is cross-entropy, a
-proper score like the squared error of AlphaLLM (arXiv 2404.12253), with a slope that does not vanish where a head is
-surely wrong. Left out: a tower of its own for the critics; they see what the policy sees.
+Two numbers in [0, 1] for every step of an answer: `value`, the share of right answers among those that go on from it,
+and `process`, whether that share is above a threshold, which makes it a good step. The heads read the hidden state and
+push nothing back into the policy, so a run's policy is the same with and without them. Targets are soft and the loss
+is cross-entropy, a proper score like the squared error of AlphaLLM (arXiv 2404.12253), whose slope does not vanish
+where a head is surely wrong. Left out: a tower of its own for the critics; they see what the policy sees.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CriticSettings:
 
 @torch.no_grad()
 def forest_hidden(policy: Policy, batch: CriticBatch, is_padded: bool) -> Tensor:
-    """[M, d] hidden states of the batch's nodes. `is_padded`: not on the tree, for a policy that cannot."""
+    """[M, d] hidden states of the batch's nodes. `is_padded`: in padded rows, for a policy that cannot run on trees."""
     forest = Tree(parents=_whole(batch.parents), tokens=_whole(batch.ids), depths=_whole(batch.depths))
     if is_padded:
         return policy.padded_hidden(forest, batch.nodes.tolist())

@@ -1,9 +1,10 @@
 """The fp32 sums of a step's gradients over its packs.
 
-A parameter's gradient is added as soon as autograd has made it, and let go of. The embeddings are an exception: of the
-input's, autograd would make a whole [V, d] matrix for every pack, nearly all of it zeros, and of the output's a second
-one. Their gradients are added to the sum where they arise instead: the input's by the rows that were read, the output's
-by blocks (selfplay/model/head.py).
+Autograd makes a parameter's gradient of one pack; it is added to the parameter's sum at once, and freed. The two
+embeddings are kept from autograd, which would make a whole matrix [V, d] of each for every pack:
+
+- The input embedding's gradient is zero but for the rows of the tokens that were read. `collecting` adds these rows.
+- The output embedding's gradient is added in blocks of rows by the backward pass of selfplay/model/head.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ class Gradients:
         self._embedding = embedding if _is_plain(embedding) and id(embedding.weight) in self._names else None
 
     def begin(self) -> None:
-        """A new step: what is held counts for nothing."""
+        """Begins a step: what the sums hold of the last one does not count."""
         self._summed.clear()
 
     def sum_of(self, parameter: Tensor) -> Tensor | None:
@@ -65,7 +66,7 @@ class Gradients:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """One pack's forward and backward pass: what it makes of the gradients is added to the sums."""
+        """Run one pack's forward and backward pass inside: its gradients are added to the sums."""
         hooks = [p.register_post_accumulate_grad_hook(partial(self._collect, name)) for name, p in self._trained]
         read: list[tuple[Tensor, Tensor]] = []  # ids and the rows that the embedding gave for them
 
@@ -96,7 +97,7 @@ class Gradients:
         total.index_add_(0, ids.reshape(-1), rows.reshape(-1, rows.shape[-1]))
 
     def _collect(self, name: str, parameter: Tensor) -> None:
-        """Add what autograd made of one parameter, and let go of it. The first pack's is copied."""
+        """Adds the gradient that autograd made of one parameter, and frees it. The first of a step is copied."""
         if parameter.grad is None:
             return
         if name in self._summed:
@@ -108,13 +109,13 @@ class Gradients:
 
 
 def _is_plain(embedding: nn.Module) -> TypeGuard[nn.Embedding]:
-    """Whether what it gives are rows of the weight, unscaled, and its gradient is their plain sum."""
+    """Whether its output is rows of its weight, unscaled, so that the weight's gradient is a plain sum over rows."""
     return type(embedding) is nn.Embedding and embedding.max_norm is None and not embedding.scale_grad_by_freq
 
 
 def _add(total: Tensor, gradient: Tensor) -> None:
-    """total += gradient. On a CPU in parts: of one of lower precision torch makes a whole fp32 copy first, in fresh
-    memory. A GPU converts as it adds, and would wait for each part to be launched."""
+    """total += gradient. On a CPU in parts, since torch first copies a gradient of lower precision to fp32, all of it
+    into fresh memory. A GPU converts while it adds, and parts would only cost launches."""
     if total.device.type != "cpu":
         total.add_(gradient)
         return

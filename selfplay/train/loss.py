@@ -1,10 +1,10 @@
-"""The clipped, importance-weighted policy-gradient loss on merged tokens (design.md 3b, algorithms.md 13).
+"""The clipped, importance-weighted policy-gradient loss on merged tokens.
 
 For one sample of advantage A, with theta the policy now, anchor what the ratio is taken against and mu the sampler:
 
     r = theta / anchor,   w = min(anchor / mu, C),   l = -w min(r A, clip(r, 1 - low, 1 + high) A)
 
-A token that several samples said has one theta and one mu, so their terms differ in A only, and
+A token that several samples share has one theta and one mu, so their terms differ in A only, and
 
     sum_i min(r A_i, clip(r) A_i) = min(r, clip(r)) * sum of positive A_i + max(r, clip(r)) * sum of negative A_i.
 

@@ -21,15 +21,17 @@ from selfplay.train.packing import Pack
 
 Mode = Literal["tree", "flat"]
 
-# What one query-key pair costs in tokens' worth of everything else, for a model of width 1. Fitted by
-# benchmarks/tree_or_flat.py; only the comparison matters, so the machine hardly does.
+# What one query-key pair costs, in units of what a token costs apart from attention, for a model of width 1. Fitted by
+# benchmarks/tree_or_flat.py to an earlier attention. A fit of today's gives 0.24 and 0.72 (docs/performance.md): no
+# choice hung on the difference there, and other values could change the bits of a run.
 TREE_PAIR_COST = 0.5
 FLAT_PAIR_COST = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class PaddedRows:
-    """A pack as padded rows: ids [B, L], lengths [B], and for each charged token its (row, column)."""
+    """A pack as one row of ids a leaf: ids [B, L], lengths [B], and [m] the (row, column) that predicts each charged
+    token."""
 
     ids: np.ndarray
     lengths: np.ndarray
@@ -39,7 +41,7 @@ class PaddedRows:
 
 @dataclass(frozen=True, slots=True)
 class PackPass:
-    """A pack made ready: `tokens` is what will run through the model, padding included."""
+    """A pack and how it is run. `tokens`: how many go through the model, padding included. `rows`: in mode "flat"."""
 
     pack: Pack
     mode: Mode
@@ -48,7 +50,13 @@ class PackPass:
 
 
 def prepare(batch: TrainBatch, pack: Pack, mode: Literal["auto", "tree", "flat"], width: int) -> PackPass:
-    """Choose how to run `pack`; width is the model's hidden size, which a pair's cost is measured against."""
+    """Decides how `pack` is run. "auto" takes the pass that costs less:
+
+        tree: tokens + TREE_PAIR_COST * query-key pairs / width
+        flat: B L    + FLAT_PAIR_COST * B L^2 / width
+
+    `width` is the model's hidden size.
+    """
     if mode == "tree":
         return PackPass(pack, "tree", len(pack.tokens), None)
     rows = _rows(batch, pack)

@@ -54,7 +54,7 @@ class TrainerSettings:
     grad_clip: float = 1.0
     pack_tokens: int = 1024
     logprob_chunk: int = 128
-    temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> the sampler's, which drew from it; or 1
+    temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> that its tokens were drawn at; else 1
     mode: Literal["auto", "tree", "flat"] = "auto"
     loss: LossSettings = field(default_factory=LossSettings)
 
@@ -95,19 +95,20 @@ class Trainer:
             weight_decay=settings.weight_decay, fused=True,
         )  # fmt: skip
 
-    def step(self, batch: TrainBatch, judged: CriticBatch | None = None) -> Update:
+    def step(self, batch: TrainBatch, critic_batch: CriticBatch | None = None) -> Update:
         """One update from `batch`; the policy serves the new weights and its version is one higher.
 
-        The critic heads are fitted to `judged` first, on hidden states of the policy that said it.
+        The critic heads are fitted to `critic_batch` first, on hidden states of the policy that sampled it.
         An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
-        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference or a token that is none.
+        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference or for a token id that the
+        model does not have.
         """
         if batch.kl.any() and self._reference is None:
             raise ValueError("train.kl.* above 0 needs the reference policy")
         rows = self._policy.head.weight.shape[0]
-        if any(each is not None and each.ids.size and each.ids.max() >= rows for each in (batch, judged)):
+        if any(each is not None and each.ids.size and each.ids.max() >= rows for each in (batch, critic_batch)):
             raise ValueError(f"the model has no more than {rows} tokens")
-        fitted = self._fit_critic(judged)
+        fitted = self._fit_critic(critic_batch)
         self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
         self._gradients.begin()
@@ -116,7 +117,7 @@ class Trainer:
         largest = 0
         for plan in packs:
             if 0 < largest < plan.tokens:
-                release_freed_memory()  # what a smaller pack let go of is in pieces that this one would not fit
+                release_freed_memory()  # a smaller pack's blocks are too small for this one, and would stay beside its
             largest = max(largest, plan.tokens)
             self._accumulate(batch, plan, totals)
         metrics = totals.metrics(batch) | fitted
@@ -171,11 +172,11 @@ class Trainer:
             total.update(xxhash.xxh3_128_digest(tensor_bytes(master)))
         return total.hexdigest()
 
-    def _fit_critic(self, judged: CriticBatch | None) -> dict[str, float]:
-        if judged is None or self.critic is None:
+    def _fit_critic(self, batch: CriticBatch | None) -> dict[str, float]:
+        if batch is None or self.critic is None:
             return {}
-        hidden = forest_hidden(self._policy, judged, is_padded=self._settings.mode == "flat")
-        return self.critic.step(hidden, judged, self._policy.version)
+        hidden = forest_hidden(self._policy, batch, is_padded=self._settings.mode == "flat")
+        return self.critic.step(hidden, batch, self._policy.version)
 
     def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> None:
         device = self._policy.device
@@ -219,7 +220,7 @@ class Trainer:
         return norm.item()
 
     def _learning_rate(self) -> float:
-        """Of the update about to be made: a function of the version alone, so a replay takes the same steps."""
+        """The rate of the next update: a function of the version alone, so a replay takes the same steps."""
         s, number = self._settings, self._policy.version + 1
         rise = min(1.0, number / s.warmup_steps) if s.warmup_steps else 1.0
         fall = max(s.decay_floor, 1.0 - number / s.decay_steps) if s.decay_steps else 1.0
@@ -240,12 +241,12 @@ def tensor_bytes(tensor: Tensor) -> memoryview:
 
 @dataclass(slots=True)
 class _Totals:
-    """Sums over packs for the metrics: means are over said tokens, weighted as the loss weights them."""
+    """Sums over packs for the metrics. Means are over trained tokens, weighted by `counts` of the batch."""
 
-    kl: dict[str, tuple[float, float]]  # label -> (sum of k3, number) over what a KL holds, samples counted each
+    kl: dict[str, tuple[float, float]]  # label -> (sum of weight * k3, sum of weights), weighted by `kl` of the batch
     loss: float = 0.0
     weight: float = 0.0
-    entropy: float = 0.0  # -log theta of what was said: an estimate from the policy's own samples
+    entropy: float = 0.0  # sum of -log theta: an estimate from the policy's own samples
     clipped: float = 0.0
     truncated: float = 0.0
     sampled: float = 0.0  # `weight` of the tokens that were sampled, not only copied
@@ -265,12 +266,12 @@ class _Totals:
         self.mismatch_max = max(self.mismatch_max, difference.max().item())
 
     def add_kl(self, batch: TrainBatch, rows: np.ndarray, kl: Tensor) -> None:
-        """Mean k3 by label, over the samples as the loss weights them."""
+        """Adds k3 [m] of the rows to their labels' sums."""
         values, pull = kl.cpu().double().numpy(), batch.kl[rows]
         for index, label in enumerate(batch.label_names):
             mine = batch.labels[rows] == index
-            total, held = self.kl[label]
-            self.kl[label] = (total + float(pull[mine] @ values[mine]), held + float(pull[mine].sum()))
+            total, weight = self.kl[label]
+            self.kl[label] = (total + float(pull[mine] @ values[mine]), weight + float(pull[mine].sum()))
 
     def metrics(self, batch: TrainBatch) -> dict[str, float]:
         weight = self.weight or 1.0
@@ -282,4 +283,4 @@ class _Totals:
             MISMATCH_MEAN: self.mismatch / (self.sampled or 1.0),
             MISMATCH_MAX: self.mismatch_max,
             TOKENS_TRAINED: float(len(batch.targets)),
-        } | {KL.format(label=label): total / held for label, (total, held) in self.kl.items() if held}
+        } | {KL.format(label=label): total / by for label, (total, by) in self.kl.items() if by}

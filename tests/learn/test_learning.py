@@ -240,15 +240,15 @@ def test_what_is_said_twice_is_worth_what_a_rejection_costs() -> None:
 
 
 def test_a_held_label_gives_its_kl_every_token_and_the_loss_only_kept_groups() -> None:
-    held = replace(SETTINGS, held=frozenset({"solver/0", "challenger"}))
-    flat = lesson(judged([[WRONG, WRONG], [WRONG, WRONG]]), settings=held)
+    pulled = replace(SETTINGS, kl_labels=frozenset({"solver/0", "challenger"}))
+    flat = lesson(judged([[WRONG, WRONG], [WRONG, WRONG]]), settings=pulled)
     assert [(s.label, s.node, s.advantage, s.is_kept) for s in flat.samples] == [
         ("solver/0", 0, 0.0, False),
         ("solver/0", 10, 0.0, False),
     ]
     assert not flat.is_kept and lesson(judged([[WRONG, WRONG], [WRONG, WRONG]])).samples == ()
     group = proposed(0, [" 1 + 2\n", " 3 + 4\n", " 5 + 6\n"])
-    found = challenger_samples(paid(group, [1.0, None, 0.5]), "centred", 0.0, held.held)
+    found = challenger_samples(paid(group, [1.0, None, 0.5]), "centred", 0.0, pulled.kl_labels)
     assert [(s.advantage, s.is_kept) for s in found] == [(0.25, True), (-0.25, True), (0.0, False)]
 
 

@@ -11,7 +11,7 @@ from scripted_roles import DOMAIN, completion, problem
 from roles.prompts import PromptStyle
 from selfplay.machine.errors import Refused
 from selfplay.prompting.chat import chat_style
-from selfplay.prompting.codec import following, said, stop_tokens
+from selfplay.prompting.codec import following, stop_tokens, text_of
 from store.records import Finish
 
 
@@ -60,7 +60,7 @@ def test_thoughts_may_end_with_a_special_token() -> None:
     made = tokenizer(CHATML, special=(*SPECIAL, "<think>", "</think>"))
     style = chat_style(DOMAIN, made, "mine", thinking=True, feedback=False)
     ids = made.encode("<think>6</think>68<|im_end|>", add_special_tokens=False)
-    assert style.visible(said(made, ids, stop_tokens(made, style.stop))) == "68"
+    assert style.visible(text_of(made, ids, stop_tokens(made, style.stop))) == "68"
 
 
 IN_PARTS = CHATML.replace("{{ m.content }}", "{% for c in m.content %}{{ c.text }}{% endfor %}")

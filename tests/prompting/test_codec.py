@@ -18,7 +18,7 @@ from selfplay.lab.scratch import character_tokenizer
 from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import ByteTokenizer
-from selfplay.prompting.codec import Encoder, beginning, ends, following, leading, said, stop_tokens
+from selfplay.prompting.codec import Encoder, beginning, ends, following, leading, stop_tokens, text_of
 from store.records import Completion, Finish, Outcome
 
 SPECIAL = ["<bos>", "<eos>", "<end>"]
@@ -103,15 +103,15 @@ def test_only_the_token_that_ended_it_is_left_out(default: Any) -> None:
     end, start = (default.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|im_start|>"))
     plain = default.encode(" 68\n", add_special_tokens=False)
     stops = stop_tokens(default, ("\n",))
-    assert said(default, plain, stops) == " 68\n"
-    assert said(default, [*plain[:-1], end], stops) == " 68"
-    assert said(default, [*plain[:-1], start], stops) == " 68<|im_start|>"  # cut by length
+    assert text_of(default, plain, stops) == " 68\n"
+    assert text_of(default, [*plain[:-1], end], stops) == " 68"
+    assert text_of(default, [*plain[:-1], start], stops) == " 68<|im_start|>"  # cut by length
 
 
 def test_an_id_without_a_text_is_seen() -> None:
     """Case 47, of the rows that an embedding has beyond its tokenizer."""
     tokenizer = bytewise(SPECIAL, "<eos>")
-    assert said(tokenizer, [*b"6"][:0] + tokenizer.encode("6") + [5000] + tokenizer.encode("8\n"), ()) == "6\ufffd8\n"
+    assert text_of(tokenizer, [*tokenizer.encode("6"), 5000, *tokenizer.encode("8\n")], ()) == "6\ufffd8\n"
 
 
 @pytest.mark.parametrize("stop", ["END", "</a>", "\u00e9\u00e9"])
