@@ -21,7 +21,8 @@ class Sample:
     """Append `prompt` below `parent` (None: the root) and sample `n` completions.
 
     `key` is what randomness is derived from (role, item, attempt, turn ...); the driver adds the run's seed and the
-    policy version. `label` names the (role, turn) that the sampled tokens belong to, e.g. "solver/0".
+    policy version. `label` names the (role, turn) that the sampled tokens belong to, e.g. "solver/0". `given`: `n`
+    completions that are known already and stand in place of sampled ones; all requests of a wave give theirs, or none.
     """
 
     parent: NodeId | None
@@ -30,6 +31,7 @@ class Sample:
     params: SamplingParams
     key: tuple[str | int, ...]
     label: str
+    given: tuple[Completion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

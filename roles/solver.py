@@ -4,12 +4,12 @@ The report comes after the last turn: a stated confidence (RLCR, arXiv 2507.1680
 trained and never asked for at inference (post-completion learning, arXiv 2507.20252).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from roles.prompts import PromptStyle, ReportKind
 from roles.requests import Sample, Sampled, SamplingParams
-from store.records import Problem
+from store.records import Completion, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,22 @@ def turn_label(turn: int) -> str:
 
 
 def attempt(
-    problem: Problem, style: PromptStyle, settings: SolverSettings, step: int, group_size: int | None = None
+    problem: Problem,
+    style: PromptStyle,
+    settings: SolverSettings,
+    step: int,
+    group_size: int | None = None,
+    given: Sequence[Completion] = (),
 ) -> Generator[Sample | list[Sample], list[Sampled] | list[list[Sampled]], SolvedGroup]:
     """Yields what it wants sampled, is sent the completions, returns the group.
 
     The second turn is sampled `looks` times for each first try, later ones once for each attempt, from that attempt's
-    own node: attempts that said the same share everything up to there.
+    own node: attempts that said the same share everything up to there. `given`: first tries that are looked at in place
+    of sampled ones, as many as the group has.
     """
     size = group_size or settings.group_size
     key = (settings.role, step, problem.problem_id)
-    firsts = yield Sample(None, style.solver(problem), size, settings.params, (*key, 0), turn_label(0))
+    firsts = yield Sample(None, style.solver(problem), size, settings.params, (*key, 0), turn_label(0), tuple(given))
     attempts: list[tuple[Sampled, ...]] = [(first,) for first in firsts]  # type: ignore[misc]
     looks_taken = settings.looks if settings.turns > 1 else 1
     for turn in range(1, settings.turns):

@@ -14,7 +14,7 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, Question, Sampler, TokenCount
 from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encode
-from store.records import Wave
+from store.records import Completion, Wave
 
 Result = TypeVar("Result")
 Request = Sample | Score
@@ -76,13 +76,22 @@ class Rollout:
                     f"step {self.step}: a conversation goes beyond the {self.limit} tokens that the model can read: "
                     "lower solver.max_tokens or solver.turns, or choose another model.name"
                 )
-        stored = self.stored.get(key)
-        script = None if stored is None else stored.completions
-        results = self.sampler.sample(self.tree, draws, script, self.count)
-        if stored is None:
-            stored = self.commit(Wave(self.step, key, tuple(s.completion for group in results for s in group)))
-        completions = iter(stored.completions)
+        known = self._known(key, samples)
+        results = self.sampler.sample(self.tree, draws, known, self.count)
+        if known is None:
+            wave = Wave(self.step, key, tuple(s.completion for group in results for s in group))
+            known = self.commit(wave).completions
+        completions = iter(known)
         return [[Sampled(sampled.node, next(completions)) for sampled in group] for group in results]
+
+    def _known(self, key: str, samples: Sequence[Sample]) -> tuple[Completion, ...] | None:
+        """A wave's completions where they need not be drawn: a killed process stored them, or the roles give them."""
+        if key in self.stored:
+            return self.stored[key].completions
+        given = tuple(completion for sample in samples for completion in sample.given)
+        if given and len(given) != sum(sample.n for sample in samples):
+            raise ValueError(f"{key}: all requests of a wave give their completions, or none does")
+        return given or None
 
     def _has_room(self, node: NodeId, more: int = 0) -> bool:
         return self.limit is None or self.tree.depths[node] + 1 + more <= self.limit

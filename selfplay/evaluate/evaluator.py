@@ -31,7 +31,7 @@ from selfplay.evaluate.search import SearchEvaluation
 from selfplay.prompting.codec import Encode
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson
-from store.records import Evaluation, Problem, Wave
+from store.records import Completion, Evaluation, Problem
 
 PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once; another number may change greedy answers in bf16
 
@@ -162,13 +162,17 @@ class Evaluator:
             report=report,
             report_params=replace(params, max_tokens=self.report_tokens),
         )
+        firsts: Sequence[Sequence[Completion]] = [()] * len(problems) if given is None else [*map(_first_tries, given)]
         judged = []
         for part in batches(len(problems), self.interim_size):
-            stored = {} if given is None else {"evaluation/0": _first_wave(step, given[part])}
             rollout = Rollout(
-                step, Tree(), sampler or self.sampler, self.encode, lambda wave: wave, stored, limit=self.limit
+                step, Tree(), sampler or self.sampler, self.encode, lambda wave: wave, {}, limit=self.limit
             )
-            solved = rollout.run("evaluation", (attempt(p, self.style, settings, step) for p in problems[part]))
+            roles = (
+                attempt(problem, self.style, settings, step, given=tries)
+                for problem, tries in zip(problems[part], firsts[part], strict=True)
+            )
+            solved = rollout.run("evaluation", roles)
             judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]
         return judged
 
@@ -179,10 +183,8 @@ def batches(n: int, head: int) -> list[slice]:
     return [slice(start, end) for start, end in pairwise([*cuts, n])]
 
 
-def _first_wave(step: int, groups: Sequence[JudgedGroup]) -> Wave:
-    """The first tries of `groups` as a wave that was sampled already."""
-    said = tuple(a.turns[0].sampled.completion for group in groups for a in group.attempts)
-    return Wave(step, "evaluation/0", said)
+def _first_tries(group: JudgedGroup) -> list[Completion]:
+    return [each.turns[0].sampled.completion for each in group.attempts]
 
 
 def _stated(kind: ReportKind, attempt: JudgedAttempt) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem
 
 from roles.prompts import PromptStyle
-from roles.requests import Sampled
+from roles.requests import Sampled, SamplingParams
+from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount, Weights
+from selfplay.engine.rollout import Rollout
 from selfplay.evaluate.evaluator import Answered, Evaluator, batches, turn_metrics
 from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion
@@ -70,10 +73,15 @@ class TableEngine:
         script: Sequence[Completion] | None = None,
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        assert script is None
         self.asked += draws
         self.calls.append(draws)
-        return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
+        if script is None:
+            return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
+        known = iter(script)
+        return [[self._repeat(tree, draw, next(known)) for _ in range(draw.n)] for draw in draws]
+
+    def _repeat(self, tree: Tree, draw: Draw, said: Completion) -> Sampled:
+        return Sampled(tree.sampled(draw.node, said.ids, said.logprobs, draw.label), said)
 
     def _say(self, tree: Tree, draw: Draw, index: int) -> Sampled:
         heard = "".join(chr(tree.tokens[n]) for n in tree.path(draw.node))
@@ -93,7 +101,7 @@ ANSWERS = {
 }
 
 
-def evaluator(engine: TableEngine, **changes: int) -> Evaluator:
+def evaluator(engine: TableEngine, **changes: Any) -> Evaluator:
     given = {"turns": 2, "max_tokens": 8, "interim_size": 2, "pass_k": 4, "pass_size": 3} | changes
     encode = lambda text, after: [ord(c) for c in text]  # noqa: E731
     return Evaluator(sampler=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given)
@@ -142,3 +150,24 @@ def test_evaluation_draws_from_streams_of_its_own() -> None:
     engine = TableEngine(ANSWERS)
     evaluator(engine).full(7, "sums")
     assert {draw.key[0] for draw in engine.asked} == {"evaluation"}
+
+
+def test_the_start_models_first_tries_are_looked_at_by_the_policy() -> None:
+    """The start model is wrong where the policy is right, and the policy's second look mends what it is shown."""
+    start = TableEngine({"1 + 1 =": ([" 3\n"], " 3\n"), "2 + 2 =": ([" 5\n", " 4\n"], " 5\n")})
+    policy = TableEngine({"1 + 1 =": ([" 2\n"], " 2\n"), "2 + 2 =": ([" 4\n"], " 1\n")})
+    found = evaluator(policy, pass_size=2, start=start).interim(3, "sums").metrics
+    assert (found["fix_start"], found["break_start"]) == (pytest.approx(4 / 6), 1.0)  # 1 + 1 is mended, 2 + 2 is not
+    assert (found["fix_own"], found["break_own"]) == (0.0, 0.5)
+    assert {draw.label for draw in start.asked} == {"solver/0"}
+
+
+def test_a_wave_is_given_whole_or_not_at_all() -> None:
+    engine = TableEngine(ANSWERS)
+    rollout = Rollout(1, Tree(), engine, lambda text, after: [ord(c) for c in text], lambda wave: wave, {})
+    settings = SolverSettings(2, 1, SamplingParams(1.0, 8, ("\n",)))
+    tries = [completion(" 5\n"), completion(" 4\n")]
+    style, given = PromptStyle(DOMAIN), ([], tries)
+    roles = (attempt(p, style, settings, 1, given=own) for p, own in zip(PROBLEMS, given, strict=False))
+    with pytest.raises(ValueError, match="x/0: all requests of a wave give their completions, or none does"):
+        rollout.run("x", roles)
