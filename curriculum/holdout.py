@@ -1,6 +1,6 @@
-"""The problems kept for evaluation, never admitted to training: a user's test sets whole, of others a keyed sample.
+"""The problems kept for evaluation, never admitted to training: test sets whole, of evaluation sets a keyed sample.
 
-The curriculum sees only `contains`: neither the names nor the members of the sets reach the scheduler.
+The curriculum calls `contains` and nothing else, so the scheduler never sees the names or the members of the sets.
 """
 
 import hashlib
@@ -11,17 +11,17 @@ from curriculum.domains.protocol import Domain, GivesTestSets, Statement, proble
 from curriculum.domains.seed_files import DomainError
 from store.records import Origin, Problem
 
-SMALL_SET_SIZE = 200  # sets with fewer members give half of them, the others MAX_HELD_OUT
-MAX_HELD_OUT = 500
+SMALL_SET_SIZE = 200  # of an evaluation set with fewer members half are held out, of others MAX_HELD_OUT
+MAX_HELD_OUT = 500  # problems: the standard error of an accuracy is at most sqrt(1/4 / 500) = 0.022
 _NAMED = 3  # problems that an error names
 
 
 class HeldOut:
     """`sets` maps each set's name to its held-out problems in the order of their hash, so any first n is a fair sample.
 
-    A domain's `test_sets` are held out whole. Of its `evaluation_sets`, which are all that there is of a kind, a hash
-    chooses some, so that the rest may be trained on; seeds and few-shot examples are left out of these. The origin of
-    these problems is PROCEDURAL: nobody posed them.
+    A domain's `test_sets` are held out whole. An evaluation set has every problem of a kind, so a hash holds out some
+    of them, and the rest may be trained on; seeds and few-shot examples are never held out of these. The origin of
+    held-out problems is PROCEDURAL: nobody posed them.
     """
 
     def __init__(self, domain: Domain, key: str) -> None:
@@ -75,7 +75,7 @@ def _chosen(domain: Domain, shown: set[str], key: str) -> Iterator[tuple[str, Se
 
 
 def _stated(domain: Domain, what: str, members: Sequence[Statement]) -> Sequence[Statement]:
-    """`members`, all of them statements. A list made with `parse` alone holds a Fate for each text that it refused."""
+    """`members`, once it is certain that all are statements: `parse` returns a Fate for a text that it refuses."""
     for place, member in enumerate(members):
         if not isinstance(member, Statement):
             raise DomainError(

@@ -2,14 +2,14 @@
 
 Monty is an interpreter of its own in a worker process: the guest has no host memory, files, network or clock to reach,
 and every run has limits of time, memory and recursion. The guest returns a value and nothing else; comparing it with
-an answer is the host's work, so that nothing the guest does can forge a verdict (reliability.md 2.2, lesson 1).
+an answer is the host's work, so that nothing the guest does can forge a verdict.
 Left out: programs with inputs, and a second tier with full Python.
 
-A worker may be gone for two reasons, and only one is the guest's. Whenever one is gone, a program whose value is known
-runs in a fresh worker: if that fails too, the sandbox is broken, nothing is said of the guest, and the run stops.
+A worker may die by the guest's fault or by the machine's. Whenever one is gone, a source whose value is known runs in a
+fresh worker. If that fails too, the sandbox is broken: no verdict is given, and the run stops.
 
-The pool starts at the first evaluation. Its event loop does not survive a fork (in the child it hangs, and the
-parent may crash), so a process forked from one that has already evaluated is refused; forking earlier is fine.
+The pool starts at the first evaluation. Its event loop does not survive a fork (in the child it hangs, and the parent
+may crash), so a process that was forked after an evaluation is refused. Forking before the first one is fine.
 """
 
 import os
@@ -68,7 +68,7 @@ class SandboxBrokenError(RuntimeError):
 
 
 class _NoValueError(Exception):
-    """Carries a SandboxFailure past the cache, so that only values are remembered and a failure may be tried again."""
+    """A SandboxFailure as an exception, which the cache does not keep: a source that failed may be tried again."""
 
     def __init__(self, reason: str, may_be_the_hosts: bool = False) -> None:
         super().__init__(reason)
@@ -122,7 +122,7 @@ def _checked(result: object) -> int:
 
 
 def _run(source: str) -> object:
-    """Once more where it may have been the machine: a worker killed from outside, a second in which nothing ran."""
+    """A second try where the machine may be at fault: a worker was killed from outside, or nothing ran for a second."""
     try:
         return _tried(source)
     except _NoValueError as failure:
@@ -176,7 +176,7 @@ def _feed(pool: Monty, source: str) -> object:
 
 
 def _discard(stream: str, text: str) -> None:
-    """What a guest prints goes nowhere."""
+    """Drops what a guest prints."""
 
 
 def _started_pool() -> Monty:

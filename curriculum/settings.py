@@ -1,4 +1,7 @@
-"""The curriculum's numbers, in one validated record. Shares and rates are in [0, 1]; steps and versions are counts."""
+"""The curriculum's settings, in one validated record. Shares and rates are in [0, 1]; the others are counts.
+
+What each one does, the numbers that are no settings, and where all of them are from: docs/curriculum.md.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -10,15 +13,15 @@ class CurriculumSettings:
     """ValueError, naming the field, for an impossible value."""
 
     group_size: int = 8  # first tries at a problem (solver.group_size): how much evidence is enough is said in groups
-    forgetting: float = 0.97  # what a past observation of a problem is still worth, per policy version
-    family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner: it has many problems
+    forgetting: float = 0.97  # gamma: an observation of a problem weighs so many times less with each policy version
+    family_forgetting: float = 0.9  # the same of families and of the run, which get new evidence at every step
     band_low: float = 0.1  # replays are drawn from problems whose first-try pass rate is at least this
     band_high: float = 0.9  # and at most this
     parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
     min_new_share: float = 0.4  # at least this share of a step's problems is the challenger's new ones, if it has them
     max_new_share: float = 0.6  # and at most this, unless no known problem is worth its place
     max_family_share: float = 0.34  # most of a step's parents, or of its promising new problems, from one family
-    mastered_share: float = 0.06  # usual share of a step for families once mastered; moves from half to 1.5 times it
+    mastered_share: float = 0.06  # share of a step for families that may be forgotten: 0.5 to 1.5 times it, by risk
     staleness_weight: float = 0.15  # rho: weight of staleness beside learnability when replays are drawn
     min_successes: int = 2  # a group of 8 with fewer, but some, is banked: not trained on, tried again later
     bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts

@@ -91,7 +91,7 @@ def _right_answers(domain: Domain) -> str:
 
 
 def _wrong_answers(domain: Domain) -> str:
-    """The answers of other seeds stand for wrong ones, so that the check works for answers that are not numbers."""
+    """The answers of other seeds are the wrong ones, so that answers need not be numbers."""
     tried = 0
     for seed in domain.seeds():
         problem = problem_of(seed, domain.name, Origin.SEED)
@@ -151,7 +151,7 @@ def _evaluation_sets_are_distinct(domain: Domain) -> str:
 
 
 def _sets_are_held_out(domain: Domain) -> str:
-    """Says how much of each set is evaluated, which is less than all of it where a hash chooses."""
+    """Says how many problems of each set are held out."""
     held_out = HeldOut(domain, "validate").sets  # first: it says in words what is wrong with a set
     sizes = {name: len(members) for name, members in _all_sets(domain).items()}
     return ", ".join(f"{name} {len(held_out[name])} of {size}" for name, size in sizes.items())

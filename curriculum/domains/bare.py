@@ -1,4 +1,4 @@
-"""What domains for models trained from scratch share: no few-shot examples, and the problem alone as the question."""
+"""What domains for models trained from scratch share: no few-shot examples, and the problem itself as question."""
 
 import random
 from abc import ABC, abstractmethod

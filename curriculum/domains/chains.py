@@ -1,8 +1,8 @@
 """Chains of sums and products modulo a number, left to right, in visible steps: "45*7+5*3*8 =" -> "24,29,87,17".
 
-With modulus 97. Every step is a fact that recurs in other problems (24 + 5 is 29), and an answer is right only if the
-last value is: what credit by the step is for. Answers are read by a pattern and worked out here, never evaluated.
-Left out: precedence, differences, and a verdict on the values before the last one, which `fails` tells a search.
+The example has modulus 97. Steps recur in other problems (24 + 5 = 29), and the verdict is on the last value alone, so
+credit by the step has something to tell. Answers are read by a pattern and worked out here, never evaluated. Left out:
+precedence, differences, and a verdict on the values before the last one; `fails` looks at those for a search.
 """
 
 import random
@@ -47,7 +47,7 @@ class Chain:
         return f"{self.value}{''.join(map(str, self.operations))}"
 
     def after(self, value: int) -> "Chain":
-        """What is left to be done when a step said `value`."""
+        """The chain that is left after a first step whose value was `value`."""
         return Chain(value, self.operations[1:])
 
     def executed(self, modulus: int) -> int:
@@ -57,7 +57,7 @@ class Chain:
         return found % modulus
 
     def values(self, modulus: int) -> list[int]:
-        """What each step gives; the last one is the result."""
+        """The value after each step; the last one is the result."""
         found, left = list[int](), self
         while left.operations:
             left = left.after(left.executed(modulus))
@@ -137,8 +137,8 @@ class ChainsDomain(BareDomain):
         return f"left {left}"
 
     def state(self, problem: Problem, text: str) -> str | None:
-        """The value said last with the operations to come, "29*3*8", right or not; None where values are no such, or
-        more than operations."""
+        """The last value, right or wrong, with the operations that are left: "29*3*8". None where the text is not
+        values, or has more of them than there are operations."""
         values = _begun(text)
         left = _read(problem)
         if values is None or len(values) > len(left.operations):
@@ -148,9 +148,9 @@ class ChainsDomain(BareDomain):
         return str(left)
 
     def fails(self, problem: Problem, text: str) -> bool:
-        """Whether a value is not what its operation makes of the value said before it, or is none at all.
+        """Whether some value is not what its operation makes of the value before it, or the text is not values.
 
-        The last value may yet be right: by a mistake that undoes this one.
+        Even then the last value may be right, where a second mistake undoes the first.
         """
         values, left = _begun(text), _read(problem)
         if values is None:

@@ -1,7 +1,8 @@
 """A target to be reached from given numbers, each used once, in visible steps: "3 5 8: 16 =" -> "3+5=8,8+8=16".
 
-Finding the steps takes a search, checking them a line of sums, and a first step can be good or bad whatever its own
-arithmetic: what a tree search over steps is for. Steps are read by a pattern and worked out here, never evaluated.
+Finding the steps takes a search, and checking them takes a few sums. A first step that is true can still make the
+target impossible to reach, so a tree search over steps has something to find. Steps are read by a pattern and worked
+out here, never evaluated.
 Left out: division, steps whose result is below 1, and leaving numbers unused.
 """
 

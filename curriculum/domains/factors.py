@@ -1,4 +1,4 @@
-"""Products of two primes to be taken apart, "221 =" -> "13*17": finding takes a search, checking one product.
+"""Products of two primes to be factored, "221 =" -> "13*17": finding takes a search, checking one product.
 
 Used by the experiments of selfplay/lab. Answers come from Python's own products; text of a model is read as two
 numbers and multiplied, never evaluated. Left out: more than two factors, and primes above 997.

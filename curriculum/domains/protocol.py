@@ -83,7 +83,7 @@ class Domain(Protocol):
         ...
 
     def observation(self, problem: Problem, text: str) -> str:
-        """One line on a solver's text that running something showed, for `solver.feedback`: never raises."""
+        """One line that executing a solver's text showed, for `solver.feedback`. Never raises."""
         ...
 
     def question(self, problem: Problem) -> str:
@@ -91,8 +91,8 @@ class Domain(Protocol):
         ...
 
     def state(self, problem: Problem, text: str) -> str | None:
-        """What an unfinished answer leaves to be done, equal where the same does: a search merges these. None where
-        that is not known. Never raises, and says nothing of whether a right answer can still be reached."""
+        """What an unfinished answer leaves to be done, as a text: a search merges answers whose states are equal. None
+        where that is not known. Never raises. It must not tell whether a right answer can still be reached."""
         ...
 
     def fails(self, problem: Problem, text: str) -> bool:
@@ -126,7 +126,7 @@ class Domain(Protocol):
 
 @runtime_checkable
 class GivesTestSets(Protocol):
-    """What a domain may have besides: test sets of the user's own, such as a benchmark's published test split."""
+    """An optional capability: test sets of the user's own, such as a benchmark's published test split."""
 
     def test_sets(self) -> Mapping[str, Sequence[Statement]]:
         """Sets that are evaluated whole, and of which nothing is ever trained on: one text for each canonical form, in
@@ -136,10 +136,11 @@ class GivesTestSets(Protocol):
 
 @runtime_checkable
 class KnowsGoodSteps(Protocol):
-    """What a domain may know besides: for measuring what a search was worth, and too dear or too telling for one."""
+    """An optional capability, for measuring a search. A search itself never calls it: it may be slow, and it tells the
+    way to the answer."""
 
     def is_good(self, problem: Problem, text: str) -> bool:
-        """Whether a right answer, right in all its steps, can still come of this unfinished one. Never raises."""
+        """Whether this unfinished answer can still be continued to a right one with only right steps. Never raises."""
         ...
 
 

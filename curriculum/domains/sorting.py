@@ -1,7 +1,7 @@
-"""Digits to be put in order, "731942 =" -> "123479": what a very small model learns in a minute, and not at once.
+"""Digits to be put in order, "731942 =" -> "123479": a very small model learns it in a minute of training.
 
-A wrong answer nearly always shows: it is out of order, or its digits are not those of the problem. Used by the
-experiments of selfplay/lab. Left out: numbers of more than one digit, falling order.
+A wrong answer can nearly always be seen to be wrong: it is out of order, or has other digits than the problem. Used by
+the experiments of selfplay/lab. Left out: numbers of more than one digit, falling order.
 """
 
 import random

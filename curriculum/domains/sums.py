@@ -1,7 +1,8 @@
 """Sums of two numbers with the same number of digits, most significant digit first: what a small model can learn.
 
-Every first digit waits for the carries of all that follow, so there is something to mend at a second look. Used by
-the experiments of selfplay/lab. Answers are Python's own; text of a model is only compared, never evaluated.
+The first digit depends on the carries of all digits behind it, so first tries are often wrong and a second look has
+something to correct. Used by the experiments of selfplay/lab. Answers are Python's own; text of a model is only
+compared, never evaluated.
 """
 
 import random
@@ -22,8 +23,8 @@ _ANSWER = re.compile(r"[ \t\r\n]*(0|[1-9][0-9]{0,18})[ \t\r\n]*")
 class SumsDomain(BareDomain):
     """Sums of two numbers of d digits each, `min_digits` <= d <= `max_digits`. DomainError for impossible options.
 
-    `nines` is the share of columns, beyond chance, whose digits add up to nine, so that a carry from below goes through
-    them: 0 is uniform, above it carries travel far, and a model that looks one column ahead is often wrong.
+    `nines` is the probability that a column is made to add up to nine; otherwise its digits are uniform. Such a column
+    hands a carry from the column below on to the next, so a model that looks one column ahead is often wrong.
     """
 
     name = "sums"

@@ -1,7 +1,7 @@
 """Which of the challenger's proposals become problems: valid, new, not held out, and likely to be worth attempting.
 
-A strict gate here is what keeps self-play from collapsing (reliability.md 3), so every rejection has a name and is
-counted. Left out: similarity of texts; the canonical form and the caps per family stand in for it.
+Proposals that were solved already, or only look new, would let self-play collapse onto what it can do, so the gate is
+strict, and every rejection has a name and is counted. Formulas and numbers: docs/curriculum.md.
 """
 
 import math
@@ -38,13 +38,13 @@ def triage(
     fits: Callable[[Problem], bool] = lambda problem: True,
 ) -> tuple[Fate, Statement | None]:
     """The first thing wrong with a proposal, in this order: TRUNCATED or UNPARSED, INVALID or TOO_LARGE, TRIVIAL_EDIT,
-    HELD_OUT, DUPLICATE. ACCEPTED means valid and new: curriculum/selection/filling.py then decides between ACCEPTED and
-    SURPLUS.
+    HELD_OUT, DUPLICATE. ACCEPTED means valid and new here: curriculum/selection/filling.py then decides between
+    ACCEPTED and SURPLUS.
 
-    `text` has its stop string cut. `known` says whether a problem_id is in the store; `seen_this_step` holds the ids
-    of this step's valid proposals, and the id of an ACCEPTED one is added to it. The statement comes with every fate
-    that was decided after parsing, so that a DUPLICATE can be recorded with its problem's id. A problem that does not
-    fit (`fits`) into what the model can read is TOO_LARGE as well.
+    `text` has its stop string cut. `known` says whether a problem_id is in the store. `seen_this_step` holds the ids of
+    this step's valid proposals; the id of an ACCEPTED one is added to it. `fits` says whether the model can read all
+    that is said about a problem; one that does not fit is TOO_LARGE. A statement is returned where there is one, so
+    that a DUPLICATE can be recorded with its problem's id.
     """
     if finish is Finish.LENGTH:
         return Fate.TRUNCATED, None
@@ -75,34 +75,39 @@ class Ranking:
 def ranked(
     candidates: Sequence[Candidate], num_wanted: int, tracker: Tracker, settings: CurriculumSettings, rng: random.Random
 ) -> Ranking:
-    """The most learnable first; promising is what is drawn to teach at least as much as a known problem that taught
-    nothing last time, for that is what its place would go to.
+    """Ordered by priority = l u d, the highest first; of equal ones the most novel first (novelty.py).
 
-    How learnable a family is is drawn from what is believed of it (Thompson sampling; Russo et al., arXiv 1707.02038):
-    what is refused is not measured, so a family of which little was seen, or nothing of late, must win now and then.
-    It counts half for every level beyond reach, since what comes first carries what comes later, and less the more of
-    the family is known already: replays cover what is exhausted, practice has to carry where there is more to find.
-    Where it is equal, what is least like the family's known problems comes first.
-    No family gets more than `max_family_share` of the first `num_wanted` places, unless no other one is promising.
+    l  learnability of the candidate's family, drawn from its posterior once a step (`Tracker.drawn_learnability`).
+       Thompson sampling (Russo et al., arXiv 1707.02038): a family that is refused is not measured, so one of which
+       little was seen, or nothing of late, must win now and then.
+    u  P(the next proposal of the family is new) (`Tracker.unseen_mass`): practice in a family transfers to what is
+       still to be found in it, and replays take care of an exhausted one.
+    d  0.5 for each level above the gapless one (`Tracker.level_discount`).
+
+    A candidate is promising where l is at least what a replay teaches whose last group taught nothing
+    (`Tracker.flat_learnability`): such a replay would get its place. No family has more than
+    ceil(num_wanted max_family_share) of the first promising ones while another family has any.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.group, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
     drawn = _drawn_learnability(order, tracker, rng)
-    worth = {id(each): drawn[each.problem.family] * _prospect(each.problem, tracker) for each in order}
-    by_worth = sorted(_most_novel_first(order, tracker, rng), key=lambda candidate: -worth[id(candidate)])
-    least = tracker.flat_worth()
-    promising = [each for each in by_worth if drawn[each.problem.family] >= least]
-    others = [each for each in by_worth if drawn[each.problem.family] < least]
+    priority = {
+        (each.group, each.index): _priority(drawn[each.problem.family], each.problem, tracker) for each in order
+    }
+    by_priority = sorted(_most_novel_first(order, tracker, rng), key=lambda each: -priority[each.group, each.index])
+    least = tracker.flat_learnability()
+    promising = [each for each in by_priority if drawn[each.problem.family] >= least]
+    others = [each for each in by_priority if drawn[each.problem.family] < least]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
     return Ranking(tuple(_spread(promising, cap)), tuple(others))
 
 
-def _spread(by_worth: Sequence[Candidate], cap: int) -> list[Candidate]:
-    """The first `cap` of every family come before all others."""
+def _spread(ordered: Sequence[Candidate], cap: int) -> list[Candidate]:
+    """The first `cap` of each family, then all others."""
     taken: Counter[str] = Counter()
     first: list[Candidate] = []
     later: list[Candidate] = []
-    for candidate in by_worth:
+    for candidate in ordered:
         (first if taken[candidate.problem.family] < cap else later).append(candidate)
         taken[candidate.problem.family] += 1
     return first + later
@@ -115,7 +120,7 @@ def fate_counts(fates: Iterable[Fate]) -> Mapping[Fate, int]:
 
 
 def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: random.Random) -> list[Candidate]:
-    """Family by family, in the order of their first candidates."""
+    """Families in the order of their first candidates; in each, the most novel candidate first."""
     families: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         families.setdefault(candidate.problem.family, []).append(candidate)
@@ -127,7 +132,7 @@ def _most_novel_first(candidates: Sequence[Candidate], tracker: Tracker, rng: ra
 
 
 def _drawn_learnability(candidates: Sequence[Candidate], tracker: Tracker, rng: random.Random) -> dict[str, float]:
-    """One draw for each family, in the order of their first candidates."""
+    """One draw a family; the generator serves families in the order of their first candidates."""
     drawn: dict[str, float] = {}
     for candidate in candidates:
         family, level = candidate.problem.family, candidate.problem.level
@@ -136,6 +141,6 @@ def _drawn_learnability(candidates: Sequence[Candidate], tracker: Tracker, rng: 
     return drawn
 
 
-def _prospect(problem: Problem, tracker: Tracker) -> float:
-    """In (0, 1): how far its family is from exhausted, and how near its level is."""
-    return tracker.unseen_mass(problem.family) * tracker.nearness(problem.level)
+def _priority(drawn: float, problem: Problem, tracker: Tracker) -> float:
+    """l u d of `ranked`."""
+    return drawn * (tracker.unseen_mass(problem.family) * tracker.level_discount(problem.level))

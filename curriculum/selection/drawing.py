@@ -15,7 +15,8 @@ Item = TypeVar("Item")
 def weighted_sample(rng: random.Random, items: Sequence[Item], weights: Sequence[float], count: int) -> list[Item]:
     """Up to `count` different items, each draw in proportion to weight; items of weight 0 are never drawn.
 
-    Keys log(u) / w, largest first (Efraimidis and Spirakis 2006): the same as drawing one after another.
+    The items with the largest log(u) / w, u uniform: distributed as draws one after another without replacement
+    (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
     """
     keyed = [
         (math.log(1.0 - rng.random()) / weight, place) if weight > 0 else None for place, weight in enumerate(weights)
@@ -25,7 +26,7 @@ def weighted_sample(rng: random.Random, items: Sequence[Item], weights: Sequence
 
 
 def shares(values: Sequence[float]) -> list[float]:
-    """The values divided by their sum; equal shares when that is 0."""
+    """v_i / sum(v); equal shares where the sum is 0."""
     total = sum(values)
     return [value / total if total > 0 else 1.0 / len(values) for value in values]
 
@@ -33,8 +34,9 @@ def shares(values: Sequence[float]) -> list[float]:
 class Urn:
     """Draws places with replacement, each in proportion to its weight, from those that are not closed.
 
-    What is closed is drawn and passed over until it holds half of what is left: so a draw costs little however many
-    there are, and closing all of them costs little more than as many draws.
+    A draw searches the cumulative sums of the weights. A closed place stays in the sums, and is redrawn when it comes
+    up, until closed places hold half of the sum: then the sums are made anew. So a draw takes two tries on average at
+    most, and the sums are made seldom.
     """
 
     def __init__(self, weights: NDArray[np.float64]) -> None:

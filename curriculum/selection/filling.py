@@ -1,4 +1,4 @@
-"""How a step's places are filled: new problems and replays, each where it may teach more."""
+"""How a step's places are divided between new problems and replays, by what either may teach."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from curriculum.tracking.difficulty import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """Every candidate is in one of the first two. `accepted` is in the order of choice, the best first."""
+    """Every candidate is in `accepted`, the best first, or in `surplus`."""
 
     accepted: tuple[Candidate, ...]
     surplus: tuple[Candidate, ...]
@@ -30,9 +30,11 @@ def fill(
 ) -> Filled:
     """New problems and replays for exactly `num_problems` places; fewer only where neither are left.
 
-    Promising new ones get the share that `Scheduler.num_new` gives them, and others too up to `min_new_share`; replays
-    that may teach get the rest. What is empty then goes to more new ones: they may teach, and what was always solved or
-    never will not. Only when nothing new is left do such problems fill the step.
+    1. New: the promising ones, up to `Scheduler.num_new`; others only until there are `Scheduler.least_new`.
+    2. Replays that may teach (`Scheduler.replays`), for the other places.
+    3. More new ones, promising or not, for what is still empty: an untried problem may teach, while what was always
+       solved, or never, will not.
+    4. Any known problems (`Scheduler.last_resort`), once there is nothing new left.
     """
     most, least = scheduler.num_new(step, num_problems), scheduler.least_new(num_problems)
     ranking = ranked(candidates, most, tracker, settings, rng)
@@ -46,7 +48,7 @@ def fill(
 
 
 def fill_up(step: int, count: int, num_problems: int, scheduler: Scheduler) -> list[Replay]:
-    """Replays for exactly `count` of a step's `num_problems` places, whatever they may teach."""
+    """Replays for exactly `count` of a step's `num_problems` places: those that may teach, then any."""
     replays = scheduler.replays(step, count, num_problems)
     return replays + _last_resort(step, count - len(replays), replays, scheduler)
 

@@ -1,7 +1,8 @@
-"""How unlike the known problems a new one is: a model left to itself poses the same corner of a family again and again.
+"""How unlike the known problems a new one is. Without this a challenger poses variants of the same few problems.
 
-Novelty is the mean distance to the nearest neighbours in an archive, as in Lehman and Stanley, "Abandoning Objectives"
-(Evolutionary Computation 19(2), 2011); the distance is the edit distance of the texts, so it serves every domain.
+Novelty is the mean distance to the NEIGHBOURS nearest texts of an archive (Lehman and Stanley, "Abandoning Objectives",
+Evolutionary Computation 19(2), 2011). The distance is the Levenshtein distance divided by the longer text's length.
+Left out: distances that know what a text means, as programs would need.
 """
 
 import random
@@ -14,9 +15,9 @@ from rapidfuzz.process import cdist
 
 from curriculum.tracking.difficulty import Tracker
 
-NEIGHBOURS = 16
+NEIGHBOURS = 16  # of the archive, whose distances are averaged
 _ARCHIVE = 256  # known problems of a family that others are compared with
-_NEAR = 0.3  # share of the longer text: two characters of "34 + 15"
+_NEAR = 0.3  # distance up to which texts crowd one another: two characters of "34 + 15"
 
 
 def archive_of(family: str, tracker: Tracker, rng: random.Random) -> list[str]:
@@ -25,7 +26,8 @@ def archive_of(family: str, tracker: Tracker, rng: random.Random) -> list[str]:
 
 
 def most_novel_first(texts: Sequence[str], archive: Sequence[str]) -> list[int]:
-    """Places of `texts`, each the most novel beside the archive and those before it; ties keep their order."""
+    """Indices of `texts`, greedily: the next is the most novel with respect to the archive and those already taken.
+    Ties keep their order."""
     if not texts:
         return []
     nearest = [sorted(row)[:NEIGHBOURS] for row in _distances(texts, archive)]
@@ -53,8 +55,8 @@ def _distances(texts: Sequence[str], others: Sequence[str]) -> list[list[float]]
 
 
 def crowding(texts: Sequence[str], archive: Sequence[str]) -> list[int]:
-    """How many of `archive` are near each text, an equal one not counted: the pseudo-count of exploration by counts
-    (Bellemare et al., "Unifying Count-Based Exploration and Intrinsic Motivation", 2016)."""
+    """How many of `archive` lie within _NEAR of each text, equal ones not counted: a pseudo-count, as in count-based
+    exploration (Bellemare et al., arXiv 1606.01868)."""
     if not texts or not archive:
         return [0] * len(texts)
     distances = cdist(texts, archive, scorer=Levenshtein.normalized_distance)

@@ -1,8 +1,8 @@
 """What to pose next: parents to escalate, how many new problems to take, and which known ones to practise again.
 
-Pure: a function of the tracker, the seed and the step. It never sees the names or members of evaluation sets, no
-model and no clock. Each draw looks at no more than `max_candidates` problems, so its work does not grow with the store.
-Left out: rank-based replay (PLR's 1/rank): learnability is bounded, so its value is used as it is.
+A pure function of the tracker, the seed and the step. It never sees the names or members of evaluation sets, a model or
+a clock. Each draw looks at `max_candidates` problems at most, so its work does not grow with the store. Formulas and
+numbers: docs/curriculum.md. Left out: replay by rank, as PLR has it; learnability is bounded, so its value will do.
 """
 
 import math
@@ -18,11 +18,11 @@ from curriculum.tracking.columns import Floats
 from curriculum.tracking.difficulty import Tracker
 from store.records import Problem, ProblemState
 
-SHARPNESS = 2  # a group of 8 is mixed almost surely at p = 1/2 and half the time at p = 0.9: prefer the middle
-_FAMILY_MEMBERS = 64  # of one family looked at per draw
-_BANK_SHARE = 0.125  # of a step's replays
-_REPROBE_RATE = 0.25  # a family at this rate deserves another look at what was too hard in it
-_UNTRIED_BONUS = 0.5  # how much a parent family of which nothing was measured yet is preferred to an average one
+SHARPNESS = 2  # exponent of learnability in replay weights: 4 p (1 - p) alone gives p = 0.8 still 0.64 of p = 1/2
+_FAMILY_MEMBERS = 64  # problems of one family that a draw looks at
+_BANK_SHARE = 0.125  # of a step's replays, at most: they cost twice the attempts
+_REPROBE_RATE = 0.25  # rate of a family from which on its TOO_HARD problems are tried again
+_UNTRIED_BONUS = 0.5  # added to the value of a parent family that was never asked
 _PRACTISED = (ProblemState.ACTIVE, ProblemState.NEW)
 _LAST_RESORT = (ProblemState.MASTERED, ProblemState.RETIRED, ProblemState.TOO_HARD)
 
@@ -44,11 +44,11 @@ class Scheduler:
         self._seed = seed
 
     def parents(self, step: int, num_parents: int) -> list[Problem]:
-        """Parents to escalate, exactly `num_parents` while any problem is known; repeated only if there are too few.
-        Where nothing is solvable the seeds are.
+        """Parents to escalate: exactly `num_parents` while any problem is known, repeated only if there are too few.
 
-        Families are drawn by what their children were worth of late, parents in a family by their pass rate:
-        what is solved more often than not. No family gives more than `max_family_share`, unless places stay empty.
+        Families are drawn in proportion to `_family_values`, parents in a family as `_parents` says. No family gives
+        more than ceil(num_parents max_family_share), unless places stay empty. Where no problem can be a parent, the
+        seeds are.
         """
         rng = self._generator(step, "targets")  # the key of runs so far: another draws other parents
         names, weights = self._tracker.family_names(), self._family_values()
@@ -75,21 +75,22 @@ class Scheduler:
         return [self._tracker.problem(problem_id) for problem_id in repeated]
 
     def num_new(self, step: int, num_problems: int) -> int:
-        """How many of the step's problems are to be new, between the configured shares: the more, the better the
-        recent share of new problems' groups with a signal is beside that of replays."""
+        """num_problems (min_new_share + (max_new_share - min_new_share) a / (a + b)), rounded: how many problems of the
+        step are to be new. a and b are the recent shares of groups with right and wrong attempts, among new problems
+        and among replays (`Tracker.signal_rate`)."""
         new, replayed = self._tracker.signal_rate(of_new=True), self._tracker.signal_rate(of_new=False)
         low, high = self._settings.min_new_share, self._settings.max_new_share
         return round(num_problems * (low + (high - low) * new / (new + replayed)))
 
     def least_new(self, num_problems: int) -> int:
-        """How many of the step's problems are to be new whatever they promise, if there are so many."""
+        """num_problems min_new_share, rounded: how many of the step's problems are to be new, promising or not."""
         return round(num_problems * self._settings.min_new_share)
 
     def replays(self, step: int, count: int, num_problems: int) -> list[Replay]:
         """At most `count` different known problems that may teach something or be forgotten.
 
-        First what is due from the bank, then families at risk of being forgotten, then the solvable band by
-        learnability and staleness.
+        In this order: what is due from the bank, rehearsals of families that may be forgotten, one problem that was too
+        hard, and practice in the solvable band.
         """
         rng = self._generator(step, "replays")
         used: set[str] = set()  # membership only
@@ -109,8 +110,7 @@ class Scheduler:
         return replays
 
     def last_resort(self, step: int, count: int, exclude: Collection[str]) -> list[Replay]:
-        """Exactly `count` different known problems outside `exclude`, whatever there is, the least learned first; fewer
-        only when there are no more."""
+        """`count` different known problems outside `exclude`, of any state; fewer only when there are no more."""
         ids = self._last_resort(self._generator(step, "last resort"), count, exclude)
         return [Replay(self._tracker.problem(problem_id)) for problem_id in ids]
 
@@ -118,9 +118,13 @@ class Scheduler:
         return random.Random(f"{self._seed}/scheduler/{step}/{purpose}")
 
     def _parents(self, rng: random.Random, family: str) -> list[str]:
-        """The family's possible parents, the first to take last: in proportion to the square of their pass rate, the
-        less often the more proposals they gave (a parent asked again says much the same again), and the less often
-        the more problems are like them: the challenger stays near its parent, so a crowd would only grow."""
+        """The family's possible parents, in the order of draws by weight p^2 / ((1 + e) (1 + c)), reversed.
+
+        p is the pass rate: a problem that is solved more often than not has harder problems near it that are solvable.
+        e is the number of proposals made from it: asked again, the challenger says much the same again. c is how many
+        problems are like it (`crowding`): the challenger stays near its parent, so a crowd would only grow. Problems
+        with p < parent_low and TOO_HARD ones are no parents.
+        """
         members = self._tracker.family_members(family)
         ids = [
             problem_id
@@ -136,11 +140,15 @@ class Scheduler:
         return weighted_sample(rng, ids, weights, len(ids))[::-1]
 
     def _family_values(self) -> Floats:
-        """> 0: the square of what a family's children are worth, with a bonus that fades as it is asked, times how near
-        it is: what is escalated from beyond reach lies beyond reach too."""
+        """((P(valid and new) E[L] + 0.5 / (1 + n)) d)^2 of each family as a parent, > 0.
+
+        P(valid and new) is of its proposals, n the discounted number of these, E[L] the mean learnability of its new
+        children (`Tracker.child_values`). The bonus 0.5 / (1 + n) has a family tried that was never asked. d is the
+        level discount: children of a parent above the gapless level lie above it too.
+        """
         value, num_proposals = self._tracker.child_values()
         value += _UNTRIED_BONUS / (1.0 + num_proposals)
-        return (value * self._tracker.nearness_of_all()) ** 2  # type: ignore[no-any-return]
+        return (value * self._tracker.level_discounts()) ** 2  # type: ignore[no-any-return]
 
     def _due_from_bank(self, step: int, limit: int) -> list[str]:
         """The longest banked first."""
@@ -152,8 +160,8 @@ class Scheduler:
         return [problem_id for _, problem_id in sorted(due)[:limit]]
 
     def _rehearsals(self, rng: random.Random, num_problems: int, used: Collection[str]) -> list[str]:
-        """A share of the whole step, from families once known, in proportion to their risk; in a family what is stale
-        or shaky comes first."""
+        """num_problems mastered_share (0.5 + highest risk), rounded, of families that were known once, in proportion to
+        their risk of being forgotten (`FamilyMemory.risk`); problems of a family by `_mixed_weights`."""
         known = self._tracker.families_at_risk()
         if not known:
             return []
@@ -170,7 +178,8 @@ class Scheduler:
         return chosen
 
     def _worth_reprobing(self, rng: random.Random, step: int, used: Collection[str]) -> list[str]:
-        """At most one problem that was too hard, long enough ago, of a family that is better now."""
+        """At most one TOO_HARD problem: not attempted for `reprobe_delay` steps, and its family's rate at least
+        _REPROBE_RATE and higher than when it was attempted."""
         fit: list[str] = []
         for problem_id in self._tracker.members(ProblemState.TOO_HARD).sample(rng, _FAMILY_MEMBERS):
             problem, last = self._tracker.problem(problem_id), self._tracker.last_step(problem_id)
@@ -182,10 +191,10 @@ class Scheduler:
         return [rng.choice(fit)] if fit else []
 
     def _practice(self, rng: random.Random, count: int, used: Collection[str]) -> list[str]:
-        """From the solvable band: P = (1 - rho) learnability share + rho staleness share (PLR's mix, without ranks)."""
+        """Promising ACTIVE and NEW problems in the solvable band, by `_mixed_weights`."""
         if count <= 0:
             return []
-        pools = [self._tracker.lively, *(self._tracker.members(state) for state in _PRACTISED)]
+        pools = [self._tracker.mixed, *(self._tracker.members(state) for state in _PRACTISED)]
         looked_at = dict.fromkeys(name for pool in pools for name in pool.sample(rng, self._settings.max_candidates))
         ids = [problem_id for problem_id in looked_at if problem_id not in used and self._is_practised(problem_id)]
         return weighted_sample(rng, ids, self._mixed_weights(ids), count)
@@ -195,7 +204,7 @@ class Scheduler:
         return is_open and self._settings.band_low <= self._tracker.rate(problem_id) <= self._settings.band_high
 
     def _last_resort(self, rng: random.Random, count: int, used: Collection[str]) -> list[str]:
-        """ACTIVE and NEW ones outside the band, then MASTERED, RETIRED and TOO_HARD; the most learnable first."""
+        """ACTIVE and NEW ones, then MASTERED, RETIRED and TOO_HARD ones; in each group the most learnable first."""
         chosen: list[str] = []
         for states in (_PRACTISED, *((state,) for state in _LAST_RESORT)):
             ids = [
@@ -211,6 +220,10 @@ class Scheduler:
         return chosen[: max(0, count)]
 
     def _mixed_weights(self, problem_ids: Sequence[str]) -> list[float]:
+        """(1 - rho) l_i^2 / sum(l^2) + rho t_i / sum(t): l the learnability, t the steps since a problem was attempted.
+
+        The mix of scores and staleness of prioritized level replay (Jiang et al., arXiv 2010.03934), without ranks.
+        """
         rho = self._settings.staleness_weight
         learnable = shares([self._tracker.learnability(problem_id) ** SHARPNESS for problem_id in problem_ids])
         stale = shares([float(self._tracker.staleness(problem_id)) for problem_id in problem_ids])
@@ -218,7 +231,8 @@ class Scheduler:
 
 
 def _apportioned(rng: random.Random, at_risk: Sequence[tuple[str, float]], places: int) -> list[tuple[str, int]]:
-    """Places to families in proportion to risk: whole parts first, the rest by a draw among the fractions."""
+    """Places for each family in proportion to risk: the whole parts, and the rest by a draw in proportion to the
+    fractions."""
     parts = [places * share for share in shares([risk for _, risk in at_risk])]
     whole = [math.floor(part) for part in parts]
     fractions = [part - floor for part, floor in zip(parts, whole, strict=True)]

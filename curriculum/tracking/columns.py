@@ -1,13 +1,13 @@
-"""What is read of all families at once, as columns: a step's cost must not grow by much with families that rest.
+"""What a step reads of all families, as numpy columns: a family that did not change costs a step next to nothing.
 
-Derived from `FamilyMemory`, row by row as families change, and never stored. Every number is, bit for bit, what the
-plain formula gives for one family: powers come from a table of Python's own, the rest are single operations.
+Derived from `FamilyMemory`, row by row as families change, and never stored. Every number has the bits of the plain
+formula for one family: powers come from a table that Python's own arithmetic made, the rest are single operations.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curriculum.tracking.posterior import Forgotten
+from curriculum.tracking.posterior import Counts
 
 Floats = NDArray[np.float64]
 
@@ -45,13 +45,13 @@ class Powers:
 
 
 class CountColumns:
-    """`Forgotten` of each family."""
+    """`Counts`, a row for each family."""
 
     def __init__(self, forgetting: float) -> None:
         self._powers = Powers(forgetting)
         self._hits, self._misses, self._version = Column(), Column(), Column(np.int64)
 
-    def put(self, row: int, counts: Forgotten) -> None:
+    def put(self, row: int, counts: Counts) -> None:
         self._hits.put(row, counts.hits)
         self._misses.put(row, counts.misses)
         self._version.put(row, counts.version)

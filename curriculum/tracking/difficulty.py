@@ -1,9 +1,10 @@
 """The curriculum's memory: how hard each problem is now, folded over the stored history.
 
 Tracker is a pure fold: rebuilding it from `Store.history()` gives the same numbers, bit for bit, as having kept it.
-What is stored of it is a snapshot (curriculum/tracking/snapshot.py). No clock or generator of its own is read, and
-reading changes nothing. Left out: per-problem difficulty models (item response theory); families carry what is shared
-between problems.
+Snapshots of it are stored (curriculum/tracking/snapshot.py). It has no clock and no generator, and reading changes
+nothing. Left out: difficulty models of single problems (item response theory); what problems share, families hold.
+
+Formulas, and where the numbers are from: docs/curriculum.md.
 """
 
 import random
@@ -15,12 +16,12 @@ from curriculum.settings import CurriculumSettings
 from curriculum.tracking.columns import Floats
 from curriculum.tracking.families import Families, FamilyMemory, FamilySummary, LevelMemory
 from curriculum.tracking.pool import Pool
-from curriculum.tracking.posterior import Forgotten, beta_learnability, beta_mean, learnability
+from curriculum.tracking.posterior import Counts, beta_learnability, beta_mean, learnability
 from curriculum.tracking.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
-_MOST_STRENGTH = 2.0  # attempts that the family's rate counts for in a problem's, at most: as in Beta(1, 1)
-_SECOND_LOOK_STRENGTH = 4.0
+_MOST_STRENGTH = 2.0  # attempts that a family's rate weighs in a problem's, at most: as in Beta(1, 1)
+_SECOND_LOOK_STRENGTH = 4.0  # second looks that the pooled rate weighs in a problem's
 
 
 @dataclass(slots=True)
@@ -30,9 +31,9 @@ class _Memory:
     problem: Problem
     admitted_step: int
     state: ProblemState = ProblemState.NEW
-    counts: Forgotten = field(default_factory=Forgotten)
-    after_right: Forgotten = field(default_factory=Forgotten)  # second looks: hits kept, misses broken
-    after_wrong: Forgotten = field(default_factory=Forgotten)  # hits fixed, misses missed
+    counts: Counts = field(default_factory=Counts)
+    after_right: Counts = field(default_factory=Counts)  # second looks: hits kept, misses broken
+    after_wrong: Counts = field(default_factory=Counts)  # hits fixed, misses missed
     attempts: int = 0
     successes: int = 0
     observations: int = 0
@@ -40,14 +41,14 @@ class _Memory:
     mastered_streak: int = 0
     last_step: int | None = None
     banked_step: int | None = None
-    escalations: int = 0  # proposals made from it
-    predicted: float = 0.0  # what its family's rate was when it was last attempted
+    escalations: int = 0  # proposals whose parent it is
+    predicted: float = 0.0  # its family's rate when it was last attempted
 
 
 _FAMILIES = "_families"
 _NOT_FOLDED = {"settings", "_forgetting", "_fast", "_untried", _FAMILIES}
 KEPT_CLASSES: Mapping[str, type] = {  # what `Tracker.state_of_fold` is made of, besides numbers, texts and series
-    each.__name__: each for each in (_Memory, Problem, Forgotten, FamilyMemory, LevelMemory, ProblemState, Origin)
+    each.__name__: each for each in (_Memory, Problem, Counts, FamilyMemory, LevelMemory, ProblemState, Origin)
 }
 
 
@@ -59,21 +60,24 @@ class Tracker:
         self.version = 0  # the policy version it made: the one that rates are given for
         self.settings = settings
         self._forgetting = settings.forgetting  # of what is known of one problem
-        self._fast = settings.family_forgetting  # of what is known of families and of the run as a whole
+        self._fast = settings.family_forgetting  # of what is known of families and of the whole run
         self._memories: dict[str, _Memory] = {}
-        self._untried: dict[tuple[str, int], tuple[float, float]] = {}  # by family and level, worked out since a step
+        self._untried: dict[tuple[str, int], tuple[float, float]] = {}  # of family and level: a cache
         self._families = Families(settings.family_forgetting, settings.forgetting, settings.group_size)
         self._pools = {state: Pool() for state in ProblemState}
-        self._flat_again = Forgotten()  # replays after a flat group: hits: their learnability; misses: 1 - that
-        self._lively = Pool()  # problems of which the latest group was right and wrong
+        self._after_flat = Counts()  # of replays whose group before taught nothing: hits L, misses 1 - L
+        self._mixed = Pool()  # problems whose latest group had right and wrong attempts
         self._seeds = Pool()
         self._banked = Pool()
-        self._second_looks = {True: Forgotten(), False: Forgotten()}  # by whether the first try was right
-        self._signals = {True: Forgotten(), False: Forgotten()}  # groups with a signal, by whether the problem was new
-        self._alike = Forgotten()  # first groups: hits: learnability found; misses: what of the family's was not found
+        self._second_looks = {True: Counts(), False: Counts()}  # right or wrong, by whether the first try was right
+        self._signals = {
+            True: Counts(),
+            False: Counts(),
+        }  # by whether the problem was new: hits groups with a signal
+        self._within = Counts()  # of first groups: hits the learnability found, misses what was expected less that
 
     def observe(self, history: StepHistory) -> None:
-        """Folds one step in. Steps come in order, each once: ValueError otherwise, for numbers would be wrong.
+        """Folds one step in. ValueError unless steps come in order, each once.
 
         The order of problems and pass rates inside a step does not matter: floats are summed in the order of ids.
         """
@@ -95,32 +99,38 @@ class Tracker:
         own = {name: value for name, value in vars(self).items() if name not in _NOT_FOLDED}
         return own | {_FAMILIES: self._families.state_of_fold()}
 
-    def take_up(self, state: dict[str, Any], step: int) -> bool:
-        """Goes on, as a tracker that has observed nothing yet, from what another's `state_of_fold` gave after `step`;
-        False, and nothing is done, if that is something else."""
+    def restore(self, state: dict[str, Any], step: int) -> bool:
+        """Takes over what the `state_of_fold` of another tracker gave after `step`; this one has observed nothing yet.
+        False, and nothing is done, if `state` is something else."""
         if self._memories or state.keys() != self.state_of_fold().keys() or state["step"] != step:
             return False
-        self._families.take_up(state[_FAMILIES])
+        self._families.restore(state[_FAMILIES])
         vars(self).update({name: value for name, value in state.items() if name != _FAMILIES})
         return True
 
     def rate(self, problem_id: str) -> float:
-        """Posterior mean of the first-try pass rate under the current policy, in (0, 1); its family's when untried."""
+        """(s m + k) / (s + n): the posterior mean of the first-try pass rate under the current policy, in (0, 1).
+
+        k of n are its discounted attempts, m is its family's rate (`predicted_rate`), s <= 2 how many attempts that
+        weighs (`_prior_strength`). An untried problem has m.
+        """
         memory = self._memories[problem_id]
         prior, strength = self._prior(memory.problem)
         return beta_mean(*memory.counts.at(self.version, self._forgetting), prior, strength)
 
     def learnability(self, problem_id: str) -> float:
-        """What its next group may teach, in [0, 1]: the posterior mean of 4 p (1 - p) as of its last attempts, and more
-        and more that of an untried problem as they are forgotten."""
+        """w E[4 p (1 - p) | its attempts] + (1 - w) E[4 p (1 - p) | an untried problem like it], with w = gamma^age.
+
+        It is what its next group may teach, in [0, 1]. Age is in policy versions since it was attempted.
+        """
         now, untried = self._learnabilities(problem_id)
         counts = self._memories[problem_id].counts
         weight = self._forgetting ** max(0, self.version - counts.version)
         return weight * now + (1.0 - weight) * untried
 
     def is_promising(self, problem_id: str) -> bool:
-        """Whether it may teach at least as much as an untried problem like it: what was always solved or never may not,
-        however long ago that was."""
+        """E[4 p (1 - p) | its attempts] >= E[4 p (1 - p) | an untried problem like it]: whether it may teach as much as
+        an untried one. Age plays no part, so what was always solved, or never, does not become promising by waiting."""
         now, untried = self._learnabilities(problem_id)
         return now >= untried
 
@@ -130,22 +140,23 @@ class Tracker:
         return self.predicted_rate(memory.problem.family, memory.problem.level) > memory.predicted
 
     def predicted_rate(self, family: str, level: int) -> float:
-        """What an unseen problem's pass rate may be: of its family, else its level, else of lower levels, else 1/2."""
+        """What an unseen problem's pass rate may be: `Families.rate`."""
         return self._families.rate(family, level, self.version)
 
     def drawn_learnability(self, family: str, level: int, rng: random.Random) -> float:
-        """A draw from what is believed of what an unseen problem's group may teach, by the family's groups so far: the
-        less of it was seen of late, the wider. In [0, 1]."""
+        """A draw from the posterior of what an unseen problem's group may teach, in [0, 1]: the wider, the less of the
+        family was seen of late (`Families.drawn_learnability`)."""
         return self._families.drawn_learnability(family, level, self.version, rng)
 
     def unseen_mass(self, family: str) -> float:
-        """P(what the challenger poses next in this family is new), in (0, 1): how far the family is from exhausted."""
+        """P(the next proposal of this family is new), in (0, 1): how far the family is from exhausted."""
         return self._families.unseen_mass(family, self.version)
 
     def second_look_rate(self, problem_id: str, was_right: bool) -> float:
-        """Estimate of P(second look right | problem, first try right or wrong), in (0, 1), shrunk to all problems'.
+        """(4 m + k) / (4 + n): P(second look right | problem, first try right or wrong), in (0, 1).
 
-        A problem not admitted yet has the estimate of all problems: this alone does not raise KeyError.
+        k of n are the problem's own discounted second looks after such a first try, m is the pooled rate of all
+        problems. A problem that is not admitted yet has m: this alone does not raise KeyError.
         """
         everywhere = beta_mean(*self._second_looks[was_right].at(self.version, self._fast))
         memory = self._memories.get(problem_id)
@@ -189,8 +200,8 @@ class Tracker:
         return self._memories[problem_id].banked_step
 
     def banks(self, problem_id: str, successes: int) -> bool:
-        """Whether a group with so many right first tries goes into the bank (`is_banked` of states.py); a problem not
-        admitted yet has never been there."""
+        """Whether a group with so many right first tries goes into the bank (`is_banked` of states.py). A problem that
+        is not admitted yet has never been there."""
         memory = self._memories.get(problem_id)
         was_banked = memory is not None and memory.banked_step is not None
         return is_banked(successes, self.settings.least_successes, was_banked)
@@ -200,9 +211,9 @@ class Tracker:
         return self._pools[state]
 
     @property
-    def lively(self) -> Pool:
-        """Problems of which the latest group was right and wrong. To be read only."""
-        return self._lively
+    def mixed(self) -> Pool:
+        """Problems whose latest group had right and wrong attempts. To be read only."""
+        return self._mixed
 
     @property
     def seeds(self) -> Pool:
@@ -234,38 +245,40 @@ class Tracker:
         return self._families.names()
 
     def child_values(self) -> tuple[Floats, Floats]:
-        """`child_value` of every family, in the order of `family_names`."""
+        """(P(valid and new) times mean learnability of children, discounted number of proposals) of each family as a
+        parent, in the order of `family_names`."""
         return self._families.child_values(self.version)
 
-    def nearness_of_all(self) -> Floats:
-        """`nearness` of every family's level, in the order of `family_names`."""
-        return self._families.nearness_of_all(self.version)
+    def level_discounts(self) -> Floats:
+        """`level_discount` of each family's level, in the order of `family_names`."""
+        return self._families.level_discounts(self.version)
 
     def families_at_risk(self) -> tuple[tuple[str, float], ...]:
-        """(family, risk) of those that were known once and are at risk of being forgotten."""
+        """(family, risk) of families that were known once, where the risk of their being forgotten is above 0."""
         return self._families.at_risk(self.step, self.version)
 
     def signal_rate(self, of_new: bool) -> float:
-        """Recent share of groups with a signal (some right, some wrong), among new problems or among replays."""
+        """(1 + s) / (2 + n): the recent share of groups with right and wrong attempts, s of n discounted groups of new
+        problems, or of replays."""
         return beta_mean(*self._signals[of_new].at(self.version, self._fast))
 
-    def flat_worth(self) -> float:
-        """Recent mean learnability of replays of which the group before had taught nothing: what a place is worth that
-        goes to one of them."""
-        return beta_mean(*self._flat_again.at(self.version, self._fast))
+    def flat_learnability(self) -> float:
+        """Mean learnability of recent replays whose group before was all right or all wrong: what a place of the step
+        teaches that is given to such a problem."""
+        return beta_mean(*self._after_flat.at(self.version, self._fast))
 
     def frontier(self) -> int:
         """The highest level that is reached (families.py says when one is); 0 if none is."""
         return self._families.frontier(self.version)
 
-    def reach(self) -> int:
-        """Up to this level there is no gap; the frontier may lie beyond one. A level that was reached and is no longer
-        practised is none."""
-        return self._families.reach(self.version)
+    def gapless_level(self) -> int:
+        """The highest level below the first gap. A gap is a tried level that is not reached, other than one that was
+        reached before and is no longer practised. The frontier may lie above a gap."""
+        return self._families.gapless_level(self.version)
 
-    def nearness(self, level: int) -> float:
-        """1 up to `reach`, halved by every level beyond it: what comes first carries what comes later."""
-        return self._families.nearness(level, self.version)
+    def level_discount(self, level: int) -> float:
+        """0.5^max(0, level - gapless level)."""
+        return self._families.level_discount(level, self.version)
 
     def state_counts(self) -> Mapping[ProblemState, int]:
         return {state: len(pool) for state, pool in self._pools.items()}
@@ -280,42 +293,42 @@ class Tracker:
             self._seeds.add(problem.problem_id)
 
     def _prior(self, problem: Problem) -> tuple[float, float]:
-        """(mean, strength) of what is believed of an untried problem like it."""
+        """(mean m, strength s) of the Beta prior of an untried problem like it."""
         key = problem.family, problem.level
         if key not in self._untried:
-            self._untried[key] = self.predicted_rate(*key), self._strength(self.version)
+            self._untried[key] = self.predicted_rate(*key), self._prior_strength(self.version)
         return self._untried[key]
 
     def _learnabilities(self, problem_id: str) -> tuple[float, float]:
-        """Posterior means of 4 p (1 - p): of the problem as of its last attempts, and of an untried one like it."""
+        """E[4 p (1 - p)]: of the problem as of its last attempts, and of an untried one like it."""
         memory = self._memories[problem_id]
         prior, strength = self._prior(memory.problem)
         hits, misses = memory.counts.hits, memory.counts.misses
         now = beta_learnability(beta_mean(hits, misses, prior, strength), strength + hits + misses)
         return now, beta_learnability(prior, strength)
 
-    def _strength(self, version: int) -> float:
-        """Attempts that a family's rate counts for in its problems', as far as problems of a family are alike.
+    def _prior_strength(self, version: int) -> float:
+        """s = min(2, w / (1 - w)): how many attempts a family's rate weighs in its problems'.
 
-        If pass rates in a family are Beta with mean m and strength s, E[4 p (1 - p)] = 4 m (1 - m) s / (s + 1). The
-        quotient s / (s + 1) is measured on problems' first groups, from which nobody had chosen yet: where each is
-        always solved or never it is 0, and one group then says all of a problem.
+        If pass rates of a family are Beta(m s, (1 - m) s), then E[4 p (1 - p)] = 4 m (1 - m) w with w = s / (s + 1).
+        w is one less the intraclass correlation: 1 where problems of a family are alike, 0 where each is always solved
+        or never. It is measured over all families, on first groups alone, for later ones were chosen by their results.
         """
-        alike = beta_mean(*self._alike.at(version, self._fast), _MOST_STRENGTH / (1.0 + _MOST_STRENGTH))
-        return min(_MOST_STRENGTH, alike / max(1.0 - alike, 1e-9))
+        within = beta_mean(*self._within.at(version, self._fast), _MOST_STRENGTH / (1.0 + _MOST_STRENGTH))
+        return min(_MOST_STRENGTH, within / max(1.0 - within, 1e-9))
 
-    def _observe_alike(self, memory: _Memory, rate: PassRate) -> None:
+    def _observe_within(self, memory: _Memory, rate: PassRate) -> None:
         n, k = rate.attempts, rate.successes
         if memory.observations or n < 2:
             return
         family = memory.problem.family
         expected = learnability(self._families.rate(family, memory.problem.level, rate.policy_version))
-        found = 4.0 * k * (n - k) / (n * (n - 1))  # of which the mean is 4 p (1 - p)
-        self._alike.add(found, expected - found, rate.policy_version, self._fast)
+        found = 4.0 * k * (n - k) / (n * (n - 1))  # an unbiased estimate of 4 p (1 - p)
+        self._within.add(found, expected - found, rate.policy_version, self._fast)
 
     def _observe_rate(self, rate: PassRate, step: int, is_new: bool) -> None:
         memory = self._memories[rate.problem_id]
-        self._observe_alike(memory, rate)
+        self._observe_within(memory, rate)
         is_first = memory.observations == 0
         failures = rate.attempts - rate.successes
         version, forgetting = rate.policy_version, self._forgetting
@@ -330,10 +343,10 @@ class Tracker:
         self._second_looks[True].add(rate.kept, rate.broken, version, self._fast)
         self._second_looks[False].add(rate.fixed, rate.missed, version, self._fast)
         has_signal = 0 < rate.successes < rate.attempts
-        if not is_first and rate.problem_id not in self._lively:
+        if not is_first and rate.problem_id not in self._mixed:
             value = learnability(rate.successes / rate.attempts)
-            self._flat_again.add(value, 1.0 - value, version, self._fast)
-        (self._lively.add if has_signal else self._lively.discard)(rate.problem_id)
+            self._after_flat.add(value, 1.0 - value, version, self._fast)
+        (self._mixed.add if has_signal else self._mixed.discard)(rate.problem_id)
         self._signals[is_new].add(has_signal, not has_signal, version, self._fast)
         problem = memory.problem
         self._families.observe(problem.family, problem.level, step, version, rate.attempts, rate.successes, is_first)
@@ -345,8 +358,8 @@ class Tracker:
         self._move(memory, rate)
 
     def _observe_proposal(self, proposal: Proposal, version: int) -> None:
-        """A family is known by what is posed in it, and as a parent by what becomes of its children: one whose children
-        are rejected is as little worth escalating as one whose children teach nothing."""
+        """Counts what was proposed in its own family, and what became of it in its parent's family. SURPLUS counts as
+        valid and new: that a step had no place for a proposal says nothing against its parent."""
         posed = self._memories.get(proposal.problem_id) if proposal.problem_id else None
         if posed is not None:
             self._families.observe_proposed(posed.problem.family, proposal.fate is Fate.ACCEPTED, version)
@@ -358,7 +371,7 @@ class Tracker:
         self._families.observe_fate(parent.problem.family, is_valid_and_new, version)
 
     def _bank(self, memory: _Memory, rate: PassRate, step: int) -> None:
-        """Into the bank with too few successes; out of it with the next group, which is never banked again itself."""
+        """Into the bank with too few successes, and out of it with the next group, which is never banked itself."""
         was_banked = memory.banked_step is not None
         if is_banked(rate.successes, self.settings.least_successes, was_banked):
             memory.banked_step = step
@@ -371,7 +384,7 @@ class Tracker:
         family, level, version = memory.problem.family, memory.problem.level, rate.policy_version
         newest = rate.successes / rate.attempts
         prior = self._families.rate(family, level, version)
-        mean = beta_mean(*memory.counts.at(version, self._forgetting), prior, self._strength(version))
+        mean = beta_mean(*memory.counts.at(version, self._forgetting), prior, self._prior_strength(version))
         memory.predicted = prior
         is_high = mean > MASTERED_MEAN and newest >= FALLEN_RATE
         memory.mastered_streak = memory.mastered_streak + 1 if is_high else 0

@@ -1,4 +1,7 @@
-"""What is known of each family and level: forgotten rates, the best rate ever seen, and the risk of being forgotten."""
+"""What is known of each family and level: discounted rates, the best rate ever seen, and the risk of being forgotten.
+
+Formulas, and where the numbers are from: docs/curriculum.md. "Discounted" attempts are those of `Counts`.
+"""
 
 import random
 from bisect import bisect_left, insort
@@ -11,32 +14,32 @@ import numpy as np
 
 from curriculum.tracking.columns import Column, CountColumns, Floats, Powers, beta_means
 from curriculum.tracking.pool import Pool
-from curriculum.tracking.posterior import Forgotten, beta_draw, beta_mean, learnability
+from curriculum.tracking.posterior import Counts, beta_draw, beta_mean, learnability
 
-MASTERED_RATE = 0.9  # a family's posterior mean at or above this, on at least MIN_EVIDENCE_GROUPS of forgotten attempts
-KNOWN_RATE = 0.6  # a family that once reached this is worth rehearsing; answers sampled hot are right less often
+MASTERED_RATE = 0.9  # a family with this posterior mean is mastered, on MIN_EVIDENCE_GROUPS of discounted attempts
+KNOWN_RATE = 0.6  # a family whose best rate is at least this is rehearsed; at temperature 1.4 few reach 0.8
 MIN_EVIDENCE_GROUPS = 1
 FRONTIER_VERSIONS = 20
 FRONTIER_GROUPS = 2
 FRONTIER_RATE = 0.5
-_LEVEL_STRENGTH = 4.0  # attempts that the level's rate counts for in a family's
-_GROUP_STRENGTH = 2.0  # groups that the learnability of the family's rate counts for in that of its groups
-_STEP_DOWN = 0.7  # an unseen level is taken to be this much harder than the one below
-_STALE_DECAY = 0.97  # how fast a family not trained is taken to fade, per step
-_BEYOND_REACH = 0.5  # what a level beyond reach takes from the worth of a problem: each one halves it
-_LARGEST = 2**62  # of a level in a column: larger ones count as this
-_FAR = 256  # levels beyond which all are as far: a square of what is left there is still above 0
+_LEVEL_STRENGTH = 4.0  # attempts that a level's rate weighs in the rate of its families
+_GROUP_STRENGTH = 2.0  # groups that the learnability of a family's rate weighs in that of its groups
+_STEP_DOWN = 0.7  # an unseen level's rate over that of the level below it
+_STALE_DECAY = 0.97  # what is taken to be left of a family's best rate after one step without it
+_LEVEL_DISCOUNT = 0.5  # factor for each level above the gapless one
+_LARGEST = 2**62  # level that a column can hold: higher ones count as this
+_FAR = 256  # levels: what is farther counts as this far, so that 0.5^(2 * 256) is still above 0
 
 
 @dataclass(frozen=True, slots=True)
 class FamilySummary:
-    """A family as it stands now. `attempts` are forgotten ones, so they tell how fresh `rate` is."""
+    """A family as it stands now. `attempts` are discounted, so they tell how fresh `rate` is."""
 
     family: str
     level: int
     rate: float  # posterior mean of the first try, in (0, 1)
     attempts: float
-    best_rate: float  # highest posterior mean ever reached on enough attempts, `rate` included; 0 when never on enough
+    best_rate: float  # highest posterior mean so far on MIN_EVIDENCE_GROUPS, `rate` included; 0 where never on so many
     mastered: bool
     last_step: int | None  # the last step that attempted one of its problems
     risk: float  # of being forgotten, in [0, 1]
@@ -45,22 +48,29 @@ class FamilySummary:
 
 @dataclass(slots=True)
 class FamilyMemory:
-    """The accumulators behind a FamilySummary. `children` and `fates` are of what was escalated from this family,
-    `proposed` of what was proposed in it, from wherever."""
+    """The counts behind a FamilySummary.
+
+    `children` and `fates` are of proposals whose parent is of this family; `proposed` is of proposals that are of this
+    family themselves, whatever their parent.
+    """
 
     family: str
     level: int
-    counts: Forgotten = field(default_factory=Forgotten)
-    groups: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured groups; misses: 1 - that
-    children: Forgotten = field(default_factory=Forgotten)  # hits: learnability of measured children; misses: 1 - that
-    fates: Forgotten = field(default_factory=Forgotten)  # hits: children that were valid and new; misses: rejected
-    proposed: Forgotten = field(default_factory=Forgotten)  # hits: admitted as new; misses: known already
+    counts: Counts = field(default_factory=Counts)
+    groups: Counts = field(default_factory=Counts)  # of first groups: hits L = 4 k/n (1 - k/n), misses 1 - L
+    children: Counts = field(default_factory=Counts)  # of new children: hits L, misses 1 - L
+    fates: Counts = field(default_factory=Counts)  # hits: proposals that were valid and new; misses: rejected
+    proposed: Counts = field(default_factory=Counts)  # hits: admitted as new; misses: known already
     best_rate: float = 0.0
     last_step: int | None = None
     members: Pool = field(default_factory=Pool)
 
     def risk(self, rate: float, step: int) -> float:
-        """The drop from the best rate, doubled, plus how much of it may have faded unseen; 0 for one never known."""
+        """min(1, 2 max(0, best - rate) + best (1 - 0.97^age)), age in steps since it was attempted.
+
+        0 where best < KNOWN_RATE: what was never known cannot be forgotten. A drop that was seen counts twice as much
+        as one that may have happened unseen.
+        """
         if self.best_rate < KNOWN_RATE or self.last_step is None:
             return 0.0
         drop = max(0.0, self.best_rate - rate)
@@ -70,9 +80,9 @@ class FamilyMemory:
 
 @dataclass(slots=True)
 class LevelMemory:
-    """Forgotten counts of a level, and its last FRONTIER_VERSIONS versions one by one: a step's groups in one entry."""
+    """Discounted counts of a level, and those of its last FRONTIER_VERSIONS policy versions one by one."""
 
-    counts: Forgotten = field(default_factory=Forgotten)
+    counts: Counts = field(default_factory=Counts)
     recent: deque[tuple[int, int, int]] = field(default_factory=deque)  # version, attempts, successes
     was_reached: bool = False  # at any version
 
@@ -87,12 +97,13 @@ class LevelMemory:
         self.was_reached = self.was_reached or self.is_reached(version, group_size)
 
     def is_reached(self, version: int, group_size: int) -> bool:
-        """Whether the posterior mean under the last FRONTIER_VERSIONS versions is at least FRONTIER_RATE."""
+        """(1 + k) / (2 + n) >= FRONTIER_RATE and n >= FRONTIER_GROUPS groups, for k of n attempts right under the last
+        FRONTIER_VERSIONS versions."""
         attempts, successes = self._lately(version)
         return attempts >= FRONTIER_GROUPS * group_size and beta_mean(successes, attempts - successes) >= FRONTIER_RATE
 
     def is_gap(self, version: int, group_size: int) -> bool:
-        """Whether it is not reached, other than for want of practice since it was."""
+        """Whether it is not reached now. A level that was reached once and has too few recent attempts is no gap."""
         is_unpractised = self._lately(version)[0] < FRONTIER_GROUPS * group_size
         return not self.is_reached(version, group_size) and not (self.was_reached and is_unpractised)
 
@@ -103,19 +114,18 @@ class LevelMemory:
 
 
 class _Derived:
-    """What is worked out from the memories, so that a step does not work all of it out again. Reading fills it and
-    leaves no trace in the numbers."""
+    """A cache of what is derived from the memories. Filling it changes no number."""
 
     def __init__(self, forgetting: float, child_forgetting: float) -> None:
         self.levels: list[int] = []  # those that were tried, in order
-        self.changed: dict[str, None] = {}  # families with rows that are out of date
+        self.changed: dict[str, None] = {}  # families whose rows are out of date
         self.names: list[str] = []
-        self.reach: dict[int, int] = {}  # by version
+        self.gapless_level: dict[int, int] = {}  # by version
         self.level, self.last_step = Column(np.int64), Column(np.int64)
         self.best_rate = Column()
         self.counts = CountColumns(forgetting)
         self.children, self.fates = CountColumns(child_forgetting), CountColumns(child_forgetting)
-        self.near, self.stale = Powers(_BEYOND_REACH), Powers(_STALE_DECAY)
+        self.near, self.stale = Powers(_LEVEL_DISCOUNT), Powers(_STALE_DECAY)
         self._rows: dict[str, int] = {}
         self._rates: dict[int, float] = {}  # by level
         self._rates_version = 0
@@ -133,12 +143,12 @@ class _Derived:
         self.fates.put(row, memory.fates)
 
     def forget_levels(self) -> None:
-        """A level was observed."""
-        self.reach.clear()
+        """Drops what depends on levels: one was observed."""
+        self.gapless_level.clear()
         self._rates.clear()
 
     def rates_at(self, version: int) -> dict[int, float]:
-        """Rates of levels worked out so far, to be added to."""
+        """The rates of levels that were derived so far; the caller adds to them."""
         if version != self._rates_version:
             self._rates.clear()
             self._rates_version = version
@@ -149,8 +159,8 @@ class Families:
     """All families and levels, folded from observations in order."""
 
     def __init__(self, forgetting: float, child_forgetting: float, group_size: int) -> None:
-        """`forgetting` of how hard a family is, `child_forgetting` of what came of escalating it: slower, or families
-        that are exhausted would be asked again and again."""
+        """`forgetting` is of how hard a family is. `child_forgetting`, of what escalating it came to, is slower: an
+        exhausted family stays exhausted, and would else be asked again and again."""
         self._forgetting = forgetting
         self._child_forgetting = child_forgetting
         self._group_size = group_size
@@ -159,11 +169,11 @@ class Families:
         self._derived = _Derived(forgetting, child_forgetting)
 
     def state_of_fold(self) -> dict[str, Any]:
-        """All that was folded; what is derived of it, and the settings, are left out."""
+        """All that was folded. Left out: the settings, and what is derived."""
         return {"families": self._families, "levels": self._levels}
 
-    def take_up(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state_of_fold` gave."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over what `state_of_fold` gave."""
         self._families, self._levels = state["families"], state["levels"]
         self._derived.levels = sorted(self._levels)
         self._derived.changed = dict.fromkeys(self._families)
@@ -176,7 +186,8 @@ class Families:
     def observe(
         self, family: str, level: int, step: int, version: int, attempts: int, successes: int, is_first: bool
     ) -> None:
-        """`is_first`: nobody had chosen the problem for what it taught, so it tells what untried ones may teach."""
+        """`is_first`: this is the problem's first group. Later groups are of problems that were chosen for what they
+        had taught, so only first ones tell without bias what an untried problem may teach."""
         memory = self._families[family]
         self._derived.changed.setdefault(family)
         self._derived.forget_levels()
@@ -194,43 +205,50 @@ class Families:
             memory.best_rate = max(memory.best_rate, self.rate(family, memory.level, version))
 
     def observe_child(self, parent_family: str, value: float, version: int) -> None:
-        """A child escalated from this family was measured; `value` is its learnability, in [0, 1]."""
+        """A new problem whose parent is of this family was measured; `value` is its learnability, in [0, 1]."""
         self._derived.changed.setdefault(parent_family)
         self._families[parent_family].children.add(value, 1.0 - value, version, self._child_forgetting)
 
     def observe_fate(self, parent_family: str, is_valid_and_new: bool, version: int) -> None:
-        """What became of a proposal escalated from this family."""
+        """What became of a proposal whose parent is of this family."""
         self._derived.changed.setdefault(parent_family)
         fates = self._families[parent_family].fates
         fates.add(float(is_valid_and_new), float(not is_valid_and_new), version, self._child_forgetting)
 
     def observe_proposed(self, family: str, is_new: bool, version: int) -> None:
-        """The challenger posed a problem of this family: one to admit, or one that is known already."""
+        """A proposal was a problem of this family: a new one that was admitted, or one that is known already."""
         self._families[family].proposed.add(float(is_new), float(not is_new), version, self._child_forgetting)
 
     def rate(self, family: str, level: int, version: int) -> float:
-        """Posterior mean of the family, its prior the rate of its level's neighbourhood; also for an unseen family."""
+        """(4 m + k) / (4 + n) of the family's discounted k of n, m the rate of its level; m for an unseen family."""
         prior = self._level_rate(level, version)
         memory = self._families.get(family)
         hits, misses = memory.counts.at(version, self._forgetting) if memory else (0.0, 0.0)
         return beta_mean(hits, misses, prior, _LEVEL_STRENGTH)
 
     def drawn_learnability(self, family: str, level: int, version: int, rng: random.Random) -> float:
-        """A draw from the posterior of a group's own 4 k/n (1 - k/n), its prior the learnability of the family's rate.
-        A family half of which is always solved and half never teaches nothing, for all that its rate is 1/2."""
+        """A draw from Beta(2 l + h, 2 (1 - l) + m), both + 0.1: h and m are the discounted sums of L = 4 k/n (1 - k/n)
+        and 1 - L over the family's first groups, l = 4 p (1 - p) of the family's rate p.
+
+        Groups are averaged and not the rate: a family half of whose problems are always solved and half never has a
+        rate of 1/2 and teaches nothing.
+        """
         prior = learnability(self.rate(family, level, version))
         memory = self._families.get(family)
         hits, misses = memory.groups.at(version, self._forgetting) if memory else (0.0, 0.0)
         return beta_draw(rng, hits, misses, prior, _GROUP_STRENGTH)
 
     def unseen_mass(self, family: str, version: int) -> float:
-        """Posterior mean of P(what is posed next in this family is new): how much of it is still to be found, as in
-        Good, "The population frequencies of species" (Biometrika 40, 1953). 1/2 for an unseen family."""
+        """(1 + new) / (2 + new + known): P(the next proposal of this family is new), of its discounted proposals.
+
+        Good's missing mass ("The population frequencies of species", Biometrika 40, 1953): how far the family is from
+        exhausted. 1/2 for an unseen family.
+        """
         memory = self._families.get(family)
         return beta_mean(*memory.proposed.at(version, self._child_forgetting)) if memory else 0.5
 
     def attempts(self, family: str, version: int) -> float:
-        """Forgotten attempts: 0 for an unseen family."""
+        """Discounted attempts: 0 for an unseen family."""
         memory = self._families.get(family)
         return sum(memory.counts.at(version, self._forgetting)) if memory else 0.0
 
@@ -264,19 +282,22 @@ class Families:
         return self._fresh().names
 
     def child_values(self, version: int) -> tuple[Floats, Floats]:
-        """`child_value` of every family, in the order of `names`."""
+        """(P(valid and new) E[L], discounted number of proposals) of each family as a parent, in the order of `names`.
+
+        P(valid and new) and E[L], the mean learnability of new children, are posterior means with a prior Beta(1, 1).
+        """
         derived = self._fresh()
         taken, rejected = derived.fates.at(version)
         return beta_means(taken, rejected) * beta_means(*derived.children.at(version)), taken + rejected
 
-    def nearness_of_all(self, version: int) -> Floats:
-        """`nearness` of every family's level."""
+    def level_discounts(self, version: int) -> Floats:
+        """`level_discount` of each family's level, in the order of `names`."""
         derived = self._fresh()
-        beyond = derived.level.values - min(self.reach(version), _LARGEST)
+        beyond = derived.level.values - min(self.gapless_level(version), _LARGEST)
         return derived.near.of(beyond.clip(0, _FAR))
 
     def at_risk(self, step: int, version: int) -> tuple[tuple[str, float], ...]:
-        """(family, its risk) of all that are at risk of being forgotten, in the order of `names`."""
+        """(family, `FamilyMemory.risk`) where that is above 0, in the order of `names`."""
         derived = self._fresh()
         best = derived.best_rate.values
         known = np.flatnonzero((best >= KNOWN_RATE) & (derived.last_step.values >= 0))
@@ -292,24 +313,29 @@ class Families:
         )
 
     def frontier(self, version: int) -> int:
-        """The highest reached level, 0 when there is none."""
+        """The highest level that is reached now, whatever lies below it; 0 when there is none."""
         highest_first = reversed(self._derived.levels)
         return next((level for level in highest_first if self._levels[level].is_reached(version, self._group_size)), 0)
 
-    def reach(self, version: int) -> int:
-        """The level below the first gap among those that were tried; 0 when even the lowest is one."""
+    def gapless_level(self, version: int) -> int:
+        """The level below the first gap among those that were tried; the highest tried one if there is no gap; 0 where
+        nothing was tried."""
         derived = self._derived
-        if version not in derived.reach:
+        if version not in derived.gapless_level:
             gaps = (level for level in derived.levels if self._levels[level].is_gap(version, self._group_size))
-            derived.reach[version] = next(gaps, derived.levels[-1] + 1 if derived.levels else 1) - 1
-        return derived.reach[version]
+            derived.gapless_level[version] = next(gaps, derived.levels[-1] + 1 if derived.levels else 1) - 1
+        return derived.gapless_level[version]
 
-    def nearness(self, level: int, version: int) -> float:
-        """1 up to `reach`, halved by every level beyond it: what comes first carries what comes later."""
-        return _BEYOND_REACH ** min(_FAR, max(0, level - self.reach(version)))
+    def level_discount(self, level: int, version: int) -> float:
+        """0.5^max(0, level - gapless level): what is learned on low levels transfers to higher ones, so low ones come
+        first."""
+        return _LEVEL_DISCOUNT ** min(_FAR, max(0, level - self.gapless_level(version)))
 
     def _level_rate(self, level: int, version: int) -> float:
-        """From the level and, at half weight, its neighbours; else from the nearest level below, faded; else 1/2."""
+        """(1 + k) / (2 + n), k of n the discounted attempts of the level and, at half weight, of its two neighbours.
+
+        Where n < 1: min(1/2, 0.7^d rate of the nearest known level below), d levels lower. Where there is none: 1/2.
+        """
         known = self._derived.rates_at(version)
         passed: list[tuple[int, int]] = []  # levels without evidence, and how far below each the next one is
         while level not in known:
@@ -329,7 +355,7 @@ class Families:
         return rate
 
     def _around(self, level: int, version: int) -> tuple[float, float]:
-        """Forgotten counts of a level and, at half weight, its neighbours."""
+        """Discounted counts of a level and, at half weight, its neighbours."""
         hits = misses = 0.0
         for near, weight in ((level - 1, 0.5), (level, 1.0), (level + 1, 0.5)):
             if near in self._levels:
@@ -338,7 +364,7 @@ class Families:
         return hits, misses
 
     def _fresh(self) -> _Derived:
-        """What is derived, with the families that changed brought up to date."""
+        """The cache, with the families that changed brought up to date."""
         for family in self._derived.changed:
             self._derived.put(self._families[family])
         self._derived.changed.clear()

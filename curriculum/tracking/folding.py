@@ -1,4 +1,4 @@
-"""Where a run stands: its curriculum, from the newest snapshot that this code believes and the steps after it."""
+"""Brings a tracker to a store's head: from the newest snapshot that this code made, and the steps after it."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""The family tree of problems: who was escalated from whom. For people and tools; no decision reads it."""
+"""The parents and children of problems: which was escalated from which. For people and tools; no decision reads it."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from store.records import Problem
 
 
 class Lineage:
-    """A forest: seeds, and problems whose parent is unknown, are roots. An unknown problem_id raises KeyError."""
+    """A forest, whose roots are seeds and problems whose parent is unknown. KeyError for an unknown problem_id."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         """ValueError when the parents run in a circle, which no run can make."""

@@ -1,7 +1,7 @@
 """Objects as plain data and back, exactly: numbers, texts and lists that JSON holds, column by column.
 
 Only classes that the caller names are made again, and only by their fields, so what is read can hold no code. Values
-of one class stand together, a list for each field: that is a tenth of the work of walking from object to object.
+of one class stand together, a list for each field: walking from object to object takes ten times as long.
 Left out: references. An object that is reached in two ways comes back as two.
 """
 
@@ -46,7 +46,7 @@ def encode(values: Sequence[Any], classes: Classes) -> dict[str, Any]:
 
 
 def decode(node: Mapping[str, Any], classes: Classes) -> list[Any]:
-    """The inverse of `encode`. An error of some kind for what `encode` has not made."""
+    """The inverse of `encode`. What `encode` has not made raises ValueError, TypeError, LookupError or the like."""
     kind = node["kind"]
     if kind == "plain":
         return list(node["values"])

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 
 class Pool:
-    """Discarding moves the last id into the gap, so a draw of a few ids never walks over all of them."""
+    """Discarding moves the last id into the gap, so all ids stay in one list, from which a few can be drawn cheaply."""
 
     __slots__ = ("_ids", "_places")
 

@@ -1,7 +1,7 @@
-"""A tracker as bytes and back, so that what was folded once is not folded at every start.
+"""A tracker as bytes and back, so that a start folds only the steps after the last snapshot.
 
-A snapshot is believed only if its label is the one that this code would give it: the fold's code, the interpreter, the
-settings and the step are in it, with a digest of the bytes. Anything else is passed over, and history is folded.
+A snapshot is used only if its label is the one that this code would give it: the fold's code, the interpreter, the
+settings and the step are in it, with a digest of the bytes. Any other is passed over, and the history is folded.
 """
 
 import gc
@@ -49,9 +49,9 @@ def unpack(tracker: Tracker, row: SnapshotRow) -> bool:
 def _taken_up(tracker: Tracker, row: SnapshotRow) -> bool:
     try:
         (state,) = decode(json.loads(zlib.decompress(row.packed)), KEPT_CLASSES)
-        return tracker.take_up(state, row.step)
+        return tracker.restore(state, row.step)
     except (ValueError, TypeError, LookupError, AttributeError, StopIteration, RecursionError, zlib.error):
-        return False  # a forged label: what is in it was made by no code of ours
+        return False  # somebody made the label to fit bytes that no code of ours packed
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def _label(packed: bytes, settings: CurriculumSettings, step: int, step_digest: 
 
 @cache
 def fold_digest() -> str:
-    """Of the code that folds, and of what its arithmetic depends on: any change makes older snapshots strangers."""
+    """sha256 of the code that folds and of what its arithmetic depends on: a snapshot of other code is not used."""
     total = hashlib.sha256(f"{sys.version} {platform.machine()}".encode())
     for path in (*sorted(Path(__file__).parent.parent.rglob("*.py")), Path(records.__file__)):
         total.update(f"{path.name}\0".encode() + path.read_bytes())

@@ -27,7 +27,7 @@ class Evidence:
     groups: float  # attempts in all, in groups
     observations: int  # groups measured, in all
     groups_failed: float  # attempts since the last success, in groups
-    mastered_streak: int  # observations in a row after which the mean was above MASTERED_MEAN, none under FALLEN_RATE
+    mastered_streak: int  # observations in a row of at least FALLEN_RATE, the mean above MASTERED_MEAN after each
     newest_rate: float  # successes / attempts of this observation
     family_mastered: bool
 
@@ -52,9 +52,10 @@ def next_state(state: ProblemState, evidence: Evidence) -> ProblemState:
 
 
 def is_banked(successes: int, least_successes: int, is_retry: bool) -> bool:
-    """Whether a group has too few successes to learn from now: a lone lucky one may be a shortcut (algorithms.md 9).
+    """0 < successes < least_successes, and the group is no retry: too few to be trained on.
 
-    Its problem is tried again later with more attempts (`is_retry`), and then counts whatever it shows. Curriculum
-    and trainer both ask here, so what is not trained on is always in the bank.
+    A lone success may be a lucky guess or a shortcut, and normalized advantages push it hard: (1 - p) / sqrt(p (1 - p))
+    grows as p falls. So the problem is tried again later with more attempts (`is_retry`), and then the group counts
+    whatever it shows. Curriculum and trainer both ask here: what is not trained on is always in the bank.
     """
     return not is_retry and 0 < successes < least_successes

@@ -83,7 +83,7 @@ def test_among_those_worth_taking_the_most_learnable_is_first() -> None:
 
 def test_what_lies_beyond_reach_waits() -> None:
     tracker = tracker_with(("11 + 12", 60, 6), ("11 * 2", 60, 3))
-    assert tracker.reach() == 3
+    assert tracker.gapless_level() == 3
     assert drawn(tracker, "dd*d", 4) > drawn(tracker, "dd+dd", 3) + 0.1
     wanted = candidates_of("13 * 4", "13 + 14")
     for seed in range(8):

@@ -50,7 +50,7 @@ class Plain:
         found = [(n, k) for at, v, n, k in self.seen if at == level and version - 20 < v <= version]
         return sum(n for n, _ in found), sum(k for _, k in found)
 
-    def reach(self, version: int) -> int:
+    def gapless_level(self, version: int) -> int:
         levels = sorted({at for at, *_ in self.seen})
         for level in levels:
             was_reached = any(
@@ -84,8 +84,8 @@ def folded(observed: list[tuple[int, int, int, float]]) -> tuple[Families, Plain
         families.observe_fate(family, successes % 2 == 0, version)
         families.observe_child(family, share, version)
         plain.seen.append((level, version, attempts, successes))
-        families.reach(version)
-        families.nearness_of_all(version)
+        families.gapless_level(version)
+        families.level_discounts(version)
         families.rate("unseen", level + 5, version)
     return families, plain, version
 
@@ -98,7 +98,7 @@ def test_levels_are_the_plain_definitions(observed: list[tuple[int, int, int, fl
     for level in (1, 2, 3, 5, 10, 40, 90, 144, 300):
         expected = beta_mean(0.0, 0.0, plain.level_rate(level, version))
         assert families.rate("unseen", level, version) == pytest.approx(expected, rel=1e-9)
-    assert families.reach(version) == plain.reach(version)
+    assert families.gapless_level(version) == plain.gapless_level(version)
     reached = {level for level, *_ in plain.seen if plain.is_reached(level, version)}
     assert families.frontier(version) == max(reached, default=0)
 
@@ -118,10 +118,10 @@ def test_columns_are_each_familys_own_numbers_bit_for_bit(
     version += later
     names = families.names()
     values, counts = families.child_values(version)
-    near = families.nearness_of_all(version)
+    near = families.level_discounts(version)
     for place, name in enumerate(names):
         assert (values[place], counts[place]) == plain_child_value(families, name, version)
-        assert near[place] == families.nearness(families.summary(name, version, version).level, version)
+        assert near[place] == families.level_discount(families.summary(name, version, version).level, version)
     risks = {name: families.summary(name, version, version).risk for name in names}
     assert dict(families.at_risk(version, version)) == {name: risk for name, risk in risks.items() if risk > 0}
 
@@ -192,7 +192,7 @@ def test_levels_far_apart_are_no_trouble() -> None:
         tracker.observe(StepHistory(step, step, (), (), ()))
     assert 0.0 <= tracker.predicted_rate("new", 10_000) <= 0.5
     assert tracker.predicted_rate("new", 10**400) >= 0.0
-    assert tracker.nearness(10**400) > 0.0
+    assert tracker.level_discount(10**400) > 0.0
     assert len(scheduler.parents(60, 8)) == 8
     far = Problem("far", "d", "far", "far", "far", 10**400, "0", "executed", Origin.SEED, None)
     alone = Tracker(CurriculumSettings())

@@ -12,7 +12,7 @@ from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.families import FRONTIER_VERSIONS, LevelMemory
 from curriculum.tracking.pool import Pool
-from curriculum.tracking.posterior import Forgotten, beta_mean, learnability
+from curriculum.tracking.posterior import Counts, beta_mean, learnability
 from curriculum.tracking.states import Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
@@ -51,7 +51,7 @@ def test_beta_mean_and_learnability_by_hand() -> None:
 
 
 def test_forgotten_counts_by_hand() -> None:
-    counts = Forgotten()
+    counts = Counts()
     counts.add(8, 0, version=0, forgetting=0.5)
     counts.add(1, 3, version=2, forgetting=0.5)  # 8/4 + 1
     assert counts.at(2, 0.5) == (3.0, 3.0)
@@ -204,7 +204,7 @@ def test_thresholds_are_said_in_groups(size: int) -> None:
     measure(tracker, ("a", size - 1, 0), ("b", size, size // 2))
     assert (tracker.state("a"), tracker.frontier()) == (ACTIVE, 2)
     measure(tracker, ("a", 1, 0))
-    assert (tracker.state("a"), tracker.frontier(), tracker.reach()) == (TOO_HARD, 2, 0)
+    assert (tracker.state("a"), tracker.frontier(), tracker.gapless_level()) == (TOO_HARD, 2, 0)
 
 
 def test_so_many_successes_are_too_few_in_groups_of_each_size() -> None:
@@ -265,14 +265,14 @@ def test_the_frontier_is_the_highest_level_half_solved_lately() -> None:
     assert tracker.frontier() == 1  # level 3 has 8 attempts only, level 4 a mean of 8/18
     measure(tracker, ("b", 8, 1))
     assert tracker.frontier() == 3  # (1 + 9) / (2 + 16)
-    assert tracker.reach() == 3, "no problem has level 2, so it is no gap"
+    assert tracker.gapless_level() == 3, "no problem has level 2, so it is no gap"
     measure(tracker, ("a", 400, 0))
-    assert (tracker.frontier(), tracker.reach()) == (3, 0)
+    assert (tracker.frontier(), tracker.gapless_level()) == (3, 0)
     measure(tracker, ("a", 1600, 1600))
     for _ in range(20):
         measure(tracker, ("a", 8, 8))
     assert tracker.frontier() == 1  # level 3 was last tried over 20 versions ago
-    assert tracker.reach() == 3, "what was reached and is not practised any more is no gap; level 4 never was reached"
+    assert tracker.gapless_level() == 3, "what was reached and is not practised is no gap; level 4 never was"
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), min_size=1, max_size=80))
@@ -345,11 +345,11 @@ def test_unseen_mass_falls_as_what_is_posed_in_a_family_is_known_already() -> No
     assert tracker.unseen_mass("d+d") == pytest.approx(2 / 6)
 
 
-def test_nearness_halves_with_every_level_beyond_reach() -> None:
+def test_the_level_discount_halves_with_every_level_above_the_gapless_one() -> None:
     tracker = tracker_of([problem("a"), problem("b", "dd+d", 2)])
     measure(tracker, ("a", 40, 30), ("b", 40, 4))
-    assert tracker.reach() == 1
-    assert [tracker.nearness(level) for level in (1, 2, 4)] == [1.0, 0.5, 0.125]
+    assert tracker.gapless_level() == 1
+    assert [tracker.level_discount(level) for level in (1, 2, 4)] == [1.0, 0.5, 0.125]
 
 
 def test_signal_shares_of_new_problems_and_replays_are_kept_apart() -> None:

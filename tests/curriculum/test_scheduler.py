@@ -110,7 +110,7 @@ def test_families_whose_children_were_learnable_are_preferred() -> None:
 def test_families_beyond_reach_are_seldom_escalated() -> None:
     run = Run(problem("a", "d+d", 1), problem("b", "dd+d", 2), problem("c", "dd*d", 4))
     run.step(("a", 40, 30), ("b", 40, 12), ("c", 40, 12))
-    assert run.tracker.reach() == 1
+    assert run.tracker.gapless_level() == 1
     drawn = run.parents(600, 1)
     assert drawn["a"] > drawn["b"] > drawn["c"] > 0
     assert drawn["a"] / drawn["b"] == pytest.approx(4, rel=0.5)  # one level beyond: half the value, squared

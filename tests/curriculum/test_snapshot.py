@@ -20,7 +20,7 @@ from curriculum.tracking.difficulty import KEPT_CLASSES, Tracker
 from curriculum.tracking.folding import fold, keep
 from curriculum.tracking.plain_data import decode, encode
 from curriculum.tracking.pool import Pool
-from curriculum.tracking.posterior import Forgotten
+from curriculum.tracking.posterior import Counts
 from selfplay.view.queries import tracker_of
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, SnapshotRow, StepHistory
 from store.store import Store
@@ -69,7 +69,13 @@ def everything(tracker: Tracker) -> list[object]:
     state = json.dumps(encode([tracker.state_of_fold()], KEPT_CLASSES))
     ids = list(tracker.problem_ids())
     read = [(tracker.rate(i), tracker.learnability(i), tracker.is_better_now(i), tracker.staleness(i)) for i in ids]
-    rest = [tracker.families(), tracker.frontier(), tracker.reach(), tracker.state_counts(), list(tracker.banked)]
+    rest = [
+        tracker.families(),
+        tracker.frontier(),
+        tracker.gapless_level(),
+        tracker.state_counts(),
+        list(tracker.banked),
+    ]
     return [state, ids, read, *rest, [list(tracker.family_members(f.family)) for f in tracker.families()]]
 
 
@@ -125,7 +131,7 @@ def test_a_forged_snapshot_is_passed_over(forged: bytes) -> None:
 
 def test_values_come_back_as_they_were() -> None:
     mixed = [1, 1.0, True, None, "\ud800", (1, ("a",)), [2.5], {"k": {1: 0.1}, "j": {}}, deque([(1, 2)]),
-             Forgotten(0.1, 1e-300, 3), ProblemState.NEW]  # fmt: skip
+             Counts(0.1, 1e-300, 3), ProblemState.NEW]  # fmt: skip
     back = decode(json.loads(json.dumps(encode(mixed, KEPT_CLASSES))), KEPT_CLASSES)
     assert back == mixed and [type(each) for each in back] == [type(each) for each in mixed]
     pool = Pool()

@@ -1,7 +1,7 @@
 """Arithmetic: sums, differences and products of a few small non-negative integers, judged by executing them.
 
 A value may not be negative and stays under a limit. Left out: parentheses, division, negative operands. Every number
-that decides something, the answer of a problem too, comes from the sandbox; here integers are only compared.
+that decides something, also the answer of a problem, comes from the sandbox; here integers are only compared.
 """
 
 import random

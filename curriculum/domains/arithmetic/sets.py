@@ -1,8 +1,8 @@
 """The members of the arithmetic evaluation sets, as texts.
 
-One text for each canonical form; which order of its operands is shown is decided by a hash, so that a set does not
-show the smaller operand first always. Differences with a negative value are among the candidates of `sub2` and
-`three`: the domain, which has the values, leaves them out.
+One text for each canonical form. A hash decides which order of its operands is shown, so that the smaller operand does
+not always come first. Some candidates of `sub2` and `three` have a negative value; the domain, which computes the
+values, leaves them out.
 """
 
 import hashlib

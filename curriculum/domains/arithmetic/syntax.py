@@ -56,8 +56,8 @@ def without_neutral(expression: Expression) -> str:
 
 
 def family_of(expression: Expression) -> str:
-    """The shape and, for sums and differences, how often column addition carries or borrows, which decides more than
-    the shape how hard they are: 5 + 47 is "dd+d c1", 15 + 42 is "dd+dd"."""
+    """The shape and, for sums and differences, the number of carries and borrows of column addition: 5 + 47 is
+    "dd+d c1", 15 + 42 is "dd+dd". Carries decide more than the shape how hard a sum is."""
     marks = 0 if "*" in expression.operators else _carries(_terms(expression))
     return shape_of(expression) + (f" c{marks}" if marks else "")
 
@@ -102,7 +102,7 @@ def _terms(expression: Expression) -> list[Term]:
 
 
 def _carries(terms: Sequence[Term]) -> int:
-    """Columns of a sum of numbers that hand something, positive or negative, to the next one."""
+    """How many columns of column addition carry or borrow."""
     numbers = [(-1 if sign == "-" else 1, digits[::-1]) for sign, (digits,) in terms]
     handed = carries = 0
     for column in range(max(len(digits) for _, digits in numbers)):
