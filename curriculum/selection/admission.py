@@ -85,8 +85,8 @@ def ranked(
     d  0.5 for each level above the gapless one (`Tracker.level_discount`).
 
     A candidate is promising where l is at least what a replay teaches whose last group taught nothing
-    (`Tracker.flat_learnability`): such a replay would get its place. No family has more than
-    ceil(num_wanted max_family_share) of the first promising ones while another family has any.
+    (`Tracker.flat_learnability`): such a replay would get its place. The first ceil(num_wanted max_family_share) of
+    each family come before all other promising ones.
     """
     order = sorted(candidates, key=lambda candidate: (candidate.group, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance

@@ -70,10 +70,7 @@ class Tracker:
         self._seeds = Pool()
         self._banked = Pool()
         self._second_looks = {True: Counts(), False: Counts()}  # right or wrong, by whether the first try was right
-        self._signals = {
-            True: Counts(),
-            False: Counts(),
-        }  # by whether the problem was new: hits groups with a signal
+        self._signals = {True: Counts(), False: Counts()}  # groups with a signal or none, by whether the problem is new
         self._within = Counts()  # of first groups: hits the learnability found, misses what was expected less that
 
     def observe(self, history: StepHistory) -> None:

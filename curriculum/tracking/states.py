@@ -1,11 +1,11 @@
 """The state machine of a problem: NEW, ACTIVE, MASTERED, TOO_HARD, RETIRED. Pure; moved by one observation at a time.
 
-NEW       under one group of attempts in all
-ACTIVE    in the solvable band, or on its way there or back
-MASTERED  posterior mean above 0.9 at two observations in a row; ACTIVE again when a replay falls under 0.8
-TOO_HARD  the last two groups of attempts or more all failed; ACTIVE again when it is solved once
-RETIRED   MASTERED, observed at least 4 times, and its family is mastered too. It is drawn only for rehearsal, and
-          comes back: to ACTIVE when a replay falls under 0.8, to MASTERED when its family no longer is
+NEW       fewer attempts in all than one group has
+TOO_HARD  all attempts since the last success failed, and are two groups or more; ACTIVE once it is solved again
+MASTERED  posterior mean above 0.9 after two observations in a row; ACTIVE when an observation is below 0.8
+RETIRED   MASTERED, observed at least 4 times, and its family is mastered too: drawn for rehearsal, or where a step
+          has nothing else. ACTIVE when an observation is below 0.8, MASTERED when its family no longer is mastered
+ACTIVE    all others
 """
 
 from dataclasses import dataclass
