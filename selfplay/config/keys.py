@@ -130,7 +130,7 @@ class CurriculumConfig:
     band_high: float = 0.9  # and at most this often
     min_new_share: float = 0.4  # at least this share of a step is new problems, if there are any
     max_new_share: float = 0.6  # and at most this, unless no known problem is worth its place
-    min_successes: int = 2  # a group with fewer (but some) is banked: not trained on, tried again with more attempts
+    min_successes: int = 2  # a group of 8 with fewer (but some) is banked: not trained on, but tried again
     mastered_share: float = 0.06  # usual share of a step for families once mastered, moved by their risk
     staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
     parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
