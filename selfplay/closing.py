@@ -53,7 +53,7 @@ def close(run: Run, config: Config, progress: Progress) -> int:
 
 
 def closing_table(summary: dict[str, Any]) -> Table:
-    """Before and after, every held-out set. Where room is short the sets' names are folded: figures are never cut."""
+    """Figures before and after, a row for each held-out set. Where room is short names are folded; no figure is cut."""
     table = Table(title="held-out problems, greedy, before -> after", title_justify="left")
     for column in ("set", "first try", "second look", "fixed", "broken", "first try by [95%]"):
         is_name = column == "set"

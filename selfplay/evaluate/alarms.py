@@ -1,8 +1,8 @@
-"""Ways in which a run goes wrong, watched for in every run. What is found is said on the terminal.
+"""Ways in which a run goes wrong, watched for in every run and said on the terminal (selfplay/view/progress.py).
 
-Forgetting, or failing on purpose: a first try that gets worse, perhaps so that the second can mend it. Copying: second
-looks that repeat the first answer, so that the two turns are one (SCoRe, arXiv 2409.12917, section 4). Collapse: what
-is said can no longer be read, as after too large a learning rate.
+Forgetting, or failing on purpose: first tries get worse, perhaps so that second looks can mend them. Collapse: less and
+less of what the model says can be read, as after too large a learning rate. That second looks only copy first answers
+(SCoRe, arXiv 2409.12917, section 4) is a figure of the step (`copying_metrics` in selfplay/run/figures.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def first_try_alarm(start: str, now: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """What could be read once, and how much of it can be read now, as shares of all that was said."""
+    """Shares of `what` ("proposals" or "answers") that could be read at best, and that can be read now."""
 
     what: str
     once: float
@@ -49,10 +49,10 @@ class Collapse:
 
 
 def collapses(steps: Sequence[Mapping[str, float]]) -> list[Collapse]:
-    """Metrics of the newest steps, oldest first -> what can be read half as often now as at its best among them.
+    """Metrics of the newest steps, oldest first -> what can be read less than half as often now as at its best.
 
-    Watched are the challenger's proposals, as far as they were read as problems, and the solver's first answers. Both
-    are means of three steps in a row, now and at their highest; fewer than six steps say nothing.
+    Watched are the shares of the challenger's proposals that were read as problems, and of first tries that were read
+    as answers. Each is a mean of three steps in a row, now and at its highest. Fewer than six steps say nothing.
     """
     found = []
     watched = {

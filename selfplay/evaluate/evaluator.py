@@ -1,11 +1,13 @@
-"""Held-out evaluation: the same roles, prompts, engine and ids as training, greedy, on problems never trained.
+"""Held-out evaluation: the roles, prompts and sampler of training, greedy, on problems that are never trained on.
 
 `full` (before and after) takes every problem through all turns and samples pass@k on the first `pass_size` of each
-set; `interim` takes the first try of at most `interim_size`. A set's order is fixed by a keyed hash, so its first
-members are a fair sample and the same ones every time; and so are the batches, since what a model says in bf16 depends
-on how many rows run beside it: the first `interim_size` of a set are never batched with the rest. On request both say
-how second looks fare at the start model's first tries and at one's own (selfplay/evaluate/mechanism.py), and `full`
-what sampled answers say of themselves.
+set. `interim` takes the first try of at most `interim_size`. A set's order is fixed by a keyed hash, so its first
+members are a fair sample, and the same ones every time. Batches are fixed too, since what a model says in bf16 depends
+on how many rows run beside it: the first `interim_size` of a set are never batched with the rest.
+
+On request, both measure second looks at the start model's first tries and at one's own
+(selfplay/evaluate/mechanism.py). `full` also measures what sampled answers say of themselves, and tree search
+(selfplay/evaluate/search.py).
 
 Every verdict here is the domain's, whatever `judge.source` says: an evaluation measures what is true and pays nothing.
 """

@@ -1,7 +1,7 @@
-"""Why practice on one's own mistakes may matter: second looks at old mistakes and at new ones, and how they differ.
+"""Distribution shift of mistakes: second looks at the start model's mistakes and at one's own, and how these differ.
 
-A model that imitates corrections of the start model's mistakes learns to mend those; its own have moved on
-(SCoRe, arXiv 2409.12917, section 4: distribution shift). Both are measured here in every evaluation that asks for it.
+A model that imitates corrections of the start model's mistakes learns to mend those, while its own mistakes change
+(SCoRe, arXiv 2409.12917, section 4). Evaluations measure both with `evaluate.mechanism`.
 """
 
 from collections import Counter
@@ -17,8 +17,8 @@ def mechanism_metrics(at_start: Sequence[JudgedGroup], at_own: Sequence[JudgedGr
     """From sampled second looks at the start model's first tries (`at_start`) and at one's own.
 
     fix_*: share of wrong first tries that were mended; break_*: share of right ones that were broken.
-    error_distance in [0, 1]: total variation between the wrong answers of the two, averaged over two halves of the
-    samples; error_floor: the same between two halves of the start model's, which is what chance alone gives.
+    error_distance = (TV(own even, start even) + TV(own odd, start odd)) / 2 over the wrong answers of even and of odd
+    samples. error_floor = TV(start even, start odd), which is what chance alone gives.
     """
     even, odd = _errors(at_start, 0), _errors(at_start, 1)
     distance = (total_variation(_errors(at_own, 0), even) + total_variation(_errors(at_own, 1), odd)) / 2
@@ -33,7 +33,7 @@ def mechanism_metrics(at_start: Sequence[JudgedGroup], at_own: Sequence[JudgedGr
 
 
 def total_variation(one: Errors, other: Errors) -> float:
-    """Half the summed difference of the two distributions, in [0, 1]; 1 where only one is empty, 0 where both are."""
+    """TV = sum over x of |p(x) - q(x)| / 2, in [0, 1]; 1 where only one is empty, 0 where both are."""
     if not one or not other:
         return float(bool(one) != bool(other))
     n, m = one.total(), other.total()
@@ -41,7 +41,7 @@ def total_variation(one: Errors, other: Errors) -> float:
 
 
 def _errors(groups: Iterable[JudgedGroup], half: int) -> Errors:
-    """Wrong first answers of every second attempt, from the one numbered `half`."""
+    """Wrong first answers of the attempts with even (`half` 0) or odd (1) numbers."""
     return Counter(
         (group.problem.problem_id, attempt.turns[0].answer)
         for group in groups

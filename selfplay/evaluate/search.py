@@ -1,12 +1,12 @@
-"""Search at evaluation, with what it must beat beside it at equal sampled tokens: best-of-N and self-consistency.
+"""Tree search at evaluation, beside the two baselines that it must beat: best-of-N and self-consistency.
 
 All three may sample equally many tokens a problem. Search and best-of-N are told by the verifier when an answer is
-right, as one who checks answers would be; what is kept of each is how many tokens, and how many different steps, it
-took until then, so that one evaluation gives accuracy at every smaller budget too. Self-consistency (arXiv 2203.11171)
-is the answer that most of the samples of best-of-N gave, without a verifier. Greedy answers stand in the evaluation.
+right. Of each is stored how many tokens, and how many different steps, it took until then, so that one evaluation gives
+the accuracy at every smaller budget too. Self-consistency (arXiv 2203.11171) takes the answer that most of the samples
+of best-of-N gave, and needs no verifier.
 
-The verifier is the judge here whatever `judge.source` says, as it is of every figure on held-out problems: they measure
-what is true, pay nothing, and stay comparable between runs. A search that a model judges is not evaluated as such.
+The domain's verifier judges here whatever `judge.source` says, as in every held-out figure: these measure what is true,
+pay nothing, and stay comparable between runs. Left out: the evaluation of a search that a model judges.
 """
 
 import math
@@ -29,7 +29,7 @@ Drive = Callable[[Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]], li
 
 @dataclass(frozen=True, slots=True)
 class SearchEvaluation:
-    """`settings` has the budget in tokens; a limit in seconds makes what comes of it not reproducible."""
+    """`settings` has the budget in tokens. With a limit in seconds too, results depend on the machine's speed."""
 
     settings: SearchSettings
     steps: StepStyle
@@ -37,7 +37,7 @@ class SearchEvaluation:
     prune: bool
 
     def measure(self, problems: Sequence[Problem], step: int, drive: Drive) -> tuple[dict[str, float], str]:
-        """Metrics, and what `Evaluation.searches` holds. `drive` runs searches that share a fresh tree of tokens."""
+        """Metrics, and `Evaluation.searches`. `drive` runs searches that share a fresh tree of tokens."""
         clock = time.monotonic if self.settings.seconds > 0 else None
         budget = self.settings.tokens
 
@@ -54,7 +54,8 @@ class SearchEvaluation:
 
 
 def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], budget: int) -> dict[str, float]:
-    """Accuracies within `budget` tokens a problem, and what was spent; one of `found` and `sampled` a problem."""
+    """Accuracies within `budget` tokens a problem, and tokens spent. `found`, `sampled`: search and best-of-N, one each
+    for every problem."""
     n = max(1, len(found))
     return {
         metrics.SEARCH_ACC: sum(_within(each, budget) for each in found) / n,
@@ -68,7 +69,7 @@ def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], bu
 
 
 def vote_is_right(sampled: Searched) -> bool:
-    """Whether the answer that was given most often is right; of several the one that came first."""
+    """Whether the answer that was given most often is right. Of several such answers the first one counts."""
     answers = _answers(sampled)
     if not answers:
         return False

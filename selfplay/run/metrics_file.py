@@ -29,7 +29,7 @@ def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterat
 
 
 def is_whole(path: Path, store: Store) -> bool:
-    """Whether the file ends with the lines of the newest steps, and has as many before them as there are older ones."""
+    """Whether the file has as many lines as the store has rows, and ends with the lines of the newest ones."""
     head, evaluations = store.head().step, store.evaluations()
     older = max(-1, head - _COMPARED)
     newest = [each for each in evaluations if each.step > older]

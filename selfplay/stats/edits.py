@@ -1,4 +1,4 @@
-"""How a second look differs from the first try, as text. Pure."""
+"""Edit distances of second looks from first tries."""
 
 from collections.abc import Sequence
 

@@ -33,9 +33,12 @@ def t95(df: ArrayLike) -> Values:
 
 
 def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """(difference, low, high) of the means of two independent samples, two values or more each, with its 95% interval.
+    """(difference, low, high) of the means of two independent samples, two values or more each, with its 95% interval:
 
-    Runs of one seed are no pairs where rounding alone sets them as far apart as another seed does. Source: Welch 1947.
+    mean(one) - mean(other) +- t(df) sqrt(v1 + v2), v = variance / n, df = (v1 + v2)^2 / sum of v^2 / (n - 1).
+
+    Two runs of one seed are not treated as a pair: rounding alone can set them as far apart as another seed does.
+    Source: Welch 1947.
     """
     parts = [np.var(each, ddof=1) / len(each) for each in (one, other)]
     change, variance = float(np.mean(one) - np.mean(other)), float(sum(parts))
@@ -47,7 +50,10 @@ def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, f
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95% Wilson score interval of a proportion; (0, 1) when n is 0. Source: Wilson 1927."""
+    """95% Wilson score interval of a proportion; (0, 1) when n is 0. With p = successes / n and z = 1.96:
+
+    (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Source: Wilson 1927.
+    """
     if n == 0:
         return 0.0, 1.0
     p, z2 = successes / n, Z95**2
@@ -57,10 +63,10 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p value of "as many are gained as lost", given `gained + lost` problems that changed.
+    """Exact two-sided p value of "as many are gained as lost", given `gained + lost` problems that changed:
 
-    Twice the smaller tail of Binomial(gained + lost, 1/2), at most 1: holds its level for any number of problems.
-    Source: McNemar 1947.
+    min(1, 2 P(X <= min(gained, lost))) for X of Binomial(gained + lost, 1/2). It holds its level for any number of
+    problems. Source: McNemar 1947.
     """
     changed = gained + lost
     tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
@@ -70,10 +76,10 @@ def mcnemar(gained: int, lost: int) -> float:
 def paired_interval(gained: int, lost: int, n: int) -> tuple[float, float, float]:
     """(change, low, high): (gained - lost) / n with its 95% interval; (0, -1, 1) when n is 0.
 
-    Of n problems, `gained` were wrong before and right after, `lost` the reverse. Tango's score interval, which has a
-    width where nothing changed, stretched to 0 where `mcnemar` does not reject at 5%: so it leaves 0 out only where
-    the exact test does. Summed over all outcomes it holds the truth in at least 93.4% of them for n = 18, 27 and 60,
-    in 95 to 96% on average. Source: Tango 1998, Statistics in Medicine 17.
+    Of n problems, `gained` were wrong before and right after, `lost` the reverse. The interval is Tango's score
+    interval, which has a width even where nothing changed. It is stretched to 0 where `mcnemar` does not reject at 5%,
+    so that it leaves 0 out only where the exact test does. Its coverage, summed over all outcomes, is at least 93.4%
+    for n = 18, 27 and 60, and 95 to 96% on average. Source: Tango 1998, Statistics in Medicine 17.
     """
     if gained < 0 or lost < 0 or gained + lost > n:
         raise ValueError(f"{gained} gained and {lost} lost of {n} problems")
@@ -88,16 +94,17 @@ def paired_interval(gained: int, lost: int, n: int) -> tuple[float, float, float
 def smallest_fall(n: int) -> float:
     """The least share of n problems whose loss `mcnemar` can tell from chance at 5%, where none is gained; 1 at most.
 
-    Six of any number: 2 / 2^6 = 0.03. Where problems are gained as well more must be lost.
+    That takes six problems whatever n is, since 2 / 2^6 = 0.03. Where problems are gained as well, more must be lost.
     """
     losses = next(k for k in range(1, 64) if mcnemar(0, k) < 0.05)
     return min(1.0, losses / max(n, 1))
 
 
 def _score(gained: int, lost: int, n: int, change: float) -> float:
-    """Tango's z of a true change: the surplus over it, by its deviation at the most likely share of losses q.
+    """Tango's z of a true change: (gained - lost - n change) / sqrt(n (2q + change (1 - change))).
 
-    q solves 2n q^2 + b q + c = 0 with b = (2n - gained + lost) change - gained - lost, c = -lost change (1 - change).
+    q is the most likely share of losses. It solves 2n q^2 + b q + c = 0 with
+    b = (2n - gained + lost) change - gained - lost, c = -lost change (1 - change).
     """
     b = (2 * n - gained + lost) * change - gained - lost
     c = -lost * change * (1 - change)

@@ -1,6 +1,6 @@
 """One picture of a run: held-out accuracy with its intervals, and what the curriculum did meanwhile.
 
-Drawn without pyplot, so without a display and without state of the process. Left out: anything to click.
+It is drawn without pyplot, which would need a display and keep state in the process. Left out: interaction.
 """
 
 import math
@@ -103,7 +103,7 @@ def _accuracy(axis: Axes, evaluations: Sequence[Evaluation]) -> None:
 
 
 def _shares(axis: Axes, steps: Sequence[StepRow]) -> None:
-    """What kept the learning going, each step's value faint behind the running mean."""
+    """Running means of the shares that keep learning going; the share with a signal is drawn for each step too."""
     axis.set_title(f"what was posed and solved (running mean of {SMOOTHED} steps)", fontsize=11)
     x = [row.step for row in steps]
     lines = (

@@ -1,8 +1,8 @@
-"""What there is to see of a run, read from its store alone: plain dictionaries for people and for --json.
+"""Answers to questions about a run, read from its store alone: plain dictionaries for people and for --json.
 
-Read-only and free of torch, so that looking is quick and cannot hurt a run that is at work. Where a run stands is
-folded once from its history, so that all figures of an answer are of one moment. Left out: how it is shown
-(selfplay/view/terminal.py) and pictures (selfplay/view/picture.py).
+They read only and need no torch, so that they are quick and cannot hurt a run that is at work. The curriculum is folded
+once for each answer, so that all figures of an answer are of one moment. Left out: how an answer is printed
+(selfplay/view/commands.py) and pictures (selfplay/view/picture.py).
 """
 
 import heapq
@@ -194,7 +194,7 @@ def status(store: Store) -> dict[str, Any]:
 
 
 def _family(tracker: Tracker, family: FamilySummary) -> dict[str, Any]:
-    """`attempts` of the summary are forgotten ones, a weight of evidence; `tried` and `right` are whole first tries."""
+    """`evidence`: sum of first tries, each weighted by how much it still counts. `tried`, `right`: plain counts."""
     totals = [tracker.totals(each) for each in tracker.family_members(family.family)]
     summary = asdict(family)
     weight = summary.pop("attempts")
@@ -211,7 +211,7 @@ def _by_set(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
 
 
 def _evaluation(name: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
-    """The newest evaluation of a set, beside the first. Nothing of an older one is mixed in."""
+    """The newest evaluation of a set, and the accuracy of the first. Nothing of those in between is mixed in."""
     newest = rows[-1]
     head = {"set": name, "step": newest.step, "kind": newest.kind, "first_acc_t1": rows[0].metrics[metrics.ACC_T1]}
     measured = sorted(int(found[1]) for key in newest.metrics if (found := PASS_AT.fullmatch(key)))
@@ -344,13 +344,13 @@ def _relative(tracker: Tracker, problem: Problem) -> dict[str, Any]:
 
 
 def proposals(store: Store, step: int | None, fate: Fate | None, limit: int) -> dict[str, Any]:
-    """What the challenger said, newest last, and how often each fate was met."""
-    said = store.proposals(step=step)
-    chosen = [(at, proposal) for at, proposal in said if fate is None or proposal.fate is fate][-limit:]
+    """What the challenger proposed, newest last, and how many proposals met each fate."""
+    everything = store.proposals(step=step)
+    chosen = [(at, proposal) for at, proposal in everything if fate is None or proposal.fate is fate][-limit:]
     parents = {parent: store.problem(parent)[0].text for parent in {proposal.parent_id for _, proposal in chosen}}
     return {
-        "total": len(said),
-        "fates": dict(Counter(proposal.fate.value for _, proposal in said).most_common()),
+        "total": len(everything),
+        "fates": dict(Counter(proposal.fate.value for _, proposal in everything).most_common()),
         "proposals": [{"step": at, "parent": parents[each.parent_id]} | asdict(each) for at, each in chosen],
     }
 

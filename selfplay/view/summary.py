@@ -76,7 +76,7 @@ def _changes(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) 
 
 
 def _change_of_all(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> dict[str, list[float]]:
-    """The same of all sets' problems together: what falls a little everywhere shows here and in no small set."""
+    """The same over the problems of all sets together. A small fall everywhere shows here, and in no small set."""
     paired = _paired(before, after).values()
     return _both_turns("".join(start for start, _ in paired), "".join(end for _, end in paired)) if paired else {}
 

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfplay.lab.verdict.views import Cells, CellView, Measure, SearchField, Statistic, Values
+from selfplay.metrics import metric_of
 from selfplay.stats.calibration import BINS
 
+ROW_FIGURES = ("thousand_tokens", "credit_auroc")  # which only the lab works out, of a whole run
 Way = Literal["search", "best_of"]
 Unit = Literal["tokens", "nodes"]
 FIELDS: dict[tuple[Way, Unit], SearchField] = {
@@ -58,7 +60,12 @@ def same_share(view: CellView) -> Values:
 
 
 def from_metrics(name: str) -> Statistic:
-    """A metric of the full evaluation, such as tokens_mean or fix_own, averaged over problems."""
+    """A metric of the full evaluation, such as tokens_mean or fix_own, averaged over problems.
+
+    ValueError for a name that is neither in selfplay/metrics.py nor in ROW_FIGURES.
+    """
+    if name not in ROW_FIGURES:
+        metric_of(name)
     return lambda view: view.metric(name)
 
 
