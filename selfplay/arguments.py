@@ -7,6 +7,7 @@ from pathlib import Path
 from curriculum.domains.loading import load_domain
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
+from selfplay.config.listing import listed
 from selfplay.config.resuming import auto_resumed, resumable, stored_config
 from selfplay.config.shipped import configuration_file, default_file
 from selfplay.machine.errors import ConfigError
@@ -15,15 +16,16 @@ from selfplay.machine.outlet import tell
 USAGE = """\
 Self-play: a language model poses problems to itself, solves them, and gets better.
 
-  python -m selfplay.loop                            the default job (configs/default.yaml), about 6 minutes
+  python -m selfplay.loop                            the default job (configs/default.yaml), five to ten minutes
   python -m selfplay.loop configs/tiny.yaml          the whole loop on a tiny random model, under a minute
   python -m selfplay.loop FILE.yaml key=value ...    your own configuration, with changes
   python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or the named one
   python -m selfplay.loop FILE.yaml ... --auto-resume  start, go on, or end with 0 if finished: for a supervisor
-  python -m selfplay.loop --keys                     every configuration key with its default
+  python -m selfplay.loop --keys                     every configuration key with its default and what it means
 
-On resume the stored configuration is used; only run.steps, evaluate.*, logging.* and resume.* may change. A domain of
-your own is named again (domain=my_package.my_module:MyDomain): what a run folder names is never run by itself.
+On resume the stored configuration is used; only run.steps, run.kept_mib, evaluate.*, logging.* and resume.* may change.
+A domain of your own is named again (domain=my_package.my_module:MyDomain): what a run folder names is never run by
+itself.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
 
 Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox, 70 NaN or infinite loss,
@@ -45,7 +47,7 @@ def parse(argv: Sequence[str]) -> Arguments | None:
         tell(USAGE)
         return None
     if "--keys" in argv:
-        tell(configuration.to_yaml(Config()))
+        tell(listed())
         return None
     if "--resume" in argv:
         return _resume([a for a in argv if a != "--resume"])

@@ -18,6 +18,7 @@ from roles.tree import ROOT
 from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
 
 RewardRule = Literal["truth", "random", "format"]
+TruncatedRule = Literal["zero", "unjudged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class JudgeSettings:
     """`truncated`: "zero" pays nothing, "unjudged" leaves the attempt out. `seed` keys the random control."""
 
     reward: RewardRule = "truth"
-    truncated: Literal["zero", "unjudged"] = "zero"
+    truncated: TruncatedRule = "zero"
     seed: int = 0
 
 

@@ -18,6 +18,7 @@ from roles.search.step_tree import StepNode, StepTree
 from store.records import Completion, Finish, Problem
 
 HEADS = ("value", "process")
+ProcessSource = Literal["head", "words"]  # what scores a step: a head on hidden states, or the model asked in words
 CHOICES = ("1", "0")
 
 
@@ -28,7 +29,7 @@ class CriticWeights:
     value: float = 0.0
     process: float = 0.0
     outcome: float = 1.0
-    process_from: Literal["head", "words"] = "head"
+    process_from: ProcessSource = "head"
 
     @property
     def ask(self) -> bool:

@@ -1,4 +1,4 @@
-"""Configuration: dataclasses with a comment on every key, filled by OmegaConf, strict.
+"""Configuration: the dataclasses of keys.py, filled by OmegaConf, strict.
 
     python -m selfplay.loop configs/default.yaml train.learning_rate=2e-5 run.name=x
 
@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 from rapidfuzz import process
 
 from curriculum.settings import CurriculumSettings
+from selfplay.config.checking import all_keys, broken_rules, odd_values
 from selfplay.config.keys import Config
-from selfplay.config.rules import broken_rules, odd_values
 from selfplay.machine.errors import ConfigError
 
-CHANGEABLE_ON_RESUME = ("run.steps", "evaluate.", "logging.", "resume.")
+CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "evaluate.", "logging.", "resume.")
+MOST_SHOWN = 120  # characters of a wrong value in the line that refuses it
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
 
 
 def load(file: Path | None, overrides: Sequence[str]) -> Config:
     """Defaults, then `file` (None: only defaults), then `key=value` overrides; checked whole. Raises ConfigError."""
-    layers = [OmegaConf.structured(Config)]
+    layers = [_base()]
     if file is not None:
         layers.append(_read(file))
     layers.append(_dotlist(overrides))
@@ -63,7 +64,7 @@ def matching(stored_yaml: str, wanted: Config) -> Config:
 
 
 def _stored(stored_yaml: str) -> Config:
-    return _merge([OmegaConf.structured(Config), _parsed("the stored configuration", stored_yaml)])
+    return _merge([_base(), _parsed("the stored configuration", stored_yaml)])
 
 
 def _refuse_changes(stored: Config, config: Config) -> None:
@@ -93,9 +94,9 @@ def check(config: Config) -> None:
     try:
         whole = OmegaConf.structured(config)
     except OmegaConfBaseException as error:  # such as a list in a list of numbers, which merging lets through
-        raise ConfigError(f"{error.full_key or error.key}: {_first_line(error)}") from error
-    for key, wanted in (*odd_values(whole, keys()), *broken_rules(config, whole)):
-        raise ConfigError(f"{key} is {OmegaConf.select(whole, key)!r}: it must be {wanted}")
+        raise ConfigError(_refusal(error)) from error
+    for key, wanted in (*odd_values(whole), *broken_rules(config, whole)):
+        raise ConfigError(f"{key} is {_shown(OmegaConf.select(whole, key))}: it must be {wanted}")
     curriculum_settings(config)
 
 
@@ -133,14 +134,14 @@ def _dotlist(overrides: Sequence[str]) -> Any:
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise ConfigError(f"{override!r} is neither a YAML file nor key=value")
+            raise ConfigError(f"{_shown(override)} is neither a YAML file nor key=value")
         try:
             if key in texts:
                 OmegaConf.update(layer, key, value)
             else:
                 layer.merge_with_dotlist([override])
         except Exception as error:
-            raise ConfigError(f"{override}: {_first_line(error)}") from error
+            raise ConfigError(f"{_short(override)}: {_short(_first_line(error))}") from error
     return layer
 
 
@@ -151,7 +152,7 @@ def _merge(layers: Sequence[Any]) -> Config:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(*_with_own_options(layers)))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or error.key}: {_first_line(error)}") from error
+        raise ConfigError(_refusal(error)) from error
     assert isinstance(config, Config)
     return config
 
@@ -178,17 +179,36 @@ def _check_keys(layer: Any, known: Any, prefix: str) -> None:
         key = f"{prefix}{name}"
         if name not in known:
             best = process.extractOne(key, keys())
-            raise ConfigError(f"{key!r} is not a configuration key; did you mean {best[0]}?")
+            raise ConfigError(f"{_shown(key)} is not a configuration key; did you mean {best[0]}?")
         if isinstance(known[name], dict) and known[name]:
             if not isinstance(value, dict):
                 raise ConfigError(f"{key} is a section: set a key in it, such as {key}.{next(iter(known[name]))}")
             _check_keys(value, known[name], f"{key}.")
         elif {type(value), type(known[name])} == {list, dict}:  # OmegaConf names no key where these meet
-            raise ConfigError(f"{key} is a {'list' if isinstance(known[name], list) else 'section'}: {value} is none")
+            wanted = "a list, such as [a, b]" if isinstance(known[name], list) else "keys and values, such as {a: 1}"
+            raise ConfigError(f"{key} is {_shown(value)}: it must be {wanted}")
         elif "${" in str(value):
             raise ConfigError(f"{key}: interpolation (${{...}}) is not allowed: write the value itself")
         elif value == "???":  # OmegaConf's "no value yet" would leave the default in place without a word
             raise ConfigError(f"{key}: ??? is not a value")
+
+
+def _refusal(error: OmegaConfBaseException) -> str:
+    """One line of OmegaConf's refusal; of an enumerated key the line that its rule has."""
+    name = error.full_key or error.key
+    key = all_keys().get(str(name))
+    if key is not None and key.rule is not None and key.choices and isinstance(error, ValidationError):
+        return f"{name} is {_shown(error.value)}: it must be {key.rule.wanted}"
+    return f"{name}: {_short(_first_line(error))}"
+
+
+def _shown(value: Any) -> str:
+    """A value as Python has it, cut where it is longer than a line."""
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ... (cut here)"
 
 
 def _first_line(error: Exception) -> str:
@@ -196,23 +216,17 @@ def _first_line(error: Exception) -> str:
 
 
 def keys() -> Sequence[str]:
-    """Every key, dotted, in order: what --help lists."""
-    return _keys()
+    """Every key, dotted, in order."""
+    return tuple(all_keys())
+
+
+@cache
+def _base() -> Any:
+    """What every key is if nobody says otherwise. Not to be changed: merging copies it."""
+    return OmegaConf.structured(Config)
 
 
 @cache
 def _defaults() -> Any:
-    """What every key is if nobody says otherwise, as plain values. Not to be changed."""
-    return OmegaConf.to_container(OmegaConf.structured(Config))
-
-
-@cache
-def _keys() -> tuple[str, ...]:
-    def walk(prefix: str, node: Any) -> list[str]:
-        found = []
-        for name, value in node.items():
-            is_section = isinstance(value, dict) and value
-            found += walk(f"{prefix}{name}.", value) if is_section else [f"{prefix}{name}"]
-        return found
-
-    return tuple(walk("", _defaults()))
+    """The same as plain values. Not to be changed."""
+    return OmegaConf.to_container(_base())

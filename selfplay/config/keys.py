@@ -1,232 +1,393 @@
-"""Every key of a configuration, with its default and what it means."""
+"""Every key of a configuration: its default, what it means, and what it must be.
 
-from dataclasses import dataclass, field
-from typing import Any
+Defaults are what somebody with another task and another model would expect. What was chosen for the default job, which
+is arithmetic on two CPU cores, stands in configs/default.yaml. `python -m selfplay.loop --keys` prints all of this.
+"""
+
+# ruff: noqa: RUF009  (what `key` and `section` return are fields)
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from roles.judging.groups import RewardRule, TruncatedRule
+from roles.pay.advantages import AdvantageRule
+from roles.pay.rewards import ChallengerRule
+from roles.prompts import ReportKind
+from roles.search.credit import CreditRule
+from roles.search.critics import ProcessSource
+from roles.search.mcts import SearchRule
+from selfplay.config.declared import key, section
+from selfplay.config.rules import (
+    MOST_TOKENS,
+    Rule,
+    at_least,
+    between_zero_and_one,
+    count,
+    from_to,
+    given,
+    hash_key,
+    positive,
+    run_name,
+    share_below_one,
+    two_betas,
+)
+from selfplay.learn.imitation import ImitationRule
+from selfplay.learn.reports import ReportRule
+from selfplay.learn.settings import FirstTurnRule
+from selfplay.play.searching import Method
+from selfplay.train.choices import Anchor, PassMode
+
+MOST_THREADS = 1024  # more than systems let a process start, and than a step has work for
 
 
 @dataclass
 class RunConfig:
-    name: str = ""  # the run's folder; empty: <config file>-seed<seed>
-    dir: str = "runs"  # where run folders are
-    steps: int = 58  # optimizer steps in all; a finished run goes on with --resume and a larger number
-    checkpoint_every: int = 29  # steps between checkpoints; the last step always has one
-    keep_checkpoints: int = 2  # newest checkpoints kept; journals older than the oldest of them are pruned
-    threads: int = 2  # torch threads; part of what makes a run repeatable bit for bit
-    device: str = "auto"  # auto, cpu or cuda
+    name: str = key("", "name of the run's folder; empty: <configuration file>-seed<seed>", run_name())
+    dir: str = key("runs", "folder that run folders are in", given("a folder"))
+    steps: int = key(100, "optimizer steps in all; a finished run goes on with --resume and a larger number", count(1))
+    checkpoint_every: int = key(20, "steps between checkpoints; the last step always has one", count(1))
+    keep_checkpoints: int = key(
+        2, "newest checkpoints that are kept; journals older than the oldest of them are deleted", count(1)
+    )
+    threads: int = key(
+        2, "torch threads. A number, not all cores: with another number the same run has other bits",
+        count(1, MOST_THREADS),
+    )  # fmt: skip
+    device: Literal["auto", "cpu", "cuda"] = key(
+        "auto", "where the model runs: cpu, cuda, or auto: cuda if it is there"
+    )
+    kept_mib: int = key(
+        0, "unused memory that is kept from one update for the next, in MiB, on a CPU. 0 gives all of it back, which "
+        "takes least memory; updates are faster with what they take anyway",
+        count(0),
+    )  # fmt: skip
 
 
 @dataclass
 class ModelConfig:
-    name: str = "smollm2-135m"  # smollm2-135m, tiny-llama/-qwen3/-gpt2/-gemma, a folder, or a Hugging Face id
-    dtype: str = "bfloat16"  # what samples and runs forward: bfloat16 or float32; masters are always float32
+    name: str = key(
+        "smollm2-135m", "the start weights: smollm2-135m (comes with the project), tiny-llama, tiny-qwen3, tiny-gpt2 "
+        "or tiny-gemma (random ones), a folder, or a Hugging Face id",
+        given("a model's name"),
+    )  # fmt: skip
+    dtype: Literal["bfloat16", "float32"] = key(
+        "bfloat16",
+        "precision of sampling and of forward passes, bfloat16 or float32; what is trained is kept in float32",
+    )
 
 
 @dataclass
 class LoraConfig:
-    r: int = 0  # rank of LoRA adapters; 0 trains all parameters
-    alpha: int = 32  # LoRA scale is alpha / r
-    target_modules: list[str] = field(  # the decoder's linear layers that get adapters, by name; all-linear: every one
-        default_factory=lambda: ["all-linear"]
+    r: int = key(0, "rank of LoRA adapters; 0 trains all parameters", count(0))
+    alpha: int = key(32, "scale of the adapters: alpha / r", positive())
+    target_modules: list[str] = key(
+        ["all-linear"], "the decoder's linear layers that get adapters, by name; all-linear: every one"
     )
 
 
 @dataclass
 class PolicyConfig:
-    lora: LoraConfig = field(default_factory=LoraConfig)  # adapters in place of full training
+    lora: LoraConfig = section(LoraConfig, "adapters in place of full training")
 
 
 @dataclass
 class PromptsConfig:
-    style: str = "few_shot"  # few_shot (base-like use) or chat (the model's template)
-    thinking: bool = False  # chat: the template's switch; what is read is what comes after </think>
+    style: Literal["few_shot", "chat"] = key(
+        "few_shot", "few_shot: examples as plain text, which base models follow too; chat: the model's chat template"
+    )
+    thinking: bool = key(False, "chat: the template's switch for thinking; what comes after </think> is read")
 
 
 @dataclass
 class ChallengerConfig:
-    source: str = "self"  # self; or a control: frozen (asked, not trained) or procedural (the domain's own sampler)
-    targets: int = 8  # parents escalated per step
-    proposals: int = 6  # proposals per parent: a group with a baseline of its own
-    max_tokens: int = 12  # longest proposal
-    temperature: float = 1.0  # of its sampling
-    reward: str = "learnability"  # learnability 4p(1-p), azr or r_zero
-    invalid_reward: float = 0.0  # what a rejected proposal is paid; negative values have caused death spirals
+    source: Literal["self", "frozen", "procedural"] = key(
+        "self",
+        "who poses problems: self (the policy); as controls frozen (the start weights) or procedural (the domain)",
+    )
+    targets: int = key(8, "parents that are made harder in a step", count(1))
+    proposals: int = key(6, "proposals for each parent; they are each other's baseline", count(2))
+    max_tokens: int = key(256, "longest proposal, in tokens", count(1, MOST_TOKENS))
+    temperature: float = key(1.0, "temperature of proposals", positive())
+    reward: ChallengerRule = key(
+        "learnability", "what a proposal of pass rate p is paid: learnability, 4 p (1 - p); azr, 1 - p for p > 0; or "
+        "r_zero, 1 - 2 |p - 1/2|",
+    )  # fmt: skip
+    invalid_reward: float = key(
+        0.0, "what a rejected proposal is paid; with negative values proposing was seen to collapse", from_to(-1, 0)
+    )
 
 
 @dataclass
 class SolverConfig:
-    source: str = "self"  # who attempts: self; or frozen: the start weights, so that all traces are offline
-    problems: int = 24  # problems per step, new and replayed
-    group_size: int = 8  # attempts per problem
-    turns: int = 2  # 1: first try only; 2: one second look at it
-    looks: int = 1  # second looks at each first try: with 2 or more they are each other's baseline
-    max_tokens: int = 8  # longest completion of a turn
-    temperature: float = 1.2  # of its sampling: above 1, so that groups of what is nearly always right still differ
-    feedback: bool = False  # the second look is shown what the domain observed of the first answer; else it is blind
-    report: str = "none"  # after the last turn: none, confidence (stated), or self_evaluation (only in training)
-    report_tokens: int = 6  # longest report
+    source: Literal["self", "frozen"] = key(
+        "self",
+        "who attempts problems: self (the policy), or frozen: the start weights, so that all training is offline",
+    )
+    problems: int = key(32, "problems in a step, new and replayed", count(1))
+    group_size: int = key(8, "first tries at each problem; they are each other's baseline", count(2))
+    turns: int = key(2, "1: a first try only; 2: a second look at it; more: looks at looks", count(1, 8))
+    looks: int = key(1, "second looks at each first try; with 2 or more they are each other's baseline", count(1, 16))
+    max_tokens: int = key(256, "longest completion of a turn, in tokens", count(1, MOST_TOKENS))
+    temperature: float = key(1.0, "temperature of attempts; above 1 where groups no longer differ", positive())
+    feedback: bool = key(False, "show a second look what the domain observed of the first answer; else it is blind")
+    report: ReportKind = key(
+        "none",
+        "what is asked for after the last turn: none, confidence (stated), or self_evaluation (in training only)",
+    )
+    report_tokens: int = key(6, "longest report, in tokens: a number and its end", count(1, MOST_TOKENS))
 
 
 @dataclass
 class SearchConfig:
-    when: str = "never"  # never, every step, or band: on problems whose group is in the curriculum's band
-    method: str = "mcts"  # mcts; monte_carlo: rollouts at each step of the attempts; n_ary: min_children everywhere
-    rule: str = "uct"  # mcts: uct or puct
-    exploration: float = 1.0  # c of the rule
-    nodes: int = 32  # budget of a problem in new steps
-    tokens: int = 0  # budget of a problem in sampled tokens; 0: no such limit
-    at_once: int = 4  # steps chosen for one wave
-    min_children: int = 2  # next steps of a step, at least
-    max_children: int = 2  # ... and at most, with branching
-    min_first: int = 4  # first steps of a problem, at least
-    max_first: int = 4  # ... and at most, with branching
-    branching: float = 0.0  # alpha of adaptive branching: next steps by how much they decide; 0: always the minimum
-    rollouts: int = 1  # completions to the end of the answer from each new step
-    prune: bool = False  # a step that fails when executed ends its answer, before more is sampled behind it
-    merge: bool = False  # steps that leave the same to be done become one
+    when: Literal["never", "every", "band"] = key(
+        "never", "when the judge searches: never, every step, or band: problems whose group is in the curriculum's band"
+    )
+    method: Method = key(
+        "mcts", "mcts; monte_carlo: rollouts at each step of the attempts; or n_ary: min_children everywhere"
+    )
+    rule: SearchRule = key("uct", "how mcts chooses the next step: uct or puct")
+    exploration: float = key(1.0, "constant c of the rule, which weighs what was seldom tried", at_least(0))
+    nodes: int = key(32, "budget of a problem, in new steps", count(1))
+    tokens: int = key(0, "budget of a problem, in sampled tokens; 0: no such limit", count(0))
+    at_once: int = key(4, "steps that are chosen for one wave of sampling", count(1))
+    min_children: int = key(2, "next steps of a step, at least", count(1))
+    max_children: int = key(2, "next steps of a step, at most, with branching", count(1))
+    min_first: int = key(4, "first steps of a problem, at least", count(1))
+    max_first: int = key(4, "first steps of a problem, at most, with branching", count(1))
+    branching: float = key(
+        0.0, "alpha of adaptive branching: more next steps where they decide more; 0: always the minimum", at_least(0)
+    )
+    rollouts: int = key(1, "completions to the end of the answer from each new step", count(0))
+    prune: bool = key(False, "end an answer at a step that fails when executed, before more is sampled behind it")
+    merge: bool = key(False, "make one of steps that leave the same to be done")
 
 
 @dataclass
 class CriticsConfig:
-    value: float = 0.0  # weight of the value head in a step's score
-    process: float = 0.0  # ... of the process critic
-    outcome: float = 1.0  # ... of the verdicts on rollouts
-    process_from: str = "head"  # head, or words: the model's own 1 or 0 behind "Right:"
-    process_threshold: float = 0.0  # a step is good where a larger share of the answers below it is right
-    held_out: float = 0.25  # share of problems that the heads are measured on and never trained on
-    width: int = 64  # hidden units of the heads
-    learning_rate: float = 3e-3  # Adam, of the heads
-    epochs: int = 4  # Adam steps on each step's trees
-    last_step: int = 0  # the heads are trained up to this step; 0: always (a control: critics not refreshed)
+    value: float = key(0.0, "weight of the value head in a step's score", at_least(0))
+    process: float = key(0.0, "weight of the process critic in a step's score", at_least(0))
+    outcome: float = key(1.0, "weight of the verdicts on rollouts in a step's score", at_least(0))
+    process_from: ProcessSource = key(
+        "head", 'what the process critic is: head, on hidden states; or words: the model\'s own 1 or 0 behind "Right:"'
+    )
+    process_threshold: float = key(
+        0.0, "a step is good where a larger share of the answers below it is right", share_below_one()
+    )
+    held_out: float = key(
+        0.25, "share of problems that the heads are measured on and never trained on", share_below_one()
+    )
+    width: int = key(64, "hidden units of the heads", count(1))
+    learning_rate: float = key(3e-3, "learning rate of the heads (Adam)", positive())
+    epochs: int = key(4, "Adam steps of the heads on each step's trees", count(1))
+    last_step: int = key(
+        0, "the heads are trained up to this step; 0: always (else a control: critics not refreshed)", count(0)
+    )
 
 
 @dataclass
 class CreditConfig:
-    rule: str = "outcome"  # what pays first tries: outcome (of the whole answer), tree, monte_carlo or siblings
-    local_weight: float = 1.0  # tree: weight of V(step) - V(step before)
-    global_weight: float = 1.0  # ... of V(step) - V(problem)
-    outcome_weight: float = 0.0  # ... of verdict - V(problem), on the last step
-    shrink: float = 0.0  # answers' worth of what was expected, mixed into the value of a step
-    noise_floor: float = 0.0  # a step is trained where its advantage is above this many standard errors
+    rule: Literal["outcome", CreditRule] = key(
+        "outcome", "what pays the steps of first tries: outcome of the whole answer; or tree, monte_carlo or siblings, "
+        "which read a search's tree",
+    )  # fmt: skip
+    local_weight: float = key(1.0, "tree: weight of V(step) - V(step before)", at_least(0))
+    global_weight: float = key(1.0, "tree: weight of V(step) - V(problem)", at_least(0))
+    outcome_weight: float = key(0.0, "tree: weight of verdict - V(problem), on the last step", at_least(0))
+    shrink: float = key(0.0, "answers' worth of what was expected that is mixed into a step's value", at_least(0))
+    noise_floor: float = key(
+        0.0, "a step is trained where its advantage is above this many standard errors", at_least(0)
+    )
+
+
+@dataclass
+class ModelJudgeConfig:
+    threshold: float = key(0.5, "an answer is right where P(right) is above this", share_below_one())
+    floor: float = key(
+        0.01,
+        "least probability that the model gives to right and wrong together; below it nothing was said",
+        from_to(0, 1),
+    )
+    max_chars: int = key(1000, "characters of a question or an answer that the judge is shown", count(2))
 
 
 @dataclass
 class JudgeConfig:
-    source: str = "verifier"  # who judges answers, also in a search: verifier (the domain), or model (asked in words)
-    reward: str = "truth"  # truth; or a control: random, format
-    truncated: str = "zero"  # what a completion cut by length earns: zero, or unjudged
-    correction_bonus: float = 1.0  # alpha: the second turn is paid r2 + alpha (r2 - r1)
-    first_turn_reward: str = "own"  # what pays the first turn's tokens: own, its own verdict; last, the last turn's
-    report_reward: str = "none"  # confidence: brier, log, brier_apart; else consistency[_original], balanced
-    search: SearchConfig = field(default_factory=SearchConfig)  # tree search over the steps of an answer
-    critics: CriticsConfig = field(default_factory=CriticsConfig)  # what a search scores steps by
-    credit: CreditConfig = field(default_factory=CreditConfig)  # dense rewards from the tree
+    source: Literal["verifier", "model"] = key(
+        "verifier", "who judges answers, also in a search: verifier (the domain), or model (it is asked in words)"
+    )
+    reward: RewardRule = key("truth", "what an answer is paid for: truth; or as a control random or format")
+    truncated: TruncatedRule = key(
+        "zero", "what a completion that was cut by its length earns: zero; or unjudged: it is left out"
+    )
+    correction_bonus: float = key(1.0, "alpha of SCoRe: a second turn is paid r2 + alpha (r2 - r1)", at_least(0))
+    first_turn_reward: FirstTurnRule = key(
+        "own", "which verdict pays a first turn's tokens: own, that of the first turn; or last, that of the last turn"
+    )
+    report_reward: ReportRule = key(
+        "none", "what a report is paid. A confidence: brier, log or brier_apart. A self-evaluation: consistency, "
+        "consistency_original or balanced. Or none",
+    )  # fmt: skip
+    model: ModelJudgeConfig = section(ModelJudgeConfig, "the model as judge, where judge.source is model")
+    search: SearchConfig = section(SearchConfig, "tree search over the steps of an answer")
+    critics: CriticsConfig = section(CriticsConfig, "what a search scores steps by")
+    credit: CreditConfig = section(CreditConfig, "rewards of steps, from a search's tree")
 
 
 @dataclass
-class CurriculumConfig:
-    forgetting: float = 0.97  # what a past observation of a problem is still worth, per policy version
-    family_forgetting: float = 0.9  # ... of a family, whose rate is news sooner
-    band_low: float = 0.1  # replays are drawn from problems solved at least this often
-    band_high: float = 0.9  # and at most this often
-    min_new_share: float = 0.4  # at least this share of a step is new problems, if there are any
-    max_new_share: float = 0.6  # and at most this, unless no known problem is worth its place
-    min_successes: int = 2  # a group of 8 with fewer (but some) is banked: not trained on, but tried again
-    mastered_share: float = 0.06  # usual share of a step for families once mastered, moved by their risk
-    staleness_weight: float = 0.15  # weight of staleness beside learnability when replays are drawn
-    parent_low: float = 0.2  # a problem solved less often than this is no parent to escalate from
-    max_family_share: float = 0.34  # most of a step's parents, or of its promising new problems, from one family
-    bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts
-    reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
-    max_candidates: int = 1024  # known problems looked at per draw: bounds a step's work whatever the store's size
+class CurriculumConfig:  # rules and formulas: curriculum/settings.py, docs/curriculum.md
+    forgetting: float = key(0.97, "what a past observation of a problem is still worth, per policy version")
+    family_forgetting: float = key(0.9, "what a past observation of a family is still worth, per policy version")
+    band_low: float = key(0.1, "replays are drawn from problems that are solved at least this often")
+    band_high: float = key(0.9, "replays are drawn from problems that are solved at most this often")
+    min_new_share: float = key(0.4, "at least this share of a step's problems is new, if there are any")
+    max_new_share: float = key(
+        0.6, "at most this share of a step's problems is new, unless no known problem is worth its place"
+    )
+    min_successes: int = key(
+        2, "a group of 8 with fewer right answers, but some, is banked: not trained on, tried again with more attempts"
+    )
+    mastered_share: float = key(
+        0.06, "usual share of a step for families that were mastered once, moved by their risk of being forgotten"
+    )
+    staleness_weight: float = key(0.15, "weight of staleness beside learnability when replays are drawn")
+    parent_low: float = key(0.2, "a problem that is solved less often than this is no parent for harder ones")
+    max_family_share: float = key(
+        0.34, "most of a step's parents, and of its promising new problems, that are of one family"
+    )
+    bank_delay: int = key(4, "steps before a banked problem is tried again, with twice the attempts")
+    reprobe_delay: int = key(10, "steps before a problem that was too hard is tried again, if its family has improved")
+    max_candidates: int = key(
+        1024, "known problems that are looked at in a draw: it bounds a step's work whatever the store's size"
+    )
 
 
 @dataclass
 class WeightsConfig:
-    challenger: float = 1.0  # weight of the challenger's part of the loss
-    solver_first: float = 1.0  # ... of the solver's first turn
-    solver_second: float = 2.0  # ... of its later turns
-    report: float = 1.0  # ... of its reports
+    challenger: float = key(1.0, "weight of the challenger's part of the loss", at_least(0))
+    solver_first: float = key(1.0, "weight of the solver's first turn in the loss", at_least(0))
+    solver_second: float = key(1.0, "weight of the solver's later turns in the loss", at_least(0))
+    report: float = key(1.0, "weight of the solver's reports in the loss", at_least(0))
 
 
 @dataclass
 class KlConfig:
-    challenger: float = 0.0  # weight of the KL to the start on the challenger's tokens, on top of train.kl_coef
-    solver_first: float = 0.0  # ... on the solver's first turn
-    solver_second: float = 0.0  # ... on its later turns
+    challenger: float = key(
+        0.0, "weight of the KL to the start policy on the challenger's tokens, on top of train.kl_coef", at_least(0)
+    )
+    solver_first: float = key(0.0, "the same on the solver's first turn", at_least(0))
+    solver_second: float = key(0.0, "the same on the solver's later turns", at_least(0))
 
 
 @dataclass
 class StageOneConfig:
-    max_steps: int = 0  # SCoRe's stage I lasts at most this many steps; 0: there is none
-    kl_first: float = 1.0  # KL to the start on first-turn tokens while it lasts
-    plateau_window: int = 20  # it ends when this many steps gain less than plateau_gain over as many before; 0: never
-    plateau_gain: float = 0.01  # ... in the share of right second looks
-    kl_budget: float = 0.0  # or when a step's mean KL of first-turn tokens is above this; 0: no budget
+    max_steps: int = key(0, "steps that SCoRe's stage I lasts at most; 0: there is no stage I", count(0))
+    kl_first: float = key(1.0, "weight of the KL to the start policy on first-turn tokens in stage I", at_least(0))
+    plateau_window: int = key(
+        20, "stage I ends when this many steps gain less than plateau_gain over as many before; 0: never", count(0)
+    )
+    plateau_gain: float = key(0.01, "least gain in the share of right second looks that prolongs stage I", at_least(0))
+    kl_budget: float = key(
+        0.0, "stage I also ends when a step's mean KL of first-turn tokens is above this; 0: no such limit", at_least(0)
+    )
 
 
 @dataclass
 class TrainConfig:
-    learning_rate: float = 5e-5  # AdamW, at its highest
-    weight_decay: float = 0.0  # AdamW
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # AdamW
-    warmup_steps: int = 0  # linear warm-up of the learning rate
-    decay_steps: int = 64  # the learning rate falls linearly towards 0 at this step; 0: it does not fall
-    decay_floor: float = 0.1  # ... but not below this share of itself
-    grad_clip: float = 1.0  # bound on the gradient's norm
-    clip_low: float = 0.2  # ratio clip below 1: acts with anchor sampler alone, as there is one update a sample
-    clip_high: float = 0.28  # ratio clip above 1: acts with anchor sampler alone
-    anchor: str = "policy"  # what the ratio is taken against: policy or sampler (selfplay/train/loss.py)
-    importance_cap: float = 2.0  # truncation of the sampler's importance weights
-    imitation: str = "none"  # copy right answers instead: rft, star, pair_sft[_plus], best_path, or truth (a control)
-    kl_coef: float = 0.0  # weight of the KL to the start policy, on all tokens that were said
-    kl: KlConfig = field(default_factory=KlConfig)  # more of it, by who said them
-    stage_one: StageOneConfig = field(default_factory=StageOneConfig)  # reward on the second turn only, at first
-    advantage: str = "centred"  # centred (Dr.GRPO) or rloo
-    weights: WeightsConfig = field(default_factory=WeightsConfig)  # of the parts of the loss
-    pack_tokens: int = 1536  # tokens per forward and backward pass; does not change the update
-    logprob_chunk: int = 64  # rows of logits made at a time; does not change the update
-    gradient_checkpointing: bool = False  # recompute activations: less memory, more time
-    pass_mode: str = "auto"  # tree, flat, or auto: whichever is cheaper for each pack
-    merge: bool = True  # identical samples of a group become one
+    learning_rate: float = key(1e-5, "AdamW's learning rate, at its highest", positive())
+    weight_decay: float = key(0.0, "AdamW's weight decay", at_least(0))
+    betas: list[float] = key([0.9, 0.999], "AdamW's two decay rates of moments", two_betas())
+    warmup_steps: int = key(0, "steps over which the learning rate rises linearly from 0", count(0))
+    decay_steps: int = key(
+        0, "step at which the learning rate, falling linearly, would be 0. 0: it does not fall, for how fast it should "
+        "depends on how long a run is meant to be",
+        count(0),
+    )  # fmt: skip
+    decay_floor: float = key(0.1, "share of itself below which the learning rate does not fall", from_to(0, 1))
+    grad_clip: float = key(1.0, "bound on the gradient's L2 norm", positive())
+    clip_low: float = key(
+        0.2, "how far the ratio may fall below 1; acts with anchor sampler alone, for a sample is updated on once",
+        between_zero_and_one(),
+    )  # fmt: skip
+    clip_high: float = key(0.28, "how far the ratio may rise above 1; acts with anchor sampler alone", positive())
+    anchor: Anchor = key(
+        "policy", "what the ratio is taken against: the policy that is updated, or the sampler (selfplay/train/loss.py)"
+    )
+    importance_cap: float = key(2.0, "bound on the weights that correct for the sampler's rounding", at_least(1))
+    imitation: ImitationRule = key(
+        "none", "copy right answers in place of policy gradients: rft, star, pair_sft, pair_sft_plus, best_path, or as "
+        "a control truth (selfplay/learn/imitation.py). none: do not",
+    )  # fmt: skip
+    kl_coef: float = key(0.0, "weight of the KL to the start policy, on all tokens that were sampled", at_least(0))
+    kl: KlConfig = section(KlConfig, "more of that KL, by who was speaking")
+    stage_one: StageOneConfig = section(StageOneConfig, "reward on the second turn only, at first")
+    advantage: AdvantageRule = key(
+        "centred", "advantages in a group: centred, reward minus mean (Dr. GRPO); or rloo, minus the others' mean"
+    )
+    weights: WeightsConfig = section(WeightsConfig, "weights of the parts of the loss")
+    pack_tokens: int = key(
+        4096, "tokens in a forward and backward pass: memory against speed; the update is the same but for rounding",
+        count(1),
+    )  # fmt: skip
+    logprob_chunk: int = key(
+        64, "rows of logits that are made at a time: memory against speed; the update is the same but for rounding",
+        count(1),
+    )  # fmt: skip
+    gradient_checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, more time")
+    pass_mode: PassMode = key("auto", "how packs run: tree, flat, or auto: whichever is cheaper for each pack")
+    merge: bool = key(True, "let samples of a group that say the same share their nodes of the tree")
 
 
 @dataclass
 class EvaluateConfig:
-    every: int = 20  # steps between interim evaluations
-    interim_size: int = 100  # problems of each set in between: first try only
-    pass_k: int = 8  # samples per problem for pass@k, before and after
-    pass_size: int = 100  # problems of each set for pass@k
-    report: str = "none"  # ask for a report after sampled answers: none, confidence or self_evaluation
-    search_tokens: int = 0  # also search, beside best-of-N and voting, with so many sampled tokens a problem; 0: no
-    search_seconds: float = 0.0  # ... ended by a clock as well, marked as not reproducible; 0: no such limit
-    mechanism: bool = False  # also measure second looks at the start model's own first tries, and how errors moved
-    holdout_key: str = "selfplay-1"  # keys the hash that chooses held-out problems
+    every: int = key(20, "steps between interim evaluations", count(1))
+    interim_size: int = key(100, "problems of each set in an interim evaluation, first try only", count(1))
+    pass_k: int = key(8, "samples of each problem for pass@k, before and after the run", count(1))
+    pass_size: int = key(100, "problems of each set for pass@k", count(1))
+    report: ReportKind = key(
+        "none", "what sampled answers are asked for afterwards: none, confidence or self_evaluation"
+    )
+    search_tokens: int = key(
+        0, "sampled tokens a problem of a search that is measured beside best-of-N and voting; 0: none", count(0)
+    )
+    search_seconds: float = key(
+        0.0, "end that search by a clock as well, which is marked as not reproducible; 0: no such limit", at_least(0)
+    )
+    mechanism: bool = key(
+        False, "also measure second looks at the start model's own first tries, and how errors have moved"
+    )
+    holdout_key: str = key("selfplay-1", "key of the hash that chooses held-out problems", hash_key())
 
 
 @dataclass
 class ResumeConfig:
-    mode: str = "replay"  # replay: redo updates from the journal; rewind: go back to the last checkpoint
+    mode: Literal["replay", "rewind"] = key(
+        "replay", "replay: make the updates since the last checkpoint again; rewind: go back to that checkpoint"
+    )
 
 
 @dataclass
 class LoggingConfig:
-    transcript_every: int = 10  # steps between transcripts on the terminal; 0 shows none
+    transcript_every: int = key(10, "steps between transcripts on the terminal; 0 shows none", count(0))
 
 
 @dataclass
 class Config:
-    seed: int = 0  # everything random is derived from it
-    domain: str = "arithmetic"  # a domain's name, or my_package.my_module:MyDomain, named again on resume
-    domain_options: dict[str, Any] = field(default_factory=dict)  # keyword arguments for the domain
-    run: RunConfig = field(default_factory=RunConfig)  # the run folder and its length
-    model: ModelConfig = field(default_factory=ModelConfig)  # the start weights
-    policy: PolicyConfig = field(default_factory=PolicyConfig)  # what of them is trained
-    prompts: PromptsConfig = field(default_factory=PromptsConfig)  # how roles put things into words
-    challenger: ChallengerConfig = field(default_factory=ChallengerConfig)  # who poses problems
-    solver: SolverConfig = field(default_factory=SolverConfig)  # who attempts them
-    judge: JudgeConfig = field(default_factory=JudgeConfig)  # what attempts are paid
-    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)  # what is posed and practised
-    train: TrainConfig = field(default_factory=TrainConfig)  # the update
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # held-out problems
-    resume: ResumeConfig = field(default_factory=ResumeConfig)  # how a killed run goes on
-    logging: LoggingConfig = field(default_factory=LoggingConfig)  # the terminal
+    seed: int = key(
+        0, "everything random is derived from it", Rule("from 0 to 2^63 - 1", lambda value: 0 <= value < 2**63)
+    )
+    domain: str = key(
+        "arithmetic",
+        "what problems are: a domain's name, or my_package.my_module:MyDomain, which is named again on resume",
+    )
+    domain_options: dict[str, Any] = key({}, "keyword arguments for the domain")
+    run: RunConfig = section(RunConfig, "the run folder, the run's length, and the machine")
+    model: ModelConfig = section(ModelConfig, "the start weights")
+    policy: PolicyConfig = section(PolicyConfig, "what of the weights is trained")
+    prompts: PromptsConfig = section(PromptsConfig, "how roles are put into words")
+    challenger: ChallengerConfig = section(ChallengerConfig, "who poses problems")
+    solver: SolverConfig = section(SolverConfig, "who attempts problems")
+    judge: JudgeConfig = section(JudgeConfig, "what attempts are paid")
+    curriculum: CurriculumConfig = section(CurriculumConfig, "which problems are posed and practised")
+    train: TrainConfig = section(TrainConfig, "the update")
+    evaluate: EvaluateConfig = section(EvaluateConfig, "held-out problems")
+    resume: ResumeConfig = section(ResumeConfig, "how a killed run goes on")
+    logging: LoggingConfig = section(LoggingConfig, "the terminal")

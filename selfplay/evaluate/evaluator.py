@@ -35,6 +35,9 @@ from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion, Evaluation, Problem
 
+# pass@k is a property of the policy itself: its samples are drawn at temperature 1, whatever attempts are drawn at, and
+# there are k of them, so that it is a share of problems, of which the Wilson interval is known.
+TEMPERATURE = 1.0
 PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once; another number may change greedy answers in bf16
 
 
@@ -90,7 +93,7 @@ class Evaluator:
         return figures, outcomes_text((each.first_right, each.last_right) for each in answers)
 
     def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
-        groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=1.0, step=step)
+        groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=TEMPERATURE, step=step)
         correct = [sum(a.turns[0].is_right for a in group.attempts) for group in groups]
         solved, n = sum(c > 0 for c in correct), len(correct)  # pass@k of k samples is whether one of them was right
         low, high = wilson(solved, n)
@@ -109,18 +112,18 @@ class Evaluator:
             return {}
         problems = self.sets[set_name][: self.pass_size]
         if set_name not in self._start_tries:
-            tries = self._attempts(problems, 1, self.pass_k, 1.0, step=0, sampler=self.start)
+            tries = self._attempts(problems, 1, self.pass_k, TEMPERATURE, step=0, sampler=self.start)
             self._start_tries[set_name] = tries
         start = self._start_tries[set_name]
-        at_start = self._attempts(problems, self.turns, self.pass_k, 1.0, step, given=start)
-        at_own = self._attempts(problems, self.turns, self.pass_k, 1.0, step)
+        at_start = self._attempts(problems, self.turns, self.pass_k, TEMPERATURE, step, given=start)
+        at_own = self._attempts(problems, self.turns, self.pass_k, TEMPERATURE, step)
         return mechanism_metrics(at_start, at_own)
 
     def _reports(self, problems: Sequence[Problem], step: int) -> tuple[dict[str, float], str]:
         """One sampled answer a problem and what it says of itself: metrics, and `Evaluation.reports`."""
         if self.report == "none":
             return {}, ""
-        groups = self._attempts(problems, self.turns, 1, 1.0, step, report=self.report)
+        groups = self._attempts(problems, self.turns, 1, TEMPERATURE, step, report=self.report)
         reports = [(group.attempts[0].is_right, _stated(self.report, group.attempts[0])) for group in groups]
         read = [(right, value) for right, value in reports if value is not None]
         figures = {metrics.REPORT_PARSED: len(read) / max(1, len(reports))}

@@ -7,7 +7,7 @@ not run again. What a run prints goes to a file beside its folder: many cells sh
 import hashlib
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curriculum.domains.loading import load_domain
@@ -66,11 +66,22 @@ class Cell:
 
     @property
     def settings(self) -> list[str]:
-        """What makes the cell what it is, for its row: the base file with a digest of it and of how the start model is
-        made, and the arm's changes."""
+        """What makes the cell what it is, for its row: the base file with a digest of what it comes to and of how the
+        start model is made, and the arm's changes."""
         base = Path(self.experiment.base_config)
-        digest = hashlib.sha256(base.read_bytes() + repr(self.experiment.warm_start).encode()).hexdigest()[:8]
-        return [f"{base.as_posix()}@{digest}", *self.experiment.arms[self.arm].overrides]
+        return [f"{base.as_posix()}@{base_digest(self.experiment)}", *self.experiment.arms[self.arm].overrides]
+
+
+def base_digest(experiment: Experiment) -> str:
+    """8 hex digits of the resolved configuration of the base file and of how the start model is made.
+
+    A comment in the file, or a default that the file now states itself, changes nothing. Where a run is and how much
+    memory it keeps are left out, for a cell is the same with others.
+    """
+    config = configuration.load(Path(experiment.base_config), [])
+    config.run = replace(config.run, **dict.fromkeys(("dir", "name"), ""), kept_mib=0)
+    said = configuration.to_yaml(config) + repr(experiment.warm_start)
+    return hashlib.sha256(said.encode()).hexdigest()[:8]
 
 
 def finished(cell: Cell, rows: Path = ROWS) -> bool:

@@ -16,14 +16,16 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 def keep_freed_memory() -> None:
     """Let the C library keep large freed blocks instead of giving each back to the system (glibc; elsewhere nothing).
 
-    Every chunk of logits is tens of megabytes. Mapping fresh pages for each costs more than filling them: an update
-    of the default job takes about a fifth longer without this.
+    Chunks of logits and activations are tens of megabytes each. Mapping fresh pages for each costs more than filling
+    them: an update took about a fifth longer without this. The sizes are glibc's and the machine's, not a job's:
+    blocks up to the largest threshold that glibc takes come from the heap; what is free at its end is given back beyond
+    half a gigabyte, and it grows by as much as makes the calls for more memory rare.
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most it takes; chunks of logits are smaller, weights are larger
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most it takes
         mallopt(_M_TRIM_THRESHOLD, 512 << 20)
         mallopt(_M_TOP_PAD, 64 << 20)
 

@@ -15,8 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-PATIENCE = 64  # passes of a version before its weights are laid out: more than a step of the default job has
-ROWS = 32  # of a typical product; the layout suits others as well
+# Passes of a version before its weights are laid out. That is paid back by about a dozen passes, whatever the model and
+# the job, since a pass reads every weight once as laying out does; the second copy is made only where a version goes on
+# for several times as long. Another number gives other bits of a bf16 run on a CPU (see above).
+PATIENCE = 64
+ROWS = 32  # what oneDNN is told to expect of a product when it chooses blocks; they multiply any number of rows
 _ops: Any = torch.ops.mkldnn
 
 

@@ -25,7 +25,7 @@ class Room:
     """Every context about a problem, with completions as long as they may be, must fit into `limit` tokens (None: all
     fit).
 
-    `judged`: the model is asked for verdicts as well. `is_told`: the domain's answers are trained in the place of later
+    `judge`: how the model is asked for verdicts as well; None where it is not. `is_told`: the domain's answers are trained in the place of later
     turns (`train.imitation=truth`), and they may be longer than what is sampled there.
     """
 
@@ -33,7 +33,7 @@ class Room:
     encode: Encoder
     solver: SolverSettings
     proposal: SamplingParams
-    judged: bool = False
+    judge: ModelJudgeSettings | None = None
     is_told: bool = False
     limit: int | None = None
 
@@ -46,8 +46,8 @@ class Room:
         """Tokens of the longest context about `problem`."""
         contexts = [self._conversation(problem)]
         contexts.append(len(self.encode(self.style.challenger(problem), None)) + self.proposal.max_tokens)
-        if self.judged:
-            asked = judge_prompt(problem, problem.answer, self.style, ModelJudgeSettings())
+        if self.judge is not None:
+            asked = judge_prompt(problem, problem.answer, self.style, self.judge)
             contexts.append(len(self.encode(asked, None)))
         return max(contexts)
 

@@ -9,7 +9,6 @@ from curriculum.domains.protocol import Domain, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
-from roles.judging.by_model import ModelJudgeSettings
 from roles.judging.groups import JudgeSettings
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
@@ -79,7 +78,17 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         teacher=Teacher(teaching, tracker, style, encode),
         trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out),
-        schedule=Schedule(config.run.steps, config.evaluate.every, config.run.checkpoint_every, config.train.merge),
+        schedule=_schedule(config),
+    )
+
+
+def _schedule(config: Config) -> Schedule:
+    return Schedule(
+        steps=config.run.steps,
+        evaluate_every=config.evaluate.every,
+        checkpoint_every=config.run.checkpoint_every,
+        merge=config.train.merge,
+        kept_bytes=config.run.kept_mib << 20,
     )
 
 
@@ -101,7 +110,7 @@ def _asked(config: Config, style: PromptStyle, policy: Policy) -> _Asked:
         turns=config.solver.turns,
         looks=config.solver.looks,
         params=params,
-        report=config.solver.report,  # type: ignore[arg-type]
+        report=config.solver.report,
         report_params=replace(params, max_tokens=config.solver.report_tokens),
     )
     challenger = ChallengerSettings(
@@ -110,8 +119,8 @@ def _asked(config: Config, style: PromptStyle, policy: Policy) -> _Asked:
         params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
         is_procedural=config.challenger.source == "procedural",
     )
-    asks_model = config.judge.source == "model"
-    model_judge = ModelJudge(ModelJudgeSettings(), config.evaluate.every) if asks_model else None
+    settings = build_search.model_judge(config)
+    model_judge = None if settings is None else ModelJudge(settings, config.evaluate.every)
     return _Asked(style, solver, challenger, model_judge, build_search.step_style(style, params, policy.tokenizer))
 
 
@@ -126,7 +135,7 @@ def _game(config: Config, asked: _Asked, voices: Voices, score: Ask, encode: Enc
         num_problems=config.solver.problems,
         challenger=asked.challenger,
         solver=asked.solver,
-        judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),  # type: ignore[arg-type]
+        judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),
         model_judge=asked.model_judge,
         searcher=build_search.searcher(config, asked.steps),
     )
@@ -146,7 +155,7 @@ def _evaluator(
         interim_size=e.interim_size,
         pass_k=e.pass_k,
         pass_size=e.pass_size,
-        report=e.report,  # type: ignore[arg-type]
+        report=e.report,
         report_tokens=config.solver.report_tokens,
         search=build_search.search_evaluation(config, asked.steps),
         score=score,
@@ -175,15 +184,10 @@ def _room(
     if problems:
         check_stops(asked.style, encode, problems[0], name)
     report = config.evaluate.report if solver.report == "none" else solver.report
-    longest = replace(solver, report=report)  # type: ignore[arg-type]
-    room = Room(
-        asked.style,
-        encode,
-        longest,
-        asked.challenger.params,
-        judged=asked.model_judge is not None,
-        is_told=config.train.imitation == "truth",
-    )
+    longest = replace(solver, report=report)
+    judge = None if asked.model_judge is None else asked.model_judge.settings
+    is_told = config.train.imitation == "truth"
+    room = Room(asked.style, encode, longest, asked.challenger.params, judge, is_told)
     return replace(room, limit=check_room(policy.model, room, problems, longest_context(policy), name, say))
 
 

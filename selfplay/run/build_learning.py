@@ -1,6 +1,7 @@
 """What is learned and how, as the configuration has it."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from roles.challenger import LABEL as CHALLENGER_LABEL
 from roles.solver import REPORT_LABEL, turn_label
@@ -9,6 +10,7 @@ from selfplay.learn.settings import LearningSettings, Objective, TeachingSetting
 from selfplay.learn.stages import Stage, StageSettings
 from selfplay.model.probe import Parity
 from selfplay.run import build_search
+from selfplay.train.choices import Anchor
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import TrainerSettings
 
@@ -20,14 +22,14 @@ def teaching_settings(config: Config) -> TeachingSettings:
         learning=_learning(config, objectives.values()),
         objectives=objectives,
         stage_one=_stage_one(config),
-        imitation=config.train.imitation,  # type: ignore[arg-type]
+        imitation=config.train.imitation,
         credit=build_search.credit_settings(config),
     )
 
 
 def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
     t = config.train
-    anchor = t.anchor if t.imitation == "none" else "none"
+    anchor: Anchor | Literal["none"] = t.anchor if t.imitation == "none" else "none"
     return TrainerSettings(
         learning_rate=t.learning_rate,
         weight_decay=t.weight_decay,
@@ -39,19 +41,19 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         pack_tokens=t.pack_tokens,
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
-        mode=t.pass_mode if parity.holds else "flat",  # type: ignore[arg-type]
-        loss=LossSettings(t.clip_low, t.clip_high, anchor, t.importance_cap),  # type: ignore[arg-type]
+        mode=t.pass_mode if parity.holds else "flat",
+        loss=LossSettings(t.clip_low, t.clip_high, anchor, t.importance_cap),
     )
 
 
 def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettings:
     return LearningSettings(
-        advantage=config.train.advantage,  # type: ignore[arg-type]
+        advantage=config.train.advantage,
         correction_bonus=config.judge.correction_bonus,
-        challenger_reward=config.challenger.reward,  # type: ignore[arg-type]
+        challenger_reward=config.challenger.reward,
         invalid_reward=config.challenger.invalid_reward,
-        first_turn_reward=config.judge.first_turn_reward,  # type: ignore[arg-type]
-        report_reward=config.judge.report_reward,  # type: ignore[arg-type]
+        first_turn_reward=config.judge.first_turn_reward,
+        report_reward=config.judge.report_reward,
         kl_labels=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
     )
 

@@ -35,7 +35,7 @@ def search_settings(config: Config) -> SearchSettings:
     """The search of the loop; evaluations search with another budget."""
     s, c = config.judge.search, config.judge.critics
     return SearchSettings(
-        rule=s.rule,  # type: ignore[arg-type]
+        rule=s.rule,
         exploration=s.exploration,
         nodes=s.nodes,
         tokens=s.tokens,
@@ -46,7 +46,7 @@ def search_settings(config: Config) -> SearchSettings:
         max_first=s.max_first,
         branching=s.branching,
         rollouts=s.rollouts,
-        weights=CriticWeights(c.value, c.process, c.outcome, c.process_from),  # type: ignore[arg-type]
+        weights=CriticWeights(c.value, c.process, c.outcome, c.process_from),
     )
 
 
@@ -68,7 +68,7 @@ def searcher(config: Config, steps: StepStyle) -> Searcher | None:
     if s.when == "never":
         return None
     return Searcher(
-        method=s.method,  # type: ignore[arg-type]
+        method=s.method,
         settings=search_settings(config),
         steps=steps,
         band=(0.0, 1.0) if s.when == "every" else (config.curriculum.band_low, config.curriculum.band_high),
@@ -86,7 +86,7 @@ def credit_settings(config: Config) -> CreditSettings | None:
     if credit.rule == "outcome":
         return None
     return CreditSettings(
-        rule=credit.rule,  # type: ignore[arg-type]
+        rule=credit.rule,
         local_weight=credit.local_weight,
         global_weight=credit.global_weight,
         outcome_weight=credit.outcome_weight,
@@ -95,11 +95,20 @@ def credit_settings(config: Config) -> CreditSettings | None:
     )
 
 
+def model_judge(config: Config) -> ModelJudgeSettings | None:
+    """How the model is asked for verdicts; None where the domain gives them."""
+    if config.judge.source != "model":
+        return None
+    m = config.judge.model
+    return ModelJudgeSettings(m.threshold, m.floor, m.max_chars)
+
+
 def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judging]:
     """The verifier, or the model where `judge.source` says so: then no verdict in a search is the verifier's."""
-    if config.judge.source == "model":
-        return lambda group: by_model(group, style, ModelJudgeSettings())
-    return lambda group: ByVerifier(group.problem, style)
+    settings = model_judge(config)
+    if settings is None:
+        return lambda group: ByVerifier(group.problem, style)
+    return lambda group: by_model(group, style, settings)
 
 
 def critic(config: Config, policy: Policy, device: torch.device) -> Critic | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from curriculum.tracking.folding import fold, keep
 from selfplay.config import files as configuration
+from selfplay.config.checking import idle
 from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
-from selfplay.config.rules import idle
 from selfplay.evaluate.alarms import WATCHED_STEPS
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint

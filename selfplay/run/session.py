@@ -36,18 +36,17 @@ from store.journal import StepJournal, write_journal
 from store.kill_points import reach
 from store.store import Store
 
-KEPT_FOR_UPDATES = 7 << 28  # bytes: what an update of the default job needs, libraries, and some to spare
-
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """How many steps a run has, and after how many of them it evaluates and saves. `merge`: samples that say the same
-    share their nodes of the tree."""
+    share their nodes of the tree. `kept_bytes`: of memory that nothing uses, from one update for the next."""
 
     steps: int
     evaluate_every: int
     checkpoint_every: int
     merge: bool = True
+    kept_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +118,9 @@ class Run:
         self.store.require_own_files()  # or the journal would be written into another run's folder
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
-            self._end_sampling(KEPT_FOR_UPDATES)
+            self._end_sampling(self.schedule.kept_bytes)
             update = self.trainer.step(taught.batch, critic)
-            release_freed_memory(beyond=KEPT_FOR_UPDATES)  # now, or sampling adds to it
+            release_freed_memory(beyond=self.schedule.kept_bytes)  # now, or sampling adds to it
         self.voices.serve(self.policy.version, self.trainer.weights)
         reach("loop.updated")
         return Written(update, journal)

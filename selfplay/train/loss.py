@@ -20,6 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from selfplay.train.choices import Anchor
+
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
@@ -27,7 +29,7 @@ class LossSettings:
 
     clip_low: float = 0.2
     clip_high: float = 0.28
-    anchor: Literal["policy", "sampler", "none"] = "policy"
+    anchor: Anchor | Literal["none"] = "policy"
     importance_cap: float = 2.0
 
 

@@ -17,6 +17,7 @@ from selfplay.learn.batch import TrainBatch
 from selfplay.model.attention.interface import Pass
 from selfplay.model.attention.plan import PathPlan, path_matrix, plan_paths
 from selfplay.model.policy import Policy
+from selfplay.train.choices import PassMode
 from selfplay.train.packing import Pack
 
 Mode = Literal["tree", "flat"]
@@ -49,7 +50,7 @@ class PackPass:
     rows: PaddedRows | None
 
 
-def prepare(batch: TrainBatch, pack: Pack, mode: Literal["auto", "tree", "flat"], width: int) -> PackPass:
+def prepare(batch: TrainBatch, pack: Pack, mode: PassMode, width: int) -> PackPass:
     """Decides how `pack` is run. "auto" takes the pass that costs less:
 
         tree: tokens + TREE_PAIR_COST * query-key pairs / width

@@ -7,7 +7,7 @@ same batch on the same machine gives the same bits.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from selfplay.metrics import (
     TRUNCATED_SHARE,
 )
 from selfplay.model.policy import Policy
+from selfplay.train.choices import PassMode
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
@@ -52,10 +53,10 @@ class TrainerSettings:
     decay_steps: int = 0
     decay_floor: float = 0.1
     grad_clip: float = 1.0
-    pack_tokens: int = 1024
-    logprob_chunk: int = 128
+    pack_tokens: int = 4096
+    logprob_chunk: int = 64
     temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> that its tokens were drawn at; else 1
-    mode: Literal["auto", "tree", "flat"] = "auto"
+    mode: PassMode = "auto"
     loss: LossSettings = field(default_factory=LossSettings)
 
 

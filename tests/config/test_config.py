@@ -1,7 +1,7 @@
 """The configuration: strict, documented, and free of anything that could run or leak."""
 
-import ast
 import inspect
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -18,11 +18,19 @@ from curriculum.domains.loading import DOMAINS, load_domain
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
-from selfplay.config import keys as sections
+from roles.judging.by_model import ModelJudgeSettings
+from roles.search.credit import CreditSettings
+from roles.search.critics import CriticWeights
+from roles.search.mcts import SearchSettings
+from selfplay.config.checking import all_keys, idle
+from selfplay.config.declared import Key, declared
 from selfplay.config.files import curriculum_settings, digest, keys, load, resumed, to_yaml
 from selfplay.config.keys import Config, CurriculumConfig
-from selfplay.config.rules import idle
+from selfplay.config.listing import listed
 from selfplay.machine.errors import ConfigError
+from selfplay.train.critic import CriticSettings
+from selfplay.train.loss import LossSettings
+from selfplay.train.trainer import TrainerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -36,18 +44,6 @@ def refusal(*overrides: str) -> str:
     return str(caught.value)
 
 
-def fields_in_source() -> list[tuple[str, str]]:
-    """(class.field, source line) of every key, as it stands in selfplay/config/keys.py."""
-    text = Path(str(sections.__file__)).read_text()
-    classes = [(node, text.splitlines()) for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-    return [
-        (f"{node.name}.{item.target.id}", lines[item.lineno - 1])
-        for node, lines in classes
-        for item in node.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-    ]
-
-
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_every_shipped_file_loads(file: Path) -> None:
     assert load(file, []).run.name == f"{file.stem}-seed0"
@@ -57,10 +53,70 @@ def test_the_shipped_files_are_there() -> None:
     assert {"default.yaml", "tiny.yaml"} <= {file.name for file in SHIPPED}
 
 
-def test_every_key_has_a_comment() -> None:
-    found = fields_in_source()
-    assert len(found) >= len(keys())
-    assert [name for name, line in found if len(line.partition("  # ")[2].strip()) < 5] == []
+EVERYTHING = tuple(declared(Config))
+RULED = [each for each in EVERYTHING if each.rule is not None]
+ENUMERATED = [each for each in EVERYTHING if each.choices]
+DEFAULTS = OmegaConf.structured(load(None, []))
+
+
+def test_every_key_and_section_has_a_help_of_some_words() -> None:
+    assert len(EVERYTHING) > len(keys()) > 100
+    least = {each.name: 2 if each.is_section else 3 for each in EVERYTHING}
+    assert [each.name for each in EVERYTHING if len(each.help.split()) < least[each.name]] == []
+    assert [each.name for each in EVERYTHING if "\n" in each.help or each.help.endswith(".")] == []
+
+
+@pytest.mark.parametrize("key", RULED, ids=lambda key: key.name)
+def test_every_rule_takes_the_default_and_refuses_something(key: Key) -> None:
+    assert key.rule is not None
+    odd = ("", "no such value", -1e9, 1e12, [], [1.5, 0.5], None)
+    assert key.rule.holds(OmegaConf.select(DEFAULTS, key.name))
+    assert not all(key.rule.holds(value) for value in odd)
+
+
+@pytest.mark.parametrize("key", ENUMERATED, ids=lambda key: key.name)
+def test_an_enumerated_key_takes_its_choices_and_its_help_names_each(key: Key) -> None:
+    assert key.rule is not None
+    assert [choice for choice in key.choices if re.search(rf"(?<!\w){choice}(?!\w)", key.help) is None] == []
+    assert all(key.rule.holds(choice) for choice in key.choices) and not key.rule.holds(f"{key.choices[0]}x")
+    assert refusal(f"{key.name}=x") == f"{key.name} is 'x': it must be one of {', '.join(key.choices)}"
+
+
+def test_every_number_and_every_folder_has_a_rule() -> None:
+    """Keys without one are switches, lists of layers, what a domain is, and the curriculum's, which checks its own."""
+    left = {each.name for each in EVERYTHING if each.rule is None and not each.is_section}
+    switches = {name for name in left if isinstance(OmegaConf.select(DEFAULTS, name), bool)}
+    curriculum = {name for name in left if name.startswith("curriculum.")}
+    assert left - switches - curriculum == {"domain", "domain_options", "policy.lora.target_modules"}
+
+
+def test_the_list_of_keys_is_a_configuration_file_that_says_what_each_is(tmp_path: Path) -> None:
+    file, said = tmp_path / "all.yaml", listed()
+    file.write_text(said)
+    assert load(file, ["run.name=x"]) == load(None, ["run.name=x"])
+    assert max(map(len, said.splitlines())) < 120
+    words = " ".join(said.replace("#", " ").split())
+    assert [each.name for each in EVERYTHING if " ".join(each.help.split()) not in words] == []
+
+
+def test_settings_that_have_defaults_have_those_of_their_keys() -> None:
+    """What is made without a configuration, in a benchmark for one, is made as a run would make it."""
+    config = Config()
+    sections = {
+        TrainerSettings: config.train,
+        LossSettings: config.train,
+        SearchSettings: config.judge.search,
+        CriticWeights: config.judge.critics,
+        CriticSettings: config.judge.critics,
+        CreditSettings: config.judge.credit,
+        ModelJudgeSettings: config.judge.model,
+        CurriculumSettings: config.curriculum,
+    }
+    for made, of in sections.items():
+        names = {each.name for each in fields(made)} & {each.name for each in fields(of)}
+        plain = {name: getattr(made(), name) for name in names - {"rule"}}
+        wanted = {name: getattr(of, name) for name in plain}
+        assert plain and {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()} == wanted, made
 
 
 def test_curriculum_keys_and_defaults_agree_with_its_settings() -> None:
@@ -315,6 +371,8 @@ def test_the_digest_sees_every_key() -> None:
             OmegaConf.update(node, key, not value)
         elif isinstance(value, int | float):
             OmegaConf.update(node, key, value + 1)
+        elif choices := all_keys()[key].choices:
+            OmegaConf.update(node, key, next(each for each in choices if each != value))
         elif isinstance(value, str):
             OmegaConf.update(node, key, f"{value}x")
         else:

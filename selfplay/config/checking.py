@@ -1,0 +1,113 @@
+"""What is wrong with a configuration: values that break their key's rule, or cannot stand beside another key's.
+
+Keys of the curriculum have no rules in keys.py: curriculum/settings.py checks its own.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, get_args
+
+from omegaconf import OmegaConf
+
+from selfplay.config.declared import Key, declared
+from selfplay.config.keys import Config
+from selfplay.learn.reports import ReportRule
+
+CONFIDENCE_REWARDS: tuple[ReportRule, ...] = ("brier", "log", "brier_apart")
+SELF_EVALUATION_REWARDS = tuple(each for each in get_args(ReportRule) if each not in ("none", *CONFIDENCE_REWARDS))
+MOST_TEXT = 4096  # characters of a value: no path is longer
+
+
+@cache
+def all_keys() -> dict[str, Key]:
+    """Every key by its dotted name, in order, without sections."""
+    return {each.name: each for each in declared(Config) if not each.is_section}
+
+
+def broken_rules(config: Config, whole: Any) -> Iterator[tuple[str, str]]:
+    """(key, what it must be) of every value that is not, in the order of the keys. `whole`: the same for OmegaConf."""
+    for name, each in all_keys().items():
+        if each.rule is not None and not each.rule.holds(OmegaConf.select(whole, name)):
+            yield name, each.rule.wanted
+    yield from _broken_pairs(config)
+
+
+def odd_values(whole: Any) -> Iterator[tuple[str, str]]:
+    """As `broken_rules`, for what no key takes."""
+    for key in all_keys():
+        value = OmegaConf.select(whole, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield key, "a finite number"
+        if not all(_is_storable(text) for text in _texts(value)):
+            yield key, f"UTF-8 without NUL, {MOST_TEXT} characters at most"
+
+
+def idle(config: Config) -> list[str]:
+    """A line for every key that was set and cannot act beside the others."""
+    train = config.train
+    usual = type(train)()
+    anchor = "none" if train.imitation != "none" else train.anchor
+    if anchor == "sampler":
+        return []
+    reason = (
+        "while train.imitation is set" if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
+    )
+    names = [name for name in ("clip_low", "clip_high") if getattr(train, name) != getattr(usual, name)]
+    return [f"train.{name}={getattr(train, name)} does nothing {reason}" for name in names]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, names of a section included."""
+    if isinstance(value, str):
+        yield value
+    elif OmegaConf.is_dict(value):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts(inner)
+    elif OmegaConf.is_list(value):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _is_storable(text: str) -> bool:
+    """What a database, a YAML file and a file system all take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+        return False
+    return "\0" not in text and len(text) <= MOST_TEXT
+
+
+def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
+    """Values that are possible, but not beside another key's."""
+    wanted = {"none": ("none",), "confidence": ("none", *CONFIDENCE_REWARDS)}
+    allowed = wanted.get(config.solver.report, ("none", *SELF_EVALUATION_REWARDS))
+    if config.judge.report_reward not in allowed:
+        yield "judge.report_reward", f"one of {', '.join(allowed)} while solver.report is {config.solver.report}"
+    if config.train.stage_one.max_steps > 0 and config.solver.turns < 2:
+        yield "train.stage_one.max_steps", "0 while solver.turns is 1: stage I pays the second turn"
+    if config.policy.lora.r > 0 and not config.policy.lora.target_modules:
+        yield "policy.lora.target_modules", "the names of some layers while policy.lora.r is above 0"
+    yield from _broken_searches(config)
+    if config.evaluate.mechanism and config.solver.turns < 2:
+        yield "evaluate.mechanism", "false while solver.turns is 1: it measures second looks"
+
+
+def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:
+    search, critics = config.judge.search, config.judge.critics
+    if search.when == "never" and config.judge.credit.rule != "outcome":
+        yield "judge.credit.rule", "outcome while judge.search.when is never: dense rewards are read from its trees"
+    if search.when == "never" and config.train.imitation == "best_path":
+        yield "train.imitation", "another rule while judge.search.when is never: best_path copies what a search found"
+    if search.when != "never" and config.solver.source == "frozen":
+        yield "judge.search.when", "never while solver.source is frozen: the search is by the policy that is trained"
+    if search.rollouts == 0 and search.method == "monte_carlo":
+        yield "judge.search.rollouts", "at least 1 while judge.search.method is monte_carlo"
+    if search.method == "mcts" and search.rollouts == 0 and critics.value == critics.process == 0:
+        yield "judge.search.rollouts", "at least 1 while no critic has a weight: nothing would value a new step"
+    if search.method == "n_ary" and search.min_children < 2:
+        yield "judge.search.min_children", "at least 2 while judge.search.method is n_ary"
+    for low, high in (("min_children", "max_children"), ("min_first", "max_first")):
+        if getattr(search, high) < getattr(search, low):
+            yield f"judge.search.{high}", f"at least judge.search.{low}"

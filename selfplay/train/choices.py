@@ -1,0 +1,6 @@
+"""The choices that an update has, as types. They stand apart from the code that acts on them: this loads no torch."""
+
+from typing import Literal
+
+Anchor = Literal["policy", "sampler"]  # what a ratio is taken against (loss.py)
+PassMode = Literal["auto", "tree", "flat"]  # how a pack runs (passes.py)
