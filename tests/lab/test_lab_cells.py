@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.lab.cells import Cell, finished, run_cell
+from selfplay.config.keys import Config
+from selfplay.lab.cells import Cell, base_digest, finished, run_cell
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
 from selfplay.lab.experiments.registry import EXPERIMENTS
 from selfplay.lab.rows import read_rows
@@ -63,6 +64,18 @@ def test_settings_of_another_day_are_noticed(experiment: Experiment, tmp_path: P
     assert finished(cell, rows) and not finished(changed, rows)
     with pytest.raises(Refused, match="made with other settings: delete it"):
         run_cell(changed, lambda line: None, "abc1234", rows)
+
+
+def test_a_cell_is_named_by_what_its_base_file_comes_to(experiment: Experiment, tmp_path: Path) -> None:
+    """Not by its words: what a comment or a default that is written down changes is nothing."""
+    base = Path(experiment.base_config)
+    first = base_digest(experiment)
+    base.write_text(f"# another comment\n{BASE}train: {{grad_clip: {Config().train.grad_clip}}}\n")
+    assert base_digest(experiment) == first
+    base.write_text(f"{BASE}train: {{grad_clip: 0.5}}\n")
+    assert base_digest(experiment) != first
+    base.write_text(BASE)
+    assert base_digest(replace(experiment, warm_start=WarmStart(width=32))) != first
 
 
 def test_a_finished_run_without_its_row_is_not_run_again(experiment: Experiment, tmp_path: Path) -> None:
