@@ -141,7 +141,7 @@ def _dotlist(overrides: Sequence[str]) -> Any:
             else:
                 layer.merge_with_dotlist([override])
         except Exception as error:
-            raise ConfigError(f"{_short(override)}: {_short(_first_line(error))}") from error
+            raise ConfigError(f"{_typed(override)}: {_short(_first_line(error))}") from error
     return layer
 
 
@@ -200,6 +200,11 @@ def _refusal(error: OmegaConfBaseException) -> str:
     if key is not None and key.rule is not None and key.choices and isinstance(error, ValidationError):
         return f"{name} is {_shown(error.value)}: it must be {key.rule.wanted}"
     return f"{name}: {_short(_first_line(error))}"
+
+
+def _typed(override: str) -> str:
+    """An override as it was typed, where that is one line."""
+    return _short(override) if override.isprintable() else _shown(override)
 
 
 def _shown(value: Any) -> str:

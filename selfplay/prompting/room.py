@@ -25,8 +25,8 @@ class Room:
     """Every context about a problem, with completions as long as they may be, must fit into `limit` tokens (None: all
     fit).
 
-    `judge`: how the model is asked for verdicts as well; None where it is not. `is_told`: the domain's answers are trained in the place of later
-    turns (`train.imitation=truth`), and they may be longer than what is sampled there.
+    `judge`: how the model is asked for verdicts as well; None where it is not. `is_told`: the domain's answers are
+    trained in the place of later turns (`train.imitation=truth`), and they may be longer than what is sampled there.
     """
 
     style: PromptStyle

@@ -291,7 +291,7 @@ ODD = (  # values that a shell, a YAML file or a careless hand may bring
     *("[[0.9,0.9],[1]]", "[[..]]", "[null]", "[1,[2]]", "[]", "[1,2", "[-.inf, .nan]", "[0.9,true]", "!!omap [a: 1]"),
     *("{a: [b]}", "{1: 2}", "{}", "{? [a] : b}", "&a [*a]", "null", "''", "nan", "1e999", "-1", "9" * 30, "true"),
     *("2024-01-01", "!!binary aGk=", "!!set {a}", "${oc.env:HOME}", "${seed}", "???", "\ud800", "\udcff", "a\0b"),
-    *("~nobody/x", "..x:Y", "a..b:C", "a\nb", "x" * 5000, '"\\ud800"', "\x1b[31m"),
+    *("~nobody/x", "..x:Y", "a..b:C", "a\nb", "\x1f\n", "x" * 5000, '"\\ud800"', "\x1b[31m"),
 )
 ODD_KEYS = ("domain_options.x", "run", "policy.lora", "", "=", ".", "run.", "run[0]", "train.betas[0]", "\0", "\udcff")
 RISKY = ("run.dir", "policy.lora.target_modules", "train.betas")
