@@ -79,7 +79,7 @@ def base_digest(experiment: Experiment) -> str:
     memory it keeps are left out, for a cell is the same with others.
     """
     config = configuration.load(Path(experiment.base_config), [])
-    config.run = replace(config.run, **dict.fromkeys(("dir", "name"), ""), kept_mib=0)
+    config.run = replace(config.run, dir="", name="", kept_mib=0)
     said = configuration.to_yaml(config) + repr(experiment.warm_start)
     return hashlib.sha256(said.encode()).hexdigest()[:8]
 
