@@ -38,7 +38,7 @@ def searcher(held_out: float) -> Searcher:
 
 def test_a_step_is_paid_once_for_each_time_that_it_was_said() -> None:
     found = grown([RIGHT, RIGHT, WRONG, SLIP])
-    samples = credited(found, LOCAL, is_banked=False, held=())
+    samples = credited(found, LOCAL, is_banked=False, kl_labels=())
     paid = sorted((round(s.advantage, 4), s.num_tokens) for s in samples)
     # V: 1/2 of the problem, 2/3 behind 3+5=8, 0 behind 3*5=15; each of its four answers has two steps
     first, last = len("3+5=8,"), len("8+8=16\n")
@@ -54,16 +54,16 @@ def test_monte_carlo_trains_the_attempts_and_not_what_measured_them() -> None:
     growth = engine.growth(PROBLEM, [RIGHT, SLIP])
     found = engine.drive(monte_carlo(growth, 3))
     assert len(found.tree) > 5  # rollouts are in the tree
-    said = credited(found, LOCAL, is_banked=False, held=())
-    everything = credited(found, CreditSettings("tree"), is_banked=False, held=())
+    said = credited(found, LOCAL, is_banked=False, kl_labels=())
+    everything = credited(found, CreditSettings("tree"), is_banked=False, kl_labels=())
     assert len(said) == 4 and sum(s.num_tokens for s in said) == len(RIGHT) + len(SLIP)
     assert len(everything) == sum(node.said for node in found.tree) > 4
 
 
 def test_what_is_banked_or_all_alike_teaches_nothing() -> None:
-    assert credited(grown([RIGHT, WRONG]), LOCAL, is_banked=True, held=()) == []
-    assert credited(grown([SLIP, WRONG]), LOCAL, is_banked=False, held=()) == []
-    held = credited(grown([SLIP, WRONG]), LOCAL, is_banked=False, held=("solver/0",))
+    assert credited(grown([RIGHT, WRONG]), LOCAL, is_banked=True, kl_labels=()) == []
+    assert credited(grown([SLIP, WRONG]), LOCAL, is_banked=False, kl_labels=()) == []
+    held = credited(grown([SLIP, WRONG]), LOCAL, is_banked=False, kl_labels=("solver/0",))
     assert len(held) == 4 and not any(sample.is_kept or sample.advantage for sample in held)
 
 
