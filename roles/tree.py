@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 ROOT = -1
@@ -95,24 +96,34 @@ class Tree:
         return len(self.parents) - 1
 
 
-def depth_first(parents: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
-    """One walk over a forest given by `parents` (ROOT or a smaller index): (order, tin, tout).
+def with_ancestors(parents: Sequence[int], nodes: Iterable[int], known: AbstractSet[int] = frozenset()) -> set[int]:
+    """`nodes` and all their ancestors. A walk up the tree ends at an ancestor that is `known`, which is left out.
 
-    `order` lists nodes parents first and each subtree in one run; node k is an ancestor of q, or q itself,
-    exactly when tin[k] <= tin[q] < tout[k].
+    `parents` describes a forest: the parent of each node, ROOT or a smaller id.
     """
-    children: list[list[int]] = [[] for _ in parents]
-    roots: list[int] = []
-    for node, parent in enumerate(parents):
-        (roots if parent == ROOT else children[parent]).append(node)
-    order: list[int] = []
-    tin, tout = [0] * len(parents), [0] * len(parents)
-    stack = list(reversed(roots))
+    found = set(nodes)
+    for node in tuple(found):
+        parent = parents[node]
+        while parent != ROOT and parent not in found and parent not in known:
+            found.add(parent)
+            parent = parents[parent]
+    return found
+
+
+def depth_first(parents: Sequence[int], nodes: Sequence[int]) -> list[int]:
+    """`nodes`, given in ascending order, with every parent before its children and every subtree in one piece.
+
+    `parents` is as of `with_ancestors`. A node whose parent is not among `nodes` begins a tree of its own.
+    """
+    inside = set(nodes)
+    starts: list[int] = []
+    children: dict[int, list[int]] = {}
+    for node in nodes:
+        parent = parents[node]
+        (children.setdefault(parent, []) if parent in inside else starts).append(node)
+    order, stack = [], starts[::-1]
     while stack:
         node = stack.pop()
-        tin[node] = len(order)
         order.append(node)
-        stack.extend(reversed(children[node]))
-    for node in reversed(order):
-        tout[node] = max([tin[node] + 1, *(tout[child] for child in children[node])])
-    return order, tin, tout
+        stack.extend(reversed(children.get(node, ())))
+    return order

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from roles.requests import Sampled
-from roles.tree import ROOT, Tree
+from roles.tree import Tree, depth_first, with_ancestors
 from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.model.attention.interface import KeyValues, Rows
@@ -92,13 +92,8 @@ class TreeEngine:
         """[len(contexts), d] hidden states of `contexts`; runs what lies above them too, where it has not yet run."""
         if self._lay_out_rows(tree, [tree.parents[node] for node in contexts]):
             return self._continue(tree, contexts, count)
-        needed = set(contexts)
-        for node in contexts:
-            parent = tree.parents[node]
-            while parent != ROOT and parent not in self._cached and parent not in needed:
-                needed.add(parent)
-                parent = tree.parents[parent]
-        nodes = np.array(_in_chains(tree, sorted(needed)), dtype=np.int64)
+        needed = with_ancestors(tree.parents, contexts, known=self._cached)
+        nodes = np.array(depth_first(tree.parents, sorted(needed)), dtype=np.int64)
         parts = [
             self._policy.tree_nodes_hidden(tree, nodes[i : i + MAX_TOKENS_PER_PASS], self._memory)
             for i in range(0, len(nodes), MAX_TOKENS_PER_PASS)
@@ -140,22 +135,3 @@ class TreeEngine:
     def _forget(self, tree: Tree | None) -> None:
         self._tree, self._memory, self._cached = tree, KeyValues(), set()
         self._rows, self._row_of = None, {}
-
-
-def _in_chains(tree: Tree, nodes: Sequence[int]) -> list[int]:
-    """Order `nodes` (ascending) so that a parent is directly followed by a child where it has one, parents first."""
-    children: dict[int, list[int]] = {}
-    inside = set(nodes)
-    starts = []
-    for node in nodes:
-        parent = tree.parents[node]
-        if parent in inside:
-            children.setdefault(parent, []).append(node)
-        else:
-            starts.append(node)
-    ordered, stack = [], list(reversed(starts))
-    while stack:
-        node = stack.pop()
-        ordered.append(node)
-        stack.extend(reversed(children.get(node, ())))
-    return ordered

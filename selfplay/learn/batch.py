@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from roles.tree import ROOT, Tree
+from roles.tree import ROOT, Tree, with_ancestors
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +186,7 @@ def _tokens_by_label(samples: Sequence[TrainSample]) -> tuple[dict[str, int], di
 
 
 def _arrays(tree: Tree, columns: _Columns, flat_tokens: int) -> TrainBatch:
-    needed: set[int] = set()
-    for node in columns.counts:
-        while node != ROOT and node not in needed:
-            needed.add(node)
-            node = tree.parents[node]
-    nodes = sorted(needed)  # a parent's id is smaller than its child's
+    nodes = sorted(with_ancestors(tree.parents, columns.counts))  # a parent's id is smaller than its child's
     index = {node: i for i, node in enumerate(nodes)}
     index[ROOT] = ROOT
     targets = [node for node in nodes if node in columns.counts]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roles.search.critics import HEADS
-from roles.tree import ROOT, Tree
+from roles.tree import ROOT, Tree, with_ancestors
 from selfplay.learn.batch import require_forest, require_nodes, require_numbers
 
 _PREFIX = "critic_"  # of the columns in a journal
@@ -52,12 +52,7 @@ def critic_batch(tree: Tree, rows: Mapping[int, Sequence[tuple[float, float]]]) 
     """`rows`: node -> (target, weight) for each of HEADS. None for nothing."""
     if not rows:
         return None
-    needed: set[int] = set()
-    for node in rows:
-        while node != ROOT and node not in needed:
-            needed.add(node)
-            node = tree.parents[node]
-    nodes = sorted(needed)
+    nodes = sorted(with_ancestors(tree.parents, rows))
     index = {node: i for i, node in enumerate(nodes)} | {ROOT: ROOT}
     ends = sorted(rows)
     both = np.array([rows[node] for node in ends], dtype=np.float64)

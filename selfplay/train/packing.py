@@ -5,12 +5,13 @@ packs need is repeated there as context. A trained token is charged where its pa
 hidden state predicts it: so each is charged once, whatever the cut, and leaves are not run through the model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 
-from roles.tree import ROOT, depth_first
+from roles.tree import ROOT, depth_first, with_ancestors
 from selfplay.learn.batch import TrainBatch
 
 
@@ -30,13 +31,13 @@ class Pack:
 
 def cut(batch: TrainBatch, budget: int) -> list[Pack]:
     """Packs of at most `budget` tokens where possible; a single root-to-leaf run may be longer."""
-    runs = _runs(batch)
-    owned = _assign(batch, runs, budget)
+    parents: list[int] = batch.parents.tolist()
     rows_of: dict[int, list[int]] = {}
     for row, target in enumerate(batch.targets.tolist()):
-        rows_of.setdefault(int(batch.parents[target]), []).append(row)
+        rows_of.setdefault(parents[target], []).append(row)
+    owned = _assign(parents, _runs(parents, rows_of), budget)
     charging = [own for own in owned if any(node in rows_of for node in own)]  # a header alone predicts nothing
-    return [_pack(batch, own, rows_of) for own in charging]
+    return [_pack(parents, own, rows_of) for own in charging]
 
 
 @dataclass(slots=True)
@@ -48,19 +49,14 @@ class _Run:
     size: int = 0  # tokens here and below
 
 
-def _runs(batch: TrainBatch) -> list[_Run]:
-    """The forest of inputs (tokens that predict something, and their ancestors), compressed to runs."""
-    inputs = set(batch.parents[batch.targets].tolist())
-    for node in sorted(inputs, reverse=True):
-        while (node := int(batch.parents[node])) != ROOT and node not in inputs:
-            inputs.add(node)
-    order, _, _ = depth_first(batch.parents.tolist())
+def _runs(parents: Sequence[int], predicting: Iterable[int]) -> list[_Run]:
+    """The forest of inputs (the tokens that predict a trained one, and their ancestors), compressed to runs."""
+    order = depth_first(parents, sorted(with_ancestors(parents, predicting)))
     children: dict[int, list[int]] = {}
     for node in order:
-        if node in inputs:
-            children.setdefault(int(batch.parents[node]), []).append(node)
+        children.setdefault(parents[node], []).append(node)
     made: dict[int, _Run] = {}
-    starts = [node for node in order if node in inputs and _starts_run(batch, children, node)]
+    starts = [node for node in order if parents[node] == ROOT or len(children[parents[node]]) > 1]
     for start in reversed(starts):
         tokens = [start]
         while len(below := children.get(tokens[-1], [])) == 1:
@@ -71,12 +67,7 @@ def _runs(batch: TrainBatch) -> list[_Run]:
     return [made[node] for node in children.get(ROOT, [])]
 
 
-def _starts_run(batch: TrainBatch, children: dict[int, list[int]], node: int) -> bool:
-    parent = int(batch.parents[node])
-    return parent == ROOT or len(children[parent]) > 1
-
-
-def _assign(batch: TrainBatch, roots: Sequence[_Run], budget: int) -> list[list[int]]:
+def _assign(parents: Sequence[int], roots: Sequence[_Run], budget: int) -> list[list[int]]:
     """Which tokens each pack owns: whole subtrees while they fit, else a run and then its children one by one."""
     packs: list[list[int]] = [[]]
     present: set[int] = set()  # owned by the current pack, or repeated in it
@@ -84,32 +75,26 @@ def _assign(batch: TrainBatch, roots: Sequence[_Run], budget: int) -> list[list[
     nothing: list[_Run] = []
     while stack:
         run = stack.pop()
-        above = _missing_ancestors(batch, run.tokens[0], present)
-        depth = int(batch.depths[run.tokens[0]])
+        above = _ancestors(parents, run, known=present)
         if len(present) + len(above) + run.size <= budget:
             units, rest = _tokens_below(run), nothing
-        elif depth + run.size <= budget and present:  # fits a pack of its own
+        elif present and len(_ancestors(parents, run)) + run.size <= budget:  # fits a pack of its own
             units, rest = _tokens_below(run), nothing
             packs.append([])
-            present, above = set(), _missing_ancestors(batch, run.tokens[0], set())
+            present, above = set(), _ancestors(parents, run)
         else:
             units, rest = run.tokens, run.children
             if present and len(present) + len(above) + len(units) > budget:
                 packs.append([])
-                present, above = set(), _missing_ancestors(batch, run.tokens[0], set())
+                present, above = set(), _ancestors(parents, run)
         packs[-1].extend(units)
         present.update(above, units)
         stack.extend(reversed(rest))
     return [pack for pack in packs if pack]
 
 
-def _missing_ancestors(batch: TrainBatch, node: int, present: set[int]) -> list[int]:
-    missing = []
-    parent = int(batch.parents[node])
-    while parent != ROOT and parent not in present:
-        missing.append(parent)
-        parent = int(batch.parents[parent])
-    return missing
+def _ancestors(parents: Sequence[int], run: _Run, known: AbstractSet[int] = frozenset()) -> set[int]:
+    return with_ancestors(parents, run.tokens[:1], known) - {run.tokens[0]}
 
 
 def _tokens_below(run: _Run) -> list[int]:
@@ -121,14 +106,8 @@ def _tokens_below(run: _Run) -> list[int]:
     return tokens
 
 
-def _pack(batch: TrainBatch, own: Sequence[int], rows_of: dict[int, list[int]]) -> Pack:
-    present = set(own)
-    for node in own:
-        present.update(_missing_ancestors(batch, node, present))
-    nodes = sorted(present)
-    local = {node: i for i, node in enumerate(nodes)}
-    order, _, _ = depth_first([local.get(int(batch.parents[n]), ROOT) for n in nodes])
-    tokens = [nodes[i] for i in order]
+def _pack(parents: Sequence[int], own: Sequence[int], rows_of: Mapping[int, Sequence[int]]) -> Pack:
+    tokens = depth_first(parents, sorted(with_ancestors(parents, own)))
     position = {node: i for i, node in enumerate(tokens)}
     charged = [(position[node], row) for node in own for row in rows_of.get(node, ())]
     sources, targets = zip(*charged, strict=True)

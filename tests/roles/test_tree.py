@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roles.tree import CONTEXT, ROOT, Tree, depth_first
+from roles.tree import CONTEXT, ROOT, Tree, depth_first, with_ancestors
 
 
 def test_prompts_that_begin_alike_share_their_beginning() -> None:
@@ -53,19 +53,47 @@ def test_tail_is_the_end_of_the_path() -> None:
     assert [tree.tokens[n] for n in tree.tail(end, 2)] == [3, 4]
 
 
-@given(st.data())
-def test_a_comparison_of_tin_and_tout_is_ancestry(data: st.DataObject) -> None:
-    size = data.draw(st.integers(1, 30))
-    parents = [data.draw(st.integers(-1, i - 1)) for i in range(size)]
-    order, tin, tout = depth_first(parents)
-    assert sorted(order) == list(range(size))
-    for query in range(size):
-        ancestors, node = set(), query
-        while node != ROOT:
-            ancestors.add(node)
-            node = parents[node]
-        seen = {key for key in range(size) if tin[key] <= tin[query] < tout[key]}
-        assert seen == ancestors
+@st.composite
+def forests(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """The parents of a forest, and some of its nodes, ascending."""
+    size = draw(st.integers(1, 30))
+    parents = [draw(st.integers(ROOT, i - 1)) for i in range(size)]
+    return parents, sorted(draw(st.sets(st.integers(0, size - 1))))
+
+
+def path(parents: list[int], node: int) -> list[int]:
+    """From `node` up."""
+    return [node, *(path(parents, parents[node]) if parents[node] != ROOT else [])]
+
+
+@given(forests())
+def test_ancestors_are_all_that_the_paths_pass(forest: tuple[list[int], list[int]]) -> None:
+    parents, nodes = forest
+    assert with_ancestors(parents, nodes) == {passed for node in nodes for passed in path(parents, node)}
+
+
+def test_a_walk_ends_at_what_is_known_and_nodes_are_found_though_known() -> None:
+    parents = [ROOT, 0, 1, 2, 1]
+    assert with_ancestors(parents, [3, 4], known={1}) == {2, 3, 4}
+    assert with_ancestors(parents, [1], known={1}) == {0, 1}
+
+
+@given(forests())
+def test_depth_first_keeps_each_subtree_in_one_piece(forest: tuple[list[int], list[int]]) -> None:
+    parents, nodes = forest
+    order = depth_first(parents, nodes)
+    assert sorted(order) == nodes
+    for start, node in enumerate(order):
+        below = {node}
+        for other in nodes:  # ascending, so its parent was looked at before
+            if parents[other] in below:
+                below.add(other)
+        assert set(order[start : start + len(below)]) == below
+
+
+def test_depth_first_of_nodes_without_their_parents() -> None:
+    assert depth_first([ROOT, 0, 1, 0, 2], [1, 3, 4]) == [1, 3, 4]
+    assert depth_first([ROOT, 0, 1, 0, 2], [0, 1, 2, 3, 4]) == [0, 1, 2, 4, 3]
 
 
 def test_arrays_copy_without_pinning_the_tree() -> None:

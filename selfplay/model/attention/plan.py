@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROOT = -1
+from roles.tree import ROOT
+
 BUCKET_OVERHEAD = 30_000  # query-key pairs that cost as much as one more bucket; measured, see docs/performance.md
 
 
