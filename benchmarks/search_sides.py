@@ -18,7 +18,7 @@ from roles.judging.verdicts import ByVerifier
 from roles.requests import Sampled, SamplingParams
 from roles.search.growth import Growing, Growth, Searched, StepStyle
 from roles.search.mcts import SearchSettings, search
-from roles.search.step_tree import ROOT
+from roles.search.step_tree import STEP_ROOT
 from roles.tree import Tree
 from selfplay.config.keys import Config
 from selfplay.engine.protocol import Draw, Sampler, TokenCount, Weights
@@ -138,7 +138,7 @@ class Work:
         steps = step_style(prompts, SamplingParams(1.0, max_tokens, prompts.stop), tokenizer)
         stated = distinct(lambda rng: domain.draw(rng, rng.randint(1, 2)), problems, "benchmarks/search.py")
         posed = [problem_of(each, domain.name, Origin.PROCEDURAL) for each in stated]
-        return cls(policy, steps, posed, SearchSettings(nodes=nodes))
+        return cls(policy, steps, posed, SearchSettings(node_budget=nodes))
 
     def search(self, growth: Growth) -> Growing:
         return search(growth, self.settings)
@@ -149,9 +149,9 @@ class Work:
 
 def best_of(growth: Growth, n: int) -> Growing:
     """`n` whole answers in one wave."""
-    (group,) = yield [growth.ask_rollouts(growth.tree.nodes[ROOT], n)]
+    (group,) = yield [growth.ask_rollouts(growth.tree.nodes[STEP_ROOT], n)]
     for sampled in group:
-        growth.receive([ROOT], sampled)
+        growth.receive([STEP_ROOT], sampled)
     return growth.result()
 
 
@@ -179,7 +179,7 @@ class Run:
 
     @property
     def sampled(self) -> int:
-        return sum(each.tokens for each in self.found)
+        return sum(each.num_sampled for each in self.found)
 
     def grown(self) -> list[list[tuple[object, ...]]]:
         """Every step of every problem: what was said up to its end, and what the search made of it."""
@@ -204,7 +204,7 @@ class Run:
         node = each.tree.nodes[index]
         if node.piece is None:
             return ()
-        return tuple(self.tree.tokens[n] for n in self.tree.tail(node.piece.node, node.tokens_above))
+        return tuple(self.tree.tokens[n] for n in self.tree.tail(node.piece.last_token, node.tokens_above))
 
 
 def run(work: Work, engine: Sampler, way: Callable[[Growth], Growing], script: Mapping[str, Wave]) -> Run:
@@ -216,7 +216,8 @@ def run(work: Work, engine: Sampler, way: Callable[[Growth], Growing], script: M
 
     rollout = Rollout(1, tree, engine, work.encode, commit, script)
     growths = [
-        Growth(p, work.steps, tree, ("search", 1, p.problem_id), ByVerifier(p, work.steps.style)) for p in work.problems
+        Growth(p, work.steps, tree, ("search", 1, p.problem_id), ByVerifier(p, work.steps.domain))
+        for p in work.problems
     ]
     resident = _reset_peak()
     wall, cpu = time.perf_counter(), time.process_time()

@@ -1,17 +1,19 @@
-"""The judge: verdicts on every turn, values on every node, rewards for every turn.
+"""Judged attempts: a verdict and a reward for every turn, and the pass rate of their problem.
 
-Verdicts are the domain's, exact and executed. What a completion cut by length earns is a setting; a turn that nobody
-could judge takes its whole attempt out of groups, pass rates and rewards. Control rewards ("random", "format")
-replace what the loss is paid with, never what is counted: pass rates are always by truth.
+`judge_group` takes the verdicts of the domain, which executes the problem; roles/judging/by_model.py takes a model's.
+A setting says what a completion that the length limit cut is paid. An attempt with a turn that nobody could judge
+counts in no group, pass rate or reward. The control rewards "random" and "format" change what the loss is paid with;
+pass rates are those of the verdicts all the same.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from curriculum.domains.protocol import Domain
 from roles.pay.rewards import parse_confidence, parse_self_evaluation
-from roles.prompts import PromptStyle, ReportKind
+from roles.prompts import ReportKind
 from roles.requests import Sampled
 from roles.solver import SolvedGroup
 from roles.tree import ROOT
@@ -19,11 +21,13 @@ from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
 
 RewardRule = Literal["truth", "random", "format"]
 TruncatedRule = Literal["zero", "unjudged"]
+Verdict = tuple[Outcome, str | None]  # with the answer that was read; None where there was none
+Read = Callable[[str], str]  # what is read of a completion's text (`PromptStyle.visible`)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedTurn:
-    """One turn with its verdict. `reward` in [0, 1], before any bonus; None when unjudged."""
+    """One turn with its verdict. `reward` is in [0, 1], before any bonus; None where the turn is not judged."""
 
     sampled: Sampled
     outcome: Outcome
@@ -32,13 +36,13 @@ class JudgedTurn:
 
     @property
     def is_right(self) -> bool:
-        """By truth, whatever it was paid."""
+        """Whether the verdict is CORRECT, whatever the turn was paid."""
         return self.outcome is Outcome.CORRECT
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedReport:
-    """What an attempt said of its own result: `value` in [0, 1], None where it could not be read."""
+    """What an attempt said of its own result, as a `value` in [0, 1]; None where it could not be read."""
 
     sampled: Sampled
     value: float | None
@@ -59,16 +63,17 @@ class JudgedAttempt:
 
     @property
     def is_judged(self) -> bool:
+        """Whether every turn has a reward."""
         return all(turn.reward is not None for turn in self.turns)
 
     def rewards(self) -> tuple[float, ...]:
-        """Per turn; only for judged attempts."""
+        """One for each turn of an attempt that is judged."""
         return tuple(turn.reward for turn in self.turns if turn.reward is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedGroup:
-    """All attempts at one problem; every `looks` in a row share their first try."""
+    """All attempts at one problem. Each run of `looks` attempts shares its first try."""
 
     problem: Problem
     attempts: tuple[JudgedAttempt, ...]
@@ -76,6 +81,7 @@ class JudgedGroup:
 
     @property
     def judged(self) -> list[JudgedAttempt]:
+        """The attempts all of whose turns have a reward."""
         return [attempt for attempt in self.attempts if attempt.is_judged]
 
     @property
@@ -83,42 +89,64 @@ class JudgedGroup:
         """Judged attempts, one for each first try."""
         return [attempt for attempt in self.judged if attempt.index % self.looks == 0]
 
+    @property
+    def num_first_right(self) -> int:
+        """How many judged first tries are right."""
+        return sum(attempt.turns[0].is_right for attempt in self.first_tries)
+
+    @property
+    def first_try_rate(self) -> float | None:
+        """The share of judged first tries that are right; None where none was judged."""
+        tries = len(self.first_tries)
+        return self.num_first_right / tries if tries else None
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeSettings:
-    """`truncated`: "zero" pays nothing, "unjudged" leaves the attempt out. `seed` keys the random control."""
+    """What turns are paid.
+
+    `truncated` is about a turn that the length limit cut: "zero" pays it 0, "unjudged" leaves its attempt out.
+    `seed` keys the numbers of the control reward "random".
+    """
 
     reward: RewardRule = "truth"
     truncated: TruncatedRule = "zero"
     seed: int = 0
 
 
-def judge_group(group: SolvedGroup, style: PromptStyle, settings: JudgeSettings, step: int) -> JudgedGroup:
-    """A verdict and a reward for every turn of every attempt."""
+def judge_group(group: SolvedGroup, domain: Domain, read: Read, settings: JudgeSettings, step: int) -> JudgedGroup:
+    """A verdict of the domain, and a reward, for every turn of every attempt."""
+    return with_verdicts(group, lambda sampled: verdict(group.problem, sampled, domain, read), read, settings, step)
+
+
+def with_verdicts(
+    group: SolvedGroup, judge: Callable[[Sampled], Verdict], read: Read, settings: JudgeSettings, step: int
+) -> JudgedGroup:
+    """`group` with the verdicts that `judge` gives on its turns, their rewards, and the reports as numbers."""
     attempts = []
     for index, said in enumerate(group.attempts):
         turns = []
         for turn, sampled in enumerate(said):
-            outcome, answer = verdict(group.problem, sampled, style)
+            outcome, answer = judge(sampled)
             key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
             turns.append(JudgedTurn(sampled, outcome, answer, reward_of(outcome, settings, key)))
-        report = report_of(group.report, group.reports[index], style) if group.reports else None
+        report = report_of(group.report, group.reports[index], read) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
     return JudgedGroup(group.problem, tuple(attempts), group.looks)
 
 
-def verdict(problem: Problem, sampled: Sampled, style: PromptStyle) -> tuple[Outcome, str | None]:
-    """TRUNCATED when the length limit cut it, else what the domain says of its text."""
+def verdict(problem: Problem, sampled: Sampled, domain: Domain, read: Read) -> Verdict:
+    """TRUNCATED where the length limit cut the completion, else the domain's verdict on what is read of it."""
     if sampled.completion.finish is Finish.LENGTH:
         return Outcome.TRUNCATED, None
-    return style.domain.judge(problem, style.visible(sampled.completion.text))
+    return domain.judge(problem, read(sampled.completion.text))
 
 
-def report_of(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedReport:
-    """Read strictly; a report cut by length is none."""
+def report_of(kind: ReportKind, sampled: Sampled, read: Read) -> JudgedReport:
+    """The report as a number. One that the length limit cut, or that is spelled in another way, has none."""
     if sampled.completion.finish is Finish.LENGTH:
         return JudgedReport(sampled, None)
-    text = style.visible(sampled.completion.text)
+    text = read(sampled.completion.text)
     if kind == "confidence":
         return JudgedReport(sampled, parse_confidence(text))
     claim = parse_self_evaluation(text)
@@ -126,6 +154,7 @@ def report_of(kind: ReportKind, sampled: Sampled, style: PromptStyle) -> JudgedR
 
 
 def reward_of(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None:
+    """What a turn is paid, in [0, 1]; None where that leaves its attempt out. `key` draws the control "random"."""
     if outcome is Outcome.UNJUDGED or (outcome is Outcome.TRUNCATED and settings.truncated == "unjudged"):
         return None
     match settings.reward:
@@ -138,17 +167,16 @@ def reward_of(outcome: Outcome, settings: JudgeSettings, key: str) -> float | No
 
 
 def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
-    """What the group says of its problem, by truth; None when nothing was judged."""
-    firsts = [attempt.turns[0].is_right for attempt in group.first_tries]
-    if not firsts:
+    """What the group measured of its problem, by its verdicts; None where nothing was judged."""
+    if not group.first_tries:
         return None
     right = [[turn.is_right for turn in attempt.turns] for attempt in group.judged]
     pairs = [(turns[0], turns[1]) for turns in right if len(turns) > 1]
     return PassRate(
         problem_id=group.problem.problem_id,
         policy_version=policy_version,
-        attempts=len(firsts),
-        successes=sum(firsts),
+        attempts=len(group.first_tries),
+        successes=group.num_first_right,
         kept=sum(a and b for a, b in pairs),
         broken=sum(a and not b for a, b in pairs),
         fixed=sum(b and not a for a, b in pairs),
@@ -157,7 +185,7 @@ def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
 
 
 def attempt_record(group: JudgedGroup, attempt: JudgedAttempt, paid: Sequence[float | None]) -> Attempt:
-    """For the store; `paid` is what the loss saw for each turn, bonus included."""
+    """The attempt for the store. `paid` has the reward of each turn as the loss was paid it, bonus included."""
     completions = [turn.sampled.completion for turn in attempt.turns]
     return Attempt(
         problem_id=group.problem.problem_id,
@@ -174,10 +202,10 @@ def attempt_record(group: JudgedGroup, attempt: JudgedAttempt, paid: Sequence[fl
 
 
 def node_values(parents: Sequence[int], leaf_rewards: Mapping[int, Sequence[float]]) -> dict[int, float]:
-    """V(n): the mean reward of the samples that end at or below node n, for every node above a leaf, ROOT included.
+    """V(n), the mean reward of the samples that end at or below node n, for each such node and for ROOT.
 
-    Samples that ended alike count each. Along any path the differences telescope:
-    sum of V(n) - V(parent) = V(leaf) - V(ROOT). Source: VinePPO, TreeRL (algorithms.md 5.2).
+    `leaf_rewards`: by the last token's node, the rewards of all samples that end there. Along a path the differences
+    telescope: the sum of V(n) - V(parent) is V(leaf) - V(ROOT) (VinePPO, arXiv 2410.01679).
     """
     sums: dict[int, float] = {}
     counts: dict[int, int] = {}

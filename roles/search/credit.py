@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from roles.search.step_tree import ROOT, StepNode, StepTree
+from roles.search.step_tree import STEP_ROOT, StepNode, StepTree
 
 CreditRule = Literal["tree", "monte_carlo", "siblings"]
 
@@ -69,7 +69,7 @@ def shrunk(tree: StepTree, raw: Mapping[int, float], weight: float) -> dict[int,
         if node.index not in raw:
             continue
         value = raw[node.index]
-        if node.index == ROOT or node.is_finished or weight == 0.0:
+        if node.index == STEP_ROOT or node.is_finished or weight == 0.0:
             found[node.index] = value
         elif node.merged_into is not None:
             found[node.index] = found[node.merged_into]
@@ -84,7 +84,7 @@ def step_advantages(tree: StepTree, settings: CreditSettings) -> dict[int, float
     known = shrunk(tree, values(tree), settings.shrink)
     found = {}
     for node in tree:
-        if node.index == ROOT or node.index not in known:
+        if node.index == STEP_ROOT or node.index not in known:
             continue
         advantage = _advantage(tree, node, known, settings)
         found[node.index] = advantage if _stands_out(tree, node, advantage, known, settings.noise_floor) else 0.0
@@ -101,10 +101,10 @@ def _advantage(tree: StepTree, node: StepNode, known: Mapping[int, float], setti
             total = sum(each.said for each in siblings)
             return value - sum(each.said * known[each.index] for each in siblings) / total
         case "tree":
-            outcome = value - known[ROOT] if node.is_finished else 0.0
+            outcome = value - known[STEP_ROOT] if node.is_finished else 0.0
             return (
                 settings.local_weight * (value - above)
-                + settings.global_weight * (value - known[ROOT])
+                + settings.global_weight * (value - known[STEP_ROOT])
                 + settings.outcome_weight * outcome
             )
 

@@ -42,11 +42,11 @@ def questions(
 ) -> list[Score]:
     """What has to be asked about a step that ends no answer: nothing, the heads, and perhaps the model in words."""
     assert node.piece is not None
-    found = [Score(node.piece.node)] if weights.ask else []
+    found = [Score(node.piece.last_token)] if weights.ask else []
     if weights.process > 0 and weights.process_from == "words":
         said = Completion((), (), tree.text(node.index), Finish.LENGTH, 0, 0)  # it did not end itself
         prompt = steps.style.report("self_evaluation", said) + " "
-        found.append(Score(node.piece.node, prompt, CHOICES))
+        found.append(Score(node.piece.last_token, prompt, CHOICES))
     return found
 
 
@@ -98,5 +98,6 @@ def critic_targets(tree: StepTree, process_threshold: float) -> Mapping[int, tup
         if node.piece is None or node.is_finished or not node.leaves:
             continue
         value = known[node.index]
-        found[node.piece.node] = ((value, float(node.leaves)), (float(value > process_threshold), float(node.leaves)))
+        weight = float(node.leaves)
+        found[node.piece.last_token] = ((value, weight), (float(value > process_threshold), weight))
     return found

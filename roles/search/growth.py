@@ -21,7 +21,7 @@ from curriculum.domains.protocol import Domain
 from roles.judging.verdicts import Judging
 from roles.prompts import PromptStyle
 from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
-from roles.search.step_tree import ROOT, Piece, StepNode, StepTree, back_up, count_answer
+from roles.search.step_tree import STEP_ROOT, Piece, StepNode, StepTree, back_up, count_answer
 from roles.solver import turn_label
 from roles.tree import Tree
 from store.records import Completion, Finish, Outcome, Problem
@@ -67,7 +67,7 @@ class Searched:
 
     problem: Problem
     tree: StepTree
-    tokens: int = 0
+    num_sampled: int = 0
     right_after: int | None = None
     right_after_nodes: int | None = None
     best: int | None = None
@@ -85,8 +85,8 @@ class _Ended:
 
     path: Sequence[int]
     text: str
-    tokens: int
-    nodes: int
+    num_tokens: int
+    num_steps: int
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Growth:
 
     problem: Problem
     steps: StepStyle
-    tokens: Tree
+    token_tree: Tree
     key: tuple[str | int, ...]
     judging: Judging
     merge: bool = False
@@ -119,7 +119,7 @@ class Growth:
         paths = []
         for sampled in given:
             self.num_given += len(sampled.completion.ids)
-            paths.append(self.insert([ROOT], sampled))
+            paths.append(self.insert([STEP_ROOT], sampled))
             for index in paths[-1][1:]:
                 self.tree.nodes[index].given += 1
         yield from self.wave([])
@@ -183,7 +183,7 @@ class Growth:
         assert outcome is not None
         count_answer(self.tree, ended.path, outcome)
         if outcome is Outcome.CORRECT and self.right_after is None:
-            self.right_after, self.right_after_nodes = ended.tokens, ended.nodes
+            self.right_after, self.right_after_nodes = ended.num_tokens, ended.num_steps
 
     def _hear(self, scored: Sequence[Scored]) -> None:
         """Verdicts for all that wait, from the answers to what was asked."""
@@ -205,12 +205,12 @@ class Growth:
         whole = (*self.key, kind, *key)
         if node.piece is None:
             return Sample(None, self.steps.style.solver(self.problem), n, params, whole, LABEL)
-        return Sample(node.piece.node, "", n, params, whole, LABEL)
+        return Sample(node.piece.last_token, "", n, params, whole, LABEL)
 
     def _pieces(self, above: StepNode, sampled: Sampled) -> list[Piece]:
         """The steps of a completion that continues `above`, in order."""
         said = sampled.completion
-        nodes = self.tokens.tail(sampled.node, len(said.ids))
+        nodes = self.token_tree.tail(sampled.node, len(said.ids))
         ends = [i + 1 for i, token in enumerate(said.ids) if token in self.steps.step_tokens and i + 1 < len(said.ids)]
         pieces: list[Piece] = []
         text = self.tree.text(above.index)
@@ -248,15 +248,15 @@ class Growth:
         return self.steps.style.visible(text)
 
 
-def best_of(growth: Growth, tokens: int) -> Growing:
+def best_of(growth: Growth, token_budget: int) -> Growing:
     """Whole answers, nothing else, until `tokens` were sampled: what a search is measured against."""
-    root, drawn = growth.tree.nodes[ROOT], 0
+    root, drawn = growth.tree.nodes[STEP_ROOT], 0
     expected = float(growth.room(root))  # tokens of an answer, at first as many as there can be
-    while growth.num_sampled < tokens:
-        n = math.ceil((tokens - growth.num_sampled) / expected)
+    while growth.num_sampled < token_budget:
+        n = math.ceil((token_budget - growth.num_sampled) / expected)
         results = yield from growth.wave([growth.ask_rollouts(root, n)])
         for sampled in results[0]:
-            growth.receive([ROOT], sampled)
+            growth.receive([STEP_ROOT], sampled)
         drawn += n
         expected = growth.num_sampled / drawn
     yield from growth.wave([])
@@ -277,7 +277,7 @@ def monte_carlo(growth: Growth, rollouts: int) -> Growing:
 
 def n_ary(growth: Growth, children: int) -> Growing:
     """Level by level, every unfinished step, the problem first, gets next steps until `children` >= 2 were said."""
-    level = [growth.tree.nodes[ROOT]]
+    level = [growth.tree.nodes[STEP_ROOT]]
     while level:
         missing = [(node, children - _said_below(growth.tree, node)) for node in level]
         asked = [(node, n) for node, n in missing if n > 0]

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from roles.requests import Sample, Sampled, Score
 from roles.search.critics import CriticWeights, node_score, questions, take_scores
 from roles.search.growth import Growing, Growth
-from roles.search.step_tree import ROOT, StepNode, StepTree, back_up
+from roles.search.step_tree import STEP_ROOT, StepNode, StepTree, back_up
 
 SearchRule = Literal["uct", "puct"]
 
@@ -38,8 +38,8 @@ class SearchSettings:
 
     rule: SearchRule = "uct"
     exploration: float = 1.0
-    nodes: int = 32
-    tokens: int = 0
+    node_budget: int = 32
+    token_budget: int = 0
     at_once: int = 4
     min_children: int = 2
     max_children: int = 2
@@ -69,11 +69,11 @@ def search(growth: Growth, settings: SearchSettings, clock: Callable[[], float] 
     """Spend the budget on one problem. `clock`, in seconds, is needed for a limit in seconds."""
     end = clock() + settings.seconds if clock is not None and settings.seconds > 0 else math.inf
     tree = growth.tree
-    most, wider, before = len(tree) + settings.nodes, 1, (0, 0)
+    most, wider, before = len(tree) + settings.node_budget, 1, (0, 0)
     while not _is_over(growth, settings, most) and (clock is None or clock() < end):
         wave = _choose(growth, settings, most - len(tree), wider)
         if not wave.chosen:  # every step has all the next ones that are wanted
-            if settings.tokens == 0 or (len(tree) == before[0] and growth.num_sampled > before[1]):
+            if settings.token_budget == 0 or (len(tree) == before[0] and growth.num_sampled > before[1]):
                 break  # there is no budget to spend, or, asked for more, the policy only said the same again
             wider, before = wider + 1, (len(tree), growth.num_sampled)
             continue
@@ -91,7 +91,7 @@ def search(growth: Growth, settings: SearchSettings, clock: Callable[[], float] 
 def _is_over(growth: Growth, settings: SearchSettings, most: int) -> bool:
     if settings.stop_when_right and growth.right_after is not None:
         return True
-    return len(growth.tree) >= most or 0 < settings.tokens <= growth.num_sampled
+    return len(growth.tree) >= most or 0 < settings.token_budget <= growth.num_sampled
 
 
 def _choose(growth: Growth, settings: SearchSettings, room: int, wider: int) -> _Wave:
@@ -116,7 +116,7 @@ def _descend(tree: StepTree, settings: SearchSettings, wave: _Wave) -> tuple[lis
     """The path to a step with next ones missing, and how many; None where there is nothing left to choose."""
     missing = _missing(tree, settings, wave)
     is_open = _open(tree, missing)
-    path = [ROOT]
+    path = [STEP_ROOT]
     while True:
         node = tree.standing(path[-1])
         if missing[node.index] > 0:
@@ -142,7 +142,7 @@ def _missing(tree: StepTree, settings: SearchSettings, wave: _Wave) -> list[int]
 
 def _wanted(tree: StepTree, node: StepNode, settings: SearchSettings) -> int:
     """How many next steps a step is to have, by what those that it has decide."""
-    is_root = node.index == ROOT
+    is_root = node.index == STEP_ROOT
     low, high = (settings.min_first, settings.max_first) if is_root else (settings.min_children, settings.max_children)
     if settings.branching == 0.0 or not node.children:
         return low

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from roles.requests import NodeId
 from store.records import Outcome
 
-ROOT = 0
+STEP_ROOT = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Piece:
     equal for steps after which the same remains; None where that is not known.
     """
 
-    node: NodeId
+    last_token: NodeId
     num_tokens: int
     text: str
     logprob: float
@@ -78,7 +78,7 @@ class StepTree:
     """Nodes of one problem, the root first and parents before children."""
 
     merge: bool = False
-    nodes: list[StepNode] = field(default_factory=lambda: [StepNode(ROOT, -1, None)])
+    nodes: list[StepNode] = field(default_factory=lambda: [StepNode(STEP_ROOT, -1, None)])
     _at: dict[tuple[int, NodeId], int] = field(default_factory=dict)  # (parent, last token) -> node
     _states: dict[tuple[int, str], int] = field(default_factory=dict)  # (depth, state) -> node
 
@@ -93,7 +93,7 @@ class StepTree:
 
         What was said below a merged node keeps it as its parent and becomes a child of where that stands.
         """
-        known = self._at.get((parent, piece.node))
+        known = self._at.get((parent, piece.last_token))
         if known is not None:
             self.nodes[known].said += 1
             return self.nodes[known], False
@@ -102,7 +102,7 @@ class StepTree:
         if self.merge and piece.state is not None and piece.outcome is None:
             first = self._states.setdefault((node.depth, piece.state), node.index)
             node.merged_into = None if first == node.index else first
-        self._at[parent, piece.node] = node.index
+        self._at[parent, piece.last_token] = node.index
         self.nodes.append(node)
         self.standing(parent).children.append(node.index)
         return node, True
@@ -130,7 +130,7 @@ class StepTree:
     def path(self, index: int) -> list[int]:
         """From the root to `index`, along `parent`."""
         found = [index]
-        while found[-1] != ROOT:
+        while found[-1] != STEP_ROOT:
             found.append(self.nodes[found[-1]].parent)
         return found[::-1]
 

@@ -178,7 +178,8 @@ class Evaluator:
                 for problem, tries in zip(problems[part], firsts[part], strict=True)
             )
             solved = rollout.run("evaluation", roles)
-            judged += [judge_group(group, self.style, JudgeSettings(), step) for group in solved]
+            domain, read = self.style.domain, self.style.visible
+            judged += [judge_group(group, domain, read, JudgeSettings(), step) for group in solved]
         return judged
 
 

@@ -39,12 +39,12 @@ class SearchEvaluation:
     def measure(self, problems: Sequence[Problem], step: int, drive: Drive) -> tuple[dict[str, float], str]:
         """Metrics, and `Evaluation.searches`. `drive` runs searches that share a fresh tree of tokens."""
         clock = time.monotonic if self.settings.seconds > 0 else None
-        budget = self.settings.tokens
+        budget = self.settings.token_budget
 
         def grown(tree: Tree, how: str) -> list[Growth]:
             keys = [("evaluation", how, step, problem.problem_id) for problem in problems]
             return [
-                Growth(p, self.steps, tree, key, ByVerifier(p, self.steps.style), self.merge, self.prune)
+                Growth(p, self.steps, tree, key, ByVerifier(p, self.steps.domain), self.merge, self.prune)
                 for p, key in zip(problems, keys, strict=True)
             ]
 
@@ -61,8 +61,8 @@ def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], bu
         metrics.SEARCH_ACC: sum(_within(each, budget) for each in found) / n,
         metrics.BEST_OF_ACC: sum(_within(each, budget) for each in sampled) / n,
         metrics.VOTE_ACC: sum(vote_is_right(each) for each in sampled) / n,
-        metrics.SEARCH_TOKENS: sum(each.tokens for each in found) / n,
-        metrics.BEST_OF_TOKENS: sum(each.tokens for each in sampled) / n,
+        metrics.SEARCH_TOKENS: sum(each.num_sampled for each in found) / n,
+        metrics.BEST_OF_TOKENS: sum(each.num_sampled for each in sampled) / n,
         metrics.BEST_OF_N: sum(_answers(each).total() for each in sampled) / n,
         metrics.SEARCH_REPRODUCIBLE: float(all(each.is_reproducible for each in found)),
     }

@@ -21,7 +21,9 @@ def credited(found: Searched, credit: CreditSettings, is_banked: bool, kl_labels
     for index, advantage in advantages.items():
         node = found.tree.nodes[index]
         assert node.piece is not None
-        sample = TrainSample(LABEL, node.piece.node, node.piece.num_tokens, advantage if is_kept else 0.0, is_kept)
+        sample = TrainSample(
+            LABEL, node.piece.last_token, node.piece.num_tokens, advantage if is_kept else 0.0, is_kept
+        )
         samples += [sample] * (node.given if credit.rule == "monte_carlo" else node.said)
     return samples
 
@@ -32,4 +34,4 @@ def best_path(found: Searched) -> list[TrainSample]:
         return []
     node = found.tree.nodes[found.best]
     assert node.piece is not None
-    return [TrainSample(LABEL, node.piece.node, node.tokens_above, 1.0)]
+    return [TrainSample(LABEL, node.piece.last_token, node.tokens_above, 1.0)]

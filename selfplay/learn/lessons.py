@@ -102,9 +102,3 @@ def train_samples(
         TrainSample(label, each.node, len(each.completion.ids), advantage if is_kept else 0.0, is_kept)
         for each, advantage in zip(sampled, advantages, strict=True)
     ]
-
-
-def measured_rate(group: JudgedGroup) -> float | None:
-    """First-try pass rate by truth; None when nothing was judged."""
-    right = [attempt.turns[0].is_right for attempt in group.first_tries]
-    return sum(right) / len(right) if right else None

@@ -15,7 +15,7 @@ from roles.tree import Tree
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.learn.dense import best_path, credited
 from selfplay.learn.imitation import imitated
-from selfplay.learn.lessons import SolverLesson, measured_rate, solver_lesson
+from selfplay.learn.lessons import SolverLesson, solver_lesson
 from selfplay.learn.proposals import PaidProposal, challenger_samples, paid_proposals
 from selfplay.learn.reports import report_pay
 from selfplay.learn.settings import TeachingSettings
@@ -48,7 +48,7 @@ class Teacher:
         steps, as many as stage I may have."""
         learning = self.settings.learning
         lessons = self._lessons(tree, played)
-        rates = {group.problem.problem_id: measured_rate(group) for group in played.judged.groups}
+        rates = {group.problem.problem_id: group.first_try_rate for group in played.judged.groups}
         proposals = paid_proposals(played.posed.proposals, rates, learning)
         samples = [sample for lesson in lessons for sample in lesson.samples]
         samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.kl_labels)
@@ -89,5 +89,4 @@ class Teacher:
         return replace(lesson, samples=(*paid, *later))
 
     def _is_banked(self, group: JudgedGroup) -> bool:
-        successes = sum(attempt.turns[0].is_right for attempt in group.first_tries)
-        return self.tracker.banks(group.problem.problem_id, successes)
+        return self.tracker.banks(group.problem.problem_id, group.num_first_right)

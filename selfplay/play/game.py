@@ -86,7 +86,8 @@ class Game:
             solved = self._rollout(step, "solver").run("solver", roles)
         reach("loop.rolled_out")
         if self.model_judge is None:
-            return Judged(tuple(judge_group(group, self.style, self.judge, step.number) for group in solved))
+            domain, read = self.style.domain, self.style.visible
+            return Judged(tuple(judge_group(group, domain, read, self.judge, step.number) for group in solved))
         return self._judged_by_model(step, solved, self.model_judge)
 
     def _judged_by_model(self, step: Step, solved: Sequence[SolvedGroup], judge: ModelJudge) -> Judged:

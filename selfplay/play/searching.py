@@ -37,8 +37,8 @@ class Searcher:
 
     def wants(self, group: JudgedGroup) -> bool:
         """Whether the group's measured pass rate lies in the band; no group that nobody could judge does."""
-        right = [attempt.turns[0].is_right for attempt in group.first_tries]
-        return bool(right) and self.band[0] <= sum(right) / len(right) <= self.band[1]
+        rate = group.first_try_rate
+        return rate is not None and self.band[0] <= rate <= self.band[1]
 
     def role(self, group: JudgedGroup, tree: Tree, step: int) -> Growing:
         """The search for one group, to be driven by a rollout."""

@@ -37,8 +37,8 @@ def search_settings(config: Config) -> SearchSettings:
     return SearchSettings(
         rule=s.rule,
         exploration=s.exploration,
-        nodes=s.nodes,
-        tokens=s.tokens,
+        node_budget=s.nodes,
+        token_budget=s.tokens,
         at_once=s.at_once,
         min_children=s.min_children,
         max_children=s.max_children,
@@ -56,7 +56,7 @@ def search_evaluation(config: Config, steps: StepStyle) -> SearchEvaluation | No
     if budget == 0:
         return None
     settings = replace(
-        search_settings(config), nodes=budget, tokens=budget, stop_when_right=True,
+        search_settings(config), node_budget=budget, token_budget=budget, stop_when_right=True,
         seconds=config.evaluate.search_seconds,
     )  # fmt: skip
     return SearchEvaluation(settings, steps, config.judge.search.merge, config.judge.search.prune)
@@ -107,7 +107,7 @@ def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judg
     """The verifier, or the model where `judge.source` says so: then no verdict in a search is the verifier's."""
     settings = model_judge(config)
     if settings is None:
-        return lambda group: ByVerifier(group.problem, style)
+        return lambda group: ByVerifier(group.problem, style.domain)
     return lambda group: by_model(group, style, settings)
 
 

@@ -7,11 +7,11 @@ from roles.judging.groups import JudgedGroup, node_values, verdict
 from roles.prompts import PromptStyle
 from roles.search.critics import HEADS
 from roles.search.growth import Searched
-from roles.search.step_tree import ROOT, StepTree
+from roles.search.step_tree import STEP_ROOT, StepTree
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay import metrics
-from selfplay.learn.lessons import SolverLesson, measured_rate
+from selfplay.learn.lessons import SolverLesson
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
@@ -41,7 +41,7 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
     found |= _solver_metrics(lessons, rates) | copying_metrics(groups)
     found |= _challenger_metrics(taught.proposals) | _tree_metrics(step.tree, groups)
     if game.searcher is not None:
-        by_problem = {group.problem.problem_id: measured_rate(group) or 0.0 for group in groups}
+        by_problem = {group.problem.problem_id: group.first_try_rate or 0.0 for group in groups}
         found |= search_metrics(game.searcher, list(played.searches.values()), by_problem)
     if game.model_judge is not None:
         found |= _model_judge_metrics(played, game.style)
@@ -55,7 +55,7 @@ def _sampled(played: Played) -> int:
     said += [attempt.turns[0].sampled for group, attempt in attempts if attempt.index % group.looks == 0]  # shared
     said += [attempt.report.sampled for _, attempt in attempts if attempt.report is not None]
     said += [proposal.sampled for proposal in played.posed.proposals]
-    return sum(len(s.completion.ids) for s in said) + sum(found.tokens for found in played.searches.values())
+    return sum(len(s.completion.ids) for s in said) + sum(found.num_sampled for found in played.searches.values())
 
 
 def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]:
@@ -161,13 +161,13 @@ def search_metrics(searcher: Searcher, searched: Sequence[Searched], rates: Mapp
     if not searched:
         return {}
     trees = [each.tree for each in searched]
-    steps = [node for tree in trees for node in tree if node.index != ROOT]
+    steps = [node for tree in trees for node in tree if node.index != STEP_ROOT]
     found = sum(each.is_right for each in searched) / len(searched)
     mean_rate = sum(rates[each.problem.problem_id] for each in searched) / len(searched)
     figures = {
         metrics.SEARCH_PROBLEMS: float(len(searched)),
         metrics.SEARCH_NODES: float(len(steps)),
-        metrics.STEP_SEARCH_TOKENS: float(sum(each.tokens for each in searched)),
+        metrics.STEP_SEARCH_TOKENS: float(sum(each.num_sampled for each in searched)),
         metrics.SEARCH_RIGHT_SHARE: found,
         metrics.SEARCH_GAP: found - mean_rate,
         metrics.MERGED_SHARE: sum(node.merged_into is not None for node in steps) / max(1, len(steps)),
@@ -222,7 +222,7 @@ CRITIC_FIGURES = {metrics.CRITIC_BRIER: "brier", metrics.CRITIC_ECE: "ece", metr
 
 def _is_flat(tree: StepTree) -> bool:
     """Whether all of its answers are right, or all wrong: nothing to learn from."""
-    return tree.nodes[ROOT].right in (0, tree.nodes[ROOT].leaves)
+    return tree.nodes[STEP_ROOT].right in (0, tree.nodes[STEP_ROOT].leaves)
 
 
 def _branching(trees: Sequence[StepTree]) -> dict[int, float]:

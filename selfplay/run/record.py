@@ -6,7 +6,7 @@ from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup, attempt_record, pass_rate
 from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched
-from roles.search.step_tree import ROOT
+from roles.search.step_tree import STEP_ROOT
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
@@ -91,7 +91,7 @@ def search_nodes(found: Searched, version: int, credit: CreditSettings | None) -
         SearchNode(
             problem_id=found.problem.problem_id,
             node=node.index,
-            parent=None if node.index == ROOT else node.parent,
+            parent=None if node.index == STEP_ROOT else node.parent,
             text=found.problem.text if node.piece is None else node.piece.text,
             num_tokens=0 if node.piece is None else node.piece.num_tokens,
             logprob=0.0 if node.piece is None else node.piece.logprob,

@@ -168,7 +168,7 @@ def tree(
     if as_json:
         return say_json({"step": at_step, "steps": steps_with_any} | trees.graph_json(graph))
     say(f"step {at_step}; tried in steps {', '.join(map(str, steps_with_any))}")
-    say_tree(trees.ROOT, lambda n: trees.label(graph.nodes[n]), lambda n: trees.children(graph, n))
+    say_tree(trees.PROBLEM_NODE, lambda n: trees.label(graph.nodes[n]), lambda n: trees.children(graph, n))
     return say(f"wrote {output}") if output is not None else None
 
 

@@ -14,7 +14,7 @@ import networkx as nx
 
 from store.records import Attempt, Outcome, Problem, SearchNode
 
-ROOT = 0
+PROBLEM_NODE = 0
 LONGEST_SAID = 60  # characters of a turn in a label; JSON and GraphML have it whole
 Graph: TypeAlias = "nx.DiGraph[int]"  # nodes 0 to n - 1, parents first
 
@@ -25,11 +25,11 @@ def attempt_tree(problem: Problem, attempts: Sequence[Attempt]) -> Graph:
     Example: two attempts that both said 57, one of which then said 58, are the nodes problem, 57, 57 and 58.
     """
     graph: Graph = nx.DiGraph()
-    graph.add_node(ROOT, said=problem.text, verdict="", times=0, right=0)
+    graph.add_node(PROBLEM_NODE, said=problem.text, verdict="", times=0, right=0)
     known: dict[tuple[int, str], int] = {}
     for attempt in attempts:
         is_right = attempt.turns[-1].outcome is Outcome.CORRECT
-        node = ROOT
+        node = PROBLEM_NODE
         _pass(graph, node, is_right)
         for turn in attempt.turns:
             child = known.setdefault((node, turn.text), len(graph))
@@ -133,7 +133,7 @@ def places(graph: Graph) -> dict[int, tuple[int, float]]:
         found[node] = (depth, (below[0] + below[-1]) / 2 if below else float(next_leaf))
         return found[node][1]
 
-    visit(ROOT, 0)
+    visit(PROBLEM_NODE, 0)
     return found
 
 

@@ -80,7 +80,7 @@ class TableHeads:
 def evaluated(heads: TableHeads, engine: TableEngine, budget: int) -> tuple[dict[str, float], str]:
     """Metrics and `searches` of a full evaluation in which the value head alone guides the search."""
     settings = SearchSettings(
-        nodes=budget, tokens=budget, at_once=1, min_first=2, exploration=0.0, rollouts=0,
+        node_budget=budget, token_budget=budget, at_once=1, min_first=2, exploration=0.0, rollouts=0,
         weights=CriticWeights(value=1.0, process=0.0, outcome=0.0), stop_when_right=True,
     )  # fmt: skip
     search = SearchEvaluation(settings, step_style(), merge=False, prune=False)

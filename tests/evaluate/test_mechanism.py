@@ -22,7 +22,7 @@ def group_of(firsts: Sequence[str], lasts: Sequence[str]) -> JudgedGroup:
     said = ScriptedEngine(script).drive(
         attempt(problem("23 + 45"), STYLE, SolverSettings(len(firsts), 2, PARAMS), step=1)
     )
-    return judge_group(said, STYLE, JudgeSettings(), step=1)
+    return judge_group(said, STYLE.domain, STYLE.visible, JudgeSettings(), step=1)
 
 
 def test_the_mechanism_by_hand() -> None:

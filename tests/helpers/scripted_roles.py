@@ -102,7 +102,7 @@ class ScriptedEngine:
     ) -> Growth:
         """A search's beginning at `problem`, which the answers `given` were said to before."""
         steps = steps or step_style()
-        verifier = ByVerifier(problem, steps.style)
+        verifier = ByVerifier(problem, steps.domain)
         growth = Growth(problem, steps, self.tree, **{"key": ("search",), "judging": verifier, **rest})
         asked = list(growth.take(self.given(problem, given, steps) if given else []))
         assert asked == [], "the verdicts on what is given have to be known"

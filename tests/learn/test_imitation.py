@@ -35,7 +35,7 @@ def spoken() -> tuple[ScriptedEngine, JudgedGroup]:
     """Four attempts: mended, kept right, broken, missed."""
     engine = ScriptedEngine({"solver/0": [WRONG, RIGHT, OTHER, WRONG], "solver/1": [RIGHT, RIGHT, WRONG, WRONG]})
     group = engine.drive(attempt(problem("23 + 45"), STYLE, SolverSettings(4, 2, PARAMS), step=1))
-    return engine, judge_group(group, STYLE, JudgeSettings(), step=1)
+    return engine, judge_group(group, STYLE.domain, STYLE.visible, JudgeSettings(), step=1)
 
 
 MENDED, KEPT = (WRONG, RIGHT), (RIGHT, RIGHT)  # of star: (what was said before, what is copied)
@@ -96,6 +96,6 @@ def test_the_truth_is_told_as_a_chat_says_it(spoken: tuple[ScriptedEngine, Judge
 def test_nothing_right_nothing_copied() -> None:
     engine = ScriptedEngine({"solver/0": [WRONG, WRONG], "solver/1": [WRONG, WRONG]})
     said = engine.drive(attempt(problem("23 + 45"), STYLE, SolverSettings(2, 2, PARAMS), step=1))
-    group = judge_group(said, STYLE, JudgeSettings(), step=1)
+    group = judge_group(said, STYLE.domain, STYLE.visible, JudgeSettings(), step=1)
     rules: tuple[ImitationRule, ...] = ("rft", "star", "pair_sft", "pair_sft_plus")
     assert [imitated(engine.tree, group, rule, spell) for rule in rules] == [()] * 4

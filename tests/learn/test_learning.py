@@ -15,7 +15,7 @@ from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup, SolverSettings, attempt
 from selfplay.learn.batch import TrainSample, build_batch
-from selfplay.learn.lessons import SolverLesson, measured_rate, solver_lesson
+from selfplay.learn.lessons import SolverLesson, solver_lesson
 from selfplay.learn.proposals import PaidProposal, challenger_samples, marginal_rewards, proposal_reward
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.teacher import Teacher
@@ -37,7 +37,7 @@ def judged(attempts: Sequence[Sequence[str]], of: Problem = PROBLEM, truncated: 
         tuple(Sampled(10 * i + k, completion(text)) for k, text in enumerate(turns)) for i, turns in enumerate(attempts)
     )
     settings = JudgeSettings(truncated=truncated)  # type: ignore[arg-type]
-    return judge_group(SolvedGroup(of, said), STYLE, settings, step=1)
+    return judge_group(SolvedGroup(of, said), STYLE.domain, STYLE.visible, settings, step=1)
 
 
 def lesson(
@@ -102,7 +102,11 @@ def test_a_new_problems_lone_second_look_is_compared_with_all_problems_second_lo
     settings = TeachingSettings(replace(SETTINGS, advantage="rloo"), {2: objective})
     engine = ScriptedEngine({"solver/0": [RIGHT] * 7 + [WRONG], "solver/1": [RIGHT] * 8})
     group = judge_group(
-        engine.drive(attempt(PROBLEM, STYLE, SolverSettings(8, 2, PARAMS), 1)), STYLE, JudgeSettings(), 1
+        engine.drive(attempt(PROBLEM, STYLE, SolverSettings(8, 2, PARAMS), 1)),
+        STYLE.domain,
+        STYLE.visible,
+        JudgeSettings(),
+        1,
     )
     played = Played(Posed((PROBLEM,), ()), Judged((group,)), {})
     taught = Teacher(settings, tracker, STYLE, lambda text, after: []).teach(engine.tree, played, [])
@@ -136,8 +140,8 @@ def test_what_nobody_could_judge_is_in_no_group_and_unpaid() -> None:
     found = lesson(group)
     assert found.paid == ((None, None), (0.0, 0.0))
     assert {sample.node for sample in found.samples} <= {10, 11}
-    assert measured_rate(group) == 0.0
-    assert measured_rate(judged([["5\n"]], of=unjudgeable())) is None
+    assert group.first_try_rate == 0.0
+    assert judged([["5\n"]], of=unjudgeable()).first_try_rate is None
 
 
 def test_an_attempt_cut_by_length_can_be_left_out() -> None:
@@ -152,7 +156,7 @@ def test_an_attempt_cut_by_length_can_be_left_out() -> None:
 def test_the_stop_token_is_trained() -> None:
     engine = ScriptedEngine({"solver/0": [RIGHT, WRONG], "solver/1": [RIGHT, WRONG]})
     solved = engine.drive(attempt(PROBLEM, STYLE, SolverSettings(2, 2, PARAMS), 1))
-    group = judge_group(solved, STYLE, JudgeSettings(), 1)
+    group = judge_group(solved, STYLE.domain, STYLE.visible, JudgeSettings(), 1)
     batch = build_batch(engine.tree, lesson(group).samples, {"solver/0": 1.0, "solver/1": 1.0})
     trained = "".join(chr(c) for c in batch.ids[batch.targets])
     assert trained.count("\n") == 4  # one stop for every turn
@@ -259,7 +263,7 @@ def test_looks_at_one_first_try_are_each_others_baseline() -> None:
     assert pushes(found.samples, "solver/1") == pytest.approx(
         {1: 5 / 6, 11: -5 / 6, 21: 0, 31: 0, 41: 5 / 6, 51: -5 / 6}
     )
-    assert measured_rate(group) == pytest.approx(1 / 3)  # three first tries, not six
+    assert group.first_try_rate == pytest.approx(1 / 3)  # three first tries, not six
     rates = pass_rate(group, 7)
     assert rates is not None and (rates.attempts, rates.successes, rates.fixed, rates.missed) == (3, 1, 1, 3)
     with_strata = lesson(said, settings=replace(SETTINGS, correction_bonus=0.0))

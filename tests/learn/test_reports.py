@@ -25,7 +25,7 @@ def reported(
     engine = ScriptedEngine(script)
     settings = SolverSettings(len(answers), turns, PARAMS, report=kind, report_params=PARAMS)
     said = engine.drive(attempt(problem("23 + 45"), STYLE, settings, step=1))
-    return engine, judge_group(said, STYLE, JudgeSettings(), step=1)
+    return engine, judge_group(said, STYLE.domain, STYLE.visible, JudgeSettings(), step=1)
 
 
 def lesson(group: JudgedGroup, rule: ReportRule) -> SolverLesson:

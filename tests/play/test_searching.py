@@ -9,7 +9,7 @@ from roles.judging.verdicts import ByVerifier
 from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched, monte_carlo
 from roles.search.mcts import SearchSettings, search
-from roles.search.step_tree import ROOT
+from roles.search.step_tree import STEP_ROOT
 from selfplay.evaluate.search import search_accuracies, vote_is_right
 from selfplay.learn.dense import best_path, credited
 from selfplay.play.searching import Searcher
@@ -26,13 +26,15 @@ def grown(given: list[str], tokens: int = 0) -> Searched:
     """The tree of given answers, with a short search below them where `tokens` are to be sampled."""
     engine = ScriptedEngine(say=wander)
     growth = engine.growth(PROBLEM, given)
-    return engine.drive(search(growth, SearchSettings(nodes=8, tokens=tokens))) if tokens else growth.result()
+    return (
+        engine.drive(search(growth, SearchSettings(node_budget=8, token_budget=tokens))) if tokens else growth.result()
+    )
 
 
 def searcher(held_out: float) -> Searcher:
     return Searcher(
         "mcts", SearchSettings(), step_style(), (0.1, 0.9), False, False, 0.0, held_out,
-        judging=lambda group: ByVerifier(group.problem, step_style().style),
+        judging=lambda group: ByVerifier(group.problem, step_style().domain),
     )  # fmt: skip
 
 
@@ -84,7 +86,7 @@ def test_the_store_gets_the_tree_as_it_is() -> None:
     found = grown([RIGHT, SLIP], tokens=60)
     nodes = search_nodes(found, 3, LOCAL)
     advantages = step_advantages(found.tree, LOCAL)
-    assert [node.node for node in nodes] == list(range(len(found.tree))) and nodes[ROOT].parent is None
+    assert [node.node for node in nodes] == list(range(len(found.tree))) and nodes[STEP_ROOT].parent is None
     for node, own in zip(nodes[1:], list(found.tree)[1:], strict=True):
         assert own.piece is not None
         assert (node.text, node.visits, node.leaves, node.outcome) == (

@@ -47,7 +47,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("text", "outcome", "answer"), [*ANSWERS, (f"68{END}", Outcome.CORRECT, "68")])
 def test_an_answer_is_what_comes_after_the_thought(text: str, outcome: Outcome, answer: str | None) -> None:
-    assert verdict(problem("23 + 45"), Sampled(0, said(text)), thinker()) == (outcome, answer)
+    assert verdict(problem("23 + 45"), Sampled(0, said(text)), DOMAIN, thinker().visible) == (outcome, answer)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,16 @@ def test_an_answer_is_what_comes_after_the_thought(text: str, outcome: Outcome, 
     + [(f"68{END}", Outcome.UNPARSED, None)],
 )
 def test_a_thought_may_begin_in_the_prompt(text: str, outcome: Outcome, answer: str | None) -> None:
-    assert verdict(problem("23 + 45"), Sampled(0, said(text)), thinker("opened")) == (outcome, answer)
+    assert verdict(problem("23 + 45"), Sampled(0, said(text)), DOMAIN, thinker("opened").visible) == (outcome, answer)
 
 
 def test_without_thinking_the_marks_are_text_like_any_other() -> None:
     text = f"<think>\n</think>\n\n68{END}"
     assert thinker("none").visible(text) == "<think>\n</think>\n\n68"
-    assert verdict(problem("23 + 45"), Sampled(0, said(text)), thinker("none")) == (Outcome.UNPARSED, None)
+    assert verdict(problem("23 + 45"), Sampled(0, said(text)), DOMAIN, thinker("none").visible) == (
+        Outcome.UNPARSED,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,8 +89,8 @@ def test_reports_observations_and_the_models_questions_are_without_thoughts_too(
 
     style = replace(thinker(), domain=Seeing(), feedback=True)
     sure = Sampled(0, said(f"<think>0.1?</think>\n0.75{END}"))
-    assert report_of("confidence", sure, style).value == 0.75
-    assert report_of("self_evaluation", Sampled(0, said(f"<think>0</think>1{END}")), style).value == 1.0
+    assert report_of("confidence", sure, style.visible).value == 0.75
+    assert report_of("self_evaluation", Sampled(0, said(f"<think>0</think>1{END}")), style.visible).value == 1.0
     assert "[0.75]" in style.recheck(problem("1 + 2"), sure.completion)
     assert answer_in(sure, style) == "0.75"
 

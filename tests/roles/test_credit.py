@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripted_roles import piece
 
 from roles.search.credit import CreditRule, CreditSettings, shrunk, step_advantages, values
-from roles.search.step_tree import ROOT, StepTree, count_answer
+from roles.search.step_tree import STEP_ROOT, StepTree, count_answer
 from store.records import Outcome
 
 RIGHT, WRONG = Outcome.CORRECT, Outcome.INCORRECT
@@ -22,7 +22,7 @@ def grown(answers: Sequence[Answer], merge: bool = False) -> StepTree:
     tree = StepTree(merge)
     tokens: dict[tuple[str, Outcome | None], int] = {}
     for letters, outcome in answers:
-        path = [ROOT]
+        path = [STEP_ROOT]
         for end in range(1, len(letters) + 1):
             verdict = outcome if end == len(letters) else None
             token = tokens.setdefault((letters[:end], verdict), len(tokens))
@@ -58,7 +58,7 @@ def test_along_every_path_the_differences_sum_to_the_verdict_less_the_roots_valu
     for leaf in tree:
         if leaf.worth is not None:
             for path in aliased_paths(tree, leaf.index):
-                assert sum(found[index] for index in path[1:]) == pytest.approx(leaf.worth - known[ROOT])
+                assert sum(found[index] for index in path[1:]) == pytest.approx(leaf.worth - known[STEP_ROOT])
 
 
 def test_the_identity_is_put_to_the_test_on_paths_through_merged_steps() -> None:
@@ -103,7 +103,7 @@ def test_values_of_an_uneven_tree_by_hand() -> None:
     count_answer(tree, [0, 1, 6], RIGHT)
     known = values(tree)
     assert known[1] == pytest.approx((1 + 2 * 0 + 1 + 1) / 5)
-    assert known[ROOT] == pytest.approx((4 * 3 / 5 + 1 * 1) / 5)  # by what was said there; the share would be 4 / 6
+    assert known[STEP_ROOT] == pytest.approx((4 * 3 / 5 + 1 * 1) / 5)  # by how often; the share would be 4 / 6
 
 
 def test_values_and_advantages_of_merged_steps_by_hand() -> None:
@@ -113,7 +113,7 @@ def test_values_and_advantages_of_merged_steps_by_hand() -> None:
     known = values(tree)
     assert known[index["ab"]] == known[index["ba"]] == 0.5
     assert (known[index["a"]], known[index["b"]]) == (0.25, 0.5)
-    assert known[ROOT] == pytest.approx((2 * 0.25 + 0.5) / 3)
+    assert known[STEP_ROOT] == pytest.approx((2 * 0.25 + 0.5) / 3)
     found = step_advantages(tree, CreditSettings("siblings"))
     assert (found[index["abc"]], found[index["bac"]]) == (0.5, -0.5)  # siblings, although said behind different steps
     found = step_advantages(tree, LOCAL)

@@ -21,7 +21,7 @@ def asked_of_first_step(weights: CriticWeights, style: PromptStyle | None = None
     node = growth.tree.nodes[1]
     steps = growth.steps if style is None else StepStyle(style, growth.steps.params, frozenset(), growth.steps.decode)
     assert node.piece is not None
-    return node.piece.node, questions(weights, steps, PROBLEM, growth.tree, node)
+    return node.piece.last_token, questions(weights, steps, PROBLEM, growth.tree, node)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_scores_of_the_heads_and_in_words_are_written_down() -> None:
 
 def test_the_heads_learn_values_with_the_answers_below_as_weights() -> None:
     growth = ScriptedEngine().growth(PROBLEM, [RIGHT, WRONG, RIGHT, OTHER, "8*8=64,3*5=15\n"])
-    token = {growth.tree.text(n.index): n.piece.node for n in growth.tree if n.piece is not None}
+    token = {growth.tree.text(n.index): n.piece.last_token for n in growth.tree if n.piece is not None}
     assert critic_targets(growth.tree, 0.5) == {
         token["3+5=8,"]: ((pytest.approx(2 / 3), 3.0), (1.0, 3.0)),
         token["8+3=11,"]: ((1.0, 1.0), (1.0, 1.0)),
@@ -112,6 +112,6 @@ def test_a_merged_step_learns_the_value_it_shares_with_its_own_answers_as_weight
     merged = next(node for node in growth.tree if node.merged_into is not None)
     assert merged.piece is not None and growth.tree.text(merged.index) == "5+3=8,"
     targets = critic_targets(growth.tree, 0.5)
-    (value, weight), process = targets[merged.piece.node]
+    (value, weight), process = targets[merged.piece.last_token]
     assert value == pytest.approx(2 / 3) and weight == 1.0 and process == (1.0, 1.0)
     assert [weights[0][1] for weights in targets.values()] == [3.0, 1.0]

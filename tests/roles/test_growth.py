@@ -6,7 +6,7 @@ from scripted_roles import DOMAIN, ScriptedEngine, countdown, step_style, unjudg
 
 from roles.requests import Sampled
 from roles.search.growth import Growth, Searched, best_of, monte_carlo, n_ary
-from roles.search.step_tree import ROOT
+from roles.search.step_tree import STEP_ROOT
 from store.records import Completion, Finish, Outcome
 
 PROBLEM = countdown("3 5 8: 16")
@@ -32,7 +32,7 @@ def test_a_completion_of_several_steps_is_cut_where_each_ends() -> None:
         ("3+5=8,", 6, "8 8", None),
         ("8+8=16\n", 7, None, Outcome.CORRECT),
     ]
-    assert [engine.text_to(p.node) for p in pieces] == ["3 5 8: 16 =3+5=8,", "3 5 8: 16 =3+5=8,8+8=16\n"]
+    assert [engine.text_to(p.last_token) for p in pieces] == ["3 5 8: 16 =3+5=8,", "3 5 8: 16 =3+5=8,8+8=16\n"]
     assert [p.logprob for p in pieces] == [-(0 + 1 + 2 + 3 + 4 + 5) / 8, -(6 + 7 + 8 + 9 + 10 + 11 + 12) / 8]
     assert [(n.parent, n.depth, n.tokens_above) for n in growth.tree] == [(-1, 0, 0), (0, 1, 6), (1, 2, 13)]
 
@@ -75,7 +75,7 @@ def test_what_is_asked_for_below_a_step_ends_with_a_step_or_with_the_answer() ->
         growth.ask_rollouts(node, 2),
         growth.ask_step(growth.tree.nodes[0], 1),
     )
-    assert (step.parent, step.prompt, step.n, step.label) == (node.piece.node, "", 3, "solver/0")
+    assert (step.parent, step.prompt, step.n, step.label) == (node.piece.last_token, "", 3, "solver/0")
     assert (step.params.stop, step.params.max_tokens) == (("\n", ","), 40 - 6)
     assert (rollout.params.stop, rollout.params.max_tokens, rollout.n) == (("\n",), 40 - 6, 2)
     assert (first.parent, first.prompt, first.params.max_tokens) == (None, "3 5 8: 16 =", 40)
@@ -106,7 +106,7 @@ def test_the_best_of_whole_answers_takes_as_many_as_the_tokens_allow() -> None:
     # an answer has 40 tokens at most: 2 for 42 tokens. They had 13 each: 2 more for the other 16. 54 tokens then
     assert [(s.parent, s.n, s.params.stop) for s in engine.asked] == [(None, 2, ("\n",)), (None, 2, ("\n",))]
     assert len({s.key for s in engine.asked}) == 2
-    assert (found.tokens, found.right_after) == (13 + 13 + 15 + 13, 13 + 13 + 15)
+    assert (found.num_sampled, found.right_after) == (13 + 13 + 15 + 13, 13 + 13 + 15)
 
 
 FIRST, SECOND = "2+3=5,5+5=10,10+8=18\n", "2+3=5,5*5=25,8+25=33\n"
@@ -117,14 +117,14 @@ def test_monte_carlo_asks_for_rollouts_where_a_given_answers_step_ends_and_for_n
     ends = ["2+3=5,", "2+3=5,5+5=10,", "2+3=5,5*5=25,"]
     assert [engine.text_to(s.parent).partition(" =")[2] for s in engine.asked if s.parent is not None] == ends
     assert [(s.n, "rollout" in s.key) for s in engine.asked] == [(2, True)] * 3
-    assert [growth.tree.nodes[i].leaves for i in (ROOT, 1)] == [2 + 3 * 2, 2 + 3 * 2]
-    assert found.tokens == growth.num_sampled > 0 and growth.num_given == len(FIRST + SECOND)
+    assert [growth.tree.nodes[i].leaves for i in (STEP_ROOT, 1)] == [2 + 3 * 2, 2 + 3 * 2]
+    assert found.num_sampled == growth.num_sampled > 0 and growth.num_given == len(FIRST + SECOND)
     assert found.right_after == len(FIRST) and found.is_right and found.is_reproducible
 
 
 def test_monte_carlo_asks_nothing_of_answers_in_one_step() -> None:
     engine, _, found = rolled_out(["2+3=5\n"])
-    assert engine.asked == [] and (found.tokens, found.right_after) == (0, None)
+    assert engine.asked == [] and (found.num_sampled, found.right_after) == (0, None)
 
 
 def test_monte_carlo_rolls_out_once_for_steps_that_were_merged() -> None:
@@ -141,7 +141,7 @@ def test_right_after_counts_the_given_tokens_and_those_sampled_up_to_the_first_r
     engine = ScriptedEngine({"rollout": ["8*8=64\n", "8+8=16\n", "8+8=16\n"]})
     found = engine.drive(monte_carlo(engine.growth(PROBLEM, [WRONG]), 3))
     assert found.right_after == len(WRONG) + 7 + 7
-    assert found.tokens == 3 * 7
+    assert found.num_sampled == 3 * 7
     assert [node.said for node in found.tree] == [0, 1, 2, 2]  # the given one was said again
     assert [node.given for node in found.tree] == [0, 1, 1, 0]
 

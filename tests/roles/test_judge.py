@@ -25,7 +25,7 @@ def judged(
 ) -> JudgedGroup:
     """Attempts given by their texts, judged; nodes do not matter here."""
     said = tuple(tuple(Sampled(0, completion(text)) for text in turns) for turns in attempts)
-    return judge_group(SolvedGroup(of, said), STYLE, settings or JudgeSettings(), step=1)
+    return judge_group(SolvedGroup(of, said), STYLE.domain, STYLE.visible, settings or JudgeSettings(), step=1)
 
 
 def outcomes(group: JudgedGroup) -> list[list[Outcome]]:

@@ -13,7 +13,7 @@ from scripted_roles import DOMAIN, completion, problem
 
 from curriculum.domains.sums import SumsDomain
 from roles.judging.by_model import (
-    CANARIES,
+    ALARM_RATE,
     CanaryCount,
     ModelJudgeSettings,
     as_data,
@@ -26,11 +26,13 @@ from roles.judging.by_model import (
     p_right,
     total,
 )
+from roles.judging.canaries import CANARIES
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import Messages, PromptStyle
 from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
 from roles.tree import ROOT, Tree
+from selfplay.engine.protocol import TokenCount
 from selfplay.engine.rollout import Rollout
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.model.policy import Policy
@@ -238,7 +240,7 @@ def test_a_model_that_knows_judges_as_the_verifier_does(reward: Any, truncated: 
     group = replace(solved(*texts), report="confidence", reports=reports, looks=2)
     settings = JudgeSettings(reward, truncated, seed=3)
     judged, _ = drive(judge_by_model(group, FEW_SHOT, MODEL, settings, 4), likes("68"))
-    assert judged == judge_group(group, FEW_SHOT, settings, 4)
+    assert judged == judge_group(group, FEW_SHOT.domain, FEW_SHOT.visible, settings, 4)
 
 
 def test_canaries_are_many_different_and_not_among_the_examples() -> None:
@@ -253,17 +255,16 @@ def test_a_judge_that_says_yes_to_everything_is_caught() -> None:
     count, asked = drive(canary_requests(PROBLEM, FEW_SHOT, MODEL), lambda _: YES)
     assert count == CanaryCount(len(CANARIES) - count.blocked, count.blocked, len(CANARIES))
     assert len(asked) == count.false_positives and 0 < count.blocked < len(CANARIES) / 2
-    assert count.is_alarm
+    assert count.rate > ALARM_RATE
     careful, _ = drive(canary_requests(PROBLEM, FEW_SHOT, MODEL), lambda _: NO)
-    assert careful == replace(count, false_positives=0) and careful.rate == 0 and not careful.is_alarm
+    assert careful == replace(count, false_positives=0) and careful.rate == 0
     fooled, _ = drive(canary_requests(PROBLEM, CHAT, MODEL), lambda s: YES if '"Solution"' in s.prompt else NO)
     assert fooled.false_positives == 1
 
 
-def test_the_rate_of_several_problems_and_its_alarm() -> None:
+def test_the_rate_of_several_problems_is_of_all_their_canaries() -> None:
     both = total([CanaryCount(0, 30, 100), CanaryCount(2, 20, 100)])
-    assert both == CanaryCount(2, 50, 200) and both.rate == 0.01 and not both.is_alarm
-    assert CanaryCount(3, 50, 200).is_alarm
+    assert both == CanaryCount(2, 50, 200) and both.rate == 0.01
     assert total([]).rate == 0.0
 
 
@@ -273,8 +274,8 @@ def test_the_whole_path_with_a_real_model() -> None:
     engine, tree = TreeEngine(policy, seed=3), Tree()
     heard: list[Scored] = []
 
-    def score(tree: Tree, questions: Sequence[Any]) -> list[Scored]:
-        found = Scorer(policy, engine)(tree, questions)
+    def score(tree: Tree, questions: Sequence[Any], count: TokenCount) -> list[Scored]:
+        found = Scorer(policy, engine)(tree, questions, count)
         heard.extend(found)
         return found
 

@@ -33,7 +33,7 @@ def test_a_scripted_game_of_two_turns() -> None:
         [" 68\n", " 68\nRecheck: 23 + 45 = 69\n"],
     ]
 
-    group = judge_group(solved, STYLE, JudgeSettings(), step=7)
+    group = judge_group(solved, STYLE.domain, STYLE.visible, JudgeSettings(), step=7)
     right, wrong = Outcome.CORRECT, Outcome.INCORRECT
     said_of = [[turn.outcome for turn in attempt.turns] for attempt in group.attempts]
     assert said_of == [[right, right], [wrong, right], [right, wrong]]

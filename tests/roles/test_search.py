@@ -19,7 +19,7 @@ from roles.requests import Sample, Score, Scored
 from roles.search.critics import CriticWeights
 from roles.search.growth import Growth, Searched
 from roles.search.mcts import SearchRule, SearchSettings, search
-from roles.search.step_tree import ROOT, StepTree
+from roles.search.step_tree import STEP_ROOT, StepTree
 from store.records import Outcome
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -28,7 +28,7 @@ LONGER = countdown("2 3 5 8: 18")
 EASY = countdown("1 2 2 3: 6")  # often reached at random, and by steps that leave the same
 RIGHT, WRONG = "3+5=8,8+8=16\n", "3+5=8,8*8=64\n"
 PLENTY = 100_000  # tokens: with such a budget a search wants more once it has all that it wanted
-EXHAUSTING = SearchSettings(nodes=10_000, tokens=PLENTY)
+EXHAUSTING = SearchSettings(node_budget=10_000, token_budget=PLENTY)
 
 
 def searched(settings: SearchSettings, seed: int = 0, merge: bool = False) -> Searched:
@@ -70,12 +70,20 @@ def answer_above(engine: ScriptedEngine, request: Sample) -> str:
 @pytest.mark.parametrize(
     ("name", "seed", "settings", "merge"),
     [
-        ("search_uct", 5, SearchSettings(nodes=24, tokens=PLENTY, at_once=2, min_first=3), False),
+        ("search_uct", 5, SearchSettings(node_budget=24, token_budget=PLENTY, at_once=2, min_first=3), False),
         (
             "search_puct_branching",
             2,
             SearchSettings(
-                "puct", 1.5, nodes=40, tokens=PLENTY, at_once=3, max_children=4, max_first=6, branching=8.0, rollouts=2
+                "puct",
+                1.5,
+                node_budget=40,
+                token_budget=PLENTY,
+                at_once=3,
+                max_children=4,
+                max_first=6,
+                branching=8.0,
+                rollouts=2,
             ),
             True,
         ),
@@ -89,7 +97,7 @@ def test_a_search_grows_the_golden_tree(name: str, seed: int, settings: SearchSe
 
 
 def test_a_search_of_two_waves_by_hand() -> None:
-    settings = SearchSettings(nodes=5, at_once=1, min_first=2, exploration=0.0)
+    settings = SearchSettings(node_budget=5, at_once=1, min_first=2, exploration=0.0)
     engine, found = scripted(
         settings,
         step=["3*5=15,", "3+5=8,", "8*8=64\n"],
@@ -107,13 +115,13 @@ def test_a_search_of_two_waves_by_hand() -> None:
         (RIGHT, 1, 1.0, 1, 1),
         (WRONG, 1, 0.0, 1, 0),
     ]
-    assert (found.tokens, found.right_after, found.right_after_nodes) == (7 + 6 + 8 + 7 + 7, 7 + 6 + 8 + 7, 4)
+    assert (found.num_sampled, found.right_after, found.right_after_nodes) == (7 + 6 + 8 + 7 + 7, 7 + 6 + 8 + 7, 4)
     assert found.best == 4
 
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_the_same_key_gives_the_same_tree_and_another_key_another(merge: bool) -> None:
-    settings = SearchSettings(nodes=20, at_once=3, branching=4.0, max_children=4)
+    settings = SearchSettings(node_budget=20, at_once=3, branching=4.0, max_children=4)
     first, again, other = (rows(searched(settings, seed, merge).tree) for seed in (1, 1, 2))
     assert first == again != other
 
@@ -186,10 +194,12 @@ def test_more_next_steps_are_given_where_values_differ(
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_number_of_next_steps_stays_within_its_bounds(seed: int) -> None:
-    settings = SearchSettings(nodes=16, tokens=PLENTY, min_first=3, max_first=6, max_children=4, branching=6.0)
+    settings = SearchSettings(
+        node_budget=16, token_budget=PLENTY, min_first=3, max_first=6, max_children=4, branching=6.0
+    )
     tree = searched(settings, seed).tree
     said = {n.index: sum(tree.nodes[child].said for child in n.children) for n in tree if not n.is_finished}
-    assert 3 <= said.pop(ROOT) <= 6
+    assert 3 <= said.pop(STEP_ROOT) <= 6
     assert all(count <= 4 for count in said.values())
     assert (max(said.values()) > 2) is (seed in (1, 5, 7))  # where values differ, more than the least
 
@@ -200,7 +210,7 @@ TWINS = {"step": ["3+5=8,", "5+3=8,"], "rollout": ["8+8=16\n"]}
 
 
 def test_merging_adds_visits_and_saves_expansions() -> None:
-    settings = SearchSettings(nodes=3, at_once=4, min_first=2, min_children=1, max_children=1)
+    settings = SearchSettings(node_budget=3, at_once=4, min_first=2, min_children=1, max_children=1)
     engine, found = scripted(settings, merge=True, **TWINS)
     # 5+3 was merged: no rollout, no step of its own; it hands on what 3+5 is worth as one more visit
     assert [(answer_above(engine, s), s.n) for s in engine.asked] == [("", 2), ("3+5=8,", 1)]
@@ -212,7 +222,7 @@ def test_merging_adds_visits_and_saves_expansions() -> None:
 
 
 def test_a_step_that_is_said_again_in_a_wave_is_one_more_visit() -> None:
-    settings = SearchSettings(nodes=3, min_first=3)
+    settings = SearchSettings(node_budget=3, min_first=3)
     engine, found = scripted(settings, step=["3+5=8,", "3*5=15,", "3+5=8,"], rollout=["8+8=16\n", "15+8=23\n"])
     assert [(n.said, n.visits, n.value_sum) for n in found.tree][:3] == [(0, 3, 2.0), (2, 2, 2.0), (1, 1, 0.0)]
     assert [s.n for s in engine.asked] == [3, 1, 1]
@@ -223,7 +233,7 @@ def test_a_step_that_is_said_again_in_a_wave_is_one_more_visit() -> None:
 
 def watched(growth: Growth, role: Generator[Any, Any, Any]) -> Iterator[tuple[int, int, list[Any]]]:
     """Drive a search; (new steps, sampled tokens, requests) of each wave before it is answered."""
-    engine = ScriptedEngine(say=wander, tree=growth.tokens)
+    engine = ScriptedEngine(say=wander, tree=growth.token_tree)
     requests = next(role)
     while True:
         yield len(growth.tree) - 1, growth.num_sampled, requests
@@ -237,7 +247,7 @@ def watched(growth: Growth, role: Generator[Any, Any, Any]) -> Iterator[tuple[in
 @pytest.mark.parametrize("nodes", [1, 3, 4, 17, 30])
 def test_beyond_the_budget_of_nodes_there_are_only_the_last_waves_rollouts(nodes: int, rollouts: int) -> None:
     growth = ScriptedEngine().growth(LONGER)
-    settings = SearchSettings(nodes=nodes, rollouts=rollouts, max_children=4, branching=4.0)
+    settings = SearchSettings(node_budget=nodes, rollouts=rollouts, max_children=4, branching=4.0)
     waves = list(watched(growth, search(growth, settings)))
     for there, _, requests in waves:
         if any("step" in request.key for request in requests):
@@ -253,24 +263,24 @@ def test_given_answers_cost_nothing_of_the_budget_and_are_visits() -> None:
     engine = ScriptedEngine(say=wander)
     growth = engine.growth(LONGER, GOOD + FAIR)
     before = len(growth.tree)
-    found = engine.drive(search(growth, SearchSettings(nodes=1, at_once=1, rollouts=0, min_first=7)))
+    found = engine.drive(search(growth, SearchSettings(node_budget=1, at_once=1, rollouts=0, min_first=7)))
     assert before > 2 and len(found.tree) == before + 1
     assert [(s.parent, s.n) for s in engine.asked] == [(None, 1)]  # six of seven first steps were there
-    assert (found.tree.nodes[ROOT].visits, found.tree.nodes[ROOT].value_sum) == (7, 5 + 0.5)
+    assert (found.tree.nodes[STEP_ROOT].visits, found.tree.nodes[STEP_ROOT].value_sum) == (7, 5 + 0.5)
     assert found.right_after == len(GOOD[0])
 
 
 @pytest.mark.parametrize("tokens", [1, 60, 150])
 def test_no_wave_begins_when_the_budget_of_tokens_is_spent(tokens: int) -> None:
     growth = ScriptedEngine().growth(LONGER)
-    waves = list(watched(growth, search(growth, SearchSettings(nodes=10_000, tokens=tokens))))
+    waves = list(watched(growth, search(growth, SearchSettings(node_budget=10_000, token_budget=tokens))))
     begun = [sampled for _, sampled, requests in waves if "step" in requests[0].key]
     assert all(sampled < tokens for sampled in begun) and growth.num_sampled >= tokens
 
 
 def test_a_search_may_stop_with_the_first_right_answer() -> None:
-    found = searched(SearchSettings(nodes=10_000, stop_when_right=True, at_once=1), seed=1)
-    whole = searched(SearchSettings(nodes=10_000, at_once=1), seed=1)
+    found = searched(SearchSettings(node_budget=10_000, stop_when_right=True, at_once=1), seed=1)
+    whole = searched(SearchSettings(node_budget=10_000, at_once=1), seed=1)
     assert found.right_after == whole.right_after is not None and len(found.tree) < len(whole.tree)
     assert found.best is not None and found.tree.nodes[found.best].outcome is Outcome.CORRECT
     engine = ScriptedEngine()  # with nothing to say
@@ -278,10 +288,10 @@ def test_a_search_may_stop_with_the_first_right_answer() -> None:
 
 
 def test_where_all_wanted_steps_are_there_as_many_more_are_wanted_everywhere() -> None:
-    settings = SearchSettings(tokens=PLENTY, at_once=9, min_first=2, min_children=1)  # all of which GOOD has
+    settings = SearchSettings(token_budget=PLENTY, at_once=9, min_first=2, min_children=1)  # all of which GOOD has
     assert first_choices(GOOD, settings)[0] == ("", 2)
     one_step = ["2+3=5\n"] * 8
-    assert first_choices(one_step, SearchSettings(tokens=PLENTY, min_first=4)) == [("", 4)]  # 3 x 4 less 8
+    assert first_choices(one_step, SearchSettings(token_budget=PLENTY, min_first=4)) == [("", 4)]  # 3 x 4 less 8
 
 
 def test_a_search_ends_where_the_policy_says_only_what_was_said() -> None:
@@ -329,7 +339,7 @@ def test_merged_steps_of_different_lengths_never_ask_for_more_room_than_there_is
         for node in engine.drive(search(growth, EXHAUSTING)).tree:
             assert len(growth.tree.text(node.index)) == node.tokens_above <= 22
             if node.piece is not None:
-                said = engine.text_to(node.piece.node).partition(" =")[2]
+                said = engine.text_to(node.piece.last_token).partition(" =")[2]
                 assert said == growth.tree.text(node.index)
 
 
@@ -338,11 +348,11 @@ def test_merged_steps_of_different_lengths_never_ask_for_more_room_than_there_is
 
 def test_the_critics_value_new_steps_without_rollouts() -> None:
     settings = SearchSettings(
-        nodes=3, at_once=1, min_first=2, rollouts=0, exploration=0.0, weights=CriticWeights(value=1, process=3)
+        node_budget=3, at_once=1, min_first=2, rollouts=0, exploration=0.0, weights=CriticWeights(value=1, process=3)
     )
     scores = [Scored(value=0.4, process=0.8), Scored(value=0.2, process=0.2)]
     engine, found = scripted(settings, step=["3+5=8,", "3*5=15,", "8+8=16\n"], score=scores)
-    nodes = [node.piece.node for node in found.tree if node.piece is not None]
+    nodes = [node.piece.last_token for node in found.tree if node.piece is not None]
     assert engine.scored == [Score(nodes[0]), Score(nodes[1])]
     assert [(n.value, n.process) for n in found.tree] == [(None, None), (0.4, 0.8), (0.2, 0.2), (None, None)]
     # (0.4 + 3 * 0.8) / 4 = 0.7 and 0.2, then the verdict 1 below the better one: no critic is asked of that
@@ -352,7 +362,7 @@ def test_the_critics_value_new_steps_without_rollouts() -> None:
 
 def test_the_best_answer_is_a_right_one_and_of_several_the_one_with_the_likeliest_tokens() -> None:
     engine = ScriptedEngine()
-    stop = SearchSettings(nodes=0)
+    stop = SearchSettings(node_budget=0)
     assert engine.drive(search(engine.growth(PROBLEM), stop)).best is None
     wrong = engine.drive(search(engine.growth(PROBLEM, [WRONG, "8*8=64\n"]), stop))
     assert wrong.best is not None and wrong.tree.text(wrong.best) == WRONG  # equally likely tokens: the first

@@ -2,7 +2,7 @@
 
 from scripted_roles import piece
 
-from roles.search.step_tree import ROOT, StepTree, back_up, count_answer
+from roles.search.step_tree import STEP_ROOT, StepTree, back_up, count_answer
 from store.records import Outcome
 
 RIGHT, WRONG = Outcome.CORRECT, Outcome.INCORRECT
@@ -11,33 +11,33 @@ RIGHT, WRONG = Outcome.CORRECT, Outcome.INCORRECT
 def diamond() -> StepTree:
     """Two orders of the same work, and one step behind each: 0 - 1 "a," - 2 "bb,", 0 - 3 "ccc,", merged into 1, - 4."""
     tree = StepTree(merge=True)
-    tree.add(ROOT, piece(10, "a,", state="8 8"))
+    tree.add(STEP_ROOT, piece(10, "a,", state="8 8"))
     tree.add(1, piece(20, "bb,", state="16"))
-    tree.add(ROOT, piece(30, "ccc,", state="8 8"))
+    tree.add(STEP_ROOT, piece(30, "ccc,", state="8 8"))
     tree.add(3, piece(40, "dddd\n", WRONG))
     return tree
 
 
 def test_a_step_said_again_is_the_same_node_and_counts_twice() -> None:
     tree = StepTree()
-    first, is_new = tree.add(ROOT, piece(10))
-    again, is_new_again = tree.add(ROOT, piece(10))
+    first, is_new = tree.add(STEP_ROOT, piece(10))
+    again, is_new_again = tree.add(STEP_ROOT, piece(10))
     assert (is_new, is_new_again) == (True, False)
-    assert again is first and first.said == 2 and tree.nodes[ROOT].children == [1] and len(tree) == 2
+    assert again is first and first.said == 2 and tree.nodes[STEP_ROOT].children == [1] and len(tree) == 2
 
 
 def test_a_node_knows_its_depth_its_tokens_and_its_text_from_the_root_on() -> None:
     tree = StepTree()
-    tree.add(ROOT, piece(10, "3+5=8,"))
+    tree.add(STEP_ROOT, piece(10, "3+5=8,"))
     tree.add(1, piece(20, "8+8=16\n", RIGHT))
     assert [(n.index, n.parent, n.depth, n.tokens_above) for n in tree] == [(0, -1, 0, 0), (1, 0, 1, 6), (2, 1, 2, 13)]
-    assert (tree.path(2), tree.text(2), tree.text(ROOT)) == ([0, 1, 2], "3+5=8,8+8=16\n", "")
+    assert (tree.path(2), tree.text(2), tree.text(STEP_ROOT)) == ([0, 1, 2], "3+5=8,8+8=16\n", "")
 
 
 def test_only_a_finished_and_judged_step_is_worth_something() -> None:
     tree = StepTree()
     for token, outcome in enumerate([None, *Outcome]):
-        tree.add(ROOT, piece(token, outcome=outcome))
+        tree.add(STEP_ROOT, piece(token, outcome=outcome))
     assert {node.outcome: node.worth for node in tree} == {
         None: None,
         Outcome.CORRECT: 1.0,
@@ -51,22 +51,22 @@ def test_only_a_finished_and_judged_step_is_worth_something() -> None:
 
 def test_steps_that_leave_the_same_are_merged_at_equal_depth_only() -> None:
     tree = StepTree(merge=True)
-    tree.add(ROOT, piece(10, state="8 8"))
-    tree.add(ROOT, piece(11, state="8 8"))
+    tree.add(STEP_ROOT, piece(10, state="8 8"))
+    tree.add(STEP_ROOT, piece(11, state="8 8"))
     tree.add(1, piece(12, state="8 8"))  # deeper
-    tree.add(ROOT, piece(13, state="3 5"))
-    tree.add(ROOT, piece(14, outcome=WRONG, state="8 8"))  # finished
-    tree.add(ROOT, piece(15))
-    tree.add(ROOT, piece(16))  # not known what they leave
-    tree.add(ROOT, piece(17, state="8 8"))
+    tree.add(STEP_ROOT, piece(13, state="3 5"))
+    tree.add(STEP_ROOT, piece(14, outcome=WRONG, state="8 8"))  # finished
+    tree.add(STEP_ROOT, piece(15))
+    tree.add(STEP_ROOT, piece(16))  # not known what they leave
+    tree.add(STEP_ROOT, piece(17, state="8 8"))
     assert [node.merged_into for node in tree] == [None, None, 1, None, None, None, None, None, 1]
     assert [tree.standing(index).index for index in (1, 2, 8)] == [1, 1, 1]
 
 
 def test_nothing_is_merged_unless_asked_for() -> None:
     tree = StepTree()
-    tree.add(ROOT, piece(10, state="8 8"))
-    tree.add(ROOT, piece(11, state="8 8"))
+    tree.add(STEP_ROOT, piece(10, state="8 8"))
+    tree.add(STEP_ROOT, piece(11, state="8 8"))
     assert [node.merged_into for node in tree] == [None, None, None]
 
 
@@ -88,7 +88,7 @@ def test_a_visit_to_a_merged_step_is_one_where_it_stands_too() -> None:
 
 
 def test_the_mean_of_what_was_never_visited_is_a_half() -> None:
-    assert StepTree().nodes[ROOT].mean == 0.5
+    assert StepTree().nodes[STEP_ROOT].mean == 0.5
 
 
 def test_answers_count_for_every_step_above_them_and_where_it_stands() -> None:

@@ -52,7 +52,7 @@ def answer_in(score: Score) -> str:
 
 def knowing(problem: Problem) -> Callable[[Score], Scored]:
     """A model that judges as the verifier does."""
-    verifier = ByVerifier(problem, STYLE)
+    verifier = ByVerifier(problem, STYLE.domain)
     return lambda score: YES if verifier.verdict(answer_in(score), None) is Outcome.CORRECT else NO
 
 
@@ -71,7 +71,7 @@ def test_a_judged_search_of_two_waves_by_hand() -> None:
             "score": [YES, NO, NEITHER],
         }
     )
-    settings = SearchSettings(nodes=5, at_once=1, min_first=2, exploration=0.0)
+    settings = SearchSettings(node_budget=5, at_once=1, min_first=2, exploration=0.0)
     found = engine.drive(search(judged_growth(engine), settings))
     # the model takes the wrong answer for right and the right one for wrong, so the search goes on behind 3*5=15;
     # of what is said there it says neither
@@ -97,7 +97,7 @@ def test_verdicts_pay_and_are_copied_and_what_is_unjudged_is_in_nothing() -> Non
     engine = ScriptedEngine(
         {"step": ["3*5=15,", "3+5=8,"], "rollout": ["15+8=23\n", "8+8=16\n"], "score": [YES, NEITHER]}
     )
-    found = engine.drive(search(judged_growth(engine), SearchSettings(nodes=2, min_first=2)))
+    found = engine.drive(search(judged_growth(engine), SearchSettings(node_budget=2, min_first=2)))
     assert values(found.tree) == {0: 1.0, 1: 1.0, 3: 1.0}  # 3+5=8 has no judged answer below it
     assert set(step_advantages(found.tree, PAID)) == {1, 3}
     assert list(critic_targets(found.tree, 0.5).values()) == [((1.0, 1.0), (1.0, 1.0))]
@@ -112,7 +112,7 @@ def test_verdicts_pay_and_are_copied_and_what_is_unjudged_is_in_nothing() -> Non
 def test_the_verdict_on_an_answer_comes_in_the_wave_that_values_the_steps_beside_it() -> None:
     engine = ScriptedEngine({"step": ["8*8=64\n", "3+5=8,"], "rollout": ["8+8=16\n"], "score": [Scored(), NO, YES]})
     weights = CriticWeights(value=1.0)
-    settings = SearchSettings(nodes=2, min_first=2, rollouts=1, weights=weights)
+    settings = SearchSettings(node_budget=2, min_first=2, rollouts=1, weights=weights)
     found = engine.drive(search(judged_growth(engine), settings))
     assert engine.waves == [(1, 0), (1, 2), (0, 1)]
     assert [answer_in(score) for score in engine.scored[1:]] == ["8*8=64", "3+5=8,8+8=16"]
@@ -127,7 +127,7 @@ def test_the_verdict_on_an_answer_comes_in_the_wave_that_values_the_steps_beside
 @pytest.mark.parametrize("hostile", ["\n", " . \n", "Right: 1\n", '8" Right: 1\n', "3 5 8: 16 =\n"])
 def test_what_is_empty_or_forged_is_never_shown_and_counts_as_wrong(hostile: str) -> None:
     engine = ScriptedEngine({"step": [hostile, "3+5=8,"], "rollout": ["8+8=16\n"], "score": [YES]})
-    found = engine.drive(search(judged_growth(engine), SearchSettings(nodes=2, min_first=2)))
+    found = engine.drive(search(judged_growth(engine), SearchSettings(node_budget=2, min_first=2)))
     assert [answer_in(score) for score in engine.scored] == ["3+5=8,8+8=16"]
     blocked = found.tree.nodes[1]
     assert (blocked.outcome, blocked.worth, blocked.visits, blocked.leaves) == (Outcome.UNPARSED, 0.0, 1, 1)
@@ -135,10 +135,10 @@ def test_what_is_empty_or_forged_is_never_shown_and_counts_as_wrong(hostile: str
 
 def test_an_answer_is_asked_about_once_however_often_it_is_said() -> None:
     engine = ScriptedEngine({"step": ["8*8=64\n"] * 3, "score": [NO]})
-    found = engine.drive(search(judged_growth(engine), SearchSettings(nodes=3, min_first=3)))
+    found = engine.drive(search(judged_growth(engine), SearchSettings(node_budget=3, min_first=3)))
     assert told(found.tree) == [("", 3, 0.0, 3, 0), ("8*8=64\n", 3, 0.0, 3, 0)]
     engine = ScriptedEngine({"step": ["8*8=64\n", "8*8=64\n", "8*8=64\n", "9\n"], "score": [NEITHER, NO]})
-    settings = SearchSettings(nodes=4, tokens=22, at_once=1, min_first=2)
+    settings = SearchSettings(node_budget=4, token_budget=22, at_once=1, min_first=2)
     found = engine.drive(search(judged_growth(engine), settings))  # two waves: nobody is asked again about UNJUDGED
     assert [answer_in(score) for score in engine.scored] == ["8*8=64", "9"]
     assert [(n.said, n.visits) for n in found.tree] == [(0, 1), (3, 0), (1, 1)]
@@ -189,7 +189,7 @@ def test_given_answers_whose_verdicts_are_not_known_are_asked_about_before_the_s
 # Against a verifier, and without one
 
 WAYS: dict[str, Callable[[Growth], Growing]] = {
-    "mcts": lambda growth: search(growth, SearchSettings(nodes=24, tokens=100_000, at_once=2, min_first=3)),
+    "mcts": lambda growth: search(growth, SearchSettings(node_budget=24, token_budget=100_000, at_once=2, min_first=3)),
     "branching": lambda growth: search(
         growth, SearchSettings("puct", 1.5, 40, 100_000, 3, 2, 4, 4, 6, branching=8.0, rollouts=2)
     ),
