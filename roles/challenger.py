@@ -1,4 +1,4 @@
-"""The challenger: asked to make a parent problem harder, some number of times."""
+"""The challenger: it is asked to make a parent problem harder, several times over."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ LABEL = "challenger"
 
 @dataclass(frozen=True, slots=True)
 class ProposedGroup:
-    """Proposals made from one parent: a group with a baseline of its own."""
+    """The proposals made of one parent: a group with a baseline of its own."""
 
-    group: int  # its index in the step
+    group: int  # the group's index in the step
     parent: Problem
     proposals: tuple[Sampled, ...]
 
@@ -22,7 +22,7 @@ class ProposedGroup:
 def propose(
     parent: Problem, group: int, style: PromptStyle, n: int, params: SamplingParams, step: int
 ) -> Generator[Sample, list[Sampled], ProposedGroup]:
-    """Yields one request for `n` escalations of `parent`; `group` is the index in the step of what they make."""
+    """Yields one request for `n` problems harder than `parent`. `group` is the index of the group in the step."""
     key = (LABEL, step, group, parent.problem_id)
     said = yield Sample(None, style.challenger(parent), n, params, key, LABEL)
     return ProposedGroup(group, parent, tuple(said))

@@ -1,8 +1,9 @@
-"""How roles put things into words: few-shot text for base-like use, or a model's chat template.
+"""What roles say to a model, in few-shot text or through a chat template, and what is read of its reply.
 
-Both are built from the same parts of a domain. A prompt's beginning is the same for every problem of a role, so the
-token tree shares it. The second look never says whether the first try was right; with `feedback` it says what the
-domain observed of it (an executed check). Of a model that thinks aloud only what comes after its thought is read.
+Both kinds of prompt are built from the same parts of a domain. A prompt begins alike for every problem of a role, so
+that the token tree shares the beginning. The prompt of a second look never says whether the first try was right. With
+`feedback` it says what the domain observed of it, such as an executed check. Of a model that thinks aloud only what
+comes after its thought is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,9 @@ from store.records import Completion, Finish, Problem
 Messages = Sequence[tuple[str, str]]  # (role, content): "system", "user" or "assistant"
 ReportKind = Literal["none", "confidence", "self_evaluation"]
 Render = Callable[[Messages], str]  # a chat template, ending where the assistant is to speak
-Thought = Literal["none", "said", "opened"]  # what a completion may begin with: nothing of it, all, all but its start
+# How a thought stands in a completion. "none": the model has none. "said": the completion has both of its marks.
+# "opened": the prompt has the opening mark already, so that the completion begins inside the thought.
+Thought = Literal["none", "said", "opened"]
 
 THOUGHT_START, THOUGHT_END = "<think>", "</think>"
 
@@ -27,8 +30,11 @@ _REPORT_PROMPTS = {  # few-shot text, chat
 
 @dataclass(frozen=True, slots=True)
 class PromptStyle:
-    """`render` None is few-shot text. `stop` ends a completion. For chat, `end_of_turn` closes an assistant turn and
-    `next_turn` makes the text from there to the assistant's next turn out of what the user says in between."""
+    """How a domain's problems are put to a model.
+
+    `stop`: strings that end a completion. `render`: the chat template; None for few-shot text. In chat, `end_of_turn`
+    closes an assistant's turn, and `next_turn` turns what the user says into the text between two assistant's turns.
+    """
 
     domain: Domain
     stop: tuple[str, ...] = ("\n",)
@@ -54,7 +60,7 @@ class PromptStyle:
         return f"{opened}{answer}{self.end_of_turn}"
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
-        """Ask for one more look, right after the completion `previous`, whose stop token is part of it."""
+        """Ask for a second look. The prompt continues the completion `previous`, which has its stop token if any."""
         seen = self.domain.observation(problem, self.visible(previous.text)) if self.feedback else ""
         if self.next_turn is not None:
             return self._closing(previous) + self.next_turn(f"{seen}\n{self.domain.recheck_instruction}".lstrip())
@@ -62,14 +68,14 @@ class PromptStyle:
         return f"{self._closing(previous)}{check}Recheck: {self.domain.question(problem)}"
 
     def report(self, kind: ReportKind, previous: Completion) -> str:
-        """Ask what the solver thinks of the answer that `previous` gave: how sure it is, or whether it is right."""
+        """Ask the solver how sure it is of the answer in `previous`, or whether that is right."""
         words, instruction = _REPORT_PROMPTS[kind]
         if self.next_turn is not None:
             return self._closing(previous) + self.next_turn(instruction)
         return f"{self._closing(previous)}{words}"
 
     def _closing(self, previous: Completion) -> str:
-        """What ends `previous` where it did not end itself."""
+        """The text that ends `previous`; empty where it ended itself."""
         if self.next_turn is not None:
             return "" if previous.finish is Finish.STOP else self.end_of_turn
         return "" if previous.text.endswith("\n") else "\n"
@@ -87,11 +93,11 @@ class PromptStyle:
         return text[: min(cuts)] if cuts else text
 
     def visible(self, text: str) -> str:
-        """What is read of a completion's `text`: up to its first stop string, and nothing of its thought."""
+        """The part of a completion that is read: up to its first stop string, without its thought."""
         return self.after_thought(self.strip_stop(text))
 
     def after_thought(self, text: str) -> str:
-        """`text` behind its thought; empty while that has not ended."""
+        """What follows the thought in `text`; empty where the thought has not ended."""
         if self.is_thinking(text):
             return ""
         _, end, after = text.rpartition(THOUGHT_END)

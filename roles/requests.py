@@ -1,15 +1,16 @@
-"""What a role may ask for, and what it is sent back: plain records, no engine behind them."""
+"""What a role may ask for, and what it is sent back, as plain records that know no engine."""
 
 from dataclasses import dataclass
 
 from store.records import Completion
 
-NodeId = int  # a node of the token tree (roles/tree.py): its path from the root is the context
+NodeId = int  # a node of the token tree (roles/tree.py)
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """temperature >= 0 (0 is greedy); at most max_tokens tokens; a token whose text contains a stop string ends it."""
+    """`temperature` >= 0, where 0 is greedy. A completion ends after `max_tokens` tokens, or with the first token that
+    completes a string of `stop`."""
 
     temperature: float
     max_tokens: int
@@ -20,9 +21,9 @@ class SamplingParams:
 class Sample:
     """Append `prompt` below `parent` (None: the root) and sample `n` completions.
 
-    `key` is what randomness is derived from (role, item, attempt, turn ...); the driver adds the run's seed and the
-    policy version. `label` names the (role, turn) that the sampled tokens belong to, e.g. "solver/0". `given`: `n`
-    completions that are known already and stand in place of sampled ones; all requests of a wave give theirs, or none.
+    Random numbers are derived from `key`, such as (role, step, problem, turn, attempt); the driver adds the run's seed
+    and the policy version. `label` says which role and turn the sampled tokens belong to, such as "solver/0". `given`:
+    `n` known completions that stand in place of sampled ones; either all requests of a wave give theirs, or none.
     """
 
     parent: NodeId | None
@@ -36,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One completion and the node of its last token."""
+    """One completion, and the node of its last token."""
 
     node: NodeId
     completion: Completion
@@ -44,9 +45,9 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Ask what the policy makes of the context that ends with `prompt` below `parent`; nothing is sampled.
+    """Ask for probabilities and critic scores in the context that ends with `prompt` below `parent`; samples nothing.
 
-    `choices`: texts whose first tokens are compared as what comes next; none asks the critic heads only.
+    `choices`: texts whose first tokens are asked about as the next token; without any, only the critics are asked.
     """
 
     parent: NodeId | None
@@ -56,8 +57,8 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """`choices`: probability of each choice's first token among all tokens, in [0, 1]. `value`, `process`: what the
-    critic heads say of the context, in [0, 1]; None where there are no heads."""
+    """`choices`: the probability of each choice's first token, among all tokens. `value`, `process`: the critic heads'
+    scores of the context, in [0, 1]; None where there are no heads."""
 
     choices: tuple[float, ...] = ()
     value: float | None = None

@@ -1,7 +1,7 @@
-"""The solver: a group of first tries at a problem, a second look of each at itself, and what it says of the result.
+"""The solver: a group of first tries at a problem, second looks at each of them, and a report on the result.
 
-The report comes after the last turn: a stated confidence (RLCR, arXiv 2507.16806), or a self-evaluation that is only
-trained and never asked for at inference (post-completion learning, arXiv 2507.20252).
+The report comes after the last turn. It is a stated confidence (RLCR, arXiv 2507.16806), or a self-evaluation that is
+trained but not asked for at inference (post-completion learning, arXiv 2507.20252).
 """
 
 from collections.abc import Generator, Sequence
@@ -14,9 +14,9 @@ from store.records import Completion, Problem
 
 @dataclass(frozen=True, slots=True)
 class SolverSettings:
-    """group_size >= 1 first tries, each with `looks` >= 1 second looks, each of which goes on to `turns` >= 1 turns.
+    """`group_size` >= 1 first tries, each with `looks` >= 1 second looks; an attempt has `turns` >= 1 turns in all.
 
-    `role` enters the random key: training is not evaluation.
+    `role` begins the random keys, so that training and evaluation draw different numbers.
     """
 
     group_size: int
@@ -30,9 +30,9 @@ class SolverSettings:
 
 @dataclass(frozen=True, slots=True)
 class SolvedGroup:
-    """What was said about one problem: attempts[i][k] is turn k of attempt i, reports[i] what it says of its result.
+    """The attempts at one problem: attempts[i][k] is turn k of attempt i, and reports[i] its report.
 
-    Every `looks` attempts in a row share their first try.
+    Each run of `looks` attempts shares its first try.
     """
 
     problem: Problem
@@ -46,7 +46,7 @@ REPORT_LABEL = "solver/report"
 
 
 def turn_label(turn: int) -> str:
-    """The label of a turn's tokens: losses and baselines are kept apart by it."""
+    """The label of a turn's tokens. Loss weights and baselines go by label."""
     return f"solver/{turn}"
 
 
@@ -60,9 +60,9 @@ def attempt(
 ) -> Generator[Sample | list[Sample], list[Sampled] | list[list[Sampled]], SolvedGroup]:
     """Yields what it wants sampled, is sent the completions, returns the group.
 
-    The second turn is sampled `looks` times for each first try, later ones once for each attempt, from that attempt's
-    own node: attempts that said the same share everything up to there. `given`: first tries that are looked at in place
-    of sampled ones, as many as the group has.
+    The second turn is sampled `looks` times for each first try, later turns once for each attempt. A turn is sampled
+    below the last token of the one before, so attempts that said the same share all nodes up to there.
+    `given`: known first tries, as many as the group has, in place of sampled ones.
     """
     size = group_size or settings.group_size
     key = (settings.role, step, problem.problem_id)

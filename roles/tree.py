@@ -1,12 +1,12 @@
-"""The token tree: everything that is said in a step, every token once.
+"""The token tree: everything that is said in a training step, with every common beginning once.
 
-A node is one token below its parent; a node's path from the root is the context that produced it, and its id is
-its index. Text that begins alike shares nodes by construction: a role's instruction in front of every problem, a
-problem in front of its group of attempts, two attempts that happen to say the same. Several texts without a common
-beginning hang below one empty root, `ROOT`, so that a step's forest is one tree.
+A node is one token. Its id is its index; the tokens on the path from the root to its parent are the context that it
+was read or sampled in. Texts that begin alike share nodes: a role's instruction in front of every problem, a problem in
+front of its attempts, two attempts that happen to say the same. `ROOT` is an empty root above all texts, so that a
+step's forest is one tree.
 
-Ids are the truth: nothing here knows text. Node ids only grow, a parent's id is smaller than its children's, and
-nodes are never removed: an engine may index its keys and values by node id.
+Nothing here knows text, only token ids. Nodes are never removed and a parent's id is smaller than its children's, so an
+engine may index its keys and values by node.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-ROOT = -1
+ROOT = -1  # the empty root, which is no node: the parent of every text's first token
 CONTEXT = ""  # the label of a token that was given, not sampled
 
 
 @dataclass(slots=True)
 class Tree:
-    """Growing arrays over nodes (`array`, so that numpy copies them at memory speed).
+    """Growing arrays over nodes; they are of type `array`, so that numpy copies them at memory speed.
 
-    `merge=False` gives every sampled completion nodes of its own (given tokens are shared all the same).
+    With `merge=False` every sampled completion gets nodes of its own; given tokens are shared all the same.
 
     Example: the prompt [5, 6] with completions [7, 8], [7, 9] and [7, 8] again is five nodes:
 
@@ -36,7 +36,7 @@ class Tree:
     parents: array[int] = field(default_factory=lambda: array("q"))
     tokens: array[int] = field(default_factory=lambda: array("q"))
     depths: array[int] = field(default_factory=lambda: array("q"))  # tokens above; the position fed to the model
-    labels: list[str] = field(default_factory=list)  # CONTEXT, or the (role, turn) that sampled the token
+    labels: list[str] = field(default_factory=list)  # CONTEXT, or who sampled the token (role and turn)
     logprobs: array[float] = field(default_factory=lambda: array("d"))  # the sampler's; 0.0: context; NaN: not sampled
     _children: dict[tuple[int, int, str], int] = field(default_factory=dict, repr=False)
 
@@ -44,7 +44,7 @@ class Tree:
         return len(self.parents)
 
     def extend(self, parent: int, tokens: Iterable[int]) -> int:
-        """Hang given `tokens` below `parent`, reusing nodes that are there; returns the last one's id."""
+        """Add given `tokens` below `parent`, reusing nodes that are there. Returns the last token's node."""
         node = parent
         for token in tokens:
             key = (node, token, CONTEXT)
@@ -55,9 +55,10 @@ class Tree:
         return node
 
     def sampled(self, parent: int, tokens: Sequence[int], logprobs: Sequence[float], label: str) -> int:
-        """Hang a sampled completion below `parent`; returns its last node.
+        """Add a sampled completion below `parent`. Returns the last token's node.
 
-        Identical beginnings merge (unless `merge` is off); the first sampler's log-probability stands for all.
+        With `merge`, a token that was sampled there before under the same label is reused, with the log-probability
+        that it was first sampled with.
         """
         node = parent
         for token, logprob in zip(tokens, logprobs, strict=True):
@@ -70,7 +71,7 @@ class Tree:
         return node
 
     def path(self, node: int) -> list[int]:
-        """Node ids from the root's child to `node`; empty for ROOT."""
+        """The nodes from below ROOT down to `node`; empty for ROOT."""
         nodes = []
         while node != ROOT:
             nodes.append(node)
@@ -79,7 +80,7 @@ class Tree:
         return nodes
 
     def tail(self, node: int, length: int) -> list[int]:
-        """The last `length` nodes of the path to `node`, in order: the tokens of a completion that ends there."""
+        """The last `length` nodes of the path to `node`, in order, such as a completion of so many tokens."""
         nodes = []
         for _ in range(length):
             nodes.append(node)

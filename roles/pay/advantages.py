@@ -1,11 +1,11 @@
-"""From rewards to advantages: group baselines without division by the deviation, apart by role, turn and group.
+"""From rewards to advantages: each role, turn and group has a baseline of its own, which is subtracted.
 
-Dividing by a group's standard deviation pays a rare lucky success sqrt(G) times over (algorithms.md 9); these only
-subtract a mean. A later turn's baseline conditions on how the first one went: with a plain group mean, an answer
-kept right beside one mended would be punished.
+Nothing is divided by a group's standard deviation. In a group of G with one success it is about 1 / sqrt(G), and the
+division would pay a lucky success sqrt(G) times over. The baseline of a later turn depends on the first one's reward:
+with the plain mean of the group, an answer that was right and stayed right is punished beside one that was corrected.
 
-A mean that holds the sample itself shrinks the expected gradient to (n - 1) / n of what it is. For a group of N that is
-one factor for all, (N - 1) / N, and "centred" leaves it there; strata are of different sizes, so theirs is taken out.
+A mean that includes the sample itself shrinks the expected gradient by the factor (n - 1) / n. In a group of N that is
+one factor for all, and "centred" leaves it. Strata differ in size, so in them the factor is made the same for all.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ SecondLookRate = Callable[[bool], float]  # P(second look right | first right or
 
 
 def group_advantages(rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
-    """r - mean ("centred", Dr.GRPO, arXiv 2503.20783) or r - mean of the others ("rloo"); zeros for a group of one."""
+    """r - mean ("centred", Dr.GRPO, arXiv 2503.20783) or r - mean of the others ("rloo"); 0 in a group of one."""
     n = len(rewards)
     if n < 2 or min(rewards) == max(rewards):  # exactly zero: the rounded mean of eight times -0.1 is not -0.1
         return [0.0] * n
@@ -28,7 +28,7 @@ def group_advantages(rewards: Sequence[float], rule: AdvantageRule) -> list[floa
 
 
 def has_signal(advantages: Sequence[float]) -> bool:
-    """Whether a group pushes at all."""
+    """Whether any advantage of a group is not 0."""
     return any(advantage != 0.0 for advantage in advantages)
 
 
@@ -38,12 +38,12 @@ def stratified_advantages(
     rule: AdvantageRule,
     expected: Callable[[int], float] | None = None,
 ) -> list[float]:
-    """Advantages within each stratum, of N rewards in all.
+    """Advantages of N rewards, each compared within its stratum.
 
-    In a stratum of n: c n / (n - 1) (r - mean of the stratum), that is c (r - mean of the others in it); one that is
-    alone: c (r - what is `expected` of it, by its index), and without that 0, for nothing is like it. c = 1 ("rloo") or
-    (N - 1) / N ("centred"): so the expected gradient of every stratum, whatever its size, is c times the exact one, as
-    it is for a group without strata.
+        c (r - mean of the others in the stratum), with c = 1 ("rloo") or (N - 1) / N ("centred")
+        c (r - expected(i)) for a reward i that is alone in its stratum; 0 without `expected`
+
+    So the expected gradient of every stratum is c times the exact one, whatever its size, as in a group without strata.
     """
     advantages = [0.0] * len(rewards)
     total = len(rewards)
@@ -63,10 +63,10 @@ def stratified_advantages(
 
 
 def shared_advantages(owners: Sequence[int], rewards: Sequence[float], rule: AdvantageRule) -> list[float]:
-    """`group_advantages` of what several rewards belong to, each paid the mean of its own; given back to every one.
+    """`group_advantages` of owners, each of which is paid the mean of its rewards; reward i gets that of owners[i].
 
-    `owners[i]` says whose reward i is: looks at one first try share it, and it is no baseline of its own. Of four first
-    tries, one right, with two looks at each, "rloo" gives the right one 1 - 0, not 1 - (1 + 6 * 0) / 7.
+    Second looks at one first try have it as their owner, so that it is no part of its own baseline. For four first
+    tries, one of them right, with two looks at each, "rloo" gives the right one 1 - 0, not 1 - (1 + 6 * 0) / 7.
     """
     paid: dict[int, list[float]] = {}
     for owner, reward in zip(owners, rewards, strict=True):
@@ -77,7 +77,7 @@ def shared_advantages(owners: Sequence[int], rewards: Sequence[float], rule: Adv
 
 
 def second_look_rewards(pairs: Sequence[tuple[float, float]], alpha: float) -> list[float]:
-    """What the later turn of each (before, after) is paid: `correction_reward`."""
+    """`correction_reward` of each (reward of the turn before, reward of the turn)."""
     return [correction_reward(before, after, alpha) for before, after in pairs]
 
 
@@ -88,11 +88,11 @@ def second_look_advantages(
     rate: SecondLookRate,
     siblings: Sequence[int] | None = None,
 ) -> list[float]:
-    """Advantages of later turns, in strata of equal first reward, or of equal `siblings` where these are given.
+    """Advantages of later turns, of each (reward of the turn before, reward of the turn), within strata.
 
-    Attempts of one problem that began alike (right, or wrong) are compared with each other only; siblings are second
-    looks at one and the same first try, and so each other's exact baseline. One that is alone in its stratum is
-    compared with what the problem's running estimate `rate` expects:
+    A stratum has the attempts whose turn before had the same reward or, where `siblings` is given, those with the same
+    entry of it: second looks at the same first try, for which the mean of the others is the exact baseline. A turn
+    that is alone in its stratum is compared with what the problem's running estimate `rate` leads to expect:
     rate * (reward if right) + (1 - rate) * (reward if wrong).
     """
 

@@ -9,22 +9,22 @@ from curriculum.tracking.posterior import learnability
 ChallengerRule = Literal["learnability", "azr", "r_zero"]
 ConfidenceRule = Literal["brier", "log"]
 
-LOG_FLOOR = 0.001  # a log score is infinite at a sure mistake: confidences are moved this far from 0 and 1 for it
-_CONFIDENCE = re.compile(r"(0|1)|0\.[0-9]{1,4}|1\.0{1,4}")  # ASCII digits, one spelling of each number but for zeros
+LOG_FLOOR = 0.001  # the log score clips confidences to [LOG_FLOOR, 1 - LOG_FLOOR]; at 0 and 1 it may be infinite
+_CONFIDENCE = re.compile(r"(0|1)|0\.[0-9]{1,4}|1\.0{1,4}")  # ASCII digits; spellings differ in final zeros only
 
 
 def azr(pass_rate: float) -> float:
-    """1 - p in [0, 1), but 0 at p = 0: hard pays, unsolved does not. Source: Absolute Zero, arXiv 2505.03335."""
+    """1 - p, and 0 at p = 0: in [0, 1). Harder pays more, unsolved nothing (Absolute Zero, arXiv 2505.03335)."""
     return 1.0 - pass_rate if pass_rate > 0.0 else 0.0
 
 
 def r_zero(pass_rate: float) -> float:
-    """1 - 2|p - 1/2| in [0, 1]: 1 at p = 1/2. Source: R-Zero, arXiv 2508.05004 (the paper's form, not the code's)."""
+    """1 - 2|p - 1/2| in [0, 1]: 1 at p = 1/2 (R-Zero, arXiv 2508.05004, in the paper's form, not the code's)."""
     return 1.0 - 2.0 * abs(pass_rate - 0.5)
 
 
 def challenger_reward(rule: ChallengerRule, pass_rate: float) -> float:
-    """What a measured problem pays whoever posed it."""
+    """What the challenger is paid for a problem of a measured pass rate."""
     match rule:
         case "learnability":
             return learnability(pass_rate)
@@ -35,9 +35,9 @@ def challenger_reward(rule: ChallengerRule, pass_rate: float) -> float:
 
 
 def correction_reward(before: float, after: float, alpha: float) -> float:
-    """r2 + alpha (r2 - r1), in [-alpha, 1 + alpha] for rewards in [0, 1]: for the later turn's tokens only.
+    """r2 + alpha (r2 - r1) for the later turn's tokens; r1 is `before`, r2 is `after` (SCoRe, arXiv 2409.12917).
 
-    (r1, r2): (0,0) 0; (0,1) 1 + alpha; (1,1) 1; (1,0) -alpha. Source: SCoRe, arXiv 2409.12917.
+    In [-alpha, 1 + alpha] for rewards in [0, 1]. (r1, r2): (0,0) 0; (0,1) 1 + alpha; (1,1) 1; (1,0) -alpha.
     """
     return after + alpha * (after - before)
 
@@ -52,15 +52,15 @@ def parse_confidence(text: str) -> float | None:
 
 
 def calibrated_reward(rule: ConfidenceRule, is_right: bool, confidence: float | None) -> float:
-    """c plus a score of the stated confidence q for what came true, c = 1 if the answer is right, else 0.
+    """The reward of an answer plus a proper score of the stated confidence q. c is 1 if the answer is right, else 0.
 
-    brier  c - (q - c)^2, in [-1, 1]. With P(right) = p its mean is p^2 - (q - p)^2: best at q = p, worth p^2 there,
-           so the likeliest answer is still the best one. Source: RLCR, arXiv 2507.16806.
-    log    c + ln(q if right else 1 - q), in [ln LOG_FLOOR, 1]. Also best at q = p, but worth p - H(p) there, which is
-           below 0 for 0 < p < 0.65: a sure wrong answer at q = 0 beats an honest hard one. A control.
+    brier  c - (q - c)^2, in [-1, 1]. With P(right) = p its mean is p^2 - (q - p)^2. That is largest, p^2, at q = p, so
+           the likeliest answer with an honest confidence is best (RLCR, arXiv 2507.16806).
+    log    c + ln(q if right else 1 - q), in [ln LOG_FLOOR, 1]. Its mean too is largest at q = p, where it is p - H(p).
+           For 0 < p < 0.65 that is below 0, so a surely wrong answer with q = 0 beats an honest hard one. A control.
 
-    A confidence that could not be read is paid the rule's lowest value: paid 0, as an answer without a score, silence
-    would beat an honest "probably wrong". (RLCR's code pays it 0 too, on a scale where 0 is the lowest value.)
+    A confidence that could not be read is paid the lowest value of its rule. With 0 in its place, saying nothing would
+    beat an honest "probably wrong". (RLCR's code pays 0 too, on a scale where 0 is the lowest value.)
     """
     if confidence is None:
         return -1.0 if rule == "brier" else math.log(LOG_FLOOR)
@@ -77,25 +77,24 @@ def parse_self_evaluation(text: str) -> bool | None:
 
 
 def consistency(truth: float, prediction: float) -> float:
-    """1 - |g - p| / max(g, p) in [0, 1] for g, p >= 0: how near a self-evaluation is to the truth; 1 where both are 0.
+    """How near a self-evaluation p is to the truth g: 1 - |g - p| / max(g, p), in [0, 1] for g, p >= 0.
 
-    Source: post-completion learning, arXiv 2507.20252, with 0/0 counted as no error.
+    It is 1 where both are 0 (post-completion learning, arXiv 2507.20252, with 0/0 counted as no error).
     """
     largest = max(truth, prediction)
     return 1.0 - abs(truth - prediction) / largest if largest > 0.0 else 1.0
 
 
 def consistency_original(truth: float, prediction: float) -> float:
-    """`consistency` with the fault of the published code: 0/0 is caught and paid 0, so an honest "I was wrong" about a
-    wrong answer never pays. A control."""
+    """`consistency` as the published code computes it, with 0 where both are 0. An honest "I was wrong" about a wrong
+    answer then never pays. A control."""
     return 0.0 if truth == prediction == 0.0 else consistency(truth, prediction)
 
 
 def class_weights(num_right: int, num_wrong: int) -> tuple[float, float]:
-    """(weight of a right answer, weight of a wrong one) = n / (2 n_class): each class counts half in all.
+    """(weight of a right answer, weight of a wrong one), each n / (2 n_class), so that each class counts half in all.
 
-    In (1/2, n / 2]: the only answer of its class weighs half of all. A class that is absent has weight 0, and then the
-    other has 1: there is nothing to balance.
+    Each is in (1/2, n / 2]. Where one class is absent, its weight is 0 and the other's 1.
     """
     if num_right == 0 or num_wrong == 0:
         return float(num_right > 0), float(num_wrong > 0)
@@ -104,10 +103,10 @@ def class_weights(num_right: int, num_wrong: int) -> tuple[float, float]:
 
 
 def self_evaluation_reward(is_right: bool, claim: bool | None, weight_right: float, weight_wrong: float) -> float:
-    """The class's weight for a claim that is true, 0 for one that is not or could not be read: in [0, larger weight].
+    """The weight of the answer's class for a true claim; 0 for a false one, or one that could not be read.
 
-    Once most answers are right, "right" would be a paying claim whatever the answer; weighted by class it is not. For
-    a claim of 0 or 1 this is a proper score of the balanced odds (algorithms.md 7, third fault).
+    Without weights, once most answers are right, claiming "right" would pay whatever the answer. With them, claiming
+    "right" pays if the odds that the answer is right, taken as if both classes were equally frequent, are above 1.
     """
     if claim is not is_right:
         return 0.0

@@ -1,7 +1,7 @@
-"""Dense rewards: what each step of an answer is paid, from the values of the tree that it stands in.
+"""Dense rewards: an advantage for each step of an answer, from the values of the tree that it stands in.
 
-V(n) is the mean outcome of answers that go on from step n, an answer's own verdict where it ends. With z the verdict of
-the answer that a step ends, if it does:
+V(n) is the mean outcome of the answers that go on from step n. Where n ends an answer, V(n) is its verdict z; the term
+with z is 0 for other steps.
 
     tree         A(n) = local (V(n) - V(parent)) + global (V(n) - V(problem)) + outcome (z - V(problem))
                  (TreeRL, ACL 2025: local and global)
@@ -9,8 +9,8 @@ the answer that a step ends, if it does:
     siblings     A(n) = V(n) - mean of its siblings' V   (TreeRPO, arXiv 2506.05183)
 
 Along a path the differences telescope: the sum of V(n) - V(parent) is z - V(problem), whatever the values in between.
-A step is trained once for every time that it was sampled, not once for every answer that passes it, so nothing is
-divided by the number of answers below it (TreeRL, which trains paths, divides by its root).
+A step is trained once for every time that it was sampled. TreeRL trains whole paths, and so a step once for every
+answer below it, for which it divides by the square root of their number; here nothing is divided.
 """
 
 import math
@@ -25,9 +25,11 @@ CreditRule = Literal["tree", "monte_carlo", "siblings"]
 
 @dataclass(frozen=True, slots=True)
 class CreditSettings:
-    """`shrink` >= 0 answers' worth of the parent's value (or of the value critic's, where it spoke) are mixed into that
-    of a step with few answers below. `noise_floor` >= 0: a step is trained only where |A| is above so many standard
-    errors of V(n). The weights of `tree` are local_weight, global_weight and outcome_weight."""
+    """The rule and its numbers; `local_weight`, `global_weight` and `outcome_weight` are those of the rule `tree`.
+
+    `shrink` >= 0 is a pseudo-count: V of a step is averaged with that many imagined answers, each worth what was
+    expected of the step (`shrunk`). `noise_floor` >= 0: A(n) is 0 unless |A| > noise_floor * standard error of V(n).
+    """
 
     rule: CreditRule = "tree"
     local_weight: float = 1.0
@@ -38,11 +40,11 @@ class CreditSettings:
 
 
 def values(tree: StepTree) -> dict[int, float]:
-    """V of every node with a judged answer below it.
+    """V of every node with a judged answer below it: V(n) = sum of said(c) V(c) / sum of said(c), over its children c.
 
-    A node's value is the mean of its children's, each weighted by how often it was said there: every step was drawn
-    from the policy, so this estimates what the policy would reach, also where a search went deeper into what looked
-    good. On a tree that was sampled evenly it is the share of right answers below. Nodes that were merged share theirs.
+    `said` is how often a step was sampled from its parent. Every step was drawn from the policy, so this estimates what
+    the policy would reach, also where a search looked deeper into some children than into others. On a tree that was
+    sampled evenly it is the share of right answers below. A merged node has the value of what it was merged into.
     """
     found: dict[int, float] = {}
     for node in sorted(tree, key=lambda n: (-n.depth, n.merged_into is not None)):
@@ -60,9 +62,10 @@ def values(tree: StepTree) -> dict[int, float]:
 
 
 def shrunk(tree: StepTree, raw: Mapping[int, float], weight: float) -> dict[int, float]:
-    """`raw` values, those of unfinished steps drawn towards what was expected: the value critic's, else the parent's.
+    """`raw` values, drawn towards what was expected: V' = (leaves V + weight expected) / (leaves + weight).
 
-    V' = (leaves V + weight expected) / (leaves + weight), parents first. The root's and verdicts stay.
+    `leaves` is the number of answers below the step. `expected` is what the value critic said of it or, where it said
+    nothing, V' of the parent. Verdicts and the problem's own value stay as they are.
     """
     found: dict[int, float] = {}
     for node in sorted(tree, key=lambda n: (n.depth, n.merged_into is not None)):
@@ -80,7 +83,7 @@ def shrunk(tree: StepTree, raw: Mapping[int, float], weight: float) -> dict[int,
 
 
 def step_advantages(tree: StepTree, settings: CreditSettings) -> dict[int, float]:
-    """A(n) of every step with a judged answer below it; 0 where it is within the noise."""
+    """A(n) of every step with a judged answer below it; 0 where |A| is within the noise."""
     known = shrunk(tree, values(tree), settings.shrink)
     found = {}
     for node in tree:
@@ -112,7 +115,7 @@ def _advantage(tree: StepTree, node: StepNode, known: Mapping[int, float], setti
 def _stands_out(
     tree: StepTree, node: StepNode, advantage: float, known: Mapping[int, float], noise_floor: float
 ) -> bool:
-    """Whether |A| is above `noise_floor` standard errors sqrt(V (1 - V) / n) of the step's V; verdicts have none."""
+    """Whether |A| > noise_floor * sqrt(V (1 - V) / n), for n answers below the step. A verdict has no error."""
     value, answers = known[node.index], tree.standing(node.index).leaves
     if node.is_finished or noise_floor == 0.0 or answers == 0:
         return True

@@ -1,10 +1,12 @@
-"""Three critics of a partial answer, put together to one score: value, process and outcome.
+"""Three critics of a partial answer, after AlphaLLM (arXiv 2404.12253), and the score that they make together.
 
-The value head says what share of answers from here is right, the process critic whether the last step is a good one,
-and the outcome is what became of rollouts. The heads are trained beside the policy (selfplay/train/critic.py); with
-`process_from` "words" the model itself is asked for 1 or 0. AlphaLLM (arXiv 2404.12253) sums the three with weights of
-1; here they are a weighted mean, so that a score stays in [0, 1]. A finished step is worth its verdict, the verifier's
-or, where there is none, the model judge's (roles/judging/verdicts.py), and no critic is asked about it.
+    value    the value head: which share of the answers that go on from here is right
+    process  the process critic: whether the last step is a good one
+    outcome  the share of the rollouts from here that were right
+
+The heads are trained beside the policy (selfplay/train/critic.py). With `process_from` "words" the model itself is
+asked about the step, for 1 or 0. AlphaLLM sums the three; here the score is their weighted mean, so that it stays in
+[0, 1]. A step that ends an answer is worth its verdict (roles/judging/verdicts.py), and no critic is asked about it.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -24,7 +26,7 @@ CHOICES = ("1", "0")
 
 @dataclass(frozen=True, slots=True)
 class CriticWeights:
-    """What each critic counts, each >= 0. A critic that has nothing to say of a node is left out there."""
+    """The critics' weights, each >= 0. A critic without a score of a node is left out of the node's mean."""
 
     value: float = 0.0
     process: float = 0.0
@@ -33,14 +35,14 @@ class CriticWeights:
 
     @property
     def ask(self) -> bool:
-        """Whether steps need to be scored at all."""
+        """Whether the critics have to be asked at all; outcomes are known without asking."""
         return self.value > 0 or self.process > 0
 
 
 def questions(
     weights: CriticWeights, steps: StepStyle, problem: Problem, tree: StepTree, node: StepNode
 ) -> list[Score]:
-    """What has to be asked about a step that ends no answer: nothing, the heads, and perhaps the model in words."""
+    """The questions about a step that ends no answer: to the heads, and to the model where `process_from` says so."""
     assert node.piece is not None
     found = [Score(node.piece.last_token)] if weights.ask else []
     if weights.process > 0 and weights.process_from == "words":
@@ -51,7 +53,7 @@ def questions(
 
 
 def take_scores(node: StepNode, scored: Sequence[Scored]) -> None:
-    """Write the answers to `questions` down at their node."""
+    """Store the answers to `questions` in their node."""
     for each in scored:
         if each.choices:
             good, bad = each.choices
@@ -61,7 +63,7 @@ def take_scores(node: StepNode, scored: Sequence[Scored]) -> None:
 
 
 def score_rest(growth: Growth, weights: CriticWeights) -> Generator[list[Any], list[Any], None]:
-    """Ask about the unfinished steps that a search did not ask about, so that every step has its critics' scores."""
+    """Ask about each unfinished step that the search did not ask about, so that all have the critics' scores."""
     tree = growth.tree
     open_ones = [node for node in tree if node.piece and not node.is_finished and node.merged_into is None]
     silent = [node for node in open_ones if node.value is None and node.process is None]
@@ -73,9 +75,9 @@ def score_rest(growth: Growth, weights: CriticWeights) -> Generator[list[Any], l
 
 
 def node_score(weights: CriticWeights, node: StepNode, outcome: float | None) -> float:
-    """The weighted mean of the critics that have spoken, in [0, 1]; 0.5 where none has.
+    """The weighted mean of the critics that have a score of the node, in [0, 1]; 0.5 where none has.
 
-    `outcome`: the share of its rollouts that were right, None without any.
+    `outcome`: the share of the node's rollouts that were right; None without any.
     """
     heard = [
         (weight, said)
@@ -87,10 +89,11 @@ def node_score(weights: CriticWeights, node: StepNode, outcome: float | None) ->
 
 
 def critic_targets(tree: StepTree, process_threshold: float) -> Mapping[int, tuple[tuple[float, float], ...]]:
-    """Token node -> ((target, weight) of the value head, the same of the process head), for steps with answers below.
+    """Last token of a step -> ((target, weight) of the value head, (target, weight) of the process head).
 
-    The value's target is the share of right answers below, the process critic's 1 where that is above
-    `process_threshold`. What has more answers below it weighs more. Finished steps are left out: they are judged.
+    The value head's target is V of the step (roles/search/credit.py), the process head's 1 where V is above
+    `process_threshold`, else 0. The weight is the number of finished answers below the step. Steps that end an answer,
+    or have none below, are left out.
     """
     found = {}
     known = values(tree)

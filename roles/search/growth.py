@@ -1,15 +1,17 @@
-"""Growing the tree of steps of one problem: what all ways of searching share, and the two that do not choose.
+"""The tree of steps of one problem while it grows, and the ways to grow it that choose nothing.
 
-A way of searching is a generator like any role: it yields what it wants sampled or scored, is sent the results, and
+A way of searching is a generator like any role. It yields what it wants sampled or scored, is sent the results, and
 returns `Searched`. Everything that is sampled becomes a node, rollouts too. Searches of many problems run in the same
-waves, so that a wave is one batched engine call.
+waves, each of which is one batched engine call.
 
-A finished answer is worth its verdict (roles/judging/verdicts.py). Where that has to be asked for, the answer hangs in
-the tree unjudged, in no count, until the next wave of its search has brought it: `Growth.wave`.
+A finished answer is worth its verdict (roles/judging/verdicts.py). Where a model has to be asked for it, the answer
+stands in the tree as UNJUDGED and is not counted until the next wave has the verdict (`Growth.wave`).
 
-`best_of` samples whole answers, `monte_carlo` puts fresh completions at every step end of given answers (VinePPO, arXiv
-2410.01679), `n_ary` gives every step the same number of next ones (TreeRPO, arXiv 2506.05183). Search that chooses is
-in roles/search/mcts.py.
+    best_of      whole answers
+    monte_carlo  fresh completions at the end of every step of given answers   (VinePPO, arXiv 2410.01679)
+    n_ary        the same number of next steps for every step                  (TreeRPO, arXiv 2506.05183)
+
+The search that chooses where to look is in roles/search/mcts.py.
 """
 
 import math
@@ -34,7 +36,7 @@ Growing = Generator[list[Any], list[Any], "Searched"]
 class StepStyle:
     """How answers are asked for and cut into steps.
 
-    `params` is of a whole answer. A token of `step_tokens` ends a step; `decode` turns a step's ids into its text.
+    `params` are those of a whole answer. A token of `step_tokens` ends a step. `decode` turns ids into text.
     """
 
     style: PromptStyle
@@ -44,25 +46,27 @@ class StepStyle:
 
     @property
     def domain(self) -> Domain:
+        """The domain of the problems."""
         return self.style.domain
 
     def one_step(self, room: int) -> SamplingParams:
-        """Ends where a step or the answer does, after `room` tokens at the latest."""
+        """Parameters of one step: it ends with the step or the answer, after `room` tokens at the latest."""
         return replace(self.params, max_tokens=room, stop=(*self.params.stop, *self.domain.step_ends))
 
     def to_the_end(self, room: int) -> SamplingParams:
-        """Ends where the answer does."""
+        """Parameters of the rest of an answer, of at most `room` tokens."""
         return replace(self.params, max_tokens=room)
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What came of one search. `tokens` were sampled for it, those of the given answers not counted.
+    """What came of one search.
 
-    `right_after`: tokens sampled, given ones included, when the first right answer was there, and `right_after_nodes`
-    the steps in the tree by then; None without one.
-    `best`: the finished step whose answer is thought best; None where none was finished. `is_reproducible` is False
-    where a clock could have ended it.
+    `num_sampled`: tokens that were sampled for it, those of the given answers not included.
+    `right_after`: tokens, given ones included, until the first right answer; None without one.
+    `right_after_nodes`: steps in the tree by then; None without one.
+    `best`: the last step of the answer that is thought best (`best_answer`); None where no answer was finished.
+    `is_reproducible`: False where a clock could have ended the search.
     """
 
     problem: Problem
@@ -75,13 +79,13 @@ class Searched:
 
     @property
     def is_right(self) -> bool:
-        """Whether any finished answer is."""
+        """Whether any finished answer is right."""
         return self.right_after is not None
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The path to where an answer ended, its text, and how many tokens and steps there were by then."""
+    """A finished answer: the path to its last step, its text, and the search's tokens and steps by then."""
 
     path: Sequence[int]
     text: str
@@ -91,8 +95,9 @@ class _Ended:
 
 @dataclass(slots=True)
 class Growth:
-    """The tree of steps of one problem while it grows. `key` begins all random keys of the search.
+    """The tree of steps of one problem while it grows.
 
+    `token_tree` holds the tokens of the steps. `key` begins every random key of the search.
     `merge`: steps that leave the same to be done become one. `prune`: a step that fails when executed ends its answer.
     """
 
@@ -108,14 +113,14 @@ class Growth:
     num_sampled: int = 0
     right_after: int | None = None
     right_after_nodes: int | None = None
-    _asked: dict[str, Score] = field(default_factory=dict)  # by answer: questions that no wave has put yet
-    _waiting: list[_Ended] = field(default_factory=list)  # for what is asked
+    _asked: dict[str, Score] = field(default_factory=dict)  # by answer, the questions for the next wave
+    _waiting: list[_Ended] = field(default_factory=list)  # answers whose verdict has been asked for
 
     def __post_init__(self) -> None:
         self.tree = StepTree(self.merge)
 
     def take(self, given: Sequence[Sampled]) -> Generator[list[Any], list[Any], None]:
-        """Whole answers that were sampled before, such as a group's first tries: each is a visit."""
+        """Begin with whole answers that were sampled before, such as a group's first tries. Each is one visit."""
         paths = []
         for sampled in given:
             self.num_given += len(sampled.completion.ids)
@@ -126,44 +131,48 @@ class Growth:
         self.visit(paths)
 
     def wave(self, requests: Sequence[Sample | Score]) -> Generator[list[Any], list[Any], list[Any]]:
-        """Ask `requests`, and in the same wave for the verdicts that finished answers wait for; no wave where there is
-        nothing to ask. Returns the answers to `requests`."""
+        """Yield `requests` and the questions about finished answers, together; nothing where there are none of either.
+
+        Verdicts are taken into the tree. Returns the answers to `requests`.
+        """
         everything = [*requests, *self._asked.values()]
         answers = (yield everything) if everything else []
         self._hear(answers[len(requests) :])
         return answers[: len(requests)]
 
     def visit(self, ended: Sequence[Sequence[int]]) -> None:
-        """Back up the verdicts on answers, by the paths to their ends. What nobody could judge is no visit."""
+        """Back up the verdicts on answers, by the paths to their ends. One that nobody could judge is no visit."""
         for path in ended:
             worth = self.tree.nodes[path[-1]].worth
             if worth is not None:
                 back_up(self.tree, path, worth)
 
     def ask_step(self, node: StepNode, n: int) -> Sample:
-        """`n` next steps below `node`, which is no merged one."""
+        """A request for `n` next steps below `node`, which must not be a merged one."""
         return self._ask(
             node, n, self.steps.one_step(self.room(node)), "step", node.index, _said_below(self.tree, node)
         )
 
     def ask_rollouts(self, node: StepNode, n: int) -> Sample:
-        """`n` completions of the answer from `node` to its end."""
+        """A request for `n` completions from `node` to the end of the answer."""
         params = self.steps.to_the_end(self.room(node))
         return self._ask(node, n, params, "rollout", node.index, _said_below(self.tree, node))
 
     def room(self, node: StepNode) -> int:
-        """Tokens that an answer may still have behind `node`."""
+        """How many tokens an answer may still have after `node`."""
         return self.steps.params.max_tokens - node.tokens_above
 
     def receive(self, path: Sequence[int], sampled: Sampled) -> tuple[list[int], bool]:
-        """A completion below the last node of `path`: the path to where it ends, and whether its first step is new."""
+        """Insert a completion below the last node of `path`. Returns the path to its end, and whether a step is new."""
         self.num_sampled += len(sampled.completion.ids)
         before = len(self.tree)
         return self.insert(path, sampled), len(self.tree) > before
 
     def insert(self, path: Sequence[int], sampled: Sampled) -> list[int]:
-        """Hang a completion, step by step, below the last node of `path`, and count it if it ends the answer: at once,
-        or when its verdict is there."""
+        """Add a completion, step by step, below the last node of `path`. Returns the path to its end.
+
+        If it ends the answer, the answer is counted, at once or as soon as its verdict is there.
+        """
         found = list(path)
         node = self.tree.standing(path[-1])
         for piece in self._pieces(node, sampled):
@@ -186,7 +195,7 @@ class Growth:
             self.right_after, self.right_after_nodes = ended.num_tokens, ended.num_steps
 
     def _hear(self, scored: Sequence[Scored]) -> None:
-        """Verdicts for all that wait, from the answers to what was asked."""
+        """Settle and count the answers that wait for a verdict. `scored` answers `_asked`, in its order."""
         verdicts = {text: self.judging.verdict(text, each) for text, each in zip(self._asked, scored, strict=True)}
         for ended in self._waiting:
             self.tree.settle(ended.path[-1], verdicts[ended.text])
@@ -195,6 +204,7 @@ class Growth:
         self._waiting.clear()
 
     def result(self, is_reproducible: bool = True) -> Searched:
+        """What the search returns; all verdicts must be there."""
         assert not self._waiting, "a search ends when its verdicts are there"
         best = best_answer(self.tree)
         return Searched(
@@ -208,9 +218,9 @@ class Growth:
         return Sample(node.piece.last_token, "", n, params, whole, LABEL)
 
     def _pieces(self, above: StepNode, sampled: Sampled) -> list[Piece]:
-        """The steps of a completion that continues `above`, in order."""
+        """The steps of a completion that continues `above`, in order. A step that fails is the last one."""
         said = sampled.completion
-        nodes = self.token_tree.tail(sampled.node, len(said.ids))
+        token_nodes = self.token_tree.tail(sampled.node, len(said.ids))
         ends = [i + 1 for i, token in enumerate(said.ids) if token in self.steps.step_tokens and i + 1 < len(said.ids)]
         pieces: list[Piece] = []
         text = self.tree.text(above.index)
@@ -218,20 +228,24 @@ class Growth:
             step = self.steps.decode(said.ids[start:end])
             text += step
             outcome = self._outcome(said, text, above.tokens_above + end) if end == len(said.ids) else None
-            is_open = outcome is None and not self.steps.style.is_thinking(text)  # a thought may say what it likes
+            is_open = outcome is None and not self.steps.style.is_thinking(
+                text
+            )  # steps inside a thought are not executed
             shown = self.steps.style.after_thought(text)
             if is_open and self.prune and self.steps.domain.fails(self.problem, shown):
                 outcome = Outcome.INCORRECT
             state = self.steps.domain.state(self.problem, shown) if is_open and outcome is None else None
             logprob = sum(said.logprobs[start:end])
-            pieces.append(Piece(nodes[end - 1], end - start, step, logprob, outcome, state))
+            pieces.append(Piece(token_nodes[end - 1], end - start, step, logprob, outcome, state))
             if outcome is not None:
-                break  # what was said behind a step that failed is no part of the tree
+                break
         return pieces
 
     def _outcome(self, said: Completion, text: str, num_tokens: int) -> Outcome | None:
-        """The verdict on an answer, UNJUDGED while it has to be asked for; None where a step ended it and there is room
-        for more."""
+        """The verdict on an answer, UNJUDGED while it has to be asked for.
+
+        None where a step ended the completion and the answer has room for more.
+        """
         is_step = said.ids[-1] in self.steps.step_tokens and not any(stop in text for stop in self.steps.params.stop)
         if said.finish is Finish.STOP and is_step:
             return None if num_tokens < self.steps.params.max_tokens else Outcome.TRUNCATED
@@ -249,9 +263,9 @@ class Growth:
 
 
 def best_of(growth: Growth, token_budget: int) -> Growing:
-    """Whole answers, nothing else, until `tokens` were sampled: what a search is measured against."""
+    """Whole answers until `token_budget` tokens were sampled. Searches are measured against this."""
     root, drawn = growth.tree.nodes[STEP_ROOT], 0
-    expected = float(growth.room(root))  # tokens of an answer, at first as many as there can be
+    expected = float(growth.room(root))  # tokens of an answer: the mean so far, at first the most there can be
     while growth.num_sampled < token_budget:
         n = math.ceil((token_budget - growth.num_sampled) / expected)
         results = yield from growth.wave([growth.ask_rollouts(root, n)])
@@ -264,9 +278,9 @@ def best_of(growth: Growth, token_budget: int) -> Growing:
 
 
 def monte_carlo(growth: Growth, rollouts: int) -> Growing:
-    """`rollouts` >= 1 completions at the end of every step that the given answers passed and did not end with.
+    """`rollouts` >= 1 completions at the end of every step of the given answers, except their last.
 
-    Steps that were merged share those of where they stand.
+    A merged step has none of its own; those of the step that it was merged into count for both.
     """
     ends = [n for n in growth.tree if n.piece is not None and not n.is_finished and n.merged_into is None]
     results = yield from growth.wave([growth.ask_rollouts(node, rollouts) for node in ends])
@@ -276,7 +290,7 @@ def monte_carlo(growth: Growth, rollouts: int) -> Growing:
 
 
 def n_ary(growth: Growth, children: int) -> Growing:
-    """Level by level, every unfinished step, the problem first, gets next steps until `children` >= 2 were said."""
+    """Level by level from the problem, every unfinished step has next steps sampled until it has `children` >= 2."""
     level = [growth.tree.nodes[STEP_ROOT]]
     while level:
         missing = [(node, children - _said_below(growth.tree, node)) for node in level]
@@ -290,19 +304,22 @@ def n_ary(growth: Growth, children: int) -> Growing:
 
 
 def _receive(growth: Growth, nodes: Sequence[StepNode], groups: Sequence[Sequence[Sampled]]) -> None:
-    """What was said below `nodes`, a group each."""
+    """Insert what was sampled below `nodes`, one group for each."""
     for node, group in zip(nodes, groups, strict=True):
         for sampled in group:
             growth.receive(growth.tree.path(node.index), sampled)
 
 
 def _said_below(tree: StepTree, node: StepNode) -> int:
-    """How many next steps were sampled from it: part of the key of those that are asked for next."""
+    """How many next steps of `node` were sampled so far. It is part of the random key of the next request."""
     return sum(tree.nodes[child].said for child in node.children)
 
 
 def best_answer(tree: StepTree) -> int | None:
-    """The finished step that ends a right answer, else any answer: of several the one with the most likely tokens."""
+    """The last step of a right answer or, without one, of any finished answer; None where none is finished.
+
+    Of several, the answer with the highest mean log-probability of a token is taken.
+    """
     finished = [node for node in tree if node.is_finished]
     if not finished:
         return None

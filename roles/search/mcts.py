@@ -1,16 +1,19 @@
-"""Tree search over the steps of an answer: it chooses where to look further, and so spends its tokens where they tell.
+"""Monte-Carlo tree search over the steps of an answer, after AlphaLLM's eta-MCTS (arXiv 2404.12253).
 
-Monte-Carlo tree search in the form of AlphaLLM's eta-MCTS (arXiv 2404.12253). An action is a whole step. From the
-problem the search goes down by an upper confidence bound to a step whose next ones were not all sampled yet, samples
-them, lets the critics value what is new, with rollouts to the end of the answer if asked for, and backs the values up.
+An action is a whole step. From the problem, the search descends by an upper confidence bound to a step that has fewer
+next steps than it is to have, and samples the missing ones. Critics value the new steps, with rollouts to the end of
+the answer if asked for, and the values are backed up.
 
-    uct    mean(child) + c sqrt(2 ln N / n)                       (UCB1 on trees, Kocsis and Szepesvari 2006)
-    puct   mean(child) + c P(child) sqrt(N) / (1 + n)             (AlphaZero; P: the policy's own, among siblings)
+    uct    mean(child) + c sqrt(2 ln N / n)              (UCB1 on trees, Kocsis and Szepesvari 2006)
+    puct   mean(child) + c P(child) sqrt(N) / (1 + n)    (AlphaZero; P: the policy's probability among the siblings)
 
-How many next steps a step is given follows what they decide: I = max |V(child) - V(step)|, and min(floor(alpha I) +
-1, max), never under min. Several steps are chosen for one wave: each choice counts as a lost visit until its value is
-there, so that the next one goes elsewhere. Where all wanted steps are there and a budget of tokens is not spent, as
-many more are wanted everywhere. The same key gives the same tree, visit by visit.
+N and n are the visits of the step and of the child, c is the setting `exploration`. A step is to have
+max(min_children, min(floor(alpha I) + 1, max_children)) next steps, where I = max |mean(child) - mean(step)| and alpha
+is the setting `branching`.
+
+Several steps are chosen for one wave. Each choice counts as a visit of value 0 until its own value is there, so that
+the next choice goes elsewhere. When every step has its next steps and tokens of the budget are left, each step is to
+have as many again. The same key gives the same tree, visit by visit.
 """
 
 import math
@@ -28,12 +31,15 @@ SearchRule = Literal["uct", "puct"]
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """The budget is `nodes` new steps and `tokens` sampled (0: as many as there are), whichever is spent first. Given
-    answers cost nothing of it. Of `nodes` only the last wave's rollouts go beyond, of `tokens` that whole wave.
+    """A search ends after `node_budget` new steps or `token_budget` sampled tokens (0: no limit), whichever is first.
 
-    `at_once` steps are chosen for a wave. Next steps: from `min_children` to `max_children`, of the problem itself from
-    `min_first` to `max_first`; with `branching` (alpha) 0 always the smaller. `rollouts` completions value a new step.
-    `stop_when_right`: end with the first right answer. `seconds` above 0 ends a search by a clock as well.
+    Given answers cost nothing. The last wave may exceed `token_budget`, and its rollouts `node_budget`.
+    `at_once`: steps chosen for one wave.
+    `min_children`, `max_children`: next steps of a step; with `branching` 0 always the smaller number.
+    `min_first`, `max_first`: the same of the problem itself.
+    `rollouts`: completions that value a new step.
+    `stop_when_right`: end with the first right answer.
+    `seconds`: above 0, a clock ends a search as well.
     """
 
     rule: SearchRule = "uct"
@@ -54,9 +60,10 @@ class SearchSettings:
 
 @dataclass(slots=True)
 class _Wave:
-    """What was chosen and is not valued yet: samples asked for and visits in flight, by where a node stands.
+    """What was chosen for a wave and is not valued yet.
 
-    `wider` times as many next steps as the settings say are wanted everywhere.
+    `pending`: step -> next steps asked for. `virtual`: step -> visits in flight. Merged steps are those that they were
+    merged into. `wider`: the factor by which each step is to have more next steps than the settings say.
     """
 
     wider: int = 1
@@ -66,15 +73,15 @@ class _Wave:
 
 
 def search(growth: Growth, settings: SearchSettings, clock: Callable[[], float] | None = None) -> Growing:
-    """Spend the budget on one problem. `clock`, in seconds, is needed for a limit in seconds."""
+    """Search one problem until its budget is spent. A limit in seconds needs a `clock`."""
     end = clock() + settings.seconds if clock is not None and settings.seconds > 0 else math.inf
     tree = growth.tree
     most, wider, before = len(tree) + settings.node_budget, 1, (0, 0)
     while not _is_over(growth, settings, most) and (clock is None or clock() < end):
         wave = _choose(growth, settings, most - len(tree), wider)
-        if not wave.chosen:  # every step has all the next ones that are wanted
+        if not wave.chosen:  # every step has the next steps that it is to have
             if settings.token_budget == 0 or (len(tree) == before[0] and growth.num_sampled > before[1]):
-                break  # there is no budget to spend, or, asked for more, the policy only said the same again
+                break  # no budget is left, or the policy, asked for more, only said again what is in the tree
             wider, before = wider + 1, (len(tree), growth.num_sampled)
             continue
         results = yield from growth.wave([growth.ask_step(tree.standing(path[-1]), n) for path, n in wave.chosen])
@@ -95,7 +102,7 @@ def _is_over(growth: Growth, settings: SearchSettings, most: int) -> bool:
 
 
 def _choose(growth: Growth, settings: SearchSettings, room: int, wider: int) -> _Wave:
-    """Up to `at_once` steps to sample below, each by its path, for `room` samples at most."""
+    """Choose up to `at_once` steps to sample below, for `room` samples at most in all."""
     tree, wave = growth.tree, _Wave(wider)
     for _ in range(settings.at_once):
         found = _descend(tree, settings, wave) if room > 0 else None
@@ -113,7 +120,7 @@ def _choose(growth: Growth, settings: SearchSettings, room: int, wider: int) -> 
 
 
 def _descend(tree: StepTree, settings: SearchSettings, wave: _Wave) -> tuple[list[int], int] | None:
-    """The path to a step with next ones missing, and how many; None where there is nothing left to choose."""
+    """The path to a step that lacks next steps, and how many it lacks; None where no step lacks any."""
     missing = _missing(tree, settings, wave)
     is_open = _open(tree, missing)
     path = [STEP_ROOT]
@@ -129,7 +136,7 @@ def _descend(tree: StepTree, settings: SearchSettings, wave: _Wave) -> tuple[lis
 
 
 def _missing(tree: StepTree, settings: SearchSettings, wave: _Wave) -> list[int]:
-    """Of every node, how many next steps are still to be sampled; 0 of finished and merged ones."""
+    """For every node, how many next steps are still to be sampled; 0 for finished and merged ones."""
     found = []
     for node in tree:
         if node.is_finished or node.merged_into is not None:
@@ -141,7 +148,7 @@ def _missing(tree: StepTree, settings: SearchSettings, wave: _Wave) -> list[int]
 
 
 def _wanted(tree: StepTree, node: StepNode, settings: SearchSettings) -> int:
-    """How many next steps a step is to have, by what those that it has decide."""
+    """How many next steps a step is to have; the formula stands above."""
     is_root = node.index == STEP_ROOT
     low, high = (settings.min_first, settings.max_first) if is_root else (settings.min_children, settings.max_children)
     if settings.branching == 0.0 or not node.children:
@@ -151,7 +158,7 @@ def _wanted(tree: StepTree, node: StepNode, settings: SearchSettings) -> int:
 
 
 def _open(tree: StepTree, missing: Sequence[int]) -> list[bool]:
-    """Of every node, whether something is missing at it or below it. Merged nodes are as open as where they stand."""
+    """For every node, whether it or a node below it lacks next steps. A merged node is as what it was merged into."""
     found = [False] * len(tree)
     for node in sorted(tree, key=lambda n: (-n.depth, n.merged_into is not None)):
         below = any(found[child] for child in node.children)
@@ -162,7 +169,7 @@ def _open(tree: StepTree, missing: Sequence[int]) -> list[bool]:
 def _bounds(
     tree: StepTree, node: StepNode, children: Sequence[int], settings: SearchSettings, wave: _Wave
 ) -> list[float]:
-    """The upper confidence bound of each child; visits in flight count as lost ones."""
+    """The upper confidence bound of each child. Visits in flight count with value 0."""
     total = max(1, node.visits + wave.virtual.get(node.index, 0))
     priors = _priors(tree, node) if settings.rule == "puct" else {}
     found = []
@@ -179,7 +186,7 @@ def _bounds(
 
 
 def _priors(tree: StepTree, node: StepNode) -> dict[int, float]:
-    """The policy's probabilities of the steps that were sampled below `node`, made to sum to 1."""
+    """The policy's probabilities of the children of `node`, scaled to sum to 1."""
     logprobs = {child: piece.logprob for child in node.children if (piece := tree.nodes[child].piece) is not None}
     highest = max(logprobs.values())
     weights = {child: math.exp(logprob - highest) for child, logprob in logprobs.items()}
@@ -189,8 +196,8 @@ def _priors(tree: StepTree, node: StepNode) -> dict[int, float]:
 def _received(
     growth: Growth, said: Sequence[tuple[Sequence[int], Sequence[Sampled]]]
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-    """Take what was sampled. Returns the paths of answers that ended, of new steps, to be valued, and of steps said
-    again or merged, which are one visit more once their value is there."""
+    """Insert what was sampled. Returns three lists of paths: to the ends of answers, to new steps, and to steps that
+    were known or merged. New steps have to be valued; known ones get one more visit of the value that they have."""
     ended: list[list[int]] = []
     fresh: list[list[int]] = []
     again: list[list[int]] = []
@@ -209,8 +216,11 @@ def _received(
 def _value(
     growth: Growth, ended: Sequence[list[int]], fresh: Sequence[list[int]], settings: SearchSettings
 ) -> Generator[list[Any], list[Any], None]:
-    """Rollouts and critics for new steps and verdicts on answers that ended, in one wave, then verdicts on the rollouts
-    where these have to be asked for; all of it is backed up."""
+    """Value what is new, and back the values up.
+
+    One wave has the rollouts and the critics' scores of new steps, and the verdicts on answers that ended. A second one
+    has the verdicts on the rollouts, where a model gives them.
+    """
     tree = growth.tree
     nodes = [tree.nodes[path[-1]] for path in fresh]
     asked = [questions(settings.weights, growth.steps, growth.problem, tree, node) for node in nodes]
@@ -230,8 +240,8 @@ def _value(
 
 
 def _rolled_out(tree: StepTree, path: Sequence[int], whole: Sequence[int]) -> float | None:
-    """The steps of a rollout from the end of `path` are visited once. Returns 1 for a right answer, 0 for a wrong one,
-    None for one that nobody could judge."""
+    """Back the worth of a rollout up to its own steps, those of `whole` after `path`. Returns that worth: 1 for a right
+    answer, 0 for a wrong one, None (and no visit) for one that nobody could judge."""
     worth = tree.nodes[whole[-1]].worth
     if worth is not None:
         back_up(tree, whole[len(path) :], worth)

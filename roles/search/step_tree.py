@@ -1,11 +1,12 @@
-"""The steps of many answers to one problem as a tree: what a search grows, and what dense rewards are read from.
+"""The steps of many answers to one problem as a tree. Searches grow it; dense rewards are computed from it.
 
-A node is one step of an answer (an option, in reinforcement learning's word): the tokens up to where the domain says
-that a step ends. The root is the problem. Answers that begin alike share nodes, and with `merge` so do those that
-leave the same to be done: the step that came second points to the node that was there (`merged_into`), and what is
-said below or visits it is counted there. Merging is at equal depth only, so the graph has no cycle.
+A node is one step of an answer (an "option" in reinforcement learning): the tokens up to where the domain says that a
+step ends. The root is the problem. Answers that begin alike share nodes.
 
-Visits and values are the search's own; `leaves` and `right` count finished answers below a node.
+With `merge`, a step that leaves the same to be done as a known one of equal depth is merged into it. The later node
+keeps its own text and parent; its `merged_into` is the earlier one, which has the children and counts of both.
+
+This tree is not the token tree (roles/tree.py). A step's `Piece` says on which node of that its last token is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from roles.requests import NodeId
 from store.records import Outcome
 
-STEP_ROOT = 0
+STEP_ROOT = 0  # the node that is the problem itself
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One step as it was said: its last token's node, its tokens, and the sampler's log-probability of them.
+    """One step as it was sampled. `last_token` is a node of the token tree; `logprob` is the sum over its tokens.
 
-    `outcome`: the verdict on the answer that it ends, None while more is to come. `state`: what it leaves to be done,
+    `outcome`: the verdict on the answer that it ends; None where more is to come. `state`: what it leaves to be done,
     equal for steps after which the same remains; None where that is not known.
     """
 
@@ -35,47 +36,52 @@ class Piece:
 
 @dataclass(slots=True)
 class StepNode:
-    """A step in the tree; the root has no piece. `said`: how often it was sampled from its parent."""
+    """A step in the tree; the root has no piece.
+
+    `said`: how often it was sampled from its parent. `visits` and `value_sum` are the search's. `leaves` and `right`
+    count the finished and judged answers at or below the node.
+    """
 
     index: int
     parent: int  # -1 of the root
     piece: Piece | None
-    depth: int = 0  # steps above and itself
-    tokens_above: int = 0  # of the answer, this step included
+    depth: int = 0  # steps of the answer so far, this one included
+    tokens_above: int = 0  # tokens of the answer so far, those of this step included
     merged_into: int | None = None
     said: int = 0
-    given: int = 0  # of these, by answers that the search did not sample itself
-    children: list[int] = field(default_factory=list)  # as they were said, those that were merged too
+    given: int = 0  # how often of these by answers that the search began with
+    children: list[int] = field(default_factory=list)  # in the order they were first said, merged ones too
     visits: int = 0
     value_sum: float = 0.0
-    leaves: int = 0  # finished and judged answers below, or this one
+    leaves: int = 0
     right: int = 0
     value: float | None = None  # what the critic heads said, in [0, 1]
     process: float | None = None
 
     @property
     def outcome(self) -> Outcome | None:
-        """Of the finished answer; None of the root and of steps with more to come."""
+        """The verdict on the answer that the step ends; None of the root and where more is to come."""
         return None if self.piece is None else self.piece.outcome
 
     @property
     def is_finished(self) -> bool:
+        """Whether the step ends an answer."""
         return self.outcome is not None
 
     @property
     def worth(self) -> float | None:
-        """1.0 where it ends a right answer, 0.0 a wrong one; None where more is to come or nobody could judge it."""
+        """1.0 where the step ends a right answer, 0.0 a wrong one; None where it ends none or nobody could judge it."""
         return None if self.outcome in (None, Outcome.UNJUDGED) else float(self.outcome is Outcome.CORRECT)
 
     @property
     def mean(self) -> float:
-        """What the search has backed up, in [0, 1]; 0.5 before anything."""
+        """The mean of the values that were backed up, in [0, 1]; 0.5 without any."""
         return self.value_sum / self.visits if self.visits else 0.5
 
 
 @dataclass(slots=True)
 class StepTree:
-    """Nodes of one problem, the root first and parents before children."""
+    """The nodes of one problem, parents before children."""
 
     merge: bool = False
     nodes: list[StepNode] = field(default_factory=lambda: [StepNode(STEP_ROOT, -1, None)])
@@ -89,9 +95,9 @@ class StepTree:
         return iter(self.nodes)
 
     def add(self, parent: int, piece: Piece) -> tuple[StepNode, bool]:
-        """The node of a step that was said below `parent`, and whether it is new.
+        """The node of a step that was sampled below `parent`, and whether it is new.
 
-        What was said below a merged node keeps it as its parent and becomes a child of where that stands.
+        A step below a merged node keeps that as its parent, and is a child of the node that it was merged into.
         """
         known = self._at.get((parent, piece.last_token))
         if known is not None:
@@ -108,13 +114,13 @@ class StepTree:
         return node, True
 
     def settle(self, index: int, outcome: Outcome) -> None:
-        """The verdict on a finished answer that came after it was hung here."""
+        """Store the verdict on a finished answer that was UNJUDGED when it was added."""
         node = self.nodes[index]
         assert node.piece is not None and node.is_finished
         node.piece = replace(node.piece, outcome=outcome)
 
     def standing(self, index: int) -> StepNode:
-        """The node itself, or the one that it was merged into: where its children are."""
+        """The node itself or, of a merged one, the node that it was merged into: where its children are."""
         node = self.nodes[index]
         return node if node.merged_into is None else self.nodes[node.merged_into]
 
@@ -136,7 +142,7 @@ class StepTree:
 
 
 def back_up(tree: StepTree, path: Sequence[int], value: float) -> None:
-    """One visit worth `value` to every node of `path`; what was merged passes it on to where it stands."""
+    """Add one visit of `value` to every node of `path`, and to those that a node of it was merged into."""
     for index in path:
         for node in {index, tree.standing(index).index}:
             tree.nodes[node].visits += 1
@@ -144,7 +150,7 @@ def back_up(tree: StepTree, path: Sequence[int], value: float) -> None:
 
 
 def count_answer(tree: StepTree, path: Sequence[int], outcome: Outcome) -> None:
-    """A finished answer at the end of `path`, for every node above it. One that nobody could judge is not counted."""
+    """Count a finished answer at every node of `path`, as `back_up` does; not one that nobody could judge."""
     if outcome is Outcome.UNJUDGED:
         return
     for index in path:
