@@ -1,8 +1,8 @@
-"""Connections to SQLite: one writer, and readers that look without disturbing it (reliability.md 1.5).
+"""Connections to SQLite: one writer, and readers that do not disturb it.
 
-SQLite before 3.51.3 may damage a database when two connections checkpoint at once; here only the writer does.
-Left out: pools. An engine holds one connection, so a transaction begun inside another one is an error, not a deadlock.
-An engine must not be used across a fork: open the store again in the child.
+Only the writer moves the write-ahead log into the database (a "checkpoint" to SQLite): before SQLite 3.51.3, two
+connections that did so at once could damage it. An engine must not be used across a fork; a child opens the store
+again. Left out: pools. An engine has one connection, so that a transaction inside another is an error, not a deadlock.
 """
 
 import os
@@ -15,15 +15,15 @@ from sqlalchemy.pool import QueuePool
 
 from store.errors import RowsDamaged, StoreError
 
-_READ_AT_START = 2 << 30  # bytes: some ten seconds
+_READ_AT_START = 2 << 30  # bytes; takes some ten seconds
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
 
 def writer_engine(path: Path, *, create: bool = False, busy_seconds: float = 10.0, foreign_keys: bool = True) -> Engine:
-    """The engine that writes: every transaction is BEGIN IMMEDIATE, every commit is on disk when it returns.
+    """The engine that writes. A transaction begins with BEGIN IMMEDIATE, and is on disk when its commit returns.
 
-    `foreign_keys=False` is for migrations, which rebuild tables that others refer to. `create` is for a new database,
-    which is renamed once it is whole: it has no write-ahead log, part of which a full disk would leave behind.
+    `foreign_keys=False` is for migrations, which rebuild tables that others refer to. `create` is for a new database
+    under a temporary name. It has no write-ahead log, so that a full disk leaves one file behind and not two.
     """
 
     def connect() -> sqlite3.Connection:
@@ -37,10 +37,10 @@ def writer_engine(path: Path, *, create: bool = False, busy_seconds: float = 10.
 
 
 def reader_engine(path: Path, *, busy_seconds: float = 10.0) -> Engine:
-    """The engine that only looks, also while a run is live: it never writes, checkpoints or attaches another file.
+    """The engine that only reads, also while a run is live. It never checkpoints, nor attaches another file.
 
-    Without a log nobody writes (`has_log`), and the file is read as it is: nothing is made beside it, and a folder that
-    nobody may write to will do.
+    Without a log beside it nobody writes to the database (`has_log`), so the file is opened as immutable. Nothing is
+    made beside it then, and its folder may be read-only.
     """
 
     def connect() -> sqlite3.Connection:
@@ -54,12 +54,12 @@ def reader_engine(path: Path, *, busy_seconds: float = 10.0) -> Engine:
 
 
 def has_log(path: Path) -> bool:
-    """Whether a write-ahead log stands beside the database: a process works on it, or was killed while it did."""
+    """Whether a write-ahead log stands beside the database, because a process works on it or was killed."""
     return Path(f"{os.path.realpath(path)}-wal").exists()
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file stands at `path`: its device and inode; None if there is none."""
+    """Device and inode of the file at `path`; None if there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -74,9 +74,9 @@ def unsound(connection: Connection) -> list[str]:
 
 
 def require_sound(connection: Connection, path: Path) -> None:
-    """RowsDamaged if pages of the file are damaged: SQLite itself notices only those that it happens to read.
+    """RowsDamaged if pages of the file are damaged. Without this, SQLite notices only damaged pages that it reads.
 
-    A very large file is passed over, as it would be read for minutes: `inspect verify` reads it.
+    A file above 2 GB is not checked, since that would take minutes at every start; `Store.damages` always checks.
     """
     for line in () if path.stat().st_size > _READ_AT_START else unsound(connection):
         raise RowsDamaged(line)
@@ -111,7 +111,7 @@ def empty_log(engine: Engine) -> bool:
     raw = engine.raw_connection()
     cursor = raw.cursor()
     patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
-    try:  # not allowed in a transaction, so it goes round the engine's BEGIN
+    try:  # not allowed in a transaction, so the engine's BEGIN is bypassed
         cursor.execute("PRAGMA busy_timeout=0")
         busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     finally:
@@ -121,7 +121,7 @@ def empty_log(engine: Engine) -> bool:
 
 
 class OwnFiles:
-    """A database and its logs, as the files that they were when each was first seen."""
+    """The files of a database and its logs, told by device and inode, as each was when it was first seen."""
 
     def __init__(self, path: Path) -> None:
         self._places = [Path(f"{os.path.realpath(path)}{end}") for end in ("", "-wal", "-shm")]

@@ -1,7 +1,7 @@
-"""One sha256 over what a run is, so that a run that was killed and resumed can be compared with one that was not.
+"""One sha256 over the content of a run, by which a run that was killed and resumed is compared with one that was not.
 
-Covered: every row of the live branch in every content table, ids of steps told as step numbers (a rewound branch
-gets new ids). Not covered, and why:
+It covers every row of the live branch in every content table. Steps stand in it by their numbers, since a rewound
+branch gets new ids. It does not cover:
 - incarnations and checkpoints: what processes ran, and which folders they happened to keep;
 - the run's name, config and code: labels, which differ between two runs that are compared;
 - steps.status (only LIVE rows are read), steps.seconds, steps.journal_file (cleared when pruned, whenever that
@@ -9,8 +9,8 @@ gets new ids). Not covered, and why:
 - seals and snapshots, which are made from the rows themselves;
 - committed_at of steps and evaluations: the time of day;
 - held_out: what the domain holds out, which the outcomes of evaluations depend on;
-- waves.wave_id, state and consumed_step_id: places in the file. A wave is told by its step and key;
-- metrics that a clock or a machine made: those with a word of MEASURED_WORDS in their name;
+- waves.wave_id, state and consumed_step_id: a wave stands in it by its step and key;
+- metrics that depend on a clock or a machine: those with a word of MEASURED_WORDS in their name;
 - rows of abandoned steps and the waves sampled for them.
 """
 
@@ -37,8 +37,18 @@ from store.schema import (
 )
 
 CONTENT_TABLES = (
-    runs, steps, problems, proposals, attempts, turns, pass_rates, search_nodes, waves, completions, evaluations,
-)  # fmt: skip
+    runs,
+    steps,
+    problems,
+    proposals,
+    attempts,
+    turns,
+    pass_rates,
+    search_nodes,
+    waves,
+    completions,
+    evaluations,
+)
 
 EXCLUDED: Mapping[str, frozenset[str]] = {
     "runs": frozenset({"name", "config_yaml", "config_digest", "code_digest"}),
@@ -56,7 +66,7 @@ _STEP_KEYS = {"runs": "head_step_id", "problems": "admitted_step_id", "waves": "
 
 
 def table_digest(connection: Connection) -> str:
-    """Hex sha256 of the content of the live branch, rows in key order (see the module's text for what is left out)."""
+    """Hex sha256 of the content of the live branch, rows in key order."""
     live = {row.step_id: row.step for row in connection.execute(select(steps).where(steps.c.status == "LIVE"))}
     total = hashlib.sha256()
     for table in CONTENT_TABLES:
@@ -67,7 +77,7 @@ def table_digest(connection: Connection) -> str:
 
 
 def is_measured(name: str) -> bool:
-    """Whether a metric's name says that a clock or a machine made it, like "time/rollout" or "tokens_per_second"."""
+    """Whether a metric depends on a clock or a machine, by its name, like "time/rollout" or "tokens_per_second"."""
     return not MEASURED_WORDS.isdisjoint(re.split(r"[^a-z]+", name.lower()))
 
 

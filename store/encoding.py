@@ -1,6 +1,6 @@
-"""How values become columns and come back: text a model wrote, metrics, token ids, log-probabilities. Pure.
+"""How values become columns and back: a model's text, metrics, token ids, log-probabilities. Pure.
 
-Left out: compression. Ids and log-probabilities live only until their step is committed.
+Left out: compression. Ids and log-probabilities are dropped when their step is committed.
 """
 
 import json
@@ -18,7 +18,7 @@ _CUT_MARK = " [cut]"
 def clean_text(text: str) -> str:
     """`text` as the database keeps it: lone surrogates and NUL escaped, at most MAX_TEXT_CHARS characters.
 
-    Cleaning twice changes nothing, so text that went through the store once is equal to what is read back.
+    Cleaning a second time changes nothing, so text that was stored once is equal to what is read back.
     """
     head = text[: MAX_TEXT_CHARS + 1]  # cut before escaping: a hostile completion may be huge
     head = head.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
@@ -28,7 +28,7 @@ def clean_text(text: str) -> str:
 
 
 def finite(value: float, what: str) -> float:
-    """`value` as a float. SQLite stores NaN as NULL without a word, so NaN and infinities raise StoreError here."""
+    """`value` as a float. StoreError for NaN, which SQLite would store as NULL, and for infinities."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:

@@ -1,6 +1,8 @@
-"""What can go wrong in the store, each as one clear line, and the one place that translates SQLite's words.
+"""What can go wrong in the store, each as one clear line, and the one place that translates SQLite's errors.
 
-Left out: retries. The store has one writer, so a lock that outlives the busy timeout is somebody else's mistake.
+A message says what is wrong. Which command mends it is known to whoever shows it (selfplay/machine/exits.py), so what
+can be mended by a command has a class of its own here. Left out: retries. The store has one writer, so a lock that
+outlives the busy timeout is somebody else's mistake.
 """
 
 import errno
@@ -18,7 +20,7 @@ _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors has the number in
 
 
 class StoreError(Exception):
-    """The store refuses or cannot do what was asked. The message is one line that says what to do."""
+    """The store refuses or cannot do what was asked. The message is one line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
@@ -36,12 +38,36 @@ class Locked(StoreError):
     """Another process holds the database. Nothing is damaged: an exit code of its own says so."""
 
 
+class Damaged(StoreError):
+    """Rows of the database in `folder` are not what was stored."""
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+class Outdated(StoreError):
+    """The database in `folder` has an older schema than the code. It can be migrated."""
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+class NoSuchProblem(StoreError):
+    """No problem has such an id, or more than one has."""
+
+
 class RowsDamaged(Exception):
-    """Rows are not what was stored. The message names them; `translated` makes a line of it."""
+    """Rows are not what was stored. The message names them; `translated` makes a `Damaged` of it."""
 
 
 class JournalError(StoreError):
-    """A journal file is missing, damaged or cannot be written."""
+    """A journal cannot be written, or not be read."""
+
+
+class JournalLost(JournalError):
+    """A journal that is needed is missing, damaged, or of no update of this run: the run can only go back."""
 
 
 @contextmanager
@@ -50,9 +76,10 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except RowsDamaged as error:
-        raise StoreError(
-            f"{path} is damaged: {error}: not what was stored. `python -m selfplay.inspect verify {path.parent}` names "
-            "every such place; restore a backup of the whole folder, or start the run again under another name"
+        raise Damaged(
+            f"{path} is damaged: {error}: not what was stored; restore a backup of the whole folder, or start the run "
+            "again under another name",
+            path.parent,
         ) from error
     except DBAPIError as error:
         raise _explain(path, error.orig or error) from error
@@ -73,8 +100,8 @@ def _explain(path: Path, error: BaseException) -> StoreError:
         return disk_full(path, text)
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Locked(
-            f"{path} is locked by another process (a second selfplay.loop on this run, or a database browser with "
-            f"unsaved edits): close it and try again [{text}]"
+            f"{path} is locked by another process (a second one that works on this run, or a database browser "
+            f"with unsaved edits): close it and try again [{text}]"
         )
     if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return StoreError(f"{path} is not a database or is damaged: restore it from a backup [{text}]")
@@ -86,12 +113,12 @@ def _explain(path: Path, error: BaseException) -> StoreError:
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether a disk is full, a quota or a limit is reached, or the disk itself fails, in whoever's words."""
+    """Whether a disk is full, a quota or a limit is reached, or the disk itself fails, whichever library says so."""
     return _number(error) in _DISK
 
 
 def disk_full(path: Path, text: str) -> DiskFull:
-    """The one wording for a disk that takes no more. `text` is what the system said."""
+    """The error for a disk that takes no more. `text` is what the system said."""
     is_full = "No space left" in text or "is full" in text
     why = "is full: free some space" if is_full else "takes no more (a quota, ulimit -f, or it fails): see to it"
     return DiskFull(f"the disk that holds {path} {why}, then resume; nothing committed is lost [{text}]")
@@ -104,5 +131,5 @@ def _number(error: BaseException) -> int | None:
 
 
 def _is_cut(error: BaseException) -> bool:
-    """Whether the file ends before its last page, which is damage and no fault of the disk."""
+    """Whether the database's file is shorter than its pages, which is damage and not a failing disk."""
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ

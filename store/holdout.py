@@ -1,4 +1,4 @@
-"""The members of the held-out sets, stored once a run: what the digits of an evaluation's `outcomes` are about."""
+"""The members of the held-out sets, stored once a run. An evaluation's `outcomes` has one digit for each, in order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from store.writing import insert_rows
 
 
 def note(connection: Connection, sets: Mapping[str, Sequence[Problem]]) -> list[str]:
-    """Inserts the members, in order, where there are none yet. Later: the names of sets that differ from the stored."""
+    """Inserts the members where there are none yet. Else returns the names of sets that differ from those stored."""
     given = {name: [_row(p, name, i) for i, p in enumerate(members)] for name, members in sets.items() if members}
     sealing.check_part(connection, sealing.HELD_OUT)
     stored: dict[str, list[dict[str, Any]]] = {}

@@ -1,7 +1,7 @@
-"""The journal: one safetensors file a step with what replay needs, finished on disk before the row that names it.
+"""The journal: one safetensors file a step, from which its update can be run again.
 
-The store knows no token tree: a journal is plain arrays under names that the trainer chooses.
-Left out: deleting. `Store.prune_journal` clears the rows and tells its caller which files may go.
+The file is finished on disk before the row that names it is committed. It holds plain arrays, under names that the
+caller chooses. Left out: deleting. `Store.prune_journal` clears the rows and returns the files that may go.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from store.errors import JournalError, translated
+from store.errors import JournalError, JournalLost, translated
 from store.kill_points import reach
 
 _LONGEST_HEADER = 1 << 20  # bytes: a journal has a dozen arrays
@@ -30,11 +30,12 @@ class StepJournal:
 
 
 def write_journal(folder: Path, journal: StepJournal) -> tuple[str, str]:
-    """Writes `journal` durably; returns its file name (like step_000012.safetensors) and its sha256.
+    """Writes `journal`; returns its file name (like step_000012.safetensors) and its sha256. Equal journals are equal
+    bytes.
 
-    Temporary name, flush, fsync, rename, fsync of the folder: when this returns, a power cut keeps the file. A file
-    of the same name is replaced (a step that was cut before its row is done again). Equal journals give equal bytes.
-    Raises DiskFull, or StoreError when the folder cannot be written.
+    It is written under a temporary name, flushed, synced, renamed, and the folder is synced: once this returns, the
+    file outlives a power cut. A file of the same name is replaced, since a step that was cut before its row was
+    committed is done again. Raises DiskFull, or StoreError when the folder cannot be written.
     """
     name = file_name(journal.step)
     try:
@@ -47,14 +48,14 @@ def write_journal(folder: Path, journal: StepJournal) -> tuple[str, str]:
         ) from error
     folder, temporary = Path(folder), Path(folder) / f".{name}.tmp"
     with translated(folder / name):
-        folder.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed is not made anew
+        folder.mkdir(exist_ok=True)  # without its parents: a run's folder that was removed stays removed
         try:
             with open(temporary, "wb") as file:
                 file.write(blob)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            temporary.unlink(missing_ok=True)  # half a file on a full disk only makes it fuller
+            temporary.unlink(missing_ok=True)  # half a file, which would only fill a full disk further
             raise
         reach("journal.written")
         os.replace(temporary, folder / name)
@@ -64,24 +65,22 @@ def write_journal(folder: Path, journal: StepJournal) -> tuple[str, str]:
 
 
 def read_journal(folder: Path, file_name: str, sha256: str) -> StepJournal:
-    """The journal in `folder / file_name`. JournalError names the file if it is missing or its bytes changed."""
+    """The journal in `folder / file_name`. JournalLost, naming the file, if it is missing or its bytes changed."""
     if Path(file_name).name != file_name:
         raise JournalError(f"{file_name!r} is not a journal file name: it must have no folder")
     path = Path(folder) / file_name
     try:
         blob = path.read_bytes()
     except OSError as error:
-        raise JournalError(
-            f"the journal {path} cannot be read ({error.strerror}): resume with resume.mode=rewind"
-        ) from error
+        raise JournalLost(f"the journal {path} cannot be read ({error.strerror})") from error
     if hashlib.sha256(blob).hexdigest() != sha256:
-        raise JournalError(f"the journal {path} is damaged (its sha256 changed): resume with resume.mode=rewind")
+        raise JournalLost(f"the journal {path} is damaged (its sha256 changed)")
     size = int.from_bytes(blob[:8], "little")
     try:
         step = int(json.loads(blob[8 : 8 + size])["__metadata__"]["step"])
         return StepJournal(step=step, arrays=load(blob))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise JournalError(f"the journal {path} is no journal, though the database names its sha256") from error
+        raise JournalLost(f"the journal {path} is no journal, though the database names its sha256") from error
 
 
 def file_name(step: int) -> str:
@@ -99,7 +98,7 @@ def journal_sha256(path: Path) -> str | None:
 
 
 def step_of(path: Path) -> int | None:
-    """The step that a file says it is the journal of; None for what is no journal."""
+    """The step of the journal that a file says it is, by its header and its name; None where it is none."""
     try:
         if not path.is_file():
             return None
@@ -113,7 +112,7 @@ def step_of(path: Path) -> int | None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Makes renames inside `folder` durable."""
+    """Makes renames inside `folder` outlive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

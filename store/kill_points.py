@@ -1,7 +1,7 @@
-"""Named points of the commit protocol, where the kill tests end the process (design: reliability.md 1.3).
+"""Named points of the commit protocol, at which tests kill the process (docs/durability.md has the protocol).
 
-`SELFPLAY_KILL_AT=step.inserted:3` makes the process SIGKILL itself the third time it reaches `step.inserted`.
-Without that variable a point costs a set lookup and a dict lookup. Left out: exceptions, delays and torn writes.
+With `SELFPLAY_KILL_AT=step.inserted:3` in its environment, a process kills itself with SIGKILL when it reaches
+`step.inserted` for the third time. Left out: exceptions, delays and torn writes.
 """
 
 import os
@@ -53,9 +53,9 @@ def arm(point: str, n: int) -> None:
 
 
 def reach(point: str) -> None:
-    """Says that the process is at `point`. An unknown name raises ValueError, armed or not."""
+    """Called where the process is at `point`. An unknown name raises ValueError, armed or not."""
     if point not in _KNOWN:
-        raise ValueError(f"unknown fault point {point!r}")
+        raise ValueError(f"unknown kill point {point!r}")
     armed = os.environ.get(_VARIABLE)
     if armed is None:
         return

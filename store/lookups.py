@@ -1,4 +1,4 @@
-"""Single facts about steps, and snapshots, without reading every step: what a start asks of a long history.
+"""Snapshots, and single facts about steps that can be had without reading every step of a long history.
 
 Each function works inside the caller's transaction.
 """
@@ -17,7 +17,7 @@ def journal_rows(connection: Connection) -> list[StepRow]:
 
 
 def step_seconds(connection: Connection) -> float:
-    """Of all live steps together."""
+    """Seconds of all live steps together."""
     return float(connection.execute(select(func.sum(steps.c.seconds)).where(LIVE)).scalar() or 0.0)
 
 
@@ -32,7 +32,7 @@ def is_any_step(connection: Connection, condition: ColumnElement[bool]) -> bool:
 
 
 def snapshot_rows(connection: Connection) -> list[SnapshotRow]:
-    """Of live steps, newest first."""
+    """The snapshots of live steps, newest first."""
     columns = (steps.c.step, steps.c.step_id, steps.c.game_seal, snapshots.c.label, snapshots.c.packed)
     query = select(*columns).join(snapshots, snapshots.c.step_id == steps.c.step_id).where(LIVE)
     found = connection.execute(query.order_by(steps.c.step.desc()))
@@ -46,12 +46,12 @@ def head_digest(connection: Connection) -> str:
 
 
 def step_digest(step_id: int, game_seal: str) -> str:
-    """What tells a stored step from any other, of what the curriculum folds."""
+    """Identifies a stored step and what the curriculum folds of it."""
     return f"{step_id} {game_seal}"
 
 
 def replace_snapshots(connection: Connection, label: str, packed: bytes, kept: int) -> None:
-    """A snapshot as of the head; the newest `kept` stay."""
+    """Stores a snapshot of the head. Of all, the newest `kept` stay."""
     step_id = head_row(connection).step_id
     old = select(snapshots.c.step_id).order_by(snapshots.c.step_id.desc()).offset(kept - 1)
     connection.execute(delete(snapshots).where(snapshots.c.step_id == step_id))

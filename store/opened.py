@@ -1,4 +1,4 @@
-"""A database that is open: to one process that writes, or to any number that look. What it holds is store.py's."""
+"""An open database, for one process that writes or any number that read. store.py has what is in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from store.connections import OwnFiles, existing, has_log, reader_engine, requir
 from store.errors import Locked, StoreError, translated
 from store.upgrade import require_current
 
-_NEWEST_STEPS = 64  # which a log may be about: it is moved into the database at every checkpoint
+_NEWEST_STEPS = 64  # that the log may hold pages of; it is moved into the database at every checkpoint
 
 
 class OpenDatabase:
@@ -28,7 +28,7 @@ class OpenDatabase:
 
     @classmethod
     def open(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
-        """Opens a run's database for writing. StoreError if it is missing, not ours, locked, older or newer."""
+        """Opens a run's database for writing. StoreError if it is missing, no run's, locked, older or newer."""
         path = existing(path)
         if has_log(path):
             with cls.open_readonly(path, busy_seconds=busy_seconds) as seen:
@@ -37,7 +37,7 @@ class OpenDatabase:
 
     @classmethod
     def open_readonly(cls, path: Path, *, busy_seconds: float = 10.0) -> Self:
-        """Opens a run's database to look at, also while the run is live. Writing raises StoreError."""
+        """Opens a run's database for reading, also while the run is live. Writing raises StoreError."""
         path = existing(path)
         return cls._checked(path, reader_engine(path, busy_seconds=busy_seconds), read_only=True)
 
@@ -69,19 +69,19 @@ class OpenDatabase:
         self.close()
 
     def require_own_files(self) -> None:
-        """StoreError if the database or its log is no longer the file that was opened: asked before every commit.
+        """StoreError if the database or its log is no longer the file that was opened. Checked before every commit.
 
-        SQLite goes on writing to a file that was removed, and what is committed there is lost with the process.
+        SQLite goes on writing to a file that was removed. What is committed there is lost when the process ends.
         """
         self._files.require()
 
     def require_own_log(self) -> None:
-        """StoreError if the database and the log beside it do not belong together, as where an older one was put back.
+        """StoreError if the log beside the database is not its own, as after an older copy of one was put back.
 
-        To be asked of a reader, before anyone opens it to write: a writer moves the log into the file when it closes.
+        It is checked through a reader before a writer opens the database, since a writer moves the log into it.
         """
         with self._reading() as connection:
-            # with indexes, which quick_check passes over: where only some pages are of another moment, they tell
+            # unlike quick_check this compares indexes with tables, which differ where some pages are of another moment
             lines = [str(line) for line in connection.exec_driver_sql("PRAGMA integrity_check(5)").scalars()]
             newest = reading.step_ids(connection)[-_NEWEST_STEPS:]
             found = [line for line in lines if line != "ok"]

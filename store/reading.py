@@ -1,7 +1,7 @@
 """Rows into records. Each function works inside the caller's transaction and orders its rows by a key.
 
-What an abandoned step holds is read by nobody but `step_rows(include_abandoned=True)`. Left out: aggregates; the
-curriculum folds over history (curriculum/tracking/difficulty.py).
+Rows are compared with their seals before they are believed (store/sealing.py). Of abandoned steps only their own rows
+are read, by `step_rows(include_abandoned=True)`. Left out: what the curriculum computes from history.
 """
 
 from collections import defaultdict
@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, union
 
 from store import sealing
-from store.encoding import decode_metrics, unpack_ids, unpack_logprobs
-from store.errors import RowsDamaged, StoreError
+from store.encoding import clean_text, decode_metrics, unpack_ids, unpack_logprobs
+from store.errors import NoSuchProblem, RowsDamaged, StoreError
 from store.records import (
     Attempt,
     CheckpointRow,
@@ -86,16 +86,16 @@ def step_row(connection: Connection, step: int) -> StepRow:
 
 
 def step_rows(connection: Connection, include_abandoned: bool, after: int, until: int | None) -> list[StepRow]:
-    """Steps after `after` and up to `until`, in order of step, then of commit. None may be missing, of all steps."""
+    """Steps after `after` and up to `until`, in order of step, then of commit. RowsDamaged if any step is missing."""
     sealing.check_part(connection, sealing.STEPS)
     query = select(steps).where(steps.c.step > after).order_by(steps.c.step, steps.c.step_id)
     rows = connection.execute(query if until is None else query.where(steps.c.step <= until))
-    found = [step_of(row) for row in rows]  # of all: a damaged status would hide a step
+    found = [step_of(row) for row in rows]  # of abandoned ones too: a damaged status would hide a step
     return [step for step in found if include_abandoned or step.status is StepStatus.LIVE]
 
 
 def step_ids(connection: Connection) -> list[int]:
-    """Of all steps, abandoned ones too, in order of commit."""
+    """The ids of all steps, abandoned ones too, in order of commit."""
     return list(connection.execute(select(steps.c.step_id).order_by(steps.c.step_id)).scalars())
 
 
@@ -107,7 +107,7 @@ def incarnation_records(connection: Connection) -> list[Incarnation]:
 
 
 def newest_incarnation_id(connection: Connection) -> int | None:
-    """Of the process that works on the run; None before one has said so."""
+    """The id of the newest process that worked on the run; None before the first."""
     found = connection.execute(select(func.max(incarnations.c.incarnation_id))).scalar()
     return None if found is None else int(found)
 
@@ -145,22 +145,28 @@ def history_chunk(connection: Connection, first: int, last: int) -> list[StepHis
 
 
 def find_problem(connection: Connection, prefix: str) -> tuple[Problem, int]:
-    """The live problem whose id is `prefix`, or the only one whose id starts with it, and the step that admitted it."""
+    """The live problem whose id is `prefix`, or the only one whose id starts with it, and the step that admitted it.
+
+    NoSuchProblem where there is none, or more than one.
+    """
+    prefix = clean_text(prefix)
     exact = connection.execute(_live_problems().where(problems.c.problem_id == prefix)).all()
     starts = func.substr(problems.c.problem_id, 1, len(prefix)) == prefix
-    found = exact or connection.execute(_live_problems().where(starts).order_by(problems.c.problem_id).limit(3)).all()
+    found = exact or connection.execute(_live_problems().where(starts).order_by(problems.c.problem_id).limit(2)).all()
+    if exact:
+        _check_games(connection, exact[0].step, exact[0].step)
+    else:  # an id that was damaged may be the one that was meant
+        _check_games(connection, 0, head_row(connection).step)
     if not found:
-        raise StoreError(f"the run has no problem whose id starts with {prefix!r}")
+        raise NoSuchProblem(f"the run has no problem whose id starts with {prefix!r}")
     if len(found) > 1:
-        raise StoreError(
-            f"more than one problem id starts with {prefix!r} ({found[0].problem_id}, ...): type more of it"
-        )
-    _check_games(connection, found[0].step, found[0].step)
+        first, second = (row.problem_id for row in found)
+        raise NoSuchProblem(f"more than one problem id starts with {prefix!r} ({first}, {second} ...): type more of it")
     return _problem(found[0]), found[0].step
 
 
 def check_said(connection: Connection, problem_id: str) -> None:
-    """RowsDamaged unless what was said in every step that tried the problem is what was stored."""
+    """RowsDamaged unless the attempts and searches of every step that tried the problem are what was stored."""
     tried = [select(table.c.step_id).where(table.c.problem_id == problem_id) for table in (attempts, pass_rates)]
     query = select(steps).where(LIVE, steps.c.step_id.in_(union(*tried)))
     for row in connection.execute(query).all():
@@ -185,7 +191,7 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
 
 
 def search_node_records(connection: Connection, problem_id: str) -> dict[int, list[SearchNode]]:
-    """The trees that were searched for a problem, by live step, nodes in order."""
+    """The trees that were searched for a problem, by live step, each with its nodes in order."""
     check_said(connection, problem_id)
     query = (
         select(search_nodes, steps.c.step)
@@ -213,6 +219,18 @@ def proposal_records(
     elif step <= head_row(connection).step:
         _check_games(connection, step, step)
     return [(row.step, _proposal(row)) for row in found]
+
+
+def fate_counts(connection: Connection, step: int | None) -> dict[Fate, int]:
+    """How often live proposals, or those of one step, met each fate; the most frequent first."""
+    head = head_row(connection).step
+    if step is None or step <= head:
+        _check_games(connection, 0 if step is None else step, head if step is None else step)
+    count = func.count()
+    query = select(proposals.c.fate, count).join(steps, steps.c.step_id == proposals.c.step_id).where(LIVE)
+    query = query if step is None else query.where(steps.c.step == step)
+    query = query.group_by(proposals.c.fate).order_by(count.desc(), proposals.c.fate)
+    return {Fate(fate): number for fate, number in connection.execute(query)}
 
 
 def evaluation_records(connection: Connection) -> list[Evaluation]:
@@ -292,6 +310,7 @@ def _completion(row: Row[Any]) -> Completion:
 
 
 def step_of(row: Row[Any]) -> StepRow:
+    """The record of a step's row. RowsDamaged unless the row is what was stored."""
     sealing.check_step(row)
     return StepRow(
         step_id=row.step_id,

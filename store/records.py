@@ -1,8 +1,8 @@
 """The vocabulary: what a run is made of, as plain frozen records. Standard library only.
 
-A game flows   Target -> Proposal -> Problem -> Attempt (turns, outcomes) -> PassRate -> Target,
-and is stored. Every package speaks in these words; the store returns them, never rows.
-Token trees, tensors and random generators are not here: they are derived and never stored.
+A problem is escalated by proposals; one that is accepted is a new problem; attempts at it, each of some turns, give a
+pass rate, and that decides what is escalated next. Every package uses these records; the store returns them, not rows.
+Left out: token trees, tensors and random generators, which are derived and not stored.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Fate(StrEnum):
 
 
 class ProblemState(StrEnum):
-    """Where a problem stands in the curriculum (curriculum/tracking/difficulty.py is the state machine)."""
+    """Where a problem stands in the curriculum, which alone decides it (`curriculum`, docs/curriculum.md)."""
 
     NEW = "NEW"
     ACTIVE = "ACTIVE"
@@ -60,7 +60,7 @@ class Finish(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """LIVE steps are the head's ancestry; ABANDONED ones were left behind by a rewind and stay readable."""
+    """LIVE steps are the head and its ancestors; ABANDONED ones were left behind by a rewind and stay readable."""
 
     LIVE = "LIVE"
     ABANDONED = "ABANDONED"
@@ -96,9 +96,9 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """The completions of one engine call, in the order of the requests. Committed as soon as it ends.
+    """The completions of one engine call, in the order of the requests. It is committed as soon as the call ends.
 
-    `key` names the wave inside its step, e.g. "solver/1": regenerated, the same key holds the same numbers.
+    `key` names the wave inside its step, such as "solver/1". A wave that is sampled again under its key is the same.
     """
 
     step: int
@@ -120,7 +120,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a problem: its turns, in order, by one policy version (first and last differ when stale)."""
+    """One attempt at a problem: its turns in order, and the first and the last policy version that sampled them."""
 
     problem_id: str
     attempt: int  # index in its group, from 0
@@ -136,7 +136,7 @@ class Proposal:
     """One thing the challenger said when asked to escalate `parent_id`."""
 
     parent_id: str
-    target: int  # index of the target in its step: proposals of one target are a group
+    target: int  # index of the parent among those of the step; proposals of one target are a group
     index: int  # index in the group
     text: str
     fate: Fate
@@ -146,7 +146,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """What one step measured of one problem. Integers only; a rate is derived (algorithms.md 0.1)."""
+    """What one step measured of one problem, in whole numbers; rates are derived from them."""
 
     problem_id: str
     policy_version: int
@@ -160,7 +160,7 @@ class PassRate:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the curriculum has a problem once a step was folded in: for readers of the database, never read back."""
+    """Where the curriculum has a problem after a step. Stored for people who read the database; not read back."""
 
     state: ProblemState
     rate: float  # posterior mean of its first-try pass rate at that step
@@ -170,7 +170,8 @@ class Standing:
 class SearchNode:
     """One step of answers to a problem, in the tree that the judge searched; node 0 is the problem itself.
 
-    `leaves` finished answers are below it, of which `right` were; `value` and `process` are the critics', in [0, 1].
+    `leaves` finished answers are below it, of which `right` are right. `value` and `process` are the critics' scores,
+    in [0, 1].
     """
 
     problem_id: str
@@ -178,10 +179,10 @@ class SearchNode:
     parent: int | None  # None of node 0
     text: str
     num_tokens: int
-    logprob: float  # the sampler's, of the step
-    said: int  # how often it was sampled there
+    logprob: float  # the sampler's, summed over the step
+    said: int  # how often it was sampled from its parent
     visits: int
-    mean: float  # what the search backed up, in [0, 1]
+    mean: float  # of the values that the search backed up, in [0, 1]
     leaves: int
     right: int
     policy_version: int
@@ -225,13 +226,13 @@ class StepRow:
     journal_file: str | None  # None for step 0 and once pruned
     journal_sha256: str | None
     seconds: float
-    incarnation_id: int | None = None  # who made it; None for step 0, and for steps of before schema 0004
+    incarnation_id: int | None = None  # the process that made it; None for step 0, and before schema 0004
     committed_at: str | None = field(default=None, compare=False)  # ISO 8601, UTC: a label; None before schema 0006
 
 
 @dataclass(frozen=True, slots=True)
 class StepHistory:
-    """What the curriculum folds over to know where it stands: one LIVE step, in order."""
+    """One LIVE step, as far as the curriculum is a fold over it."""
 
     step: int
     policy_version: int
@@ -242,7 +243,7 @@ class StepHistory:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRow:
-    """What the curriculum had folded as of a LIVE step, as bytes, and the label that says what they depend on."""
+    """The state of the curriculum after a LIVE step, as bytes. `label` says what they depend on."""
 
     step: int
     step_digest: str  # of the step as it is stored now
@@ -252,7 +253,7 @@ class SnapshotRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """A finished checkpoint folder: files first, then this row (reliability.md 1.3)."""
+    """A finished checkpoint folder. Its row is committed after its files are on disk."""
 
     step_id: int
     step: int
@@ -269,15 +270,15 @@ class Evaluation:
     set_name: str
     kind: str
     metrics: Mapping[str, float]
-    outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first try was right, +1 if the second was
-    reports: str = ""  # "1:0.7 0:-": of one sampled answer a problem, whether right, and what it said of itself
-    searches: str = ""  # "34/7/-/-/0": tokens and nodes until right of a search and of best-of-N; was the vote right
+    outcomes: str = ""  # one digit a problem, in the set's order: 2 if the first turn was right, +1 if the second was
+    reports: str = ""  # "1:0.7 0:-", of one sampled answer a problem: whether it is right, and its report
+    searches: str = ""  # "34/7/-/-/0": tokens and nodes until right of a search and of best-of-N; is the vote right
     committed_at: str | None = field(default=None, compare=False)  # ISO 8601, UTC: a label; None before schema 0006
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """The run itself: one per database."""
+    """The run itself. A database has one."""
 
     name: str
     seed: int
@@ -290,7 +291,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Incarnation:
-    """One process that worked on the run, and the environment whose arithmetic it used."""
+    """One process that worked on the run, and the environment that it worked in."""
 
     started_at: str  # ISO 8601, UTC: a label, never a decision
     fingerprint: str  # torch version, CPU flags, threads ...
@@ -301,17 +302,3 @@ class Incarnation:
     code_digest: str = ""  # of the code it ran, "" before schema 0004
     seconds: float = 0.0  # wall time from its start to what it last stored, at least 0
     peak_memory_bytes: int = 0  # the most it held resident until then
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemSummary:
-    """A problem with what is known of it, for people and tools that look at a run."""
-
-    problem: Problem
-    state: ProblemState
-    attempts: int
-    successes: int
-    pass_rate: float | None  # posterior mean of the first try under the current policy
-    admitted_step: int
-    last_step: int | None  # last step that attempted it
-    extra: Mapping[str, float] = field(default_factory=dict)

@@ -1,13 +1,12 @@
 """Seals: digests by which a row that was changed, moved, added or lost is noticed when it is read.
 
-A step has three. `game_seal` covers what the curriculum folds over: problems, proposals, pass rates. `said_seal` covers
-attempts, turns, searched trees and the waves that the step consumed. `seal` covers the step's own row, those two
-included. What may change outside a step has a row in the table `seals`: the XOR of the digests of all rows of one part
-(the run, processes, evaluations, checkpoints, waves that are pending, and the seals of all steps), so that a change
-costs no more than the rows that it touches.
+A step has three seals. `game_seal` covers what the curriculum folds over: problems, proposals, pass rates. `said_seal`
+covers attempts, turns, searched trees and the waves that the step consumed. `seal` covers the step's own row, with the
+other two. Rows that belong to no step are sealed by part (`PARTS`): a part has one row in the table `seals`, with the
+XOR of the digests of all its rows, so that a change costs no more than the rows that it touches.
 
-Seals are made from what the database gives back, never from what was meant. They tell accidents: there is no key in
-them, so whoever forges a row can forge its seal. Left out: who checks what and when (reading.py, Store.verify).
+A seal is made from rows as they are read back, not as they were written. Seals detect accidents. They have no key, so
+whoever forges a row can forge its seal. Left out: which rows are checked when (reading.py, Store.damages).
 """
 
 import json
@@ -40,26 +39,30 @@ from store.schema import (
 
 _SEAL = list(steps.c.keys()).index("seal")
 _WHOLE: Mapping[str, Table] = {
-    "the run": runs, "its processes": incarnations, "its evaluations": evaluations, "its checkpoints": checkpoints,
-    "its held-out sets": held_out, "its snapshots": snapshots,
-}  # fmt: skip
+    "the run": runs,
+    "its processes": incarnations,
+    "its evaluations": evaluations,
+    "its checkpoints": checkpoints,
+    "its held-out sets": held_out,
+    "its snapshots": snapshots,
+}
 RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS = _WHOLE
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 
 
 def row_digest(row: Iterable[Any]) -> int:
-    """Of one row, columns in the schema's order."""
+    """The digest of one row, with its columns in the schema's order."""
     return xxh3_128_intdigest(_text(list(row)))
 
 
 def rows_seal(*tables: Iterable[Iterable[Any]]) -> str:
-    """Of the rows of several tables, each in an order that the rows themselves determine."""
+    """The seal of the rows of several tables, each in an order that the rows themselves determine."""
     return f"{xxh3_128_intdigest(_text([[list(row) for row in rows] for rows in tables])):032x}"
 
 
 def game_queries(step_id: int) -> list[Select[Any]]:
-    """What `game_seal` covers, in its order."""
+    """Queries for the rows that `game_seal` covers, in its order."""
     return [
         select(problems).where(problems.c.admitted_step_id == step_id).order_by(problems.c.ordinal),
         select(proposals).where(proposals.c.step_id == step_id).order_by(proposals.c.ordinal),
@@ -68,7 +71,7 @@ def game_queries(step_id: int) -> list[Select[Any]]:
 
 
 def said_queries(step_id: int) -> list[Select[Any]]:
-    """What `said_seal` covers, in its order."""
+    """Queries for the rows that `said_seal` covers, in its order."""
     own = [
         select(table).where(table.c.step_id == step_id).order_by(*table.primary_key)
         for table in (attempts, turns, search_nodes)
@@ -79,12 +82,12 @@ def said_queries(step_id: int) -> list[Select[Any]]:
 
 
 def step_seal(row: Sequence[Any]) -> str:
-    """Of a step's own row."""
+    """The seal of a step's own row, without the column `seal`."""
     return f"{row_digest((*row[:_SEAL], *row[_SEAL + 1 :])):032x}"
 
 
 def seal_step(connection: Connection, step_id: int, *, with_rows: bool) -> None:
-    """Seals a step anew: its row was changed, or with `with_rows` what belongs to it was."""
+    """Seals a step anew after its row was changed; with `with_rows`, also after rows that belong to it were."""
     mine = steps.c.step_id == step_id
     if with_rows:
         new = {
@@ -99,7 +102,7 @@ def seal_step(connection: Connection, step_id: int, *, with_rows: bool) -> None:
 
 
 def toggle(connection: Connection, part: str, *digests: int) -> None:
-    """Puts rows into a part's seal, or takes them out of it: one operation does both."""
+    """Adds rows to a part's seal, or takes out those that are in it. XOR does both."""
     total = _kept(connection, part)
     for digest in digests:
         total ^= digest
@@ -114,7 +117,7 @@ def reseal(connection: Connection, part: str) -> None:
 
 
 def seal_all(connection: Connection) -> None:
-    """Seals everything as it stands: a new database, or one that was migrated."""
+    """Seals everything as it stands, in a database that is new or was migrated."""
     for part in PARTS:
         reseal(connection, part)
     for step_id in connection.execute(select(steps.c.step_id)).scalars().all():
@@ -123,14 +126,14 @@ def seal_all(connection: Connection) -> None:
 
 
 def check_part(connection: Connection, part: str, rows: Iterable[Iterable[Any]] | None = None) -> None:
-    """RowsDamaged unless the part is what was sealed. `rows`: all of its table, where they were read already."""
+    """RowsDamaged unless the part is what was sealed. `rows`: all rows of its table, if they were read already."""
     total = _total(connection, part) if rows is None else _xor(row_digest(row) for row in rows)
     if total != _kept(connection, part):
         raise RowsDamaged(part)
 
 
 def check_step(row: Row[Any]) -> Row[Any]:
-    """The step's own row. RowsDamaged unless it is what was sealed."""
+    """Returns the step's own row. RowsDamaged unless it is what was sealed."""
     if step_seal(row) != row.seal:
         raise RowsDamaged(f"the row of step {row.step}")
     return row
@@ -143,13 +146,13 @@ def check_game(row: Row[Any], *tables: Iterable[Iterable[Any]]) -> None:
 
 
 def check_said(connection: Connection, row: Row[Any]) -> None:
-    """RowsDamaged unless what was said in the step is what its row was sealed with."""
+    """RowsDamaged unless the rows of `said_queries` are what the step's row was sealed with."""
     if rows_seal(*(connection.execute(query) for query in said_queries(row.step_id))) != row.said_seal:
         raise RowsDamaged(f"the attempts or searches of step {row.step}")
 
 
 def damages(connection: Connection, step_ids: Sequence[int]) -> list[str]:
-    """What is damaged of these steps, each place once."""
+    """What is damaged of these steps, by seal."""
     found = []
     for row in connection.execute(select(steps).where(steps.c.step_id.in_(step_ids))).all():
         game = [connection.execute(query).all() for query in game_queries(row.step_id)]
@@ -159,7 +162,7 @@ def damages(connection: Connection, step_ids: Sequence[int]) -> list[str]:
 
 
 def damaged_parts(connection: Connection) -> list[str]:
-    """What is damaged outside the steps."""
+    """The parts outside the steps that are damaged."""
     return [line for part in PARTS for line in _failure(partial(check_part, connection, part))]
 
 
@@ -170,7 +173,7 @@ def check_waves(connection: Connection, pending: Sequence[tuple[Row[Any], Sequen
 
 
 def wave_digest(wave: Iterable[Any], said: Iterable[Iterable[Any]]) -> int:
-    """Of a wave with its completions."""
+    """The digest of a wave with its completions."""
     return xxh3_128_intdigest(_text([list(wave), [list(row) for row in said]]))
 
 
@@ -205,7 +208,7 @@ def _kept(connection: Connection, part: str) -> int:
 
 
 def _number(seal: str) -> int:
-    """Of a step that is not sealed yet, 0."""
+    """A seal as a number; 0 where a step is not sealed yet."""
     try:
         return int(seal or "0", 16)
     except (TypeError, ValueError):
@@ -220,5 +223,5 @@ def _xor(digests: Iterable[int]) -> int:
 
 
 def _text(rows: object) -> bytes:
-    """Equal for equal rows on every version of Python: numbers as they are read back, text in ASCII."""
+    """Rows as JSON in ASCII, which is the same on every version of Python."""
     return json.dumps(rows, separators=(",", ":"), default=bytes.hex).encode()

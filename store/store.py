@@ -1,8 +1,8 @@
 """The store of one run: everything that was said, judged and measured, in one SQLite database.
 
-One process writes (`create`, `open`); any number look (`open_readonly`), also while the run is live. It takes and
-returns records, never rows. Every write is one transaction that is on disk when the call returns.
-Left out: the lock on the run's folder, files of checkpoints (selfplay/run/checkpoint.py), and all decisions.
+One process writes (`create`, `open`); any number read (`open_readonly`), also while the run is live. The store takes
+and returns records, not rows. Every write is one transaction that is on disk when the call returns. Left out: a lock on
+the run's folder, the files of checkpoints, and all decisions.
 """
 
 import os
@@ -86,7 +86,7 @@ class Store(OpenDatabase):
                     sealing.reseal(connection, sealing.RUN)
             except BaseException:
                 engine.dispose()
-                building.unlink(missing_ok=True)  # half a file on a full disk only makes it fuller
+                building.unlink(missing_ok=True)  # half a file, which would only fill a full disk further
                 raise
             engine.dispose()
             reach("create.built")
@@ -115,7 +115,7 @@ class Store(OpenDatabase):
     def add_incarnation(
         self, fingerprint: str, note: str = "", *, config_digest: str = "", code_digest: str = ""
     ) -> Incarnation:
-        """Notes that a process works on the run from its head on. Steps committed from now on are its work."""
+        """Notes that a process begins to work on the run, at its head. Steps committed from now on are its work."""
         started_at = writing.now()
         with self._writing() as connection:
             row = {"started_at": started_at, "fingerprint": fingerprint, "note": note}
@@ -126,7 +126,7 @@ class Store(OpenDatabase):
             return reading.incarnation_records(connection)[-1]
 
     def note_use(self, seconds: float, peak_memory_bytes: int) -> None:
-        """What the newest incarnation has used so far: replaces what was noted of it. Below 0 is 0."""
+        """Replaces what is noted of the newest incarnation's time and memory. `seconds` below 0 is stored as 0."""
         with self._writing() as connection:
             newest = incarnations.c.incarnation_id == reading.newest_incarnation_id(connection)
             row = {"seconds": max(0.0, seconds), "peak_memory_bytes": peak_memory_bytes}
@@ -143,8 +143,8 @@ class Store(OpenDatabase):
     def commit_wave(self, wave: Wave) -> Wave:
         """Stores the completions of one engine call for the step after the head; returns the wave as it was stored.
 
-        Go on with what is returned: its text is cleaned (encoding.clean_text), so that a resumed run, which gets
-        the wave from `pending_waves`, sees the same. StoreError for another step, or for a key that is pending.
+        The caller must go on with what is returned: its text is cleaned (`clean_text`), as is that of `pending_waves`,
+        from which a resumed run gets the wave. StoreError for another step, or for a key that is pending.
         """
         with self._writing() as connection:
             reach("wave.begin")
@@ -205,23 +205,22 @@ class Store(OpenDatabase):
             return reading.step_row(connection, step)
 
     def steps(self, include_abandoned: bool = False, *, after: int = -1, until: int | None = None) -> list[StepRow]:
-        """Steps in order, of those after `after` and up to `until`; with `include_abandoned`, those that a rewind left
-        behind too."""
+        """Steps after `after` and up to `until`, in order; with `include_abandoned` also those that a rewind left."""
         with self._reading() as connection:
             return reading.step_rows(connection, include_abandoned, after, until)
 
     def steps_with_journals(self) -> list[StepRow]:
-        """Those whose journal is not pruned, abandoned ones too."""
+        """Steps whose journal is not pruned, abandoned ones too."""
         with self._reading() as connection:
             return lookups.journal_rows(connection)
 
     def num_steps(self) -> int:
-        """Of all branches, step 0 included."""
+        """How many steps there are in all branches, step 0 included."""
         with self._reading() as connection:
             return len(reading.step_ids(connection))
 
     def step_seconds(self) -> float:
-        """Of all live steps together."""
+        """Seconds of all live steps together."""
         with self._reading() as connection:
             return lookups.step_seconds(connection)
 
@@ -245,7 +244,7 @@ class Store(OpenDatabase):
     def history(self, after: int = -1) -> Iterator[StepHistory]:
         """LIVE steps after `after` (step 0 has the seeds) to the head, in order and in the commits' order.
 
-        Read some steps at a time, each time in a short transaction of its own.
+        They are read in chunks, each in a short transaction of its own.
         """
         last = self.head().step
         for first in range(after + 1, last + 1, _STEPS_AT_A_TIME):
@@ -254,12 +253,12 @@ class Store(OpenDatabase):
             yield from chunk
 
     def snapshots(self) -> list[SnapshotRow]:
-        """What the curriculum had folded as of live steps, newest first."""
+        """Snapshots of the curriculum after live steps, newest first."""
         with self._reading() as connection:
             return lookups.snapshot_rows(connection)
 
     def put_snapshot(self, label: str, packed: bytes) -> None:
-        """Stores what the curriculum has folded as of the head; older ones go but for the last."""
+        """Stores a snapshot of the curriculum after the head. One older snapshot is kept."""
         with self._writing() as connection:
             lookups.replace_snapshots(connection, label, packed, kept=2)
 
@@ -275,7 +274,7 @@ class Store(OpenDatabase):
                 yield problem, step.step
 
     def problem(self, problem_id: str) -> tuple[Problem, int]:
-        """A live problem by its id or a unique beginning of it, and the step that admitted it. StoreError otherwise."""
+        """A live problem by its id or a unique beginning of it, and the step that admitted it; else NoSuchProblem."""
         with self._reading() as connection:
             return reading.find_problem(connection, problem_id)
 
@@ -296,6 +295,11 @@ class Store(OpenDatabase):
         with self._reading() as connection:
             return reading.proposal_records(connection, step, fate, limit)
 
+    def fate_counts(self, step: int | None = None) -> dict[Fate, int]:
+        """How often live proposals, or those of one step, met each fate; the most frequent first."""
+        with self._reading() as connection:
+            return reading.fate_counts(connection, step)
+
     # Evaluations, checkpoints, housekeeping
 
     def commit_evaluation(self, evaluation: Evaluation) -> Evaluation:
@@ -308,7 +312,7 @@ class Store(OpenDatabase):
         return stored
 
     def note_held_out(self, sets: Mapping[str, Sequence[Problem]]) -> list[str]:
-        """Stores the held-out sets, once a run; later, the names of those that are not what was stored."""
+        """Stores the held-out sets, the first time. Later, returns the names of sets that differ from those stored."""
         with self._writing() as connection:
             return holdout.note(connection, sets)
 
@@ -318,7 +322,7 @@ class Store(OpenDatabase):
             return reading.evaluation_records(connection)
 
     def commit_checkpoint(self, checkpoint: CheckpointRow) -> None:
-        """Names a finished checkpoint folder of a LIVE step: files first, then this row."""
+        """Stores the row of a checkpoint of a LIVE step, whose files are on disk."""
         with self._writing() as connection:
             reach("checkpoint.row_begin")
             writing.replace_checkpoint(connection, checkpoint)
@@ -330,15 +334,15 @@ class Store(OpenDatabase):
             return reading.checkpoint_records(connection)
 
     def delete_checkpoint(self, step_id: int) -> None:
-        """Forgets a checkpoint, before its files are deleted. Nothing if it is not there."""
+        """Deletes the row of a checkpoint, if there is one, before its files are deleted."""
         with self._writing() as connection:
             connection.execute(delete(checkpoints).where(checkpoints.c.step_id == step_id))
             sealing.reseal(connection, sealing.CHECKPOINTS)
 
     def prune_journal(self, before_step: int) -> list[str]:
-        """Clears the journal names of all steps before `before_step`; returns the files the caller may now delete.
+        """Clears the journal names of all steps before `before_step`. Returns the files that the caller may now delete.
 
-        A file whose deletion is cut by a kill is an orphan that nothing names; `journal_sha256` stays.
+        `journal_sha256` stays, by which a file that a kill left undeleted is known to be the run's.
         """
         old = (steps.c.step < before_step) & steps.c.journal_file.is_not(None)
         with self._writing() as connection:
@@ -349,24 +353,24 @@ class Store(OpenDatabase):
         return sorted({str(row.journal_file) for row in rows})
 
     def checkpoint_wal(self) -> bool:
-        """Moves the write-ahead log into the database; False, at once, if a reader is in the way (harmless)."""
+        """Moves the write-ahead log into the database. False, at once, if a reader is in the way; that is harmless."""
         self._refuse_read_only()
         with translated(self.path):
             return empty_log(self._engine)
 
     def table_digest(self) -> str:
-        """Hex sha256 of what the run is, without clocks and places (store/digest.py says what is left out)."""
+        """Hex sha256 of the run's content (store/digest.py says what that is)."""
         with self._reading() as connection:
             return digest.table_digest(connection)
 
     def require_whole(self) -> None:
-        """StoreError, naming the first place, unless the whole database holds what was stored."""
+        """Damaged, naming the first place, unless the whole database holds what was stored."""
         for damage in self.damages():
             with translated(self.path):
                 raise RowsDamaged(damage)
 
     def damages(self) -> Iterator[str]:
-        """Every place where the database does not hold what was stored; nothing for a sound one."""
+        """Every place where the database does not hold what was stored; none of a sound one."""
         with self._reading() as connection:
             yield from unsound(connection)
             yield from sealing.damaged_parts(connection)

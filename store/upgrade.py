@@ -1,6 +1,6 @@
-"""Which revision a database has, and how it gets the newest one. Alembic, configured in code.
+"""Which schema revision a database has, and how it is brought to the newest one. Alembic, configured in code.
 
-A run never migrates by itself: `migrate` is an explicit command, and it keeps a backup. Left out: downgrades.
+Opening a database never migrates it. `migrate` does, when it is asked to, and keeps a backup. Left out: downgrades.
 """
 
 import os
@@ -12,7 +12,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect
 
 from store.connections import writer_engine
-from store.errors import StoreError, translated
+from store.errors import Outdated, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
 from store.schema import SCHEMA_REVISION, VIEWS
@@ -27,7 +27,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        for name in inspect(connection).get_view_names():  # or a table that one looks at could not be rebuilt
+        for name in inspect(connection).get_view_names():  # a table that a view reads could not be rebuilt
             connection.exec_driver_sql(f"DROP VIEW {connection.dialect.identifier_preparer.quote(name)}")
         command.upgrade(config, revision)
         dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
@@ -40,7 +40,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The revision the database says it has: "" before the first one, None when it is no database of ours."""
+    """The revision that the database says it has: "" before the first one, None where it is not a run's database."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
@@ -48,20 +48,17 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def require_current(connection: Connection, path: Path) -> None:
-    """StoreError unless the database has exactly the revision this code was written for."""
+    """Outdated or StoreError unless the database has the revision that this code was written for."""
     found = _known_revision(connection, path)
     if found < SCHEMA_REVISION:
-        raise StoreError(
-            f"{path} has schema {found or 'none'}, older than this code's {SCHEMA_REVISION}: "
-            f"run `python -m selfplay.inspect migrate {path.parent}`"
-        )
+        raise Outdated(f"{path} has schema {found or 'none'}, older than this code's {SCHEMA_REVISION}", path.parent)
 
 
 def migrate(path: Path) -> Path | None:
-    """Upgrades the run database at `path`; returns the backup made first, or None when it was already current.
+    """Upgrades the run database at `path`. Returns the backup that was made first, or None if it was current already.
 
     The backup stands beside the database and is on disk before anything changes. StoreError if the database is
-    missing, newer than the code or in use. Killed at any moment, it can be asked again: backups that are there stay.
+    missing, newer than the code or in use. After a kill at any moment it can be run again; earlier backups stay.
     """
     if not path.is_file():
         raise StoreError(f"there is no run database at {path}: check the run's name or folder")
@@ -96,12 +93,12 @@ def _back_up(engine: Engine, path: Path, found: str) -> Path:
     names = (path.with_name(f"{name}{more}") for more in chain([""], (f"-{n}" for n in count(2))))
     backup = next(each for each in names if not each.exists())
     building = path.with_name(f".{name}.new")
-    building.unlink(missing_ok=True)  # half a backup: a kill cut it
+    building.unlink(missing_ok=True)  # left by a kill
     raw = engine.raw_connection()
-    try:  # VACUUM cannot run inside a transaction, so it goes round the engine's BEGIN
+    try:  # VACUUM cannot run inside a transaction, so the engine's BEGIN is bypassed
         raw.cursor().execute("VACUUM INTO ?", (str(building),))
     except BaseException:
-        building.unlink(missing_ok=True)  # on a full disk it only makes it fuller
+        building.unlink(missing_ok=True)  # half a file, which would only fill a full disk further
         raise
     finally:
         raw.close()

@@ -1,6 +1,6 @@
-"""Records into rows. Each function works inside the caller's transaction; what can be refused is refused before it.
+"""Records into rows. Each function works inside the caller's transaction, which a StoreError rolls back.
 
-Left out: the transactions themselves and the head's movements as people see them (store.py).
+Left out: the transactions themselves (store.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,13 @@ Row = Mapping[str, Any]
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Inserts `rows`; nothing for none (SQLAlchemy would insert a row of defaults)."""
+    """Inserts `rows`. Without any it does nothing, where SQLAlchemy would insert a row of defaults."""
     if rows:
         connection.execute(insert(table), list(rows))
 
 
 def problem_row(problem: Problem, admitted_step_id: int, ordinal: int) -> dict[str, Any]:
-    """The row of a problem admitted by a step, `ordinal`-th of its step."""
+    """The row of the `ordinal`-th problem that a step admitted."""
     return {
         "problem_id": problem.problem_id,
         "domain": problem.domain,
@@ -141,7 +141,7 @@ def search_node_row(node: SearchNode, step_id: int) -> dict[str, Any]:
 
 
 def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int, standing: Standing | None = None) -> dict[str, Any]:
-    """The row of a pass rate, and where the problem stood after it."""
+    """The row of a pass rate, with where the problem stood after it."""
     return {
         "step_id": step_id,
         "problem_id": pass_rate.problem_id,
@@ -178,7 +178,7 @@ def completion_row(completion: Completion, wave_id: int, position: int) -> dict[
 
 
 def insert_wave(connection: Connection, wave: Wave, parent_step_id: int) -> None:
-    """One wave, DONE, under the head it was sampled from. StoreError if its key is pending already."""
+    """Inserts a wave as pending on the head that it was sampled from. StoreError if its key is pending already."""
     pending = select(waves.c.wave_id).where(
         waves.c.parent_step_id == parent_step_id, waves.c.wave_key == wave.key, waves.c.state == "DONE"
     )
@@ -193,7 +193,7 @@ def insert_wave(connection: Connection, wave: Wave, parent_step_id: int) -> None
 
 
 def insert_root(connection: Connection, weights_digest: str) -> int:
-    """The row of step 0, the base model; returns its id."""
+    """Inserts the row of step 0, the base model; returns its id."""
     row = {
         "step": 0,
         "status": "LIVE",
@@ -206,7 +206,7 @@ def insert_root(connection: Connection, weights_digest: str) -> int:
 
 
 def insert_step(connection: Connection, commit: StepCommit, parent_step_id: int) -> int:
-    """The step's own row; returns its id."""
+    """Inserts the step's own row; returns its id."""
     row = {
         "step": commit.step,
         "parent_step_id": parent_step_id,
@@ -224,7 +224,7 @@ def insert_step(connection: Connection, commit: StepCommit, parent_step_id: int)
 
 
 def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> None:
-    """What was played in the step: problems, proposals, attempts, turns, pass rates, each in the commit's order."""
+    """Inserts what was played in the step: problems, proposals, attempts, turns, pass rates and searched trees."""
     admit(connection, commit.problems, step_id)
     stood = commit.standings
     rates = [pass_rate_row(item, step_id, i, stood.get(item.problem_id)) for i, item in enumerate(commit.pass_rates)]
@@ -236,7 +236,7 @@ def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> Non
 
 
 def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:
-    """Inserts problems. One that an abandoned step admitted is taken over whole; one that is known is a StoreError."""
+    """Inserts problems, or takes them over from an abandoned step. StoreError for one of the live branch."""
     robbed = set()
     for ordinal, problem in enumerate(admitted):
         row = problem_row(problem, step_id, ordinal)
@@ -248,7 +248,7 @@ def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> 
         if found is None:
             connection.execute(insert(problems), row)
         elif found.status == "ABANDONED":
-            # The live branch's words win: order, parent and text may differ from those of the branch left behind.
+            # all of the row is replaced: parent and text may differ from those of the abandoned branch
             connection.execute(update(problems).where(problems.c.problem_id == problem.problem_id).values(row))
             robbed.add(found.step_id)
         else:
@@ -258,9 +258,9 @@ def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> 
 
 
 def consume_waves(connection: Connection, parent_step_id: int, step_id: int) -> None:
-    """Marks the pending waves of a head as used by `step_id` and drops their ids and log-probabilities.
+    """Marks the pending waves of a head as consumed by `step_id` and drops their ids and log-probabilities.
 
-    Text stays once: a completion whose text stands in a row of the step goes whole.
+    A completion whose text stands in another row of the step is deleted, so that every text is stored once.
     """
     pending = select(waves.c.wave_id).where(waves.c.parent_step_id == parent_step_id, waves.c.state == "DONE")
     said = union_all(
@@ -311,7 +311,7 @@ def change_steps(connection: Connection, step_ids: Sequence[int], **values: Any)
 
 
 def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
-    """One evaluation of a LIVE step, which gets its time of day; a row of the same step, set and kind goes."""
+    """Inserts an evaluation of a LIVE step, in place of one of the same step, set and kind."""
     step_id = _live_step_id(connection, evaluation.step)
     table = evaluations
     same = (table.c.step_id == step_id) & (table.c.set_name == evaluation.set_name) & (table.c.kind == evaluation.kind)
@@ -333,12 +333,12 @@ def replace_evaluation(connection: Connection, evaluation: Evaluation) -> None:
 
 
 def now() -> str:
-    """The time of day, a label for people: ISO 8601, UTC."""
+    """The time of day in UTC, as ISO 8601. It is a label for people."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def replace_checkpoint(connection: Connection, checkpoint: CheckpointRow) -> None:
-    """One checkpoint of a LIVE step; rows of the same step or folder go, since their files were replaced."""
+    """Inserts a checkpoint of a LIVE step, in place of those of the same step or folder, whose files it replaced."""
     if _live_step_id(connection, checkpoint.step) != checkpoint.step_id:
         raise StoreError(f"the checkpoint is of step {checkpoint.step} in a branch that was left behind")
     table = checkpoints

@@ -9,7 +9,7 @@ from curriculum.domains.seed_files import DomainError
 from curriculum.sandbox import SandboxBrokenError
 from selfplay.machine.errors import BUSY, DATA, DISK, INTERRUPTED, NO_SANDBOX, NO_SYSTEM, USAGE, Failure
 from selfplay.machine.outlet import Outlet, complain, gate
-from store.errors import ClockError, DiskFull, Locked, StoreError, is_disk_error
+from store.errors import ClockError, Damaged, DiskFull, JournalLost, Locked, Outdated, StoreError, is_disk_error
 
 LONGEST_ERROR = 2000  # characters of a line: a name in it may be as long as a command line takes
 
@@ -49,8 +49,21 @@ def clear_errors(is_answer: bool = False) -> Iterator[None]:
             code = _code_of(error)
             if code is None:
                 raise
-            complain(f"error: {_one_line(str(error)) or type(error).__name__}")
+            complain(f"error: {line_of(error)}")
             sys.exit(code)
+
+
+def line_of(error: Exception) -> str:
+    """What a user is told of a failure: its message and, where a command mends a failure of the store, that command."""
+    message = str(error) or type(error).__name__
+    match error:
+        case Outdated():
+            message += f": run `python -m selfplay.inspect migrate {error.folder}`"
+        case Damaged():
+            message += f". `python -m selfplay.inspect verify {error.folder}` names every such place"
+        case JournalLost():
+            message += ": resume with resume.mode=rewind, which goes back to the last checkpoint"
+    return _one_line(message)
 
 
 def _check_answered(out: Outlet) -> None:
@@ -61,7 +74,7 @@ def _check_answered(out: Outlet) -> None:
 
 
 def _one_line(message: str) -> str:
-    """What stands at the end of a long one is what to do, so it is cut in the middle."""
+    """A long message is cut in the middle, since its end says what to do."""
     line = " ".join(message.split())
     if len(line) <= LONGEST_ERROR:
         return line

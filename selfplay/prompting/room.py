@@ -85,7 +85,7 @@ def check_room(
             f"model.name={name}: its rotary scaling turns every position of a context otherwise once it is longer than "
             f"{border} tokens, and a conversation takes up to {needed}: {_ADVICE}"
         )
-    if limit is None or not has_learned_positions(model, limit):
+    if limit is None or learned_positions(model) is None:
         if limit is not None and needed > limit:
             say(f"{name} was made for {limit} positions, and a conversation may take {needed}: {_ADVICE}")
         return border
@@ -96,12 +96,15 @@ def check_room(
     return limit if border is None else min(limit, border)
 
 
-def has_learned_positions(model: Any, limit: int) -> bool:
-    """Whether positions are rows of a table, beyond whose end there is nothing."""
+def learned_positions(model: Any) -> int | None:
+    """How many positions a model has whose positions are rows of a table; None where they are computed."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is None:
+        return None
     tokens = model.get_input_embeddings()
     tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding) and m is not tokens]
     tables += [buffer for buffer in model.buffers() if buffer.dim() == 2]  # sinusoids that were made beforehand
-    return any(limit <= table.shape[0] <= limit + _NEAR for table in tables)
+    return limit if any(limit <= table.shape[0] <= limit + _NEAR for table in tables) else None
 
 
 def _cut(text: str) -> Completion:

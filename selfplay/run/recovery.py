@@ -24,7 +24,7 @@ from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.train.trainer import Trainer
-from store.errors import DiskFull, JournalError
+from store.errors import DiskFull, JournalLost
 from store.journal import file_name, journal_sha256, read_journal, step_of
 from store.records import CheckpointRow, Incarnation, StepRow, StepStatus
 from store.store import Store
@@ -171,9 +171,8 @@ def _replay(folder: Path, row: StepRow, trainer: Trainer, comparison: "_Comparis
         batch, critic_batch = TrainBatch.from_arrays(journal.arrays), CriticBatch.from_arrays(journal.arrays)
         trainer.step(batch, critic_batch)
     except (ValueError, NonFiniteError) as error:  # of arrays that no update of this run was made of
-        raise JournalError(
-            f"{JOURNAL_FOLDER}/{row.journal_file} is not what an update of this run was made of ({error}): resume with "
-            "resume.mode=rewind"
+        raise JournalLost(
+            f"{JOURNAL_FOLDER}/{row.journal_file} is not what an update of this run was made of ({error})"
         ) from error
     if trainer.digest() != row.weights_digest:
         comparison.disagrees(row.step, f"replaying step {row.step} gave other weights than it did first")

@@ -33,6 +33,7 @@ from selfplay.metrics import (
     TRUNCATED_SHARE,
 )
 from selfplay.model.policy import Policy
+from selfplay.prompting.room import learned_positions
 from selfplay.train.choices import PassMode
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
@@ -87,6 +88,7 @@ class Trainer:
         self._reference = reference
         self.critic = critic
         self._served = policy.trainable
+        self._positions = learned_positions(policy.model)
         self.masters = {
             name: p.detach().float().clone(memory_format=torch.contiguous_format) for name, p in self._served
         }
@@ -101,14 +103,17 @@ class Trainer:
 
         The critic heads are fitted to `critic_batch` first, on hidden states of the policy that sampled it.
         An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
-        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference or for a token id that the
-        model does not have.
+        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference, and for tokens or positions
+        that the model does not have.
         """
         if batch.kl.any() and self._reference is None:
             raise ValueError("train.kl.* above 0 needs the reference policy")
-        rows = self._policy.head.weight.shape[0]
-        if any(each is not None and each.ids.size and each.ids.max() >= rows for each in (batch, critic_batch)):
+        given = [each for each in (batch, critic_batch) if each is not None and each.ids.size]
+        rows, positions = self._policy.head.weight.shape[0], self._positions
+        if any(each.ids.max() >= rows for each in given):
             raise ValueError(f"the model has no more than {rows} tokens")
+        if positions is not None and any(each.depths.max() >= positions for each in given):
+            raise ValueError(f"the model has no more than {positions} positions")
         fitted = self._fit_critic(critic_batch)
         self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))

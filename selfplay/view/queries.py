@@ -7,7 +7,6 @@ once for each answer, so that all figures of an answer are of one moment. Left o
 
 import heapq
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -23,8 +22,9 @@ from curriculum.tracking.lineage import Lineage
 from selfplay import metrics
 from selfplay.config.stored import config_of
 from selfplay.machine.errors import USAGE, Refused
+from selfplay.machine.exits import line_of
 from selfplay.machine.run_folder import DATABASE, last_worked
-from store.errors import StoreError
+from store.errors import NoSuchProblem, StoreError
 from store.records import Evaluation, Fate, Origin, Problem, ProblemState
 from store.store import Store
 
@@ -136,7 +136,7 @@ def runs(directory: Path) -> list[dict[str, Any]]:
             with Store.open_readonly(database) as store:
                 row |= _run_row(store)
         except StoreError as error:
-            row["error"] = str(error)
+            row["error"] = line_of(error)
         found.append(row)
     return found
 
@@ -281,8 +281,8 @@ def _problem_row(tracker: Tracker, problem_id: str) -> dict[str, Any]:
 
 def show(store: Store, prefix: str) -> dict[str, Any]:
     """One problem whole: its lineage, and every attempt with its turns, verdicts and rewards."""
+    problem_id = _find(store, prefix)
     tracker = tracker_of(store)
-    problem_id = _find(list(tracker.problem_ids()), prefix)
     lineage = Lineage(tracker.problem(each) for each in tracker.problem_ids())
     problem = tracker.problem(problem_id)
     return {
@@ -315,7 +315,7 @@ def tree(store: Store, prefix: str, step: int | None, only_attempts: bool = Fals
     """
     from selfplay.view.trees import attempt_tree, search_tree
 
-    problem_id = _find([problem.problem_id for problem, _ in store.problems()], prefix)
+    problem_id = _find(store, prefix)
     tried = store.attempts(problem_id)
     steps = sorted({at for at, _ in tried})
     if not steps or (step is not None and step not in steps):
@@ -329,13 +329,11 @@ def tree(store: Store, prefix: str, step: int | None, only_attempts: bool = Fals
     return attempt_tree(problem, [attempt for at, attempt in tried if at == chosen]), chosen, steps
 
 
-def _find(ids: Sequence[str], prefix: str) -> str:
-    found = [each for each in ids if each == prefix] or sorted(each for each in ids if each.startswith(prefix))
-    if not found:
-        raise NotFound(f"the run has no problem whose id starts with {prefix!r}: `problems RUN` lists them")
-    if len(found) > 1:
-        raise NotFound(f"{len(found)} problem ids start with {prefix!r} ({found[0]}, {found[1]} ...): type more of it")
-    return found[0]
+def _find(store: Store, prefix: str) -> str:
+    try:
+        return store.problem(prefix)[0].problem_id
+    except NoSuchProblem as error:
+        raise NotFound(f"{error}; `problems RUN` lists them") from error
 
 
 def _relative(tracker: Tracker, problem: Problem) -> dict[str, Any]:
@@ -345,12 +343,12 @@ def _relative(tracker: Tracker, problem: Problem) -> dict[str, Any]:
 
 def proposals(store: Store, step: int | None, fate: Fate | None, limit: int) -> dict[str, Any]:
     """What the challenger proposed, newest last, and how many proposals met each fate."""
-    everything = store.proposals(step=step)
-    chosen = [(at, proposal) for at, proposal in everything if fate is None or proposal.fate is fate][-limit:]
+    fates = store.fate_counts(step)
+    chosen = store.proposals(step, fate, limit)
     parents = {parent: store.problem(parent)[0].text for parent in {proposal.parent_id for _, proposal in chosen}}
     return {
-        "total": len(everything),
-        "fates": dict(Counter(proposal.fate.value for _, proposal in everything).most_common()),
+        "total": sum(fates.values()),
+        "fates": {each.value: count for each, count in fates.items()},
         "proposals": [{"step": at, "parent": parents[each.parent_id]} | asdict(each) for at, each in chosen],
     }
 

@@ -12,6 +12,8 @@ from pydantic_monty._binary import find_monty_binary
 from run_server import ROOT, Server
 
 from selfplay.machine.errors import NO_MODEL, NO_SANDBOX, OK, USAGE
+from selfplay.machine.exits import line_of
+from store.errors import Damaged, JournalError, JournalLost, Outdated, StoreError
 from store.store import Store
 
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=1", "domain=few_problems:FewProblems")
@@ -105,3 +107,17 @@ def test_a_broken_sandbox_stops_the_run_and_blames_nobody(server: Server, tmp_pa
         for store in (Store.open_readonly(tmp_path / each / "x" / "selfplay.db") for each in ("whole", "broken"))
     )
     assert whole == mended and whole[2][1] > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "typed"),
+    [
+        (Outdated("runs/x/selfplay.db has schema 0001", Path("runs/x")), "`python -m selfplay.inspect migrate runs/x`"),
+        (Damaged("runs/x/selfplay.db is damaged", Path("runs/x")), "`python -m selfplay.inspect verify runs/x`"),
+        (JournalLost("the journal is damaged"), "resume.mode=rewind"),
+        (JournalError("an array cannot be stored"), "stored"),
+    ],
+)
+def test_what_mends_a_failure_of_the_store_is_said_with_it(error: StoreError, typed: str) -> None:
+    line = line_of(error)
+    assert line.startswith(str(error)) and typed in line and ("rewind" in line) is isinstance(error, JournalLost)

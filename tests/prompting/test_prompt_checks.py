@@ -16,7 +16,7 @@ from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
 from selfplay.prompting.checks import check_stops
 from selfplay.prompting.codec import Encoder
-from selfplay.prompting.room import Room, check_room, has_learned_positions
+from selfplay.prompting.room import Room, check_room, learned_positions
 
 ASKED = problem("23 + 45")
 STYLE, SAID = PromptStyle(DOMAIN), SamplingParams(1.0, 8, ("\n",))
@@ -82,6 +82,6 @@ def test_a_conversation_that_could_cross_a_border_of_rotary_scaling_is_refused()
 
 
 def test_which_positions_are_rows_of_a_table() -> None:
-    assert has_learned_positions(tiny_model("tiny-gpt2"), 1024)
-    assert not any(has_learned_positions(tiny_model(name), 1024) for name in ("tiny-llama", "tiny-qwen3", "tiny-gemma"))
-    assert has_learned_positions(odd_model("gptj"), 2048)  # sinusoids in a buffer
+    assert learned_positions(tiny_model("tiny-gpt2")) == 1024
+    assert {learned_positions(tiny_model(name)) for name in ("tiny-llama", "tiny-qwen3", "tiny-gemma")} == {None}
+    assert learned_positions(odd_model("gptj")) == 2048  # sinusoids in a buffer

@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateTable
 from store_samples import create, step_commit
 
 from store.connections import writer_engine
-from store.errors import StoreError
+from store.errors import Outdated, StoreError
 from store.records import Incarnation
 from store.schema import SCHEMA_REVISION, metadata
 from store.store import Store
@@ -149,7 +149,7 @@ def test_a_newer_database_is_refused_untouched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_older_database_is_refused_with_the_command_to_type_then_migrated_behind_a_backup(tmp_path: Path) -> None:
+def test_an_older_database_is_refused_then_migrated_behind_a_backup(tmp_path: Path) -> None:
     path = tmp_path / "selfplay.db"
     connection = sqlite3.connect(path)
     connection.executescript(
@@ -158,8 +158,9 @@ def test_an_older_database_is_refused_with_the_command_to_type_then_migrated_beh
     )
     connection.close()
     for way in (Store.open, Store.open_readonly):
-        with pytest.raises(StoreError, match=rf"older than .* run `python -m selfplay.inspect migrate {tmp_path}`"):
+        with pytest.raises(Outdated, match=f"schema none, older than this code's {SCHEMA_REVISION}") as told:
             way(path)
+        assert told.value.folder == tmp_path
     backup = migrate(path)
     assert backup is not None and _tables(backup) == {"alembic_version", "keepsake"}
     assert _tables(path) == {"alembic_version", "keepsake", *metadata.tables}

@@ -349,3 +349,13 @@ def test_a_kl_term_without_a_reference_is_refused() -> None:
     _, trainer = trainer_of()
     with pytest.raises(ValueError, match=r"train\.kl"):
         trainer.step(rewarded_answer({"solver/0": 0.1}))
+
+
+def test_a_journal_deeper_than_the_table_of_positions_is_refused() -> None:
+    """A forged one ended in an IndexError of the embedding."""
+    _, trainer = trainer_of(name="tiny-gpt2")
+    tree, before = Tree(), trainer.digest()
+    end = tree.sampled(tree.extend(ROOT, [7] * 1024), [8], [-1.0], "solver/0")
+    with pytest.raises(ValueError, match="no more than 1024 positions"):
+        trainer.step(build_batch(tree, [TrainSample("solver/0", end, 1, 0.5)], {"solver/0": 1.0}))
+    assert trainer.digest() == before
