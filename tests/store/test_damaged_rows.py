@@ -20,7 +20,7 @@ from selfplay.config.keys import Config
 from selfplay.config.resuming import stored_config
 from selfplay.inspect import main
 from selfplay.machine.errors import DATA, Refused
-from selfplay.view import queries
+from selfplay.view import queries, trees
 from selfplay.view.queries import ProblemFilter
 from store.errors import StoreError
 from store.records import CheckpointRow, Evaluation
@@ -76,9 +76,9 @@ LOOKS: dict[str, Callable[[Store], Any]] = {
     "status": queries.status,
     "problems": lambda store: queries.problems(store, ProblemFilter()),
     "show": lambda store: queries.show(store, "p-1"),
-    "lineage": lambda store: queries.graph_json(queries.lineage(store)),
-    "tree": lambda store: queries.graph_json(queries.tree(store, "p-1", None)[0]),
-    "attempts": lambda store: queries.graph_json(queries.tree(store, "p-1", None, True)[0]),
+    "lineage": lambda store: trees.graph_json(queries.lineage(store)),
+    "tree": lambda store: trees.graph_json(queries.tree(store, "p-1", None)[0]),
+    "attempts": lambda store: trees.graph_json(queries.tree(store, "p-1", None, True)[0]),
     "proposals": lambda store: queries.proposals(store, None, None, 30),
     "steps": queries.steps,
     "digest": lambda store: queries.digests(store, True),
