@@ -136,7 +136,7 @@ class Proposal:
     """One thing the challenger said when asked to escalate `parent_id`."""
 
     parent_id: str
-    target: int  # index of the parent among those of the step; proposals of one target are a group
+    target: int  # index, in the step, of the group of proposals made of one parent
     index: int  # index in the group
     text: str
     fate: Fate

@@ -61,7 +61,7 @@ def _sampled(played: Played) -> int:
 def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]:
     """How far the model's verdicts are from the domain's, which nothing is paid by, and how its canaries fared."""
     turns = [(group.problem, turn) for group in played.judged.groups for a in group.attempts for turn in a.turns]
-    pairs = [(turn.is_right, verdict(problem, turn.sampled, style)[0]) for problem, turn in turns]
+    pairs = [(turn.is_right, verdict(problem, turn.sampled, style.domain, style.visible)[0]) for problem, turn in turns]
     wrong = [said for said, truth in pairs if truth is not Outcome.CORRECT]
     found = {
         metrics.JUDGE_AGREES: share([said == (truth is Outcome.CORRECT) for said, truth in pairs]),
