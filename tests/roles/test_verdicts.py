@@ -103,7 +103,7 @@ def test_verdicts_pay_and_are_copied_and_what_is_unjudged_is_in_nothing() -> Non
     assert list(critic_targets(found.tree, 0.5).values()) == [((1.0, 1.0), (1.0, 1.0))]
     assert [node.visits for node in found.tree] == [2, 1, 1, 1, 0]  # worth 1/2 to the search: nothing is known of it
     assert found.tree.nodes[2].mean == 0.5
-    assert {s.num_tokens for s in credited(found, PAID, is_banked=False, held=("solver/0",))} == {7, 8}
+    assert {s.num_tokens for s in credited(found, PAID, is_banked=False, kl_labels=("solver/0",))} == {7, 8}
     (copied,) = best_path(found)
     assert copied.num_tokens == len(SLIP)
     assert [node.outcome for node in search_nodes(found, 1, None)][3:] == [Outcome.CORRECT, Outcome.UNJUDGED]
