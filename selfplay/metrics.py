@@ -153,7 +153,7 @@ EDIT_RATIO = SOLVED.add(
 COPIES = SOLVED.add(
     "alarm/copies",
     FLAG,
-    "1 when at least 95% of the wrong first answers (16 or more) were given again",
+    "1 when at least 95% of the wrong first answers (16 or more that could be read) were given again",
     "five steps in a row are said on the terminal",
 )
 REWARD_MEAN = SOLVED.add("reward/mean", REWARD, "mean of what turns were paid, bonus included")

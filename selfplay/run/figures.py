@@ -125,16 +125,15 @@ def _mean(values: list[float]) -> float:
 
 
 def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
-    """How far second looks are from first tries in a step; {} where there are none.
+    """How far second looks are from first tries in a step, as text and as answers; {} where there are none.
 
-    solver/edit_ratio_mean in [0, 1], its histogram as shares in tenths, and alarm/copies: 1 when at least 95% of wrong
-    answers (and there are at least 16) were given again.
+    What could not be read as an answer is none, and so is not given again: that is a collapse, another alarm.
     """
     pairs = [(a.turns[0], a.turns[-1]) for group in groups for a in group.judged if len(a.turns) > 1]
     if not pairs:
         return {}
     ratios = [edit_ratio(first.sampled.completion.text, last.sampled.completion.text) for first, last in pairs]
-    wrong = [first.answer == last.answer for first, last in pairs if not first.is_right]
+    wrong = [first.answer == last.answer for first, last in pairs if not first.is_right and first.answer is not None]
     histogram = edit_histogram(ratios, BINS)
     shares = {
         metrics.EDIT_RATIO.format(tenth=f"{i / BINS:.1f}"): count / len(ratios) for i, count in enumerate(histogram)
@@ -146,7 +145,7 @@ def copying_metrics(groups: Sequence[JudgedGroup]) -> dict[str, float]:
 COPIED_SHARE = 0.95
 
 
-MIN_WRONG = 16  # fewer wrong first tries say nothing about copying
+MIN_WRONG = 16  # fewer wrong first answers say nothing about copying
 
 
 BINS = 10

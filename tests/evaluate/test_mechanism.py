@@ -98,6 +98,7 @@ def test_copies_raise_the_alarm_when_there_are_mistakes_to_mend() -> None:
     assert (found["alarm/copies"], found["solver/edit_ratio_mean"], found["solver/edit_ratio_0.0"]) == (1.0, 0.0, 1.0)
     assert copying_metrics(copies[:1])["alarm/copies"] == 0.0  # eight are too few
     assert copying_metrics([group_of(["68"] * 16, ["68"] * 16)])["alarm/copies"] == 0.0  # right answers may be kept
+    assert copying_metrics([group_of(["?"] * 16, ["?"] * 16)])["alarm/copies"] == 0.0  # a random model has no answers
     changed = copying_metrics([*copies[:1], group_of(["67"] * 8, ["67"] * 6 + ["68"] * 2)])
     assert changed["alarm/copies"] == 0.0 and changed["solver/edit_ratio_mean"] > 0.0
     assert sum(v for name, v in changed.items() if "edit_ratio_0" in name) == pytest.approx(1.0)
