@@ -18,6 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {package.__name__: package for package in (selfplay, roles, curriculum, store)}
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 MAX_FILES = 16  # of a folder: with more of them nobody finds anything
+DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CITING = [
+    *SOURCES,
+    *(path for folder in ("configs", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.*"))),
+]
+FILES = [
+    ROOT / "pyproject.toml",
+    *DOCUMENTS,
+    *CITING,
+    *(path for folder in ("docs", "tests") for path in (ROOT / folder).rglob("*.*")),
+]
 PICKLES = {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle", "joblib"}
 
 
@@ -39,6 +50,18 @@ def calls(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func)
+
+
+def links(text: str) -> list[str]:
+    """Where the relative links of a Markdown text lead, without their anchors."""
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [link.partition("#")[0] for link in found if not re.match(r"[a-z]+:|#", link)]
+
+
+def named_files(text: str) -> list[str]:
+    """Whatever looks like the path of a file in a folder, or is called a document: `store/records.py`, README.md."""
+    bare = re.sub(r"[a-z]+://\S+", "", text)
+    return re.findall(r"(?<![\w/.<>*~-])(?:(?:[\w.-]+/)+[\w.-]+\.(?:py|md|yaml|toml|png)|[\w-]+\.md)\b", bare)
 
 
 def unsafe(source: str) -> list[str]:
@@ -104,9 +127,30 @@ def test_every_test_that_the_documents_name_is_there() -> None:
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
     }
     files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
-    for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
+    for path in DOCUMENTS:
         named = set(re.findall(r"\b(test_[a-z0-9_]+)\b", path.read_text()))
         assert named <= defined | files, f"{path.name}: {sorted(named - defined - files)}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
+    assert [link for link in links(path.read_text()) if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *CITING], ids=label)
+def test_every_file_that_a_document_or_the_code_names_is_there(path: Path) -> None:
+    """From the root or the document, or as the end of a path: `attention/plan.py` where a room is described."""
+    ends = "\n".join(f"/{label(each)}" for each in FILES) + "\n"
+    named = [name.removeprefix("../").removeprefix("../") for name in named_files(path.read_text())]
+    assert [name for name in named if f"/{name}\n" not in ends and not (path.parent / name).exists()] == []
+
+
+def test_the_checks_of_documents_find_what_is_not_there() -> None:
+    text = (
+        "[a](a/gone.md) [b](https://x.org/y.md) [c](#here) [d](../d.md#part) `a/b.py`, tests/c.yaml, runs/<name>/d.md"
+    )
+    assert links(text) == ["a/gone.md", "../d.md"]
+    assert named_files(f"{text} `e.md` e.py") == ["a/gone.md", "../d.md", "a/b.py", "tests/c.yaml", "e.md"]
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=label)
