@@ -257,7 +257,7 @@ TRUNCATED_SHARE = UPDATED.add(
 MISMATCH_MEAN = UPDATED.add(
     "sampling/logp_diff/mean",
     NATS,
-    "mean distance of the sampler's and the trainer's log-probabilities of a token",
+    "mean distance of the sampler's and the trainer's log-probabilities of a token; none of one that is only copied",
     "above 0.05 on one machine: the two do not run the same weights",
 )
 MISMATCH_MAX = UPDATED.add("sampling/logp_diff/max", NATS, "the largest such distance")

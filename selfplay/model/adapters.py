@@ -29,11 +29,11 @@ class MergedAdapters:
         return len(self._layers)
 
     def holds(self, layer: Any) -> bool:
-        """Whether the layer, one of peft's, is one of these."""
+        """Whether the layer, one of peft's, is merged here."""
         return any(layer is each.layer for each in self._layers)
 
     def merge(self) -> None:
-        """The adapters have changed: make the weights anew."""
+        """Call it when the adapters have changed: makes each layer's weight W + s B A anew."""
         for layer in self._layers:
             layer.merge()
 

@@ -3,8 +3,9 @@
 A bf16 product would round a logit of 20 by 0.06. Where the machine can multiply bf16 numbers and add in fp32
 (AVX512-BF16, AMX, CUDA) the logits are made that way, since bf16 inputs lose nothing.
 
-Of a chunk's [chunk, vocabulary] logits only their slopes are kept for the backward pass, in the served precision
-(which the backward products round them to anyway); where even these are too large, backward recomputes them.
+For the backward pass a chunk's logits [chunk, V] are not kept, but the slopes of its log-probabilities by them
+(`_slopes`), in the served precision, to which the backward products round them anyway. Where all slopes would take more
+than KEPT_BYTES, the backward pass recomputes them.
 """
 
 import re
@@ -44,9 +45,9 @@ class Head:
         self._slopes: Tensor | None = None
 
     def find_scale(self, scales: Sequence[float], hidden: Tensor, logits: Tensor) -> None:
-        """Take that one of `scales` by which the model's own logits [M, V] are this head's of hidden [M, d].
+        """Takes the one of `scales` that best fits logits [M, V], the model's own of hidden [M, d], by this head's.
 
-        That they agree is checked at start (selfplay/model/probe.py), not here.
+        Whether they then agree is checked at start (selfplay/model/probe.py), not here.
         """
         theirs, softcap = logits.float(), self.softcap
         if softcap is not None:
@@ -58,7 +59,7 @@ class Head:
         self.scale = min(scales, key=lambda scale: abs(scale - measured))
 
     def refresh(self) -> None:
-        """Forget the copy: the weight has changed."""
+        """Call it when the weight has changed: forgets the fp32 copy."""
         self._wide = None
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -79,8 +80,9 @@ class Head:
     ) -> Tensor:
         """Log-probabilities [M] fp32 of targets [M] given hidden [M, d], at temperatures [M] > 0 (None: all 1).
 
-        Differentiable with respect to hidden and, where it is trained, the output weight. With a `total` [V, d] fp32
-        the backward pass adds the weight's gradient there, and autograd learns nothing of it. The bias's is autograd's.
+        Logits are made for `chunk` rows at a time. Differentiable with respect to hidden, the bias and, where it is
+        trained, the output weight. With a `total` [V, d] fp32 the backward pass adds the weight's gradient there and
+        gives autograd none.
         """
         weight = self.weight if total is None else self.weight.detach()
         return _ChunkedLogprobs.apply(
@@ -88,14 +90,16 @@ class Head:
         )
 
     def room_for_slopes(self, count: int) -> Tensor:
-        """[count, V] memory in the served precision, the same each time: fresh pages cost more than filling them.
-        What it held before is lost, and autograd objects if a graph still needs it."""
+        """[count, V] memory in the served precision, the same each time, since fresh pages cost more than filling them.
+
+        A call overwrites what an earlier one has put there. Autograd raises if a graph still needs that.
+        """
         if self._slopes is None or self._slopes.shape[0] < count:
             self._slopes = self.weight.new_empty(count, self.weight.shape[0])
         return self._slopes[:count]
 
     def release(self) -> None:
-        """Let go of the slopes' memory."""
+        """Frees the slopes' memory."""
         self._slopes = None
 
     def _wide_product(self, hidden: Tensor) -> Tensor:
@@ -162,7 +166,7 @@ def _add_product(total: Tensor, slopes: Tensor, hidden: Tensor) -> None:
 
 
 def _tempered(rows: Tensor, temperatures: Tensor | None, part: slice) -> Tensor:
-    """[m, V] each row over its temperature."""
+    """[m, V] each of `rows` divided by its temperature; `part` says which of temperatures [M] these rows have."""
     return rows if temperatures is None else rows / temperatures[part, None]
 
 
@@ -183,10 +187,11 @@ def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, head: Head) -> Te
 
 
 def possible_scales(config: Any) -> list[float]:
-    """What the logits may be multiplied by: 1, and what the configuration says of scales."""
+    """What the logits may be multiplied by: 1, and each number of the configuration that is named as a scale, or its
+    inverse."""
     numbers = [(name, value) for name, value in config.to_dict().items() if type(value) in (int, float)]
-    said = [value for name, value in numbers if _SCALE.search(name)]
-    return [1.0, *(scale for value in said if value > 0 for scale in (float(value), 1.0 / value))]
+    named = [value for name, value in numbers if _SCALE.search(name)]
+    return [1.0, *(scale for value in named if value > 0 for scale in (float(value), 1.0 / value))]
 
 
 @contextmanager

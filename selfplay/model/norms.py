@@ -20,8 +20,9 @@ _TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}  # of a norm's output, 
 def fuse_norms(model: nn.Module) -> None:
     """Runs every norm of `model` that is a plain RMS norm by `rms_norm`.
 
-    What a norm is, its numbers say: those that give others (Gemma's adds 1 to its weight) stay as they are, and so do
-    those that take more than hidden states (a gate). On a CPU only; a GPU's time goes elsewhere.
+    Which norms are plain is found by comparing outputs: one that gives other numbers (Gemma's adds 1 to its weight)
+    stays as it is, and so does one that takes more than hidden states (a gate). On a CPU only; a GPU's time goes
+    elsewhere.
     """
     for module in model.modules():
         eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
@@ -75,7 +76,7 @@ def _in_fp32(module: nn.Module) -> nn.Module:
 
 
 def _agrees(module: nn.Module, weight: Tensor, eps: float) -> bool:
-    """For rows of which the last is so short that eps counts."""
+    """Whether the outputs agree on random rows, the last of which is so small that eps counts."""
     random = torch.Generator().manual_seed(0)
     x = torch.randn(1, _PROBE_ROWS, weight.shape[0], generator=random)
     x[0, -1] *= eps**0.5

@@ -1,10 +1,18 @@
-"""The policy: one module that samples and trains, run on packed trees or on padded rows.
+"""The policy: one module that samples and trains, run on token trees or on padded rows.
 
 The module's parameters are in the served precision (bf16 by default); the trainer keeps fp32 masters of them and
-copies them back after each update (selfplay/train/trainer.py). Hidden states come from the decoder alone; logits
-are made in chunks by selfplay/model/head.py, so the whole [tokens, vocabulary] matrix never exists.
+copies them back after each update (selfplay/train/trainer.py). Everything here gives hidden states, from the decoder
+alone; logits are made in chunks by selfplay/model/head.py, so the whole [tokens, vocabulary] matrix never exists.
 
-Whether a model can run on trees is found out, not assumed (selfplay/model/probe.py).
+    tree_hidden         N packed tokens of a tree, with our attention          training; the two below call it
+    tree_nodes_hidden   nodes of a `Tree`, with keys and values remembered     sampling: prompts
+    next_hidden         one token more behind each of R rows                   sampling: decoding
+    flat_hidden         right-padded rows, with the model's own attention      training where that is cheaper
+    cached_hidden       left-padded rows, with transformers' cache             the flat sampler
+    plain_hidden        rows of one length, as the model runs by itself        what all others are compared with
+
+Whether a model can run on trees is found out at start (selfplay/model/probe.py).
+In shapes, N is tokens, B and R are rows, L the length of the longest, d the width of a hidden state.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,7 +71,7 @@ class Policy:
         self.adapter, self._adapters = adapter, MergedAdapters(self.model)
 
     def refresh(self) -> None:
-        """The weights have changed: forget every copy of them. The next pass makes them anew."""
+        """Call it when the weights have changed: forgets every copy of them. The next pass makes them anew."""
         if self._adapters is not None:
             self._adapters.merge()
         if self.head.weight.requires_grad:
@@ -71,18 +79,18 @@ class Policy:
         self.end_sampling()
 
     def end_sampling(self) -> None:
-        """Let go of the copy of the weights that only sampling reads."""
+        """Frees the copy of the weights that only sampling reads."""
         self._prepacked.forget()
 
     def forget_copies(self) -> None:
-        """Let go of everything that is kept of the weights in another form."""
+        """Frees every copy of the weights in another precision or layout, and the head's memory."""
         self.head.refresh()
         self.head.release()
         self.end_sampling()
 
     @property
     def decoder(self) -> Any:
-        """What makes hidden states: the model without its head."""
+        """The model without its head, which makes the hidden states."""
         return self._decoder
 
     @property
@@ -92,16 +100,18 @@ class Policy:
 
     @contextmanager
     def on_paths(self, current: Pass) -> Iterator[None]:
-        """Run the model, and a backward pass that may recompute it, with the attention of `current`."""
+        """Inside, the model and a backward pass that may recompute it run with the attention of `current`."""
         with self._implementation(interface.NAME), attending(current):
             yield
 
     def tree_hidden(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """[N, d] final hidden states of N packed tokens; inside `on_paths`."""
+        """[N, d] final hidden states of N packed tokens: ids [N], positions [N], which are depths. Inside
+        `on_paths`."""
         return self._decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False)[0][0]
 
     def flat_hidden(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """[B, L, d] final hidden states of right-padded rows, with the model's own attention."""
+        """[B, L, d] final hidden states of right-padded rows of ids [B, L], lengths [B], with the model's own
+        attention."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         mask = (positions < lengths[:, None]).long()
         with self._implementation(self._flat_implementation):
@@ -110,26 +120,33 @@ class Policy:
             )[0]
 
     def plain_hidden(self, ids: Tensor) -> Tensor:
-        """[B, L, d] of rows [B, L], all as long, as the model runs them by itself: what the others should give."""
+        """[B, L, d] final hidden states of ids [B, L], rows of one length, as the model runs them by itself."""
         return self._decoder(input_ids=ids, use_cache=False)[0]
 
     def plain_logits(self, ids: Tensor) -> Tensor:
-        """[B, L, V] likewise."""
+        """[B, L, V] the model's own logits of ids [B, L]."""
         return self.model(input_ids=ids, use_cache=False).logits
 
     def new_cache(self) -> Any:
-        """An empty cache for `cached_hidden`: its layers are what the model's are, recurrent ones among them."""
+        """An empty cache for `cached_hidden`, with a layer of the right kind for each of the model's, recurrent or
+        not."""
         return DynamicCache(config=self._decoder.config)
 
     def cached_hidden(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        """[B, L, d] for a padded batch that continues a transformers cache, for the flat sampler. No gradient."""
+        """[B, L, d] final hidden states of ids [B, L] behind what `cache` holds, which takes them in. No gradient.
+
+        mask: [B, all tokens so far], 0 for padding; positions: [B, L].
+        """
         with self._implementation(self._flat_implementation), self._prepacked.applied(), self._remembering():
             return self._decoder(
                 input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )[0]
 
     def tree_nodes_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues) -> Tensor:
-        """[N, d] hidden states of `nodes` (parents first), reading and extending `memory`. No gradient."""
+        """[N, d] final hidden states of `nodes` [N], parents first. No gradient.
+
+        Keys and values of ancestors that are not among `nodes` are read from `memory`; those of `nodes` are put there.
+        """
         parents, depths = np.array(tree.parents), np.array(tree.depths)
         plan = plan_paths(parents, depths, nodes, self.device)
         ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
@@ -138,12 +155,12 @@ class Policy:
             return self.tree_hidden(ids, positions)
 
     def padded_hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:
-        """[N, d] hidden states of `nodes`, one padded row each: the model's own attention. No gradient."""
+        """[N, d] final hidden states of `nodes`, each run as the last token of a padded row of its path."""
         rows, lengths = self._padded_rows(tree, nodes)
         return rows[torch.arange(len(nodes), device=self.device), lengths - 1]
 
     def _padded_rows(self, tree: Tree, nodes: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """[N, L, d] hidden states of the paths to `nodes`, right-padded, and their lengths [N]."""
+        """Final hidden states [N, L, d] of the paths to `nodes`, right-padded, and their lengths [N]."""
         paths = [tree.path(node) for node in nodes]
         ids = torch.zeros(len(paths), max(map(len, paths)), dtype=torch.long)
         for row, path in zip(ids, paths, strict=True):
@@ -152,7 +169,10 @@ class Policy:
         return self.flat_hidden(ids.to(self.device), lengths), lengths
 
     def next_hidden(self, tree: Tree, nodes: np.ndarray, memory: KeyValues, rows: Rows) -> Tensor:
-        """[R, d] hidden states of `nodes`, the i-th a child of what stands at the end of row i; extends both."""
+        """[R, d] final hidden states of `nodes` [R], the i-th a child of the node at the end of row i. No gradient.
+
+        Their keys and values are put into `memory` and at the ends of `rows`.
+        """
         ids, positions = (torch.tensor([of[n] for n in nodes]).to(self.device) for of in (tree.tokens, tree.depths))
         current = Pass(None, memory, Places.of(nodes, self.device), rows)
         with self.on_paths(current), self._prepacked.applied():
@@ -161,9 +181,9 @@ class Policy:
     def gathered_rows(
         self, tree: Tree, ends: np.ndarray, memory: KeyValues, most_keys: int | None = None
     ) -> Rows | None:
-        """The paths to `ends` as rows to continue; all of their nodes must be in `memory`.
+        """The paths to the nodes `ends` [R] as rows for `next_hidden`; all nodes on them must be in `memory`.
 
-        None if, with one token more each, they would hold more keys of their own than `most_keys`.
+        None if, with one token more each, the rows would hold more than `most_keys` keys, shared ones not counted.
         """
         parents, depths = np.array(tree.parents), np.array(tree.depths)
         paths = path_matrix(parents, depths, ends)
@@ -174,7 +194,8 @@ class Policy:
         return Rows.gathered(memory, torch.from_numpy(paths).to(self.device), lengths, num_shared)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute activations in the backward pass. transformers does so in training mode only: dropout is zeroed."""
+        """Has activations recomputed in the backward pass. transformers does so in training mode only, so dropout is
+        set to 0."""
         for module in self.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
@@ -187,7 +208,8 @@ class Policy:
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:
-        """Layers that recompute activations take no cache while they are in training mode: out of it for a pass."""
+        """Inside, the model is in evaluation mode: in training mode, layers that recompute activations take no
+        cache."""
         was_training = self.model.training
         if was_training:
             self.model.eval()
@@ -206,11 +228,11 @@ class Policy:
         try:
             self.head.find_scale(scales, self.plain_hidden(ids)[0], self.plain_logits(ids)[0])
         except Exception as error:  # any architecture may fail in its own way
-            raise ModelError(f"{type(self.model).__name__} cannot be run ({told(error)}): {ANOTHER}") from error
+            raise ModelError(f"{type(self.model).__name__} cannot be run ({in_one_line(error)}): {ANOTHER}") from error
 
     @contextmanager
     def _implementation(self, name: str) -> Iterator[None]:
-        """Choose the attention for one pass. Set on the config, which every attention layer reads when it runs."""
+        """Inside, the model runs with the attention function `name`: every attention layer reads it from the config."""
         config = self._decoder.config
         before = config._attn_implementation
         config._attn_implementation = name
@@ -228,7 +250,7 @@ def _decoder_of(model: Any) -> Any:
     raise ModelError(f"{type(model).__name__} has no decoder apart from its head, which is not supported: {ANOTHER}")
 
 
-def told(error: Exception) -> str:
-    """An exception of a model's own code in one line: some have no words."""
+def in_one_line(error: Exception) -> str:
+    """An exception of a model's own code in one line; some have no message."""
     words = str(error).strip().splitlines()
     return f"{type(error).__name__}: {words[0]}" if words else f"{type(error).__name__} without a message"

@@ -1,8 +1,9 @@
 """A model in fp32 for a while, so that what differs between two ways of running it is not its rounding.
 
-In bf16 honest passes of one model are a tenth apart where a router flips on rounding, and faulty ones are closer than
-that. In fp32 honest ones are 1e-5 apart or less. Weights as they are drawn at first are small: every token looks at all
-others alike, and a wrong score changes nothing. So matrices are scaled up to a gain of one meanwhile.
+In bf16 two correct passes of one model differ by a tenth where a router flips on rounding, and a faulty pass may differ
+by less. In fp32 correct ones differ by 1e-5 or less. Freshly drawn weights are small: attention is then nearly uniform,
+and a wrong score changes nothing. So matrices are scaled up meanwhile, to a gain of one: x -> W x keeps the size of x
+when W [O, I] has entries of root mean square I^-1/2.
 """
 
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ _LOW = (torch.bfloat16, torch.float16)
 
 @contextmanager
 def sharp_fp32(model: nn.Module, by_layer: bool) -> Iterator[None]:
-    """`model` in fp32, its matrices no smaller than a gain of one, inside the block; then it is as it was, bit for bit.
+    """Inside the block `model` is in fp32 and its matrices have a gain of one or more; then it is as it was, bit for
+    bit.
 
-    All of it at once takes four bytes for each parameter. `by_layer` holds only the layer that runs in fp32, and what
-    is not in a layer: no backward pass is possible then.
+    The whole model takes four bytes for each parameter. With `by_layer` only what is in no layer and the layer that
+    runs at the moment are in fp32, so that no backward pass is possible.
     """
     widener = _Widener(model)
     with ExitStack() as stack:
@@ -36,12 +38,12 @@ class _Widener:
     """Puts fp32 tensors in the place of a model's own. The parameters stay the same objects."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._rows = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}  # no matrices: looked up
+        self._rows = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}  # looked up, not multiplied
         self._held: set[int] = set()  # what is wide now: layers may share parameters
 
     @contextmanager
     def wide(self, modules: list[nn.Module]) -> Iterator[None]:
-        """The direct parameters and buffers of `modules`."""
+        """Inside the block the parameters and buffers that `modules` hold directly are in fp32."""
         parameters: list[tuple[nn.Parameter, Tensor]] = []
         buffers: list[tuple[nn.Module, str, Tensor]] = []
         try:
@@ -89,7 +91,7 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def _widened_in_passes(layer: nn.Module, widener: _Widener) -> Iterator[None]:
-    """`layer` is wide while it runs."""
+    """Inside the block `layer` is in fp32 while it runs."""
     running = ExitStack()
     modules = list(layer.modules())
 

@@ -1,11 +1,11 @@
 """Weights in the layout that a CPU's bf16 products want, made once per policy version instead of once per product.
 
 oneDNN multiplies by blocks of the weight. Given a plain weight it lays these out anew in every product, which for the
-few rows of a decoding step takes longer than multiplying. The blocks give the same bits but for the last one of a few
-numbers (of one in ten thousand, in passes of 300 rows and more; with torch 2.11 in smaller ones too). A resumed run
-still has the bits it would have had, for each step counts its passes anew.
-They are a second copy of the weights, so a policy holds them while it samples and lets go of them before it is trained.
-Laying all of them out takes as long as a dozen passes win, and memory: so a version that decodes little does without.
+few rows of a decoding step takes longer than multiplying. Products with blocks give the same bits, but for the last bit
+of one number in ten thousand in passes of 300 rows and more (with torch 2.11 in smaller ones too). A resumed run still
+has the bits it would have had, since each step counts its passes anew. Blocks are a second copy of the weights, so a
+policy holds them while it samples and frees them before it is trained. Laying out all weights takes as long as a dozen
+passes save, so a version that decodes little does without (PATIENCE).
 """
 
 from collections.abc import Callable, Iterator

@@ -1,12 +1,20 @@
-"""Checks at start that a model says the same in our ways of running it as it says of plain rows by itself.
+"""Checks at start that our ways of running a model give what the model gives by itself.
 
-A model is proved by its own arithmetic: in fp32, with weights that let a fault show (selfplay/model/precision.py) and
-borders so narrow that short rows cross them (selfplay/model/attention/windows.py). What holds there holds in bf16 up to
-bf16's own rounding, which alone can send a token to another expert.
+By itself means row by row, without padding, cache or tree (`Policy.plain_hidden`, `plain_logits`). What is compared
+with that, and what a difference leads to:
 
-Hidden states and gradients are compared: on the tree, and as the sampler decodes there; else in padded rows, which must
-at least be right: a recurrent state, for one, takes in the padding before a row unless the model's code masks it, and a
-cache that the code does not know is an empty one at every token.
+    logits        those of selfplay/model/head.py                                        the model is refused
+    the tree      hidden states of a pass over a tree, hidden states of decoding         the model runs in padded rows
+                  on rows, gradients of a smaller tree
+    padded rows   hidden states of the flat pass and of the flat sampler, gradients      the model is refused
+                  (checked where the tree is not used)
+
+The comparison is in fp32, with weights that let a fault show (selfplay/model/precision.py) and with borders so narrow
+that short rows cross them (selfplay/model/attention/windows.py). What agrees there agrees in bf16 up to bf16's
+rounding, which can send a token to another expert.
+
+Padded rows can be wrong too: a recurrent state takes in the padding before a row unless the model's code masks it, and
+a model whose code does not use the cache sees no context while it decodes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,22 +32,22 @@ from selfplay.model.attention.plan import plan_paths
 from selfplay.model.attention.windows import narrow_lengths, narrow_windows
 from selfplay.model.head import ANOTHER
 from selfplay.model.padding import left_padded
-from selfplay.model.policy import Policy, told
+from selfplay.model.policy import Policy, in_one_line
 from selfplay.model.precision import sharp_fp32
 
-TOLERANCE = 1e-4  # of a token's hidden state or logits in fp32, as a share of it; honest passes are within 1e-5
-GRADIENT_TOLERANCE = 1e-3  # of a parameter's gradient, as a share of it
-NEGLIGIBLE = 1e-5  # of the largest gradient: below it a gradient is rounding (a key's bias has none)
+TOLERANCE = 1e-4  # of `relative_error` of hidden states or logits in fp32; correct passes are within 1e-5
+GRADIENT_TOLERANCE = 1e-3  # of the difference's norm over the gradient's, for each parameter
+NEGLIGIBLE = 1e-5  # share of the largest gradient's norm, below which a gradient is rounding (a key bias has none)
 BORDER = 5  # that windows and lengths are narrowed to
-_LENGTHS = (12, 6, 19)  # of prompts
-_DECODED = 3  # tokens behind each, by the cache
+_LENGTHS = (12, 6, 19)  # tokens of the prompts
+_DECODED = 3  # tokens that are decoded behind each
 
-States = Callable[[], AbstractContextManager[Tensor]]  # hidden states; a backward pass is run inside
+States = Callable[[], AbstractContextManager[Tensor]]  # gives hidden states [M, d]; a backward pass runs inside
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Outcome of the check at start: may this model run on trees, and how far apart were the two ways."""
+    """Whether a model may run on trees, the largest `relative_error` of its tree pass, and why."""
 
     holds: bool
     relative_error: float
@@ -47,7 +55,7 @@ class Parity:
 
 
 def prove(policy: Policy, wants_tree: bool = True) -> Parity:
-    """How this model can be run. Raises ModelError where it can be run neither on trees nor as padded rows."""
+    """Whether the model can be run on trees. Raises ModelError where it can be run neither so nor as padded rows."""
     check_logits(policy)
     parity = check_paths(policy) if wants_tree else Parity(False, 0.0, "train.pass_mode=flat")
     if not parity.holds:
@@ -64,7 +72,7 @@ def check_logits(policy: Policy) -> None:
             ours, truth = policy.head.logits(policy.plain_hidden(ids)[0]), policy.plain_logits(ids)[0]
             apart = relative_error(ours, truth)
         except Exception as error:  # any architecture may fail in its own way
-            raise ModelError(f"{_name(policy)} cannot be run ({told(error)}): {ANOTHER}") from error
+            raise ModelError(f"{_name(policy)} cannot be run ({in_one_line(error)}): {ANOTHER}") from error
     if not apart <= TOLERANCE:  # so for NaN
         raise ModelError(
             f"{_name(policy)} makes its logits in a way that is not supported (they are off by {apart:.1e}): {ANOTHER}"
@@ -72,21 +80,21 @@ def check_logits(policy: Policy) -> None:
 
 
 def check_paths(policy: Policy) -> Parity:
-    """Run a small random tree and plain rows, and its leaves once more as the sampler decodes.
+    """Compares a pass over a small random tree with plain rows, and so its leaves as the sampler decodes them.
 
-    A model that ignores our attention, or adds to it, is caught here.
+    A model that does not call our attention function, or does more than that function, does not hold.
     """
     try:
         with _sharp(policy):
-            parity = _compare_paths(policy)
+            parity = _compare_tree(policy)
         reason = _compare_gradients(policy, *_tree_gradient_rows(policy)) if parity.holds else None
     except Exception as error:  # any architecture may fail in its own way; the padded pass is the answer to all
-        return Parity(False, float("inf"), told(error))
+        return Parity(False, float("inf"), in_one_line(error))
     return parity if reason is None else Parity(False, parity.relative_error, reason)
 
 
 def check_padded(policy: Policy) -> None:
-    """Compare the padded sampler and the padded pass with plain rows. Raises ModelError where they differ."""
+    """Compares the flat pass and the flat sampler with plain rows. Raises ModelError where they differ."""
     rows = _rows(policy, _LENGTHS)
     few = [row[: 3 + i] for i, row in enumerate(rows)]
     try:
@@ -94,19 +102,21 @@ def check_padded(policy: Policy) -> None:
             reason = _compare_padded(policy, rows)
         if reason is None:
             reason = _compare_gradients(
-                policy, few, lambda: nullcontext(torch.cat([each[:-1] for each in _trained(policy, few)]))
+                policy, few, lambda: nullcontext(torch.cat([each[:-1] for each in _flat_states(policy, few)]))
             )
     except Exception as error:  # any architecture may fail in its own way
-        reason = told(error)
+        reason = in_one_line(error)
     if reason is not None:
         raise ModelError(f"{_name(policy)} runs neither on the token tree nor as a padded batch ({reason}): {ANOTHER}")
 
 
 @torch.no_grad()
 def longest_context(policy: Policy) -> int | None:
-    """The most tokens that a context may have, where longer ones turn the positions of all their tokens otherwise.
+    """The most tokens that a context may have, for a model that rotates all positions of a longer one otherwise; else
+    None.
 
-    Then a token's hidden state depends on what comes after it, which neither a tree nor a cache can give.
+    In such a model a token's hidden state depends on how many tokens come after it, which neither a tree nor a cache
+    can give. Found by comparing the beginning of a row that crosses narrowed lengths with the same tokens alone.
     """
     [row] = _rows(policy, (2 * BORDER,))
     with narrow_windows(policy.decoder, 4 * BORDER), narrow_lengths(policy.decoder, BORDER) as lengths:
@@ -114,7 +124,7 @@ def longest_context(policy: Policy) -> int | None:
             return None
         try:
             with _sharp(policy):
-                short, long = (_alone(policy, ids) for ids in (row[:BORDER], row))
+                short, long = (_plain_states(policy, ids) for ids in (row[:BORDER], row))
             holds = relative_error(long[:BORDER], short) <= TOLERANCE
         except Exception:  # it does not go beyond
             holds = False
@@ -122,16 +132,16 @@ def longest_context(policy: Policy) -> int | None:
 
 
 def relative_error(ours: Tensor, truth: Tensor) -> float:
-    """How far apart [..., d] are, as a share of what they are: of the worst token. NaN if one is."""
+    """max over tokens of |ours - truth| / |truth|, norms over the last dimension of [..., d]. NaN if one is NaN."""
     return ((ours - truth).float().norm(dim=-1) / truth.float().norm(dim=-1)).max().item()
 
 
 @torch.no_grad()
-def _compare_paths(policy: Policy) -> Parity:
+def _compare_tree(policy: Policy) -> Parity:
     tree, leaves = _probe_tree(policy)
-    rows = _said(tree, leaves)
+    rows = _paths(tree, leaves)
     with narrow_windows(policy.decoder, BORDER) as binds:
-        truth = [_alone(policy, row) for row in rows]
+        truth = [_plain_states(policy, row) for row in rows]
         errors = _path_errors(policy, tree, leaves, truth)
     if errors is None:
         return Parity(False, float("inf"), "its attention does not go through transformers' AttentionInterface")
@@ -139,13 +149,17 @@ def _compare_paths(policy: Policy) -> Parity:
     if not apart <= TOLERANCE:
         return Parity(False, apart, f"relative error {apart:.1e}, above {TOLERANCE:.0e}")
     longest = max(range(len(rows)), key=lambda i: len(rows[i]))
-    if binds and torch.equal(truth[longest], _alone(policy, rows[longest])):
+    if binds and torch.equal(truth[longest], _plain_states(policy, rows[longest])):
         return Parity(False, float("inf"), "its attention window cannot be made narrow, so it was not checked")
     return Parity(True, apart, f"relative error {apart:.1e}, within {TOLERANCE:.0e}")
 
 
 def _path_errors(policy: Policy, tree: Tree, leaves: Sequence[int], truth: Sequence[Tensor]) -> list[float] | None:
-    """Of every path in a pass over the tree and of every leaf decoded; None of attention that is not ours."""
+    """`relative_error` of each leaf's path in one pass over the tree, then of each leaf decoded as a row's next token.
+
+    truth: [L, d] for each leaf, the hidden states of its path as a plain row. None if the model did not call our
+    attention, which then has stored no keys.
+    """
     memory = KeyValues()
     hidden = policy.tree_nodes_hidden(tree, np.arange(len(tree)), memory)
     if not memory.keys:
@@ -159,21 +173,22 @@ def _path_errors(policy: Policy, tree: Tree, leaves: Sequence[int], truth: Seque
 
 @torch.no_grad()
 def _compare_padded(policy: Policy, rows: list[list[int]]) -> str | None:
-    """What is wrong, or None."""
-    plain = [_alone(policy, row) for row in rows]
-    errors = [relative_error(ours, truth) for ours, truth in zip(_trained(policy, rows), plain, strict=True)]
+    """What is wrong with the hidden states of the flat pass and the flat sampler, or None."""
+    plain = [_plain_states(policy, row) for row in rows]
+    errors = [relative_error(ours, truth) for ours, truth in zip(_flat_states(policy, rows), plain, strict=True)]
     errors += [
-        relative_error(ours, truth[-_DECODED - 1 :]) for ours, truth in zip(_sampled(policy, rows), plain, strict=True)
+        relative_error(ours, truth[-_DECODED - 1 :])
+        for ours, truth in zip(_decoded_states(policy, rows), plain, strict=True)
     ]
     apart = torch.tensor(errors).max().item()
     return None if apart <= TOLERANCE else f"a padded row's hidden states are off by {apart:.1e}"
 
 
 def _compare_gradients(policy: Policy, rows: list[list[int]], hidden: States) -> str | None:
-    """Whether the rows' log-probabilities have the gradient that they have in plain rows, where `hidden` gives the
-    states of all tokens but each row's last. What is wrong, or None.
+    """What is wrong with the gradients of the rows' log-probabilities by the trained parameters, or None.
 
-    Where the model cannot be all in fp32 at once, only that each parameter has a gradient, or has none.
+    `hidden` gives the states [M, d] of all tokens but each row's last, row after row, by the way that is checked. Where
+    the model is too large to be in fp32 as a whole, it is only compared which parameters have a gradient.
     """
     if not policy.trainable:
         return None
@@ -197,13 +212,14 @@ def _compare_gradients(policy: Policy, rows: list[list[int]], hidden: States) ->
 
 
 def _gradients(policy: Policy, logprobs: Tensor) -> Sequence[Tensor | None]:
-    """By each trained parameter; the log-probabilities weigh unlike, so that faults do not cancel."""
+    """Gradient by each trained parameter of a sum of logprobs [M], whose weights differ so that faults do not
+    cancel."""
     weights = torch.linspace(0.5, 1.5, len(logprobs), device=policy.device)
     return torch.autograd.grad(weights @ logprobs, [p for _, p in policy.trainable], allow_unused=True)
 
 
 def _plain_logprobs(policy: Policy, rows: list[list[int]]) -> Tensor:
-    """Of all tokens but each row's first. Rows that are all as long run at once, which saves a backward pass."""
+    """[M] log-probabilities of all tokens but each row's first. Rows of one length run at once, which saves time."""
     if len({len(row) for row in rows}) > 1:
         return torch.cat([_plain_logprobs(policy, [row]) for row in rows])
     ids = torch.tensor(rows, device=policy.device)
@@ -216,7 +232,7 @@ def _size(gradient: Tensor | None) -> float:
 
 
 def _tree_gradient_rows(policy: Policy) -> tuple[list[list[int]], States]:
-    """Rows of a smaller tree, and what makes their states there: a backward pass is most of what a check costs."""
+    """Rows of a small tree, and what gives their states by a pass over it. Small, as the backward pass costs most."""
     tree, random = Tree(), _random_tokens(policy)
     header = tree.extend(-1, random(4))
     leaves = [tree.extend(header, random(3)) for _ in range(2)]
@@ -230,12 +246,13 @@ def _tree_gradient_rows(policy: Policy) -> tuple[list[list[int]], States]:
         with policy.on_paths(current):
             yield policy.tree_hidden(ids, positions)[sources]
 
-    return _said(tree, leaves), hidden
+    return _paths(tree, leaves), hidden
 
 
 @contextmanager
 def _sharp(policy: Policy) -> Iterator[None]:
-    """In fp32, and nothing is left of it in what the policy keeps."""
+    """Inside, the model is in fp32 with enlarged weights. Copies that the policy keeps of its weights are dropped
+    before and after."""
     policy.forget_copies()
     try:
         with sharp_fp32(policy.model, by_layer=not _is_wide(policy)):
@@ -245,12 +262,14 @@ def _sharp(policy: Policy) -> Iterator[None]:
 
 
 def _is_wide(policy: Policy) -> bool:
-    """Whether all of the model is in fp32 at once: where most of it is trained its masters and moments take more."""
+    """Whether the whole model is in fp32 at once: if at least a quarter of it is trained, the trainer takes more memory
+    than that anyway."""
     trained = sum(parameter.numel() for _, parameter in policy.trainable)
     return not policy.is_merged and 4 * trained >= sum(parameter.numel() for parameter in policy.model.parameters())
 
 
 def _probe_tree(policy: Policy) -> tuple[Tree, list[int]]:
+    """A tree of random tokens with branches at several depths, and its leaves."""
     tree, random = Tree(), _random_tokens(policy)
     header = tree.extend(-1, random(_LENGTHS[0]))  # what most of the paths share
     leaves = [
@@ -263,6 +282,7 @@ def _probe_tree(policy: Policy) -> tuple[Tree, list[int]]:
 
 
 def _rows(policy: Policy, lengths: Sequence[int]) -> list[list[int]]:
+    """Random tokens: prompts of these lengths, each with _DECODED tokens behind it."""
     random = _random_tokens(policy)
     return [random(length + _DECODED) for length in lengths]
 
@@ -273,7 +293,7 @@ def _random_tokens(policy: Policy) -> Callable[[int], list[int]]:
     return lambda count: [int(token) for token in random.integers(0, vocabulary, count)]
 
 
-def _said(tree: Tree, leaves: Sequence[int]) -> list[list[int]]:
+def _paths(tree: Tree, leaves: Sequence[int]) -> list[list[int]]:
     return [[tree.tokens[node] for node in tree.path(leaf)] for leaf in leaves]
 
 
@@ -281,20 +301,21 @@ def _ids(policy: Policy, row: Sequence[int]) -> Tensor:
     return torch.tensor([row], device=policy.device)
 
 
-def _alone(policy: Policy, row: Sequence[int]) -> Tensor:
-    """[L, d] hidden states of one row, without padding or cache."""
+def _plain_states(policy: Policy, row: Sequence[int]) -> Tensor:
+    """[L, d] final hidden states of one row by itself: the truth of every comparison."""
     return policy.plain_hidden(_ids(policy, row))[0]
 
 
-def _trained(policy: Policy, rows: list[list[int]]) -> list[Tensor]:
-    """[L, d] hidden states of each row, in the right-padded batch of the trainer."""
+def _flat_states(policy: Policy, rows: list[list[int]]) -> list[Tensor]:
+    """[L, d] final hidden states of each row, as the trainer's flat pass makes them, right-padded."""
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(policy.device)
     hidden = policy.flat_hidden(ids, torch.tensor([len(row) for row in rows], device=policy.device))
     return [each[: len(row)] for each, row in zip(hidden, rows, strict=True)]
 
 
-def _sampled(policy: Policy, rows: list[list[int]]) -> list[Tensor]:
-    """[_DECODED + 1, d] hidden states of each prompt's end and of the tokens behind it, as the sampler makes them."""
+def _decoded_states(policy: Policy, rows: list[list[int]]) -> list[Tensor]:
+    """[_DECODED + 1, d] final hidden states of each prompt's last token and of the tokens behind it, as the flat
+    sampler makes them, left-padded and by the cache."""
     ids, seen = left_padded([row[:-_DECODED] for row in rows], policy.device)
     cache, found = policy.new_cache(), []
     for step in range(_DECODED + 1):

@@ -39,7 +39,7 @@ PADDED: dict[str, tuple[dict[str, Any], str]] = {
     "lfm2_moe": ({"layer_types": ["conv", "full_attention"], "num_dense_layers": 1}, "relative error"),
     "falcon_h1": ({}, "relative error"),
     "jamba": ({"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False}, "relative error"),
-    "gpt_oss": ({}, "its attention has parameters that the tree's has not: s_aux"),
+    "gpt_oss": ({}, "its attention has parameters that ours does not read: s_aux"),
     # case 21d
     "doge": ({}, "self_attn.A gets no gradient, in plain rows one"),
     # case 23

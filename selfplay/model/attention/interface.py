@@ -1,10 +1,17 @@
 """Attention over a path plan, as a Hugging Face attention function named `selfplay_paths`.
 
-The model's own code makes queries, keys and values (projections, norms, rotary positions) for N packed tokens; this
-function replaces only the product between them. It works for any decoder whose attention goes through
-transformers' attention interface; selfplay/model/policy.py checks at start that the numbers agree and says so if not.
+The model's own code makes queries, keys and values (projections, norms, rotary positions) of N packed tokens. This
+function takes them and gives each token's weighted sum of values, where transformers' own would use a dense mask:
 
-Scores and softmax are fp32 whatever the model's dtype, so that the order of packing moves log-probabilities less.
+- N tokens of a tree, of which each attends to the tokens on its own path (`Pass.plan`): training, and reading prompts;
+- one new token behind each of R paths that are laid out as rows (`Pass.rows`): decoding.
+
+It works for any decoder whose attention goes through transformers' attention interface; selfplay/model/probe.py finds
+out at start whether the numbers agree. Scores and softmax are fp32 whatever the model's dtype, so that the order of
+packing moves log-probabilities less.
+
+In shapes, N is tokens of a pass, H query heads, Hkv key heads, g = H / Hkv, D numbers of a head, R rows, L keys of a
+row, and S keys that all rows share.
 """
 
 from collections.abc import Iterator
@@ -74,24 +81,24 @@ class Shared:
 class Rows:
     """Keys and values of R paths that grow by a token at a time: what decoding reads.
 
-    The same numbers as in `KeyValues`, laid out as the products want them; what all paths begin with, in most prompts
-    most of it, once, and the rest as a row for each. To gather every path anew for every token costs more than the
-    products themselves. Products run over whole blocks, the room behind a row's end masked: cut to what is in use, a
-    block is no longer contiguous and would be copied for each product.
+    They are a copy of numbers in `KeyValues`, in the layout of the products: what all paths begin with once, the rest
+    of each path as a row. A copy, because gathering every path anew for every token costs more than the products.
+    Blocks are larger than the rows in them, and products run over whole blocks, with the room behind a row's end
+    masked: a part of a block is not contiguous and would be copied for each product.
     """
 
     shared: Shared
-    lengths: Tensor  # [R] int64, keys of each row's own
+    lengths: Tensor  # [R] int64, keys that each row has behind the shared ones
     keys: dict[int, Tensor]  # layer -> [R, Hkv, capacity, D]
     values: dict[int, Tensor]
-    longest: int  # of `lengths`
+    longest: int  # the largest of `lengths`, known without asking a GPU
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)  # of this token
 
     @classmethod
     def gathered(cls, memory: KeyValues, paths: Tensor, lengths: Tensor, num_shared: int) -> "Rows":
-        """Of the nodes `paths` [R, L], left-aligned; entries from a row's length on are arbitrary.
+        """Copies from `memory` what the paths need: `paths` [R, L] nodes, row i valid up to lengths[i] (lengths [R]).
 
-        The first `num_shared` are the same in all rows.
+        The first `num_shared` nodes are the same in all rows.
         """
         common, own = paths[0, :num_shared], paths[:, num_shared:]
 
@@ -107,11 +114,12 @@ class Rows:
 
     @property
     def capacity(self) -> int:
-        """Keys of its own that a row has room for."""
+        """How many keys a row has room for behind the shared ones."""
         return next(iter(self.keys.values())).shape[2]
 
     def select(self, rows: Tensor) -> None:
-        """Keep the given rows, in that order; one may come several times. Layer by layer: both never exist whole."""
+        """Keeps the given rows [R'], in that order; one may come several times. Copies one layer at a time, so that the
+        old and the new blocks never exist whole side by side."""
         self.lengths = self.lengths.index_select(0, rows)
         self._masks.clear()
         for kept in (self.keys, self.values):
@@ -140,8 +148,8 @@ class Rows:
         self.values[layer][every, :, self.lengths] = value
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
-        """[R, 1, 1, S + capacity] additive: the new token sees what is shared, its row, itself, and nothing outside
-        its window."""
+        """[R, 1, 1, S + capacity] additive mask, 0 or -inf: the new token of a row sees the shared keys, its row's keys
+        and itself, as far as `window` reaches (None: all)."""
         if (window, dtype) not in self._masks:
             keys = torch.arange(self.shared.length + self.capacity, device=self.lengths.device)
             own = self.shared.length + self.lengths[:, None]
@@ -154,7 +162,8 @@ class Rows:
 
 
 def _with_room(rows: Tensor) -> Tensor:
-    """[R, H, L, D] in a block with room for `ROOM` keys more; the room is zero, for 0 * nan would be nan."""
+    """[R, H, L + ROOM, D]: rows [R, H, L, D] with room for more keys. The room is zero, since a masked weight of 0
+    times NaN would be NaN."""
     block = rows.new_zeros(rows.shape[0], rows.shape[1], rows.shape[2] + ROOM, rows.shape[3])
     block[:, :, : rows.shape[2]] = rows
     return block
@@ -201,12 +210,12 @@ def path_attention(
     softcap: float | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Every query against the keys on its own path. Returns [1, N, H, D], as the interface wants it.
+    """Attention of N queries, each over the keys on its own path. Returns [1, N, H, D], as the interface wants it.
 
-    Raises ValueError for a parameter that would be left out (gpt-oss's sinks), however little it may say as yet.
+    Raises ValueError for a parameter that would be left out (gpt-oss's sinks), though it may not change anything yet.
     """
     if unknown := [name for name, value in others.items() if isinstance(value, nn.Parameter)]:
-        raise ValueError(f"its attention has parameters that the tree's has not: {', '.join(unknown)}")
+        raise ValueError(f"its attention has parameters that ours does not read: {', '.join(unknown)}")
     current = _current.get()
     head_dim = query.shape[3]
     queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
@@ -227,7 +236,10 @@ def path_attention(
 def _continue_rows(
     query: Tensor, rows: Rows, layer: int, window: int | None, scale: float, softcap: float | None
 ) -> Tensor:
-    """[1, R, H, D]: one query a row. Query heads that share a key head stand in the place of several queries."""
+    """[1, R, H, D] attention of query [1, H, R, D], one new token a row, whose keys have been appended.
+
+    The g query heads that share a key head are treated as g queries of it.
+    """
     num_heads, num_rows, head_dim = query.shape[1:]
     keys, values, num_shared = rows.keys[layer], rows.values[layer], rows.shared.length
     q = query[0].transpose(0, 1).reshape(num_rows, keys.shape[1], -1, head_dim)
@@ -242,7 +254,7 @@ def _continue_rows(
 
 
 def _by_head(rows: Tensor, shared: Tensor) -> Tensor:
-    """[R, Hkv, g, B] products of rows [R, Hkv, g, A] with what is the same for all rows, shared [Hkv, A, B]."""
+    """[R, Hkv, g, B]: rows [R, Hkv, g, A] times shared [Hkv, A, B], which is the same for all rows."""
     stacked = rows.transpose(0, 1).flatten(1, 2) @ shared
     return stacked.view(rows.shape[1], rows.shape[0], rows.shape[2], shared.shape[2]).transpose(0, 1)
 

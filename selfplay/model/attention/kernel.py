@@ -1,9 +1,13 @@
 """Softmax attention over a path plan: every query against the keys on its own path, with a backward pass of its own.
 
-What takes time here is not arithmetic but the number of operations and the memory they touch. So rows are gathered
-head by head, straight into the layout of the products; of what is large only the softmax is kept for the backward
-pass; and a query's gradient is gathered back, not scattered, since a query stands in one row. Through autograd and
+Time goes into the number of operations and the memory they touch, not into arithmetic. So rows are gathered head by
+head, straight into the layout of the products. Of the large tensors only the softmax weights are kept for the backward
+pass. And a query stands in one row only, so that its gradient is gathered, not added up. Through autograd and
 checkpoints the same took more than twice as long (docs/notebook/performance.md).
+
+Shapes: N queries, H query heads, M keys, Hkv key heads, g = H / Hkv, D numbers of a head. A bucket of the plan has R
+rows of Q queries and L keys; its products are batches of R * Hkv matrices, in which the g query heads that share a key
+head stand as g * Q queries.
 """
 
 from typing import Any
@@ -18,16 +22,16 @@ from selfplay.model.attention.plan import Bucket, PathPlan
 def tree_attention(
     query: Tensor, key: Tensor, value: Tensor, plan: PathPlan, window: int | None, scale: float, softcap: float | None
 ) -> Tensor:
-    """[N, H, D] of query [N, H, D] and a buffer of key and value [M, Hkv, D]; H is a multiple of Hkv.
+    """[N, H, D] attention of query [N, H, D] over key and value [M, Hkv, D], by the plan.
 
-    Products are in the tensors' dtype; softmax, and the sums over all rows that read a key, in fp32.
+    For each query q, softmax(cap(scale q K^T)) V over the keys K on its path, not more than `window` back (None: all),
+    with cap(x) = softcap tanh(x / softcap), or x without a softcap. Products are in the tensors' dtype; the softmax,
+    and the gradients of a key summed over the rows that read it, are fp32.
     """
     return _TreeAttention.apply(query, key, value, plan, window, scale, softcap)
 
 
 class _TreeAttention(torch.autograd.Function):
-    """Batched products have R * Hkv batches; query heads that share a key head stand in the place of more queries."""
-
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor,
@@ -68,27 +72,27 @@ class _TreeAttention(torch.autograd.Function):
 
 
 def _gathered(heads: Tensor, slots: Tensor) -> Tensor:
-    """[R * Hkv, *, D] rows of heads [N, H, D], which counts as [N * H, D], at slots [R, Hkv, ...]."""
+    """[R * Hkv, ..., D]: of heads [N, H, D], read as [N * H, D], the rows at slots [R, Hkv, ...]."""
     width = heads.shape[-1]
     rows = heads.reshape(-1, width).index_select(0, slots.reshape(-1))
     return rows.view(slots.shape[0] * slots.shape[1], -1, width)
 
 
 def _in_order(rows: list[Tensor], plan: PathPlan, shape: torch.Size) -> Tensor:
-    """[N, H, D]: the buckets' rows [R * Hkv, g * Q, D], token by token."""
+    """[N, H, D] in the order of the tokens, from each bucket's output [R * Hkv, g * Q, D]."""
     flat = [bucket.reshape(-1, shape[-1]) for bucket in rows]
     every = flat[0] if len(flat) == 1 else torch.cat(flat)
     return every.index_select(0, plan.output_slots(shape[1])).view(shape)
 
 
 def _scores(q: Tensor, k: Tensor, scale: float, softcap: float | None) -> Tensor:
-    """[*, g * Q, L] fp32, before the mask, in memory of its own."""
+    """[*, g * Q, L] fp32 scores cap(scale q k^T) of q [*, g * Q, D] and k [*, L, D], before the mask, in new memory."""
     scores = (q @ k.mT).float().mul_(scale)
     return scores if softcap is None else scores.div_(softcap).tanh_().mul_(softcap)
 
 
 def _add_by_key(total: Tensor, rows: Tensor, bucket: Bucket) -> None:
-    """total [M, Hkv, D] fp32 += rows [R * Hkv, L, D] at their keys; those that all rows share are summed first."""
+    """total [M, Hkv, D] fp32 += rows [R * Hkv, L, D], each at its key. Rows of keys that all share are summed first."""
     index, shared = bucket.key_index, bucket.shared
     rows = rows.view(index.shape[0], total.shape[1], index.shape[1], total.shape[2])
     if shared:

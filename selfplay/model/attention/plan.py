@@ -1,13 +1,13 @@
 """Which key each query sees when a token tree runs through a model: the path plan.
 
-A tree's attention mask is sparse in a regular way: a token sees its own path and nothing else. A dense mask costs
-the square of the tree; this plan costs what the flat batch would at most. Queries are cut into chains (runs of
-parent and child). A chain of Q tokens whose last token lies L deep needs one row of L keys, shared by its Q
-queries, the j-th of which sees the first L - Q + 1 + j. Rows of similar size are padded together into a bucket and
-become two batched matrix products (selfplay/model/attention/interface.py).
+A token sees its own path from the root and nothing else. A dense mask costs the square of the tree; this plan costs at
+most what a flat batch of root-to-leaf rows would. Queries are cut into chains, runs of parent and child. A chain of Q
+tokens, whose last token has a path of L, needs one row of the L keys on that path: its j-th query (from 0) sees the
+first L - Q + 1 + j of them. Rows of similar size are padded together into a bucket, which becomes two batched matrix
+products (selfplay/model/attention/kernel.py).
 
-What all rows of a bucket begin with is known (`Bucket.shared`), so that gradients are summed there before they are
-added; its keys are still read once for every row.
+`Bucket.shared` is the number of keys that all rows of a bucket begin with. Gradients of these keys are summed over the
+rows before they are added; the keys themselves are still read once for every row.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from roles.tree import ROOT
 
-BUCKET_OVERHEAD = 30_000  # query-key pairs that cost as much as one more bucket; measured, see docs/performance.md
+BUCKET_OVERHEAD = 30_000  # query-key pairs that cost as much as one more bucket (docs/notebook/performance.md)
 
 
 @dataclass(slots=True)
 class Bucket:
-    """R rows padded to Q queries and L keys."""
+    """R rows, each one chain of queries and the keys on its path, padded to Q queries and L keys."""
 
     query_index: Tensor  # [R, Q] int64, index of the query in the forward pass; padding repeats the row's first
     key_index: Tensor  # [R, L] int64, index of the key in the key buffer; padding is 0 and masked
@@ -34,8 +34,8 @@ class Bucket:
     _slots: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def slots(self, num_heads: int, num_kv_heads: int) -> tuple[Tensor, Tensor]:
-        """Where the queries [R, Hkv, H / Hkv, Q] and keys [R, Hkv, L] of each row are among N * H and M * Hkv rows of
-        single heads. Made once per forward pass."""
+        """Indices of the row's queries [R, Hkv, H / Hkv, Q] into [N * H] single heads, and of its keys [R, Hkv, L] into
+        [M * Hkv]. Made once per forward pass."""
         if (num_heads, num_kv_heads) not in self._slots:
             heads = torch.arange(num_heads, device=self.key_index.device)
             queries = self.query_index[:, None, None] * num_heads + heads.view(num_kv_heads, -1, 1)
@@ -44,7 +44,7 @@ class Bucket:
         return self._slots[num_heads, num_kv_heads]
 
     def padding(self) -> Tensor:
-        """[R, 1, 1, Q, 1] bool: whether a query only fills its row."""
+        """[R, 1, 1, Q, 1] bool: whether a query is padding."""
         steps = torch.arange(self.query_index.shape[1], device=self.widths.device)
         return (steps >= self.widths[:, None])[:, None, None, :, None]
 
@@ -70,7 +70,8 @@ class PathPlan:
     _output_slots: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def output_slots(self, num_heads: int) -> Tensor:
-        """[N * H] int64: where each head of each token is in the buckets' outputs, [R, H, Q] laid end to end."""
+        """[N * H] int64: index of each head of each token into the buckets' outputs [R, H, Q], flat and laid end to
+        end."""
         if num_heads not in self._output_slots:
             grids, offset = [], 0
             for bucket in self.buckets:
@@ -92,7 +93,7 @@ class PathPlan:
 
 
 def path_matrix(parents: np.ndarray, depths: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """[R, L] the paths of `nodes`, left-aligned by depth; entries beyond a path's end are 0."""
+    """[R, L] nodes: row i is the path from the root to nodes[i], column d its node at depth d; 0 beyond its end."""
     paths = np.zeros((len(nodes), int(depths[nodes].max()) + 1), dtype=np.int64)
     rows, current = np.arange(len(nodes)), nodes
     while len(current):
@@ -110,10 +111,10 @@ def common_prefix(paths: np.ndarray) -> int:
 
 
 def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, device: torch.device) -> PathPlan:
-    """Plan the attention of `queries` (node indices, parents before children) over a key buffer indexed by node.
+    """The plan for the attention of `queries` over a buffer of keys that is indexed by node.
 
-    parents, depths: [K] over all nodes of the buffer; queries: [N]. Every ancestor of a query must be in the
-    buffer by the time the attention runs: computed before, or a query of this very pass.
+    queries: [N] nodes, parents before children; parents, depths: [K] of all nodes of the buffer. Every ancestor of a
+    query must be in the buffer when the attention runs: from an earlier pass, or as a query of this one.
     """
 
     def on_device(array: np.ndarray) -> Tensor:
@@ -139,7 +140,8 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
 
 
 def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]:
-    """Cut rows into groups that pad well: sorted by size, cut where padding would cost more than a bucket."""
+    """Groups of rows to be padded together. Rows [R] are sorted by size and grouped by classes of it; neighbouring
+    groups are merged while the padding that this adds costs less than BUCKET_OVERHEAD."""
     order = np.lexsort((lengths, widths))
     classes = np.ceil(np.log2(widths[order])).astype(np.int64)
     groups = [order[classes == c] for c in np.unique(classes)]

@@ -1,7 +1,7 @@
 """Borders of a model made narrow for a while, so that short sequences show what they do to long ones.
 
-A window hides keys that are far off. A length that rotary positions were fitted to is another kind of border: some
-models turn all positions of a row that crosses it otherwise, those before it too.
+A sliding window hides keys that are far off. A length that rotary positions were fitted to is another kind of border:
+some models rotate all positions of a row that is longer otherwise, also those before the border.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,8 @@ _LENGTHS = (
 
 @contextmanager
 def narrow_windows(decoder: nn.Module, width: int) -> Iterator[bool]:
-    """Every window wider than `width` becomes that wide, in the block. Gives whether there was one that may bind."""
+    """Inside the block, every window wider than `width` is `width`. Yields whether there is one that some layer
+    uses."""
     config: Any = decoder.config.get_text_config()  # type: ignore[operator, union-attr]  # transformers' own
     kinds = getattr(config, "layer_types", None)  # a configuration may name a window that no layer has
     binds = kinds is None or any(kind not in ("full_attention", "linear_attention") for kind in kinds)
@@ -32,9 +33,9 @@ def narrow_windows(decoder: nn.Module, width: int) -> Iterator[bool]:
 
 @contextmanager
 def narrow_lengths(decoder: nn.Module, width: int) -> Iterator[list[int]]:
-    """Likewise the lengths that positions were fitted to. Gives what they were.
+    """Inside the block, every length that positions were fitted to is at most `width`. Yields the lengths as they were.
 
-    What a model works out from them and keeps (its rotary frequencies) is put back as well.
+    What a model computes from them and keeps in buffers (its rotary frequencies) is put back as well.
     """
     config: Any = decoder.config.get_text_config()  # type: ignore[operator, union-attr]  # transformers' own
     rotary = getattr(config, "rope_parameters", None) or {}
@@ -56,7 +57,8 @@ def narrow_lengths(decoder: nn.Module, width: int) -> Iterator[list[int]]:
 
 @contextmanager
 def _narrow(holders: list[Any], names: tuple[str, ...], width: int) -> Iterator[list[int]]:
-    """`names` of the holders, attributes or keys, that are wider than `width`; gives what they were."""
+    """Inside the block, each attribute or key of `names` in a holder that is above `width` is `width`. Yields the old
+    values."""
     before = [
         (holder, name, value)
         for holder in holders

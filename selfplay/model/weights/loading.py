@@ -117,7 +117,7 @@ def _load_adapted(folder: Path, dtype: str, name: str, say: Say, adapters: int) 
 
 def _tokenizer(path: str) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    tokenizer.clean_up_tokenization_spaces = False  # text is what was said; 5.17 warns of ignoring True
+    tokenizer.clean_up_tokenization_spaces = False  # text is to be what its ids spell; 5.17 warns of ignoring True
     return tokenizer
 
 

@@ -49,7 +49,7 @@ def refuse_packed(folder: Path, name: str) -> None:
 
 def refuse_parts(model: nn.Module, loading: dict[str, Any], name: str, say: Say) -> None:
     """Raises ModelError unless every weight came from the folder and found its place. Parts that a causal model has no
-    use for (a vision tower's) are left out, and said."""
+    use for (a vision tower's) are left out, and `say` is told."""
     if missing := loading["missing_keys"]:
         _refuse(name, "lacks", missing, "they would be random")
     if mismatched := [key[0] if isinstance(key, tuple) else key for key in loading["mismatched_keys"]]:
