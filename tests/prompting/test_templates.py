@@ -92,7 +92,7 @@ def test_a_prompt_costs_little() -> None:
 
 def test_the_child_ends_with_its_parent() -> None:
     code = (
-        "import os; from selfplay import templates\n"
+        "import os; from selfplay.prompting import templates\n"
         "templates.rendered('x', [{'role': 'user', 'content': 'a'}], True, {})\n"
         "print(templates._child.pid, flush=True); os.kill(os.getpid(), 9)"
     )
