@@ -36,7 +36,8 @@ def cut(batch: TrainBatch, budget: int) -> list[Pack]:
     for row, target in enumerate(batch.targets.tolist()):
         rows_of.setdefault(parents[target], []).append(row)
     owned = _assign(parents, _runs(parents, rows_of), budget)
-    charging = [own for own in owned if any(node in rows_of for node in own)]  # a header alone predicts nothing
+    # a pack that predicts no trained token has no loss; others repeat its tokens where they need them
+    charging = [own for own in owned if any(node in rows_of for node in own)]
     return [_pack(parents, own, rows_of) for own in charging]
 
 
