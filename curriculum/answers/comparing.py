@@ -1,0 +1,53 @@
+"""Whether an answer is the right one: as text, then as a number, then as mathematics. Nothing is ever evaluated as
+code.
+
+A number is compared exactly, as a fraction: 0.333333 is not 1/3. What is neither equal text nor a number goes to
+math-verify (curriculum/answers/mathematics.py), and only where a problem asks for that.
+"""
+
+import re
+import unicodedata
+from fractions import Fraction
+from functools import lru_cache
+
+from curriculum.answers.mathematics import is_same_expression
+
+LONGEST_NUMBER = 60  # characters: a longer one is text
+_NUMBER = re.compile(
+    r"(?P<sign>[-+]?)\$?(?P<whole>\d{1,3}(?:,\d{3})+|\d*)(?:\.(?P<part>\d*))?(?:/(?P<below>\d+))?%?", re.ASCII
+)
+
+
+def is_same_answer(given: str, right: str, as_mathematics: bool = False) -> bool:
+    """Whether `given` says the same as `right`. False for what cannot be told."""
+    given, right = normalised(given), normalised(right)
+    if given == right:
+        return True
+    numbers = number_of(given), number_of(right)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    return as_mathematics and is_same_expression(given, right)
+
+
+def normalised(text: str) -> str:
+    """Compatible characters made one (NFKC), white space made single, and what wraps an answer taken off: $...$, a full
+    stop at the end."""
+    text = " ".join(unicodedata.normalize("NFKC", text).split())
+    text = text.removesuffix(".").strip()
+    while len(text) > 1 and text[0] == text[-1] == "$":
+        text = text[1:-1].strip()
+    return text
+
+
+@lru_cache(maxsize=4096)
+def number_of(text: str) -> Fraction | None:
+    """A whole number, a decimal or a fraction, with commas between thousands; $ in front and % behind say nothing."""
+    text = text.replace(" ", "")
+    found = _NUMBER.fullmatch(text) if len(text) <= LONGEST_NUMBER else None
+    if found is None:
+        return None
+    whole, part, below = found["whole"].replace(",", ""), found["part"] or "", found["below"]
+    if not (whole or part) or (below is not None and (found["part"] is not None or int(below) == 0)):
+        return None
+    value = Fraction(int((whole + part) or "0"), 10 ** len(part) * int(below or "1"))
+    return -value if found["sign"] == "-" else value

@@ -1,0 +1,73 @@
+"""Rows of a JSONL file, each with its place, so that every complaint names file and line."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curriculum.domains.seed_files import DomainError
+
+MAX_ROWS = 1_000_000
+LONGEST_ROW = 1 << 20  # bytes
+LONGEST_TEXT = 20_000  # characters of a question or an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One object of the file; `place` is "file:line"."""
+
+    place: str
+    values: dict[str, Any]
+
+    def text(self, key: str) -> str:
+        """A text, or a number as text. DomainError where there is none, or one that is empty or too long."""
+        if key not in self.values:
+            raise DomainError(f"{self.place}: it has no {key!r} (keys: {', '.join(self.values)[:200]})")
+        value = self.values[key]
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise DomainError(f"{self.place}: {key} is {str(value)[:80]!r}, and must be a text or a number")
+        text = str(value).strip()
+        if not text or "\0" in text:
+            raise DomainError(f"{self.place}: {key} is empty, or holds a NUL character")
+        if len(text) > LONGEST_TEXT:
+            raise DomainError(f"{self.place}: {key} has {len(text):,} characters; at most {LONGEST_TEXT:,} are taken")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DomainError(f"{self.place}: {key} is no text in Unicode: half of a surrogate pair") from None
+        return text
+
+
+def read_rows(path: Path, option: str) -> list[Row]:
+    """Every line that is not empty. DomainError for the first that cannot be read; `option` is what named the file."""
+    try:
+        with path.open("rb") as file:
+            rows = list(_rows(path, file))
+    except OSError as error:
+        raise DomainError(f"{option}: {path} cannot be read ({error.strerror or error}): give a JSONL file") from None
+    if not rows:
+        raise DomainError(f"{option}: {path} has no rows: give a JSONL file, one object a line")
+    return rows
+
+
+def _rows(path: Path, file: Any) -> Iterator[Row]:
+    number = 0
+    while line := file.readline(LONGEST_ROW + 1):
+        number += 1
+        place = f"{path}:{number}"
+        if len(line) > LONGEST_ROW:
+            raise DomainError(f"{place}: a row has at most {LONGEST_ROW >> 20} MB: is this JSONL, one object a line?")
+        if number > MAX_ROWS:
+            raise DomainError(f"{path}: more than {MAX_ROWS:,} rows")
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except UnicodeDecodeError:
+            raise DomainError(f"{place}: not UTF-8: save the file in this encoding") from None
+        except (ValueError, RecursionError) as error:
+            raise DomainError(f"{place}: not JSON ({error}): is the line whole?") from None
+        if not isinstance(values, dict):
+            raise DomainError(f"{place}: a row is an object, such as {{...}}")
+        yield Row(place, values)

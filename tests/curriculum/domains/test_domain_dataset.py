@@ -1,0 +1,122 @@
+"""A JSONL file as a domain: published forms as they come, and a line that names file and line for whatever is wrong."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curriculum.domains.abilities import can, completed, require
+from curriculum.domains.dataset import DatasetDomain
+from curriculum.domains.protocol import problem_of
+from curriculum.domains.seed_files import DomainError
+from curriculum.holdout import HeldOut
+from store.records import Origin, Outcome
+
+GSM8K = [
+    {
+        "question": f"Tom has {i} pens and buys {i}.\nHow many?",
+        "answer": f"He has {i}+{i}=<<{i}+{i}={2 * i}>>{2 * i}.\n#### {2 * i:,}",
+    }
+    for i in range(590, 620)
+]
+MATH = [
+    {
+        "problem": f"Simplify $\\sqrt{{{4 * i}}}$.",
+        "solution": f"It is $\\boxed{{2\\sqrt{{{i}}}}}$.",
+        "level": "Level 3",
+        "type": "Algebra",
+    }
+    for i in (2, 3, 5, 6, 7)
+]
+CHOICES = [{"question": f"Which is {i}?", "choices": ["zero", "one", "two"], "answer": i % 3} for i in range(9)]
+
+
+def written(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def verdict(domain: DatasetDomain, text: str) -> Outcome:
+    return domain.judge(problem_of(domain.seeds()[0], domain.name, Origin.SEED), text)[0]
+
+
+def test_gsm8k_as_it_is_published(tmp_path: Path) -> None:
+    domain = DatasetDomain(written(tmp_path, GSM8K), examples=2)
+    assert (len(domain.seeds()), len(domain.test_sets()["test"])) == (22, 6)
+    assert domain.solver_examples[0] == ("Question: Tom has 590 pens and buys 590.\nHow many?\nAnswer:", "1,180")
+    answer = domain.seeds()[0].answer
+    assert verdict(domain, f"first 3, then {answer.replace(',', '')}") is Outcome.CORRECT
+    assert verdict(domain, "7") is Outcome.INCORRECT
+    assert verdict(domain, "many") is Outcome.UNPARSED
+
+
+def test_math_as_it_is_published(tmp_path: Path) -> None:
+    domain = DatasetDomain(written(tmp_path, MATH), answer_rule="boxed")
+    first = domain.seeds()[0]
+    assert (first.family, first.level, first.answer[:6]) == ("Algebra", 3, "2\\sqrt")
+    assert verdict(domain, f"so \\boxed{{{first.answer}}}") is Outcome.CORRECT
+    assert verdict(domain, f"so {first.answer}") is Outcome.UNPARSED
+
+
+def test_multiple_choice_is_answered_by_a_letter(tmp_path: Path) -> None:
+    domain = DatasetDomain(written(tmp_path, CHOICES))
+    by_text = {each.text: each.answer for each in (*domain.seeds(), *domain.test_sets()["test"])}
+    assert by_text["Which is 1?\nA. zero\nB. one\nC. two"] == "B"
+    assert verdict(domain, f"The answer is ({domain.seeds()[0].answer}).") is Outcome.CORRECT
+
+
+def test_a_test_file_is_held_out_whole_and_not_trained_on(tmp_path: Path) -> None:
+    test = tmp_path / "test.jsonl"
+    test.write_text(json.dumps(GSM8K[0]))
+    domain = DatasetDomain(written(tmp_path, GSM8K), test_path=str(test))
+    held_out = HeldOut(completed(domain), "selfplay-1")
+    assert [len(members) for members in held_out.sets.values()] == [1]
+    assert len(domain.seeds()) == 29 and not any(held_out.contains(seed.canonical) for seed in domain.seeds())
+
+
+def test_the_share_that_is_held_out_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
+    one = {each.text for each in DatasetDomain(written(tmp_path, GSM8K)).test_sets()["test"]}
+    other = {each.text for each in DatasetDomain(written(tmp_path, GSM8K[::-1])).test_sets()["test"]}
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"question": "a", "answer": "1"}\n{"question": "b', "rows.jsonl:2: not JSON"),
+        ('{"question": "\xe4", "answer": "1"}'.encode("latin-1"), "rows.jsonl:1: not UTF-8"),
+        (b'{"question": "a", "answer": "1"}\n{"question": "b"}', "rows.jsonl:2: it has no 'answer'"),
+        (b'{"question": " ", "answer": "1"}', "rows.jsonl:1: question is empty"),
+        (b'{"question": "%s", "answer": "1"}' % (b"a" * 10_000_000), "rows.jsonl:1: a row has at most 1 MB"),
+        (b'{"question": "%s", "answer": "1"}' % (b"a" * 50_000), "rows.jsonl:1: question has 50,000 characters"),
+        (b'{"question": "a", "answer": "1"}\n{"question": "A", "answer": "2"}', "rows.jsonl:2: the same question as"),
+        (b'{"foo": 1}', "question_key="),
+        (b'{"problem": "a", "solution": "\\\\boxed{1"}', "solution has no answer that can be read"),
+        (b'{"question": "a", "choices": ["x", "y"], "answer": "C"}', "names none of the choices"),
+        (b'{"question": "a", "choices": "x", "answer": "x"}', "must be a list of 2 to 26 texts"),
+        (b'{"question": "\\ud800", "answer": "1"}', "no text in Unicode"),
+        (b'{"question": "a", "answer": [1]}', "must be a text or a number"),
+        (b"[1]", "a row is an object"),
+        (b"\n\n", "has no rows"),
+        (b'{"question": "a", "answer": "1"}', "too few problems"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_line_that_names_it(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DomainError, match=words) as caught:
+        DatasetDomain(str(path))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_what_a_domain_cannot_do_is_asked_for_by_name(tmp_path: Path) -> None:
+    domain = completed(DatasetDomain(written(tmp_path, GSM8K)))
+    assert not can(domain, "parse") and can(domain, "test_sets")
+    assert domain.step_ends == () and domain.evaluation_sets() == {} and domain.challenger_instruction
+    with pytest.raises(
+        DomainError, match=r"challenger.source=self needs a domain that can read a proposal.*parse\(text\)"
+    ):
+        require(domain, "parse", "challenger.source=self")
