@@ -49,7 +49,7 @@ class PromptStyle:
         question = self.domain.question(problem)
         if self.render is not None:
             return self.render((("user", f"{self.domain.solver_instruction}\n{question}"),))
-        shown = "".join(f"{q} {a}\n" for q, a in self.domain.solver_examples)
+        shown = "".join(f"{q} {a}{self.stop[0]}" for q, a in self.domain.solver_examples)
         return f"{shown}{question}"
 
     def completion(self, answer: str) -> str:
@@ -78,7 +78,7 @@ class PromptStyle:
         """The text that ends `previous`; empty where it ended itself."""
         if self.next_turn is not None:
             return "" if previous.finish is Finish.STOP else self.end_of_turn
-        return "" if previous.text.endswith("\n") else "\n"
+        return "" if previous.text.endswith(self.stop) else self.stop[0]
 
     def challenger(self, parent: Problem) -> str:
         """Ask for something harder than `parent`."""

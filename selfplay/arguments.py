@@ -8,6 +8,7 @@ from curriculum.domains.loading import load_domain
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.config.listing import listed
+from selfplay.config.needs import require_abilities
 from selfplay.config.resuming import auto_resumed, resumable, stored_config
 from selfplay.config.shipped import configuration_file, default_file
 from selfplay.machine.errors import ConfigError
@@ -64,7 +65,8 @@ def parse(argv: Sequence[str]) -> Arguments | None:
     if found is None:
         tell(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do\n")
         return None
-    load_domain(config.domain, config.domain_options)  # a typo there is answered now, not once torch is loaded
+    # a typo there is answered now, not once torch is loaded
+    require_abilities(config, load_domain(config.domain, config.domain_options))
     return Arguments(*found)
 
 

@@ -14,7 +14,7 @@ from store.records import Problem
 CORE = ("name", "seeds", "judge")
 ABILITIES: Mapping[str, str] = {  # member -> what a domain can do that has it
     "parse": "read a proposal, so that a challenger can pose problems: parse(text)",
-    "draw": "draw a problem of a level without a challenger: draw(rng, level)",
+    "draw": "draw a problem of a level without a challenger: levels, and draw(rng, level)",
     "observation": "say what running an answer shows: observation(problem, text)",
     "fails": "execute the steps of an unfinished answer: fails(problem, text)",
     "state": "say what an unfinished answer leaves to be done: state(problem, text)",
@@ -30,6 +30,7 @@ class _Neutral:
     recheck_instruction = "Check your answer, and give it again."
     challenger_instruction = "Write one problem that is a little harder. Give its text only."
     step_ends: Sequence[str] = ()
+    stops: Sequence[str] = ("\n",)
 
     @staticmethod
     def question(problem: Problem) -> str:

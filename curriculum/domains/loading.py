@@ -8,11 +8,13 @@ import importlib
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
+from curriculum.domains.abilities import CORE, completed
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
+from curriculum.domains.dataset import DatasetDomain
 from curriculum.domains.factors import FactorsDomain
 from curriculum.domains.protocol import Domain
 from curriculum.domains.seed_files import DomainError
@@ -23,12 +25,12 @@ DOMAINS: Mapping[str, object] = {
     "arithmetic": ArithmeticDomain,
     "chains": ChainsDomain,
     "countdown": CountdownDomain,
+    "dataset": DatasetDomain,
     "factors": FactorsDomain,
     "sorting": SortingDomain,
     "sums": SumsDomain,
 }
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-_MEMBERS = tuple(name for name in vars(Domain) if not name.startswith("_"))
 
 
 def is_ours(name: str) -> bool:
@@ -42,7 +44,10 @@ def is_dotted_path(name: str) -> bool:
 
 
 def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domain:
-    """The domain, made with `options` as keyword arguments. DomainError, one line, for whatever goes wrong in it."""
+    """The domain, made with `options` as keyword arguments, with neutral answers for what it does not say.
+
+    Raises DomainError, one line, for whatever goes wrong in it.
+    """
     maker = DOMAINS[name] if name in DOMAINS else _imported(name)
     given = {str(key): value for key, value in (options or {}).items()}
     _check_names(name, maker, given)
@@ -53,10 +58,10 @@ def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domai
     except (TypeError, ValueError, OSError) as error:
         with_what = ", ".join(f"domain_options.{key}={value!r}" for key, value in given.items()) or "no domain_options"
         raise DomainError(f"domain {name}: cannot be made with {with_what}: {error}") from None
-    missing = [member for member in _MEMBERS if not hasattr(domain, member)]
+    missing = [member for member in CORE if not hasattr(domain, member)]
     if missing:
         raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
-    return cast(Domain, domain)
+    return completed(domain)
 
 
 def _check_names(name: str, maker: Any, given: Mapping[str, object]) -> None:

@@ -1,11 +1,12 @@
-"""What a domain is: a kind of problem that can be posed, checked exactly, and asked of a solver.
+"""What a domain is: a kind of problem that can be judged, and perhaps posed.
 
-To write your own, make a class with these members and name it in the configuration as `my_package.my_module:MyDomain`;
-`python -m selfplay.inspect validate-domain my_package.my_module:MyDomain` then checks it without a model. No base class
-is needed; sums.py, beside this file, is a short example. The package has to be importable: in the folder where the
-command is given, or on PYTHONPATH. `domain_options` of the configuration are the keyword arguments of `__init__`; for
-an option or a file that will not do raise a `DomainError` (seed_files.py), which the user reads as one line.
-Left out: judging by anything but an exact check.
+To write your own, make a class with a `name`, `seeds` and a `judge`, and name it in the configuration as
+`my_package.my_module:MyDomain`. Every other member of `Domain` is an ability: write it if you want what it is for, such
+as `parse` for a challenger (curriculum/domains/abilities.py says what holds without it). No base class is needed;
+sums.py, beside this file, is a short example. `python -m selfplay.inspect validate-domain my_package.my_module:MyDomain`
+checks it without a model. The package has to be importable: in the folder where the command is given, or on PYTHONPATH.
+`domain_options` of the configuration are the keyword arguments of `__init__`; for an option or a file that will not do
+raise a `DomainError` (seed_files.py), which the user reads as one line.
 """
 
 import hashlib
@@ -60,6 +61,11 @@ class Domain(Protocol):
     @property
     def challenger_instruction(self) -> str:
         """Chat use: what the challenger is told, before the parent problem."""
+        ...
+
+    @property
+    def stops(self) -> Sequence[str]:
+        """Few-shot use: strings that end a completion. The first stands behind every example's answer, too."""
         ...
 
     @property

@@ -99,9 +99,10 @@ class PromptsConfig:
 
 @dataclass
 class ChallengerConfig:
-    source: Literal["self", "frozen", "procedural"] = key(
+    source: Literal["self", "frozen", "procedural", "none"] = key(
         "self",
-        "who poses problems: self (the policy); as controls frozen (the start weights) or procedural (the domain)",
+        "who poses problems: self (the policy); as controls frozen (the start weights) or procedural (the domain's own "
+        "sampler); none: nobody, a step's problems are drawn from the domain's seeds, as from a dataset",
     )
     targets: int = key(8, "parents that are made harder in a step", count(1))
     proposals: int = key(6, "proposals for each parent; they are each other's baseline", count(2))

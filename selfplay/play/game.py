@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from roles.challenger import propose
 from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
@@ -17,18 +18,19 @@ from selfplay.play.step import Judged, Posed, Proposed, Searches, Step
 from selfplay.prompting.codec import Encode
 from store.kill_points import reach
 
+Source = Literal["model", "procedural", "none"]  # who poses: the model, the domain's sampler, or nobody
 CANARY_PROBLEMS = 3  # of a step, which the model judge is shown with answers that are wrong for sure
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengerSettings:
-    """`parents` >= 1 a step are made harder, each `proposals` >= 2 times; where `is_procedural`, the domain's own
-    sampler poses in the challenger's place."""
+    """`parents` >= 1 a step are made harder, each `proposals` >= 2 times, where `source` is the model. The domain's own
+    sampler may pose in its place ("procedural"), or nobody: then the domain's seeds are all that there is ("none")."""
 
     parents: int
     proposals: int
     params: SamplingParams
-    is_procedural: bool = False
+    source: Source = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Game:
     def propose(self, step: Step) -> Proposed:
         """Asks the challenger to make some parents harder."""
         asked = self.challenger
-        if asked.is_procedural:
+        if asked.source != "model":
             return Proposed()
         parents = self.poser.scheduler.parents(step.number, asked.parents)
         roles = (
@@ -72,8 +74,10 @@ class Game:
 
     def pose(self, step: Step, proposed: Proposed) -> Posed:
         """Admits what is valid, new and promising; fills the step with replays."""
-        if self.challenger.is_procedural:
+        if self.challenger.source == "procedural":
             return self.poser.pose_procedurally(step.number, self.num_problems)
+        if self.challenger.source == "none":
+            return self.poser.pose_known(step.number, self.num_problems)
         return self.poser.pose(step.number, proposed.groups, self.style, self.num_problems)
 
     def solve(self, step: Step, posed: Posed) -> Judged:

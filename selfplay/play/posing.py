@@ -74,6 +74,10 @@ class Poser:
         replays = fill_up(step, num_problems - len(new), num_problems, self.scheduler)
         return Posed(tuple(new.values()), tuple(replays))
 
+    def pose_known(self, step: int, num_problems: int) -> Posed:
+        """Nothing new: problems of a finite set, chosen as replays are."""
+        return Posed((), tuple(fill_up(step, num_problems, num_problems, self.scheduler)))
+
     def _random(self, step: int, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}/posing/{step}/{purpose}")
 

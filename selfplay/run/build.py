@@ -1,6 +1,6 @@
 """Configuration in, working parts out. The configuration stops here: what is built takes plain values."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,14 @@ from roles.search.growth import StepStyle
 from roles.solver import SolverSettings
 from selfplay.config.files import curriculum_settings
 from selfplay.config.keys import Config
+from selfplay.config.needs import require_abilities
 from selfplay.engine.rollout import Ask
 from selfplay.engine.voices import Voices
 from selfplay.evaluate.evaluator import Evaluator
 from selfplay.learn.teacher import Teacher
 from selfplay.model.policy import Policy
 from selfplay.model.probe import longest_context
-from selfplay.play.game import ChallengerSettings, Game, ModelJudge
+from selfplay.play.game import ChallengerSettings, Game, ModelJudge, Source
 from selfplay.play.posing import Poser
 from selfplay.prompting.chat import chat_style
 from selfplay.prompting.checks import check_stops
@@ -33,6 +34,8 @@ from selfplay.run.session import Schedule
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer
 from store.records import Origin, Problem
+
+_WHO_POSES: Mapping[str, Source] = {"self": "model", "frozen": "model", "procedural": "procedural", "none": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Parts:
 def build(config: Config, say: Callable[[str], None]) -> Parts:
     """Load the model, check how it can run, and put the parts together. Raises ModelError, DomainError, Refused."""
     domain = load_domain(config.domain, config.domain_options)
+    require_abilities(config, domain)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     policy, parity = build_model.proved_policy(config, say)
     style = prompt_style(config, domain, policy.tokenizer)
@@ -117,7 +121,7 @@ def _asked(config: Config, style: PromptStyle, policy: Policy) -> _Asked:
         parents=config.challenger.targets,
         proposals=config.challenger.proposals,
         params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
-        is_procedural=config.challenger.source == "procedural",
+        source=_WHO_POSES[config.challenger.source],
     )
     settings = build_search.model_judge(config)
     model_judge = None if settings is None else ModelJudge(settings, config.evaluate.every)
@@ -194,5 +198,5 @@ def _room(
 def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
     """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused."""
     if config.prompts.style == "few_shot":
-        return PromptStyle(domain, feedback=config.solver.feedback)
+        return PromptStyle(domain, stop=tuple(domain.stops), feedback=config.solver.feedback)
     return chat_style(domain, tokenizer, config.model.name, config.prompts.thinking, config.solver.feedback)
