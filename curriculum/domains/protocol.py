@@ -3,10 +3,10 @@
 To write your own, make a class with a `name`, `seeds` and a `judge`, and name it in the configuration as
 `my_package.my_module:MyDomain`. Every other member of `Domain` is an ability: write it if you want what it is for, such
 as `parse` for a challenger (curriculum/domains/abilities.py says what holds without it). No base class is needed;
-sums.py, beside this file, is a short example. `python -m selfplay.inspect validate-domain my_package.my_module:MyDomain`
-checks it without a model. The package has to be importable: in the folder where the command is given, or on PYTHONPATH.
-`domain_options` of the configuration are the keyword arguments of `__init__`; for an option or a file that will not do
-raise a `DomainError` (seed_files.py), which the user reads as one line.
+sums.py, beside this file, is a short example. `python -m selfplay.inspect validate-domain
+my_package.my_module:MyDomain` checks it without a model. The package has to be importable: in the folder where the
+command is given, or on PYTHONPATH. `domain_options` of the configuration are the keyword arguments of `__init__`; for
+an option or a file that will not do raise a `DomainError` (seed_files.py), which the user reads as one line.
 """
 
 import hashlib

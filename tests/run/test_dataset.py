@@ -1,0 +1,45 @@
+"""A dataset is played from the command line: no challenger, a test share of its own, and what it lacks is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+from run_server import Server
+
+from store.store import Store
+
+ROWS = [{"question": f"What is {a} plus {b}?", "answer": str(a + b)} for a in range(1, 8) for b in range(1, 8)]
+SHORT = ("run.steps=2", "solver.problems=3", "evaluate.pass_size=2", "evaluate.pass_k=2", "run.threads=1")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS)))
+    return path
+
+
+def test_a_file_of_questions_is_played_without_a_challenger(server: Server, tmp_path: Path, rows: Path) -> None:
+    options = ("domain=dataset", f"domain_options.path={rows}", "domain_options.examples=2", f"run.dir={tmp_path}/runs")
+    ended = server.run(["configs/tiny.yaml", *SHORT, *options, "challenger.source=none", "run.name=x"])
+    assert ended.code == 0, ended.output
+    with Store.open_readonly(tmp_path / "runs" / "x" / "selfplay.db") as store:
+        problems = [problem for problem, _ in store.problems()]
+        step = store.step(1)
+    assert len(problems) == 38 and {problem.domain for problem in problems} == {"dataset"}  # 49 - 2 shown - 9 for tests
+    assert step.metrics["curriculum/problems"] == 3 and step.metrics["challenger/proposals"] == 0
+
+
+def test_a_challenger_is_refused_where_nothing_reads_its_proposals(server: Server, tmp_path: Path, rows: Path) -> None:
+    ended = server.run(["configs/tiny.yaml", "domain=dataset", f"domain_options.path={rows}", f"run.dir={tmp_path}"])
+    assert ended.code == 2
+    assert "challenger.source=none poses" in ended.output and "parse(text)" in ended.output
+    assert ended.output.count("\n") == 1
+
+
+def test_a_torn_line_is_named_before_a_model_is_loaded(server: Server, tmp_path: Path, rows: Path) -> None:
+    rows.write_text(rows.read_text()[:-9])
+    ended = server.run(
+        ["domain=dataset", f"domain_options.path={rows}", "challenger.source=none", f"run.dir={tmp_path}/r"]
+    )
+    assert ended.code == 2 and f"{rows}:49: not JSON" in ended.output and not (tmp_path / "r").exists()
