@@ -121,7 +121,7 @@ def test_a_run_is_found_by_name_and_by_folder(run: Path, look: Look) -> None:
         (("status", "nobody", "--dir", "RUNS"), "there is no run 'nobody'"),
         (("runs", "--dir", "RUNS/nowhere"), "there is no folder"),
         (("show", "RUN", "p-77"), "no problem whose id starts with 'p-77'"),
-        (("show", "RUN", "p-"), "3 problem ids start with 'p-' (p-1, p-2 ...)"),
+        (("show", "RUN", "p-"), "more than one problem id starts with 'p-' (p-1, p-2 ...)"),
         (("plot", "RUN", "-o", "RUNS/nowhere/x.png"), "there is no folder"),
         (("validate-domain", "no_such_module:Domain"), "cannot import no_such_module"),
         (("migrate", "nobody"), "there is no run 'nobody'"),
