@@ -136,7 +136,7 @@ class Work:
         config.prompts.style = style
         prompts = prompt_style(config, domain, tokenizer)
         steps = step_style(prompts, SamplingParams(1.0, max_tokens, prompts.stop), tokenizer)
-        stated = distinct(lambda rng: domain.draw(rng, rng.randint(1, 2)), problems, "benchmarks/search.py")
+        stated = distinct(lambda rng: domain.draw(rng, rng.choice(domain.levels)), problems, "benchmarks/search.py")
         posed = [problem_of(each, domain.name, Origin.PROCEDURAL) for each in stated]
         return cls(policy, steps, posed, SearchSettings(node_budget=nodes))
 

@@ -11,7 +11,7 @@ def test_every_test_that_is_named_is_there(name: str) -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / name).read_text()))
     there = {
         found
-        for path in (ROOT / "tests").glob("test_*.py")
+        for path in (ROOT / "tests").rglob("test_*.py")
         for found in re.findall(r"def (test_\w+)", path.read_text())
     }
     assert len(named) > 15 and named - there == set()

@@ -18,6 +18,7 @@ class BareDomain(ABC):
     solver_examples: Sequence[tuple[str, str]] = ()
     escalation_examples: Sequence[tuple[str, str]]
     step_ends: Sequence[str] = ()
+    stops: Sequence[str] = ("\n",)
     levels: Sequence[int]  # sizes of a problem: each is a level and a family
 
     @abstractmethod

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curriculum.domains.abilities import completed
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, problem_of
 from curriculum.holdout import HeldOut
@@ -198,5 +199,5 @@ def _room(
 def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
     """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused."""
     if config.prompts.style == "few_shot":
-        return PromptStyle(domain, stop=tuple(domain.stops), feedback=config.solver.feedback)
+        return PromptStyle(domain, stop=tuple(completed(domain).stops), feedback=config.solver.feedback)
     return chat_style(domain, tokenizer, config.model.name, config.prompts.thinking, config.solver.feedback)

@@ -136,7 +136,7 @@ def test_a_window_that_cannot_be_made_narrow_is_not_trusted(monkeypatch: pytest.
     ],
 )
 def test_the_reason_is_never_empty(error: Exception, line: str) -> None:
-    assert policies.told(error) == line
+    assert policies.in_one_line(error) == line
 
 
 def test_a_model_is_as_it_was_once_it_is_proved() -> None:

@@ -92,10 +92,16 @@ def test_the_judge_sees_special_tokens() -> None:
         found = speak(tokenizer, tokenizer.encode(text, add_special_tokens=False))
         assert found.finish is Finish.STOP
         assert found.text == text.removesuffix("<eos>")
-        assert verdict(problem("23 + 45"), Sampled(0, found), PromptStyle(DOMAIN)) == (Outcome.UNPARSED, None)
+        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible) == (
+            Outcome.UNPARSED,
+            None,
+        )
     for text in (" 68\n", " 68<eos>"):
         found = speak(tokenizer, tokenizer.encode(text, add_special_tokens=False))
-        assert verdict(problem("23 + 45"), Sampled(0, found), PromptStyle(DOMAIN)) == (Outcome.CORRECT, "68")
+        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible) == (
+            Outcome.CORRECT,
+            "68",
+        )
 
 
 def test_only_the_token_that_ended_it_is_left_out(default: Any) -> None:

@@ -164,7 +164,7 @@ SUMS = [
     "curriculum.min_new_share=1.0", "curriculum.max_new_share=1.0", "curriculum.min_successes=1",
     "evaluate.pass_size=2", "evaluate.pass_k=2",
 ]  # fmt: skip
-STAGED = ["train.stage_one.max_steps=2", "train.stage_one.kl_first=0.5", "train.stage_one.plateau_window=0"]
+STAGED = ["seed=1", "train.stage_one.max_steps=2", "train.stage_one.kl_first=0.5", "train.stage_one.plateau_window=0"]
 
 
 def batches(run_folder: Path) -> list[TrainBatch]:

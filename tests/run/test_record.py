@@ -16,7 +16,11 @@ def test_a_pass_rate_is_of_the_oldest_weights_that_said_any_of_it() -> None:
     style, versions = PromptStyle(DOMAIN), iter([5, 4, 7, 6])
     engine = ScriptedEngine({"solver/0": [" 68\n"] * 2, "solver/1": [" 68\n"] * 2})
     group = judge_group(
-        engine.drive(attempt(problem("23 + 45"), style, SolverSettings(2, 2, PARAMS), 1)), style, JudgeSettings(), 1
+        engine.drive(attempt(problem("23 + 45"), style, SolverSettings(2, 2, PARAMS), 1)),
+        DOMAIN,
+        style.visible,
+        JudgeSettings(),
+        1,
     )
 
     def later(sampled: Sampled) -> Sampled:

@@ -125,7 +125,7 @@ def test_an_unknown_point_is_refused_wherever_it_is_named(monkeypatch: pytest.Mo
         monkeypatch.setenv("SELFPLAY_KILL_AT", wrong)
         with pytest.raises(ValueError, match="SELFPLAY_KILL_AT"):
             kill_points.reach("step.begin")
-    with pytest.raises(ValueError, match="unknown fault point"):
+    with pytest.raises(ValueError, match="unknown kill point"):
         kill_points.reach("nowhere")
     with pytest.raises(ValueError, match="POINT:N"):
         kill_points.arm("nowhere", 1)

@@ -13,7 +13,7 @@ from store_samples import create, step_commit
 from curriculum.domains.protocol import problem_of
 from selfplay.view.queries import tree
 from selfplay.view.terminal import plain
-from selfplay.view.trees import ROOT, attempt_tree, children, graph_json, label, places, search_tree, write
+from selfplay.view.trees import PROBLEM_NODE, attempt_tree, children, graph_json, label, places, search_tree, write
 from store.records import Attempt, Finish, Origin, Outcome, SearchNode, Turn
 
 PROBLEM = problem_of(FewProblems().seeds()[0], "few", Origin.SEED)
@@ -33,7 +33,7 @@ def graph() -> nx.DiGraph:
 
 def test_said_alike_is_one_node_with_the_mean_of_its_leaves(graph: nx.DiGraph) -> None:
     by_path = {
-        tuple(graph.nodes[n]["said"] for n in nx.shortest_path(graph, ROOT, node)[1:]): graph.nodes[node]
+        tuple(graph.nodes[n]["said"] for n in nx.shortest_path(graph, PROBLEM_NODE, node)[1:]): graph.nodes[node]
         for node in graph
     }
     assert {path: (a["times"], a["value"]) for path, a in by_path.items()} == {
@@ -50,8 +50,8 @@ def test_said_alike_is_one_node_with_the_mean_of_its_leaves(graph: nx.DiGraph) -
 
 
 def test_the_children_said_most_come_first(graph: nx.DiGraph) -> None:
-    assert [graph.nodes[n]["said"] for n in children(graph, ROOT)] == ["5", "6", "\x1b[2J $x$"]
-    assert label(graph.nodes[children(graph, ROOT)[0]]) == "5  INCORRECT  3 times, value 0.67"
+    assert [graph.nodes[n]["said"] for n in children(graph, PROBLEM_NODE)] == ["5", "6", "\x1b[2J $x$"]
+    assert label(graph.nodes[children(graph, PROBLEM_NODE)[0]]) == "5  INCORRECT  3 times, value 0.67"
     assert (
         label({"said": "", "verdict": "UNPARSED", "times": 1, "value": 0.0}) == "(nothing)  UNPARSED  once, value 0.00"
     )
@@ -84,7 +84,7 @@ def test_the_labels_of_a_searched_tree_say_visits_critics_advantages_and_what_wa
         3: "3+3=6  CORRECT  3 times, value 0.33, 3 visits, advantage -0.50",
         4: "(nothing)  UNPARSED  once, value 0.00, 1 visits",
     }
-    assert children(graph, ROOT) == [1, 2, 4] and children(graph, 1) == [3]
+    assert children(graph, PROBLEM_NODE) == [1, 2, 4] and children(graph, 1) == [3]
 
 
 def test_a_searched_tree_is_drawn_where_there_is_one(tmp_path: Path) -> None:
@@ -96,12 +96,12 @@ def test_a_searched_tree_is_drawn_where_there_is_one(tmp_path: Path) -> None:
         drawn, at, steps = tree(store, PROBLEM.problem_id[:6], None)
         assert (at, steps) == (1, [1]) and nx.utils.graphs_equal(drawn, search_tree(PROBLEM, STEPS))
         alone, _, _ = tree(store, PROBLEM.problem_id, 1, only_attempts=True)
-        assert [label(alone.nodes[n]) for n in children(alone, ROOT)] == ["5  INCORRECT  once, value 0.00"]
+        assert [label(alone.nodes[n]) for n in children(alone, PROBLEM_NODE)] == ["5  INCORRECT  once, value 0.00"]
 
 
 def test_leaves_have_heights_of_their_own_and_parents_stand_between(graph: nx.DiGraph) -> None:
     at = places(graph)
-    five = children(graph, ROOT)[0]
+    five = children(graph, PROBLEM_NODE)[0]
     assert [at[leaf] for leaf in children(graph, five)] == [(2, -1.0), (2, -2.0)] and at[five] == (1, -1.5)
     assert len({at[node] for node in graph}) == len(graph)
 
@@ -115,7 +115,7 @@ def test_it_is_written_in_every_form(graph: nx.DiGraph, tmp_path: Path, suffix: 
             assert json.loads(path.read_text()) == graph_json(graph)
         case ".graphml":
             back = nx.read_graphml(path, node_type=int)
-            assert nx.is_isomorphic(back, graph) and back.nodes[ROOT]["times"] == 5
+            assert nx.is_isomorphic(back, graph) and back.nodes[PROBLEM_NODE]["times"] == 5
             assert "\\x1b[2J $x$" in {attributes["said"] for attributes in back.nodes.values()}
         case ".svg":
             assert ElementTree.parse(path).getroot().tag.endswith("svg")

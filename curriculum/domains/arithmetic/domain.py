@@ -39,6 +39,7 @@ class ArithmeticDomain:
     """
 
     name = "arithmetic"
+    stops: Sequence[str] = ("\n",)
     step_ends: Sequence[str] = ()
     # A small model leans on what it read last: with the sums there, SmolLM2-135M gets three times as many two-digit
     # sums right at temperature 1 as with the product there (docs/notebook/tried.md).
