@@ -6,10 +6,10 @@ math-verify (curriculum/answers/mathematics.py), and only where a problem asks f
 """
 
 import re
-import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 
+from curriculum.answers.folding import folded
 from curriculum.answers.mathematics import is_same_expression
 
 LONGEST_NUMBER = 60  # characters: a longer one is text
@@ -30,9 +30,9 @@ def is_same_answer(given: str, right: str, as_mathematics: bool = False) -> bool
 
 
 def normalised(text: str) -> str:
-    """Compatible characters made one (NFKC), white space made single, and what wraps an answer taken off: $...$, a full
+    """Characters that say the same made one, white space made single, and what wraps an answer taken off: $...$, a full
     stop at the end."""
-    text = " ".join(unicodedata.normalize("NFKC", text).split())
+    text = " ".join(folded(text).split())
     text = text.removesuffix(".").strip()
     while len(text) > 1 and text[0] == text[-1] == "$":
         text = text[1:-1].strip()
@@ -42,7 +42,6 @@ def normalised(text: str) -> str:
 @lru_cache(maxsize=4096)
 def number_of(text: str) -> Fraction | None:
     """A whole number, a decimal or a fraction, with commas between thousands; $ in front and % behind say nothing."""
-    text = text.replace(" ", "")
     found = _NUMBER.fullmatch(text) if len(text) <= LONGEST_NUMBER else None
     if found is None:
         return None

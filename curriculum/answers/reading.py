@@ -5,9 +5,10 @@ right by one of them. Every rule reads a text of n characters in O(n).
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Literal, get_args
+
+from curriculum.answers.folding import folded
 
 AnswerRule = Literal["text", "last_line", "boxed", "tag", "hashes", "last_number", "choice"]
 RULES: tuple[AnswerRule, ...] = get_args(AnswerRule)
@@ -18,8 +19,13 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\{")
 _BRACE = re.compile(r"[{}]")
 _OPEN, _CLOSE = "<answer>", "</answer>"
 _HASHES = "####"
-_NUMBER = re.compile(r"[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?", re.ASCII)
-_CHOICE = re.compile(r"(?:^|answer(?: is|:)\s*)\(?([A-Z])\)?(?=$|[\s.,:)])", re.ASCII | re.MULTILINE)
+_NUMBER = re.compile(
+    r"(?:(?<![\w.,)])[-+])?(?<![\w.,])\$?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:/\d+)?%?(?![\w^\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2079]|[.,/]\d)",
+    re.ASCII,
+)
+_FIRST_CHOICE = re.compile(r"[\s(*]*([A-Z])(?:[.):*]|\s*$)", re.ASCII)
+_SAID_CHOICE = re.compile(r"[Aa]nswer(?: is|:)\s*[(*]*([A-Z])\b", re.ASCII)
+_LETTER = re.compile(r"\b([B-HJ-Z])\b|\bA\b(?! (?!or\b|and\b)[a-z])", re.ASCII)  # alone, and not "I" or the article
 
 
 def read_answer(text: str, rule: AnswerRule) -> str | None:
@@ -31,9 +37,10 @@ def read_answer(text: str, rule: AnswerRule) -> str | None:
     tag          what stands in <answer>...</answer>
     hashes       what follows #### on its line, as GSM8K has it
     last_number  the last number: the only rule that takes one of several
-    choice       one capital letter: alone, at the start of a line, or behind "answer is" or "answer:"
+    choice       one capital letter: alone, first with a mark behind it, or behind "answer is" or "answer:"; none where
+                 another letter stands alone in the text
     """
-    text = unicodedata.normalize("NFKC", text[-LONGEST_TEXT:])
+    text = folded(text[-LONGEST_TEXT:])
     match rule:
         case "text":
             found = {text.strip()}
@@ -49,11 +56,20 @@ def read_answer(text: str, rule: AnswerRule) -> str | None:
             numbers = _NUMBER.findall(text)
             found = {numbers[-1]} if numbers else set()
         case "choice":
-            found = set(_CHOICE.findall(text))
+            found = set(_choices(text))
     if len(found) != 1:
         return None
     [answer] = found
     return answer if 0 < len(answer) <= LONGEST_ANSWER else None
+
+
+def _choices(text: str) -> Iterator[str]:
+    """Every letter that the text may choose."""
+    if first := _FIRST_CHOICE.match(text):
+        yield first[1]
+    yield from _SAID_CHOICE.findall(text)
+    if first or _SAID_CHOICE.search(text):
+        yield from (letter[0] for letter in _LETTER.finditer(text))
 
 
 def _boxed(text: str) -> Iterator[str]:

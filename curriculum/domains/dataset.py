@@ -74,8 +74,13 @@ class DatasetDomain:
         examples: int = 0,
         stop: str = "\n",
     ) -> None:
-        if not 0.0 < test_share < 1.0:
-            raise DomainError(f"domain_options.test_share is {test_share!r}: it must be above 0 and below 1")
+        _require_types(path=path, test_path=test_path, stop=stop, question_key=question_key, answer_key=answer_key)
+        if type(examples) is not int:
+            raise DomainError(f"domain_options.examples is {examples!r}: it must be an integer")
+        if not stop or "\\n" in stop:
+            raise DomainError(f"domain_options.stop is {stop!r}: it must be a text that ends a completion")
+        if isinstance(test_share, bool | str) or not 0.0 < test_share < 1.0:
+            raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0 and below 1")
         if answer_rule not in ("", *get_args(AnswerRule)):
             raise DomainError(
                 f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(get_args(AnswerRule))}"
@@ -85,7 +90,10 @@ class DatasetDomain:
         self.stops = (stop,)
         rows = _statements(read_rows(Path(path), "domain_options.path"), named | {"level": level_key})
         if not 0 <= examples < len(rows):
-            raise DomainError(f"domain_options.examples is {examples}: the file has {len(rows)} problems")
+            raise DomainError(
+                f"domain_options.examples is {examples}: it must be from 0 to {len(rows) - 1}, one less than there are"
+                " problems"
+            )
         self._examples, rows = rows[:examples], rows[examples:]
         if test_path:
             given = _statements(read_rows(Path(test_path), "domain_options.test_path"), named | {"level": level_key})
@@ -94,12 +102,16 @@ class DatasetDomain:
         else:
             test = {each.canonical: each for each in _share(rows, test_share)}
             rows = [each for each in rows if each.canonical not in test]
-        if not rows or not test:
-            raise DomainError(f"{path}: too few problems to keep some for evaluation: give more, or a test_path")
+        if not rows:
+            why = (
+                "all its problems are in test_path" if test_path else f"it has {len(test)} besides {examples} examples"
+            )
+            raise DomainError(f"{path}: nothing is left to practise, because {why}")
         self._seeds, self._test = rows, list(test.values())
         self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
         self.solver_instruction = _ASKED[self._rule]
-        self.solver_examples = [(self._asked(each.text), each.answer) for each in self._examples]
+        self._require_readable([*self._examples, *rows, *self._test])
+        self.solver_examples = [(self._asked(each.text), self._shown(each.answer)) for each in self._examples]
 
     def question(self, problem: Problem) -> str:
         """As in a form."""
@@ -124,6 +136,21 @@ class DatasetDomain:
             return Outcome.UNPARSED, None
         is_right = is_same_answer(answer, problem.answer, as_mathematics=self._rule != "choice")
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), answer
+
+    def _shown(self, answer: str) -> str:
+        """An answer in the form that is asked for."""
+        forms = {"boxed": "\\boxed{%s}", "tag": "<answer>%s</answer>", "hashes": "#### %s"}
+        return forms.get(self._rule, "%s") % answer
+
+    def _require_readable(self, statements: Sequence[Statement]) -> None:
+        """DomainError where an answer of the file would not be right by the rule that reads a solver's."""
+        for each in statements:
+            read = read_answer(self._shown(each.answer), self._rule)
+            if read is None or not is_same_answer(read, each.answer):
+                raise DomainError(
+                    f"domain_options.answer_rule={self._rule} reads {read!r} of the file's own answer"
+                    f" {each.answer[:80]!r} (to {each.text[:60]!r}): choose another rule"
+                )
 
     @staticmethod
     def _asked(text: str) -> str:
@@ -222,7 +249,15 @@ def _choices(row: Row, keys: _Keys) -> tuple[list[str], str]:
 def _rule_of(statements: Sequence[Statement]) -> AnswerRule:
     if all(re.fullmatch("[A-Z]", each.answer) and f"\n{each.answer}. " in each.text for each in statements):
         return "choice"
-    return "last_number" if all(number_of(each.answer) is not None for each in statements) else "text"
+    are_numbers = all(number_of(read_answer(each.answer, "last_number") or "") is not None for each in statements)
+    are_whole = are_numbers and all(number_of(each.answer) is not None for each in statements)
+    return "last_number" if are_whole else "text"
+
+
+def _require_types(**options: object) -> None:
+    for name, value in options.items():
+        if not isinstance(value, str):
+            raise DomainError(f"domain_options.{name} is {value!r}: it must be a text")
 
 
 def _share(statements: Sequence[Statement], share: float) -> list[Statement]:

@@ -30,6 +30,7 @@ DOMAINS: Mapping[str, object] = {
     "sorting": SortingDomain,
     "sums": SumsDomain,
 }
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -61,6 +62,8 @@ def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domai
     missing = [member for member in CORE if not hasattr(domain, member)]
     if missing:
         raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
+    if not isinstance(domain.name, str) or not _NAME.fullmatch(domain.name):
+        raise DomainError(f"domain {name}: its name is {domain.name!r}, and must be 1 to 64 of A-Z a-z 0-9 . _ -")
     return completed(domain)
 
 

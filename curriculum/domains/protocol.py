@@ -13,7 +13,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -28,6 +28,19 @@ class Statement:
     level: int  # the domain's measure of size, >= 1
     answer: str
     answer_source: str  # where the answer is from: "executed", "seed" ...
+
+
+class Verdict(NamedTuple):
+    """What a judge says of an answer. A domain's `judge` may leave the score out: a pair will do.
+
+    `score` in [0, 1] is what the answer is paid; None: 1 where it is CORRECT, else 0. Everything that is counted, such
+    as a pass rate, goes by the outcome. `error` says in one line why nobody could judge it.
+    """
+
+    outcome: Outcome
+    answer: str | None = None  # that was read; None where there was none
+    score: float | None = None
+    error: str = ""
 
 
 class Domain(Protocol):
@@ -81,7 +94,7 @@ class Domain(Protocol):
         """Whether `child` differs from `parent` by nothing that counts."""
         ...
 
-    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+    def judge(self, problem: Problem, text: str) -> Verdict | tuple[Outcome, str | None]:
         """The verdict on a solver's text (stop string cut) and the answer read from it, None when there is none.
 
         CORRECT, INCORRECT or UNPARSED; UNJUDGED when the domain cannot tell what is right.

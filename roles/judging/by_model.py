@@ -19,9 +19,9 @@ import unicodedata
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.protocol import Domain
+from curriculum.domains.protocol import Domain, Verdict
 from roles.judging.canaries import CANARIES
-from roles.judging.groups import JudgedGroup, JudgeSettings, Verdict, with_verdicts
+from roles.judging.groups import JudgedGroup, JudgeSettings, with_verdicts
 from roles.prompts import PromptStyle
 from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
@@ -103,7 +103,7 @@ def judge_by_model(
     def judge(sampled: Sampled) -> Verdict:
         text = answer_in(sampled, style)
         outcome = Outcome.TRUNCATED if text is None else outcomes[text]
-        return outcome, None if outcome is Outcome.UNPARSED else text
+        return Verdict(outcome, None if outcome is Outcome.UNPARSED else text)
 
     return with_verdicts(group, judge, style.visible, settings, step)
 

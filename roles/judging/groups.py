@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from curriculum.domains.protocol import Domain
+from curriculum.domains.judging import judged, score_of
+from curriculum.domains.protocol import Domain, Verdict
 from roles.pay.rewards import parse_confidence, parse_self_evaluation
 from roles.prompts import ReportKind
 from roles.requests import Sampled
@@ -21,18 +22,21 @@ from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
 
 RewardRule = Literal["truth", "random", "format"]
 TruncatedRule = Literal["zero", "unjudged"]
-Verdict = tuple[Outcome, str | None]  # with the answer that was read; None where there was none
 Read = Callable[[str], str]  # what is read of a completion's text (`PromptStyle.visible`)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedTurn:
-    """One turn with its verdict. `reward` is in [0, 1], before any bonus; None where the turn is not judged."""
+    """One turn with its verdict.
+
+    `reward` is in [0, 1], before any bonus; None where the turn is not judged. `error` says how its judge has failed.
+    """
 
     sampled: Sampled
     outcome: Outcome
     answer: str | None
     reward: float | None
+    error: str = ""
 
     @property
     def is_right(self) -> bool:
@@ -127,9 +131,10 @@ def with_verdicts(
     for index, said in enumerate(group.attempts):
         turns = []
         for turn, sampled in enumerate(said):
-            outcome, answer = judge(sampled)
+            found = judge(sampled)
             key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
-            turns.append(JudgedTurn(sampled, outcome, answer, reward_of(outcome, settings, key)))
+            paid = reward_of(found, settings, key)
+            turns.append(JudgedTurn(sampled, found.outcome, found.answer, paid, found.error))
         report = report_of(group.report, group.reports[index], read) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
     return JudgedGroup(group.problem, tuple(attempts), group.looks)
@@ -138,8 +143,8 @@ def with_verdicts(
 def verdict(problem: Problem, sampled: Sampled, domain: Domain, read: Read) -> Verdict:
     """TRUNCATED where the length limit cut the completion, else the domain's verdict on what is read of it."""
     if sampled.completion.finish is Finish.LENGTH:
-        return Outcome.TRUNCATED, None
-    return domain.judge(problem, read(sampled.completion.text))
+        return Verdict(Outcome.TRUNCATED)
+    return judged(domain, problem, read(sampled.completion.text))
 
 
 def report_of(kind: ReportKind, sampled: Sampled, read: Read) -> JudgedReport:
@@ -153,13 +158,15 @@ def report_of(kind: ReportKind, sampled: Sampled, read: Read) -> JudgedReport:
     return JudgedReport(sampled, None if claim is None else float(claim))
 
 
-def reward_of(outcome: Outcome, settings: JudgeSettings, key: str) -> float | None:
-    """What a turn is paid, in [0, 1]; None where that leaves its attempt out. `key` draws the control "random"."""
+def reward_of(verdict: Verdict, settings: JudgeSettings, key: str) -> float | None:
+    """What a turn is paid, in [0, 1]: the verdict's score; None where its attempt is left out. `key` draws the control
+    "random"."""
+    outcome = verdict.outcome
     if outcome is Outcome.UNJUDGED or (outcome is Outcome.TRUNCATED and settings.truncated == "unjudged"):
         return None
     match settings.reward:
         case "truth":
-            return float(outcome is Outcome.CORRECT)
+            return score_of(verdict)
         case "format":
             return float(outcome in (Outcome.CORRECT, Outcome.INCORRECT))
         case "random":

@@ -7,6 +7,7 @@ next wave. It is asked once about each different answer to a problem, attempts i
 from dataclasses import dataclass
 from typing import Protocol
 
+from curriculum.domains.judging import judged
 from curriculum.domains.protocol import Domain
 from roles.judging.by_model import ModelJudgeSettings, answer_in, ask, is_blocked, outcome_of
 from roles.judging.groups import JudgedGroup
@@ -40,7 +41,7 @@ class ByVerifier:
 
     def verdict(self, text: str, scored: Scored | None) -> Outcome:
         """CORRECT, INCORRECT or UNPARSED; UNJUDGED where the domain cannot tell."""
-        return self.domain.judge(self.problem, text)[0]
+        return judged(self.domain, self.problem, text).outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,10 @@ class JudgeConfig:
     truncated: TruncatedRule = key(
         "zero", "what a completion that was cut by its length earns: zero; or unjudged: it is left out"
     )
+    max_error_share: float = key(
+        0.5, "share of a step's answers on which the domain's judge may fail: they are left out. Beyond it a run ends",
+        from_to(0, 1),
+    )  # fmt: skip
     correction_bonus: float = key(1.0, "alpha of SCoRe: a second turn is paid r2 + alpha (r2 - r1)", at_least(0))
     first_turn_reward: FirstTurnRule = key(
         "own", "which verdict pays a first turn's tokens: own, that of the first turn; or last, that of the last turn"

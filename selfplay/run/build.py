@@ -7,6 +7,7 @@ from typing import Any
 from curriculum.domains.abilities import completed
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, problem_of
+from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
@@ -142,6 +143,7 @@ def _game(config: Config, asked: _Asked, voices: Voices, score: Ask, encode: Enc
         solver=asked.solver,
         judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),
         model_judge=asked.model_judge,
+        max_error_share=config.judge.max_error_share,
         searcher=build_search.searcher(config, asked.steps),
     )
 
@@ -170,8 +172,18 @@ def _evaluator(
 
 
 def seed_problems(domain: Domain) -> list[Problem]:
-    """The domain's seeds as problems of step 0."""
-    return [problem_of(seed, domain.name, Origin.SEED) for seed in domain.seeds()]
+    """The domain's seeds as problems of step 0. Raises DomainError where there is none, or one twice."""
+    problems = [problem_of(seed, domain.name, Origin.SEED) for seed in domain.seeds()]
+    if not problems:
+        raise DomainError(f"domain {domain.name} has no seeds: give at least one problem to begin with")
+    known: set[str] = set()
+    for problem in problems:
+        if problem.problem_id in known:
+            raise DomainError(
+                f"domain {domain.name}: two seeds are the same problem, {problem.text[:80]!r}: remove one"
+            )
+        known.add(problem.problem_id)
+    return problems
 
 
 def known_problems(domain: Domain, held_out: HeldOut) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from curriculum.domains.judging import judged
 from curriculum.selection.admission import fate_counts
 from roles.judging.groups import JudgedGroup, node_values, verdict
 from roles.prompts import PromptStyle
@@ -185,7 +186,7 @@ def verdict_metrics(searched: Collection[Searched], style: PromptStyle) -> dict[
         for node in each.tree:
             if node.is_finished and node.outcome not in (Outcome.TRUNCATED, Outcome.UNJUDGED):
                 text = style.visible(each.tree.text(node.index))
-                truth = style.domain.judge(each.problem, text)[0]
+                truth = judged(style.domain, each.problem, text).outcome
                 if truth is not Outcome.UNJUDGED:
                     pairs.append((node.outcome is Outcome.CORRECT, truth is Outcome.CORRECT))
     if not pairs:

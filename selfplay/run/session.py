@@ -77,6 +77,7 @@ class Run:
     snapshot_step: int = -1  # of the newest snapshot of the curriculum
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
+    said_errors: set[str] = field(default_factory=set)  # of the domain's judge
     stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
 
     @property
@@ -103,7 +104,16 @@ class Run:
         return self.game.pose(step, proposed)
 
     def solve(self, step: Step, posed: Posed) -> Judged:
-        return self.game.solve(step, posed)
+        judged = self.game.solve(step, posed)
+        self._say_errors(judged)
+        return judged
+
+    def _say_errors(self, judged: Judged) -> None:
+        """One line for each kind of failure of the domain's judge, the first time that it is met."""
+        turns = [turn for group in judged.groups for attempt in group.attempts for turn in attempt.turns]
+        for error in sorted({turn.error for turn in turns} - {""} - self.said_errors):
+            self.said_errors.add(error)
+            self.watcher.note(f"the domain's judge failed, and what it failed on is left out: {error}")
 
     def search(self, step: Step, judged: Judged) -> Searches:
         return self.game.search(step, judged)

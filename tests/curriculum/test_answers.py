@@ -35,6 +35,18 @@ from curriculum.answers.reading import RULES, AnswerRule, read_answer
         ("choice", "B. because", "B"),
         ("choice", "A or the answer is B", None),
         ("choice", "Because", None),
+        ("choice", " A", "A"),
+        ("choice", "**A**", "A"),
+        ("choice", "A or B", None),
+        ("choice", "The answer is A or B", None),
+        ("choice", "A: no. Answer: B", None),
+        ("choice", "A bird sings, so B", None),
+        ("last_number", "\u22124", "-4"),
+        ("last_number", "x = .4", ".4"),
+        ("last_number", "1.4.4", None),
+        ("last_number", "1e4", None),
+        ("last_number", "5\u00b2", None),
+        ("last_number", "3-4", "4"),
         ("text", "\uff13", "3"),
     ],
 )
@@ -75,7 +87,8 @@ def test_what_is_a_number(text: str, number: Fraction | None) -> None:
     ("said", "right", "same"),
     [
         ("1,234.", "1234", True), ("0.5", "1/2", True), ("0.333333", "1/3", False), ("$x$", "x", True), ("3", "4",
-        False), ("paris", "Paris", False), ("two  words", "two words", True), ("3", "three", False),
+        False), ("paris", "Paris", False), ("5\u00b2", "52", False), ("7 8", "78", False),
+        ("two  words", "two words", True), ("3", "three", False),
     ],
 )  # fmt: skip
 def test_texts_and_numbers_are_compared_exactly(said: str, right: str, same: bool) -> None:
@@ -86,6 +99,9 @@ def test_texts_and_numbers_are_compared_exactly(said: str, right: str, same: boo
     ("said", "right", "same"),
     [
         ("\\frac{1}{2}", "0.5", True), ("x+1", "1+x", True), ("\\sqrt{8}", "2\\sqrt{2}", True), ("x+1", "x+2", False),
+        ("no", "on", False), ("5 cm", "5 m", False), ("3=4", "4", False), ("$3$ $4$", "4", False),
+        ("B,A", "A,B", False),
+        ("0.333333", "\\frac{1}{3}", False), ("3.14159265358979", "\\pi", False), ("\\neq 4", "4", False),
         ("5^{5^{5^{5^5}}}", "3", False), ("1000000!", "3", False), ("((((((((((((", "3", False), ("", "3", False),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from few_problems import FewProblems
 
 from curriculum.domains.protocol import Statement
+from store.records import Outcome, Problem
 
 
 class OwnTestSet(FewProblems):
@@ -37,3 +38,16 @@ class OwnAnswers(OnlyTestSet):
 
     def test_sets(self) -> Mapping[str, Sequence[Statement]]:
         return {"mine": tuple(replace(each, answer=self.answer) for each in super().test_sets()["mine"])}
+
+
+class Failing(FewProblems):
+    """Its judge fails on every answer that has one of these letters."""
+
+    def __init__(self, letters: str) -> None:
+        super().__init__()
+        self.letters = letters
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        if any(letter in text for letter in self.letters):
+            raise LookupError(f"no {self.letters[0]}, please")
+        return super().judge(problem, text)

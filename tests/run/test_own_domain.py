@@ -17,6 +17,7 @@ from curriculum.holdout import HeldOut
 from curriculum.validation import validate_domain
 from selfplay.config.files import load, resumed, to_yaml
 from selfplay.machine.errors import ConfigError
+from store.store import Store
 
 SHORT = (
     "run.name=x", "run.threads=1", "run.steps=1", "solver.problems=2", "solver.max_tokens=4", "evaluate.pass_size=1",
@@ -163,3 +164,20 @@ def test_a_domains_own_slips_are_one_line(domain: ArithmeticDomain, words: str) 
         HeldOut(domain, "selfplay-1")
     failed = {check.name: check.detail for check in validate_domain(domain) if not check.passed}
     assert re.search(words, failed["every set has problems to hold out"])
+
+
+def test_what_a_judge_fails_on_is_left_out_and_said(server: Server, tmp_path: Path) -> None:
+    options = ["domain=own_domains:Failing", f"run.dir={tmp_path}", "judge.reward=truth", "run.steps=2"]
+    few = server.run(["configs/tiny.yaml", *SHORT, *options, "domain_options.letters=a", "judge.max_error_share=1.0"])
+    assert few.code == 0, few.output
+    assert few.output.count("the domain's judge failed, and what it failed on is left out: LookupError: no a") == 1
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        assert sum(row.metrics["judge/unjudged"] for row in store.steps()[1:]) > 0
+
+
+def test_a_judge_that_fails_too_often_stops_the_run_with_its_error(server: Server, tmp_path: Path) -> None:
+    options = ["domain=own_domains:Failing", f"run.dir={tmp_path}", "judge.max_error_share=0"]
+    ended = server.run(["configs/tiny.yaml", *SHORT, *options, "domain_options.letters=abcdefghijklmnopqrstuvwxyz"])
+    assert ended.code == 2, ended.output
+    assert "step 1: the judge of domain arithmetic failed on" in ended.output and "LookupError: no a" in ended.output
+    assert "Traceback" not in ended.output

@@ -101,7 +101,7 @@ def test_the_share_that_is_held_out_does_not_depend_on_the_order_of_rows(tmp_pat
         (b'{"question": "a", "answer": [1]}', "must be a text or a number"),
         (b"[1]", "a row is an object"),
         (b"\n\n", "has no rows"),
-        (b'{"question": "a", "answer": "1"}', "too few problems"),
+        (b'{"question": "a", "answer": "1"}', "nothing is left to practise"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_that_names_it(tmp_path: Path, content: bytes, words: str) -> None:
@@ -120,3 +120,36 @@ def test_what_a_domain_cannot_do_is_asked_for_by_name(tmp_path: Path) -> None:
         DomainError, match=r"challenger.source=self needs a domain that can read a proposal.*parse\(text\)"
     ):
         require(domain, "parse", "challenger.source=self")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"examples": "abc"}, "must be an integer"),
+        ({"examples": True}, "must be an integer"),
+        ({"examples": 30}, "from 0 to 29"),
+        ({"test_share": "x"}, "a number above 0 and below 1"),
+        ({"stop": ""}, "must be a text that ends a completion"),
+        ({"stop": 3}, "must be a text"),
+        ({"path": 3}, "must be a text"),
+        ({"answer_rule": "nonsense"}, "must be one of text, last_line"),
+        ({"answer_rule": "choice"}, "choose another rule"),
+    ],
+)
+def test_an_option_that_will_not_do_is_one_line(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DomainError, match=words):
+        DatasetDomain(**({"path": written(tmp_path, GSM8K)} | options))
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown"), [("boxed", "\\boxed{1,180}"), ("tag", "<answer>1,180</answer>"), ("hashes", "#### 1,180")]
+)
+def test_examples_show_the_form_that_is_asked_for(tmp_path: Path, rule: str, shown: str) -> None:
+    domain = DatasetDomain(written(tmp_path, GSM8K), examples=1, answer_rule=rule)
+    assert domain.solver_examples[0][1] == shown
+    assert verdict(domain, f" {domain._shown(domain.seeds()[0].answer)}") is Outcome.CORRECT
+
+
+def test_decimals_without_a_zero_are_right_as_they_are_written(tmp_path: Path) -> None:
+    domain = DatasetDomain(written(tmp_path, [{"question": f"q{i}?", "answer": f".{i}"} for i in range(1, 9)]))
+    assert verdict(domain, f"so {domain.seeds()[0].answer}") is Outcome.CORRECT

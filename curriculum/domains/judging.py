@@ -1,0 +1,39 @@
+"""Asks a domain for its verdict. A judge is a user's code: what it raises, or says beside the point, ends no run."""
+
+import math
+
+from curriculum.domains.protocol import Domain, Verdict
+from curriculum.sandbox import SandboxBrokenError, SandboxForkError
+from store.records import Outcome, Problem
+
+LONGEST_ERROR = 200  # characters
+_NOT_THE_JUDGES = (SandboxBrokenError, SandboxForkError, MemoryError)  # the machine's fault, and no verdict on anything
+
+
+def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
+    """The domain's verdict, with a score. UNJUDGED, with the error, where its judge raises or says no verdict."""
+    try:
+        return _checked(domain.judge(problem, text))
+    except _NOT_THE_JUDGES:
+        raise
+    except Exception as error:  # whatever the user's code, or what it calls, thought of
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        return Verdict(Outcome.UNJUDGED, error=line[:LONGEST_ERROR])
+
+
+def score_of(verdict: Verdict) -> float:
+    """What the answer is paid, in [0, 1]."""
+    return float(verdict.outcome is Outcome.CORRECT) if verdict.score is None else verdict.score
+
+
+def _checked(said: Verdict | tuple[Outcome, str | None]) -> Verdict:
+    """Raises TypeError or ValueError for what is no verdict."""
+    verdict = Verdict(*said)
+    if not isinstance(verdict.outcome, Outcome) or not isinstance(verdict.answer, str | None):
+        raise TypeError(f"judge said {said!r}, which is no outcome with an answer")
+    if verdict.score is not None:
+        score = float(verdict.score)
+        if not (math.isfinite(score) and 0.0 <= score <= 1.0):
+            raise ValueError(f"judge gave the score {verdict.score!r}, which is not from 0 to 1")
+        verdict = verdict._replace(score=score)
+    return verdict
