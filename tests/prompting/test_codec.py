@@ -92,13 +92,13 @@ def test_the_judge_sees_special_tokens() -> None:
         found = speak(tokenizer, tokenizer.encode(text, add_special_tokens=False))
         assert found.finish is Finish.STOP
         assert found.text == text.removesuffix("<eos>")
-        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible) == (
+        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible)[:2] == (
             Outcome.UNPARSED,
             None,
         )
     for text in (" 68\n", " 68<eos>"):
         found = speak(tokenizer, tokenizer.encode(text, add_special_tokens=False))
-        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible) == (
+        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible)[:2] == (
             Outcome.CORRECT,
             "68",
         )
