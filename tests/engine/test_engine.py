@@ -106,6 +106,8 @@ def test_no_draw_falls_on_a_token_that_cannot_be_said(random: float, token: int,
     speaker = Speaker(draw, np.array([random]), ByteTokenizer(), draw.node)
     choose(logits, [[speaker]])
     assert speaker.chosen == (token, pytest.approx(-np.log(4.0)))
+    end = torch.ones(1, 1, dtype=torch.float64)  # what rounding can make of a random number below 1
+    assert drawn_tokens(logits.softmax(-1), end).item() == 8
 
 
 @pytest.mark.parametrize("size", [49_152, 49_159, 257])
