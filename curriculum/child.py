@@ -38,6 +38,11 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
         self._owner: int | None = None  # a forked process has no part in its parent's child
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that answers; None while there is none."""
+        return None if self._process is None else self._process.pid
+
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """The child's answer. Raises ChildLate or ChildEnded."""
         line = json.dumps({"seconds": self._seconds, "question": dict(question)}, default=str) + "\n"

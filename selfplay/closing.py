@@ -6,8 +6,6 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from selfplay.config.keys import Config
-from selfplay.config.resuming import resume_command
 from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED, CheckpointError
 from selfplay.machine.run_folder import SUMMARY, write_file
 from selfplay.metrics import ACC_T1, ACC_T2, C2I, I2C, NOTHING, shown
@@ -18,14 +16,16 @@ from selfplay.view.summary import summarise
 from selfplay.view.terminal import plain
 
 
-def close(run: Run, config: Config, progress: Progress) -> int:
-    """Write summary.json, show the table, say where things are. Returns the exit code."""
+def close(run: Run, again: str, progress: Progress) -> int:
+    """Write summary.json, show the table, say where things are. Returns the exit code.
+
+    `again`: what to type to go on.
+    """
     run.note_use()
     summary = summarise(run.store)
     path = run.folder / SUMMARY
     write_file(path, [json.dumps(summary, indent=1)], progress.note)
-    again = resume_command(run.folder, config)
-    if run.is_stopping and run.store.head().step < config.run.steps:
+    if run.is_stopping and run.store.head().step < run.schedule.steps:
         progress.note(f"stopped after step {run.store.head().step}; to go on: {again}")
         return INTERRUPTED if run.signal_number == 2 else TERMINATED
     progress.show(closing_table(summary))

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfplay.arguments import Arguments, parse
+from selfplay.config.resuming import resume_command
+from selfplay.config.shown import shown_settings
 from selfplay.machine import exits
 from selfplay.machine.clock import process_started
 from selfplay.machine.errors import OK
@@ -26,8 +28,9 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
     from selfplay.run.opening import open_run
     from selfplay.view.progress import Progress
 
-    watcher = progress or Progress(arguments.config)
-    with open_run(arguments.config, arguments.is_resume, watcher, started) as run:
+    config = arguments.config
+    watcher = progress or Progress(shown_settings(config))
+    with open_run(config, arguments.is_resume, watcher, started) as run:
         run.evaluate()  # the start model, on problems that will never be trained on
         run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():
@@ -41,7 +44,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
             run.commit(step, played, taught, written)  # one transaction
             run.evaluate()
             run.checkpoint()
-        return close(run, arguments.config, watcher)
+        return close(run, resume_command(run.folder, config), watcher)
 
 
 def main(argv: Sequence[str] | None = None) -> Any:

@@ -19,7 +19,8 @@ def test_every_test_that_is_named_is_there(name: str) -> None:
 
 def test_figures_of_limits_are_the_codes() -> None:
     from curriculum.sandbox import _LIMITS
-    from selfplay.prompting.template_child import LONGEST, MEMORY, SECONDS
+    from selfplay.prompting.template_child import LONGEST, MEMORY
+    from selfplay.prompting.templates import SECONDS
 
     text = (ROOT / "docs" / "safety.md").read_text()
     assert "2 seconds of processor time or 256 MB" in text and (SECONDS, MEMORY) == (2.0, 256 * 2**20)

@@ -12,7 +12,7 @@ from store.records import Fate, Problem
 class BareDomain(ABC):
     """What sums, sorting, factors, countdown and chains share of a domain (curriculum/domains/protocol.py).
 
-    A subclass gives `parse`, `levels`, `_drawn` or `draw`, `escalation_examples`, and the rest of the protocol.
+    A subclass gives `parse`, `levels`, `_drawn`, `escalation_examples`, and the rest of the protocol.
     """
 
     solver_examples: Sequence[tuple[str, str]] = ()
@@ -25,9 +25,9 @@ class BareDomain(ABC):
     def parse(self, text: str) -> Statement | Fate:
         """As in the protocol."""
 
+    @abstractmethod
     def _drawn(self, rng: random.Random, level: int) -> Statement:
-        """A random problem of this level, which is one of `levels`: for `draw`, which a subclass may give instead."""
-        raise NotImplementedError
+        """A random problem of this level, which is one of `levels`."""
 
     def draw(self, rng: random.Random, level: int) -> Statement:
         """A random problem of this level, always of this one."""

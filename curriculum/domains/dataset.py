@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from curriculum.answers.comparing import is_same_answer, normalised, number_of
+from curriculum.answers.comparing import is_same_answer, normalised
 from curriculum.answers.reading import AnswerRule, read_answer
 from curriculum.domains.jsonl import Row, read_rows
 from curriculum.domains.protocol import Statement
@@ -249,9 +249,8 @@ def _choices(row: Row, keys: _Keys) -> tuple[list[str], str]:
 def _rule_of(statements: Sequence[Statement]) -> AnswerRule:
     if all(re.fullmatch("[A-Z]", each.answer) and f"\n{each.answer}. " in each.text for each in statements):
         return "choice"
-    are_numbers = all(number_of(read_answer(each.answer, "last_number") or "") is not None for each in statements)
-    are_whole = are_numbers and all(number_of(each.answer) is not None for each in statements)
-    return "last_number" if are_whole else "text"
+    are_numbers = all(read_answer(each.answer, "last_number") == each.answer for each in statements)
+    return "last_number" if are_numbers else "text"
 
 
 def _require_types(**options: object) -> None:

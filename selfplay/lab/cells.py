@@ -102,7 +102,8 @@ def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = 
         raise Refused(f"{folder} was made with other settings: delete it, and type the command again", DATA)
     Path(config.run.dir).mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".log"), "a") as log:
-        code = loop.run(Arguments(config, is_resume), Progress(config, drawn(120, soft_wrap=True, file=log)))
+        progress = Progress(shown_settings(config), drawn(120, soft_wrap=True, file=log))
+        code = loop.run(Arguments(config, is_resume), progress)
     if code != OK:
         return None
     with Store.open_readonly(folder / DATABASE) as store:

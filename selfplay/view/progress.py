@@ -17,7 +17,7 @@ from rich.table import Table
 
 from roles.judging.by_model import ALARM_RATE
 from roles.judging.groups import JudgedGroup
-from selfplay.config.keys import Config
+from selfplay.config.shown import ShownSettings
 from selfplay.evaluate.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
 from selfplay.metrics import (
     ACC_T1,
@@ -46,8 +46,8 @@ COPYING_STEPS = 5  # in a row, before the alarm is worth a line
 class Progress:
     """Talks to whoever started the run."""
 
-    def __init__(self, config: Config, console: Console | None = None) -> None:
-        self._config = config
+    def __init__(self, settings: ShownSettings, console: Console | None = None) -> None:
+        self._settings = settings
         self._console = console or drawn(None, soft_wrap=True)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
@@ -78,8 +78,7 @@ class Progress:
         # what others print stays with the outlet: rich would take their escape sequences for styles
         with Bar(*columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
             self._bar = bar
-            total = self._config.run.steps
-            self._task = bar.add_task("step", total=total, completed=head)
+            self._task = bar.add_task("step", total=self._settings.num_steps, completed=head)
             yield
         self._bar = None
 
@@ -92,7 +91,7 @@ class Progress:
         """One line a step; a transcript now and then."""
         figures = row.metrics
         self.note(
-            f"step {row.step:>3}/{self._config.run.steps}  pass {shown(figures, PASS_RATE)}  "
+            f"step {row.step:>3}/{self._settings.num_steps}  pass {shown(figures, PASS_RATE)}  "
             f"signal {shown(figures, SIGNAL_SHARE)}  fixed {shown(figures, FIXED_SHARE)}  "
             f"new {shown(figures, NEW_PROBLEMS)}  valid {shown(figures, VALID_NEW)}/{shown(figures, PROPOSALS)}  "
             f"reward {shown(figures, REWARD_MEAN)}/{shown(figures, CHALLENGER_REWARD)}  frontier {frontier}  "
@@ -114,13 +113,13 @@ class Progress:
             )
         self._steps.append(figures)
         self._say_collapses()
-        every = self._config.logging.transcript_every
+        every = self._settings.transcript_every
         if every and row.step % every == 0:
             self._transcript(groups)
 
     def _against_copies(self) -> str:
         """What keeps the turns apart and is not in use yet."""
-        bonus, stage = self._config.judge.correction_bonus, self._config.train.stage_one.max_steps
+        bonus, stage = self._settings.correction_bonus, self._settings.stage_one_steps
         if stage == 0:
             return "SCoRe's stage I keeps the turns apart (train.stage_one.max_steps above 0)"
         return f"A larger bonus keeps the turns apart (judge.correction_bonus, which is {bonus:g})"
@@ -154,7 +153,7 @@ class Progress:
                 f"{100 * evaluation.metrics[name]:+.0f}"
                 for name in (FIRST_TRY_CHANGE, low(FIRST_TRY_CHANGE), high(FIRST_TRY_CHANGE))
             )
-            why = " Failing, so that the second look can mend it?" if self._config.solver.turns > 1 else ""
+            why = " Failing, so that the second look can mend it?" if self._settings.turns > 1 else ""
             self.note(
                 f"ALARM     {evaluation.set_name}: the first try changed by {change} points since the start, 95% "
                 f"[{least}, {most}].{why} A KL holds it (train.kl.solver_first)"

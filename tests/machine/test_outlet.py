@@ -18,6 +18,7 @@ from rich.console import Console
 from run_server import ROOT, Ended, Server
 
 from selfplay.config.keys import Config
+from selfplay.config.shown import shown_settings
 from selfplay.machine.errors import DISK, OK, USAGE
 from selfplay.machine.exits import clear_errors
 from selfplay.machine.outlet import Outlet, complain, gate, spelled, tell
@@ -81,7 +82,7 @@ def test_the_search_for_ways_to_print_finds_them() -> None:
 def test_foreign_text_is_spelled_on_every_path(capsys: pytest.CaptureFixture[str]) -> None:
     """Each function that prints, and print itself where a library uses it."""
     console = StringIO()
-    progress = Progress(Config(), Console(file=console, force_terminal=True))
+    progress = Progress(shown_settings(Config()), Console(file=console, force_terminal=True))
     for speak in (
         lambda: say(HOSTILE),
         lambda: say_table([{HOSTILE: HOSTILE}], HOSTILE),

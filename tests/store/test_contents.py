@@ -15,6 +15,7 @@ from curriculum.tracking.difficulty import Tracker
 from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config.files import load
+from selfplay.config.shown import shown_settings
 from selfplay.view.progress import Progress
 from selfplay.view.queries import tracker_of
 from store.records import Evaluation, PassRate, ProblemState, Standing
@@ -40,7 +41,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a run of four steps."""
     directory = tmp_path_factory.mktemp("runs")
     config = load(TINY, [*SMALL, f"run.dir={directory}"])
-    assert loop.run(Arguments(config, is_resume=False), Progress(config)) == 0
+    assert loop.run(Arguments(config, is_resume=False), Progress(shown_settings(config))) == 0
     return directory / "x" / "selfplay.db"
 
 

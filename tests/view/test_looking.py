@@ -14,7 +14,6 @@ from store_samples import SEED, create, new_problem, step_commit
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
-from selfplay.inspect import main
 from selfplay.view.terminal import plain
 from store.records import (
     Attempt,
@@ -33,20 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "[bold red]x[/bold red] [/nope] \x1b[2J\x1b]0;owned\x07 \u202e3 + 4 \r\n\t" + "9" * 5000
 CONFIG = "run: {steps: 9}\ncurriculum: {forgetting: 0.5, key_of_another_version: 1}\n"
 Look = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def look(capsys: pytest.CaptureFixture[str]) -> Look:
-    """Runs a command in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def hostile_step() -> Any:

@@ -14,26 +14,11 @@ from curriculum.tracking.difficulty import Tracker
 from roles.prompts import PromptStyle
 from selfplay.config.files import load, to_yaml
 from selfplay.config.keys import Config
-from selfplay.inspect import main
 from selfplay.view.summary import summarise
 from store.records import Attempt, Evaluation, Finish, Outcome, PassRate, StepHistory, Turn
 from store.store import Store
 
 Look = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def look(capsys: pytest.CaptureFixture[str]) -> Look:
-    """Runs a command in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

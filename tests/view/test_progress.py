@@ -15,6 +15,7 @@ from selfplay.arguments import Arguments
 from selfplay.closing import close, closing_table
 from selfplay.config.files import load
 from selfplay.config.resuming import stored_config
+from selfplay.config.shown import shown_settings
 from selfplay.machine.errors import DATA, OK
 from selfplay.run.opening import open_run
 from selfplay.view.progress import Progress
@@ -50,7 +51,7 @@ def seen(arguments: Arguments, is_terminal: bool) -> Seen:
     """One run in this process."""
     output = StringIO()
     console = Console(file=output, force_terminal=is_terminal, color_system=None, soft_wrap=True, width=150)
-    assert loop.run(arguments, Progress(arguments.config, console)) == OK
+    assert loop.run(arguments, Progress(shown_settings(arguments.config), console)) == OK
     return Seen(Path(arguments.config.run.dir) / "x", output.getvalue())
 
 
@@ -142,11 +143,11 @@ def test_weights_that_do_not_verify_are_not_named(plain: Seen) -> None:
     """Case 31: the closing line named a damaged folder. A resumption makes its weights again, and names them."""
     config, output = stored_config(plain.folder, ["domain=few_problems:FewProblems"]), StringIO()
     file = plain.folder / "checkpoints" / "step_000004" / "policy" / "model.safetensors"
-    progress = Progress(config, Console(file=output, soft_wrap=True, width=150))
+    progress = Progress(shown_settings(config), Console(file=output, soft_wrap=True, width=150))
     with open_run(config, True, progress, time.monotonic()) as run:
         content = file.read_bytes()
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        assert close(run, config, progress) == DATA
+        assert close(run, "again", progress) == DATA
     assert "weights  " not in output.getvalue()
     assert "the weights are damaged (checkpoints/step_000004/policy/model.safetensors is damaged" in output.getvalue()
     again = seen(Arguments(config, is_resume=True), is_terminal=False)
@@ -173,7 +174,9 @@ def test_the_closing_table_cuts_no_figure_at_80_columns() -> None:
 def told(steps: list[dict[str, float]], *settings: str) -> list[str]:
     """What is printed of these steps' figures, all else missing."""
     output = StringIO()
-    progress = Progress(load(TINY, [*settings, "logging.transcript_every=0"]), Console(file=output, soft_wrap=True))
+    progress = Progress(
+        shown_settings(load(TINY, [*settings, "logging.transcript_every=0"])), Console(file=output, soft_wrap=True)
+    )
     for number, figures in enumerate(steps, start=1):
         progress.step_done(StepRow(number, number, None, StepStatus.LIVE, number, figures, "", None, None, 1.0), [], 2)
     return output.getvalue().splitlines()
