@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
-from roles.prompts import PromptStyle
+from roles.prompts import few_shot_style
 from selfplay.prompting.codec import beginning
 from store.records import Origin, Problem
 
@@ -81,7 +81,7 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 def _shared_header(workload: Workload, step: int) -> list[str]:
     domain = ArithmeticDomain()
-    style = PromptStyle(domain)
+    style = few_shot_style(domain)
     rng = random.Random(f"step {step}")
     texts: dict[str, None] = {}
     while len(texts) < workload.num_prompts:

@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from curriculum.domains.protocol import Domain, GivesTestSets, Statement, problem_of
+from curriculum.domains.abilities import completed
+from curriculum.domains.protocol import Domain, Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from store.records import Origin, Problem
 
@@ -31,6 +32,7 @@ class HeldOut:
         refused."""
         if not 1 <= len(key.encode()) <= 64:
             raise ValueError("the held-out key must have 1 to 64 bytes")
+        domain = completed(domain)
         try:
             shown = {each.canonical for each in _stated(domain, "seeds", domain.seeds())}
             shown |= {each.canonical for each in _stated(domain, "shown_examples", domain.shown_examples())}
@@ -55,7 +57,7 @@ class HeldOut:
 
 def _chosen(domain: Domain, shown: set[str], key: str) -> Iterator[tuple[str, Sequence[Statement]]]:
     """(set, its held-out members), the domain's own sets first."""
-    given = domain.test_sets() if isinstance(domain, GivesTestSets) else {}
+    given = domain.test_sets()
     for name, members in domain.evaluation_sets().items():
         if name in given:
             raise DomainError(f"domain {domain.name}: {name} is a test set and an evaluation set: give them two names")

@@ -4,8 +4,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from curriculum.answers.comparing import is_same_answer
 from curriculum.domains.abilities import can, completed
-from curriculum.domains.protocol import Domain, GivesTestSets, Statement, Verdict, problem_of
+from curriculum.domains.judging import checked
+from curriculum.domains.protocol import Domain, Statement, problem_of
 from curriculum.holdout import HeldOut
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -88,7 +90,7 @@ def _canonicals_are_stable(domain: Domain) -> str:
 def _right_answers(domain: Domain) -> str:
     for seed in domain.seeds():
         problem = problem_of(seed, domain.name, Origin.SEED)
-        for text in (seed.answer, f" {seed.answer}"):
+        for text in (domain.written(seed.answer), f" {domain.written(seed.answer)}"):
             outcome, answer = _verdict(domain, problem, text)
             _hold(outcome is Outcome.CORRECT and answer is not None, f"{seed.text!r}: {text!r} is judged {outcome}")
         _hold(seed.text in domain.question(problem), f"the question of {seed.text!r} does not show it")
@@ -101,12 +103,12 @@ def _wrong_answers(domain: Domain) -> str:
     answers = sorted({seed.answer for seed in domain.seeds()})[:_WRONG_ANSWERS]
     for seed in domain.seeds()[:_SEEDS_WITH_WRONG_ANSWERS]:
         problem = problem_of(seed, domain.name, Origin.SEED)
-        others = {answer for answer in answers if answer != seed.answer}
+        others = {answer for answer in answers if not is_same_answer(answer, seed.answer)}
         wrong = sorted(others) + (
             [str(int(seed.answer) + 1)] if seed.answer.isascii() and seed.answer.isdigit() else []
         )
         for text in wrong:
-            outcome, _ = _verdict(domain, problem, text)
+            outcome, _ = _verdict(domain, problem, domain.written(text))
             _hold(outcome is Outcome.INCORRECT, f"{seed.text!r}: {text!r} is judged {outcome}")
             tried += 1
         outcome, answer = _verdict(domain, problem, "")
@@ -164,7 +166,7 @@ def _sets_are_held_out(domain: Domain) -> str:
 
 
 def _all_sets(domain: Domain) -> dict[str, Sequence[Statement]]:
-    return {**domain.evaluation_sets(), **(domain.test_sets() if isinstance(domain, GivesTestSets) else {})}
+    return {**domain.evaluation_sets(), **domain.test_sets()}
 
 
 def _draw_is_deterministic(domain: Domain) -> str:
@@ -202,8 +204,8 @@ def _examples_are_not_held_out(domain: Domain) -> str:
 
 
 def _verdict(domain: Domain, problem: Problem, text: str) -> tuple[Outcome, str | None]:
-    """As the domain gives it: what it raises fails the check."""
-    return Verdict(*domain.judge(problem, text))[:2]
+    """As the domain gives it: what it raises, and what is no verdict, fails the check."""
+    return checked(domain.judge(problem, text))[:2]
 
 
 def _reads(domain: Domain, statement: Statement) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from curriculum.domains.abilities import completed
 from curriculum.domains.protocol import Domain
 from store.records import Completion, Finish, Problem
 
@@ -44,6 +45,9 @@ class PromptStyle:
     feedback: bool = False  # the second look is shown the domain's `observation` of the answer
     thought: Thought = "none"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", completed(self.domain))  # what it does not say has a neutral answer
+
     def solver(self, problem: Problem) -> str:
         """Ask for a first try."""
         question = self.domain.question(problem)
@@ -55,9 +59,9 @@ class PromptStyle:
     def completion(self, answer: str) -> str:
         """What a model says that answers a question with `answer` and ends there, behind the prompt of any turn."""
         if self.render is None:
-            return f" {answer}\n"
+            return f" {self.domain.written(answer)}{self.stop[0]}"
         opened = f"{THOUGHT_END}\n" if self.thought == "opened" else ""
-        return f"{opened}{answer}{self.end_of_turn}"
+        return f"{opened}{self.domain.written(answer)}{self.end_of_turn}"
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for a second look. The prompt continues the completion `previous`, which has its stop token if any."""
@@ -109,3 +113,8 @@ class PromptStyle:
             return False
         _, end, after = text.rpartition(THOUGHT_END)
         return (not end and self.thought == "opened") or after.lstrip().startswith(THOUGHT_START)
+
+
+def few_shot_style(domain: Domain, feedback: bool = False) -> PromptStyle:
+    """Plain text with the domain's examples. A completion ends where the domain says."""
+    return PromptStyle(domain, stop=tuple(completed(domain).stops), feedback=feedback)

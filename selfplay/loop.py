@@ -40,7 +40,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
             searches = run.search(step, judged)  # the judge looks further, where it is told to
             played = Played(posed, judged, searches)
             taught = run.teach(step, played)  # rewards and advantages, summed over the tree
-            written = run.update(step, played, taught)  # one optimizer step for challenger and solver
+            written = run.update(step, taught)  # one optimizer step for challenger and solver
             run.commit(step, played, taught, written)  # one transaction
             run.evaluate()
             run.checkpoint()

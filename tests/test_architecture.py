@@ -118,6 +118,11 @@ def test_the_import_contracts_hold() -> None:
     code += "import importlinter.cli; sys.exit(not lint_imports(cache_dir=None))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+    kept = re.search(r"(\d+) kept, 0 broken", done.stdout)
+    assert (
+        kept is not None
+        and int(kept[1]) == (ROOT / "pyproject.toml").read_text().count("[[tool.importlinter.contracts]]") > 5
+    )
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from curriculum.answers.folding import folded
+from curriculum.answers.characters import folded
 from curriculum.answers.mathematics import is_same_expression
 
 LONGEST_NUMBER = 60  # characters: a longer one is text

@@ -10,11 +10,12 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from curriculum.child import Child, ChildEnded, ChildLate
+from curriculum.child import Child, ChildLate
 
 LONGEST_EXPRESSION = 300  # characters
 _DEEP = re.compile(r"\^[^+\-*/=]{0,40}\^|!|\d{25,}|[({\[]{12}")  # towers of powers, factorials, very large numbers
 
+_BESIDE = re.compile(r"\d\s+\d|\(\s*\d+\s*\)\s*[\d(]|[\d)]\s*\(\s*\d+\s*\)")  # numbers side by side, read as a sum
 _COMMANDS = (
     "frac|dfrac|tfrac|sqrt|pi|cdot|times|div|left|right|infty|sin|cos|tan|log|ln|exp|alpha|beta|gamma|theta|lambda"
 )
@@ -25,16 +26,24 @@ _ASKED = re.compile(
 _child = Child(Path(__file__).with_name("mathematics_child.py"), seconds=2.0, patience=120.0)
 
 
-@lru_cache(maxsize=65536)
 def is_same_expression(given: str, right: str) -> bool:
-    """Both in LaTeX or as plain expressions. False where it takes too long, or is nothing that can be read."""
+    """Both in LaTeX or as plain expressions. False where it takes too long, or is nothing that can be read.
+
+    Raises ChildEnded where the comparing process does not work: that is the machine's fault, and no verdict.
+    """
     if not all(_is_asked(text) for text in (given, right)):
         return False
     try:
-        return _child.ask({"given": given, "right": right}).get("same") is True
-    except (ChildLate, ChildEnded):
+        return _compared(given, right)
+    except ChildLate:
         return False
 
 
+@lru_cache(maxsize=65536)
+def _compared(given: str, right: str) -> bool:
+    return _child.ask({"given": given, "right": right}).get("same") is True
+
+
 def _is_asked(text: str) -> bool:
-    return len(text) <= LONGEST_EXPRESSION and not _DEEP.search(text) and _ASKED.fullmatch(text) is not None
+    is_short = len(text) <= LONGEST_EXPRESSION
+    return is_short and not (_DEEP.search(text) or _BESIDE.search(text)) and _ASKED.fullmatch(text) is not None

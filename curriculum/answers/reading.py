@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from curriculum.answers.folding import folded
+from curriculum.answers.characters import folded
 
 AnswerRule = Literal["text", "last_line", "boxed", "tag", "hashes", "last_number", "choice"]
 RULES: tuple[AnswerRule, ...] = get_args(AnswerRule)

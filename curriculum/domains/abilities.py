@@ -14,7 +14,8 @@ from store.records import Problem
 CORE = ("name", "seeds", "judge")
 ABILITIES: Mapping[str, str] = {  # member -> what a domain can do that has it
     "parse": "read a proposal, so that a challenger can pose problems: parse(text)",
-    "draw": "draw a problem of a level without a challenger: levels, and draw(rng, level)",
+    "draw": "draw a problem of a level without a challenger: draw(rng, level)",
+    "levels": "name the levels that it draws from: levels",
     "observation": "say what running an answer shows: observation(problem, text)",
     "fails": "execute the steps of an unfinished answer: fails(problem, text)",
     "state": "say what an unfinished answer leaves to be done: state(problem, text)",
@@ -61,6 +62,16 @@ class _Neutral:
     def shown_examples() -> Sequence[Statement]:
         """No example shows a problem."""
         return ()
+
+    @staticmethod
+    def written(answer: str) -> str:
+        """The answer itself."""
+        return answer
+
+    @staticmethod
+    def test_sets() -> Mapping[str, Sequence[Statement]]:
+        """None."""
+        return {}
 
     @staticmethod
     def evaluation_sets() -> Mapping[str, Sequence[Statement]]:

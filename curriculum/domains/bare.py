@@ -18,7 +18,6 @@ class BareDomain(ABC):
     solver_examples: Sequence[tuple[str, str]] = ()
     escalation_examples: Sequence[tuple[str, str]]
     step_ends: Sequence[str] = ()
-    stops: Sequence[str] = ("\n",)
     levels: Sequence[int]  # sizes of a problem: each is a level and a family
 
     @abstractmethod
@@ -39,14 +38,6 @@ class BareDomain(ABC):
     def question(self, problem: Problem) -> str:
         """The problem and an equals sign: "347 + 586 =" """
         return f"{problem.text} ="
-
-    def state(self, problem: Problem, text: str) -> str | None:
-        """Not known: no two partial answers are merged."""
-        return None
-
-    def fails(self, problem: Problem, text: str) -> bool:
-        """Never: an answer is one step."""
-        return False
 
     def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
         """Whether it is the parent, or its canonical form is: "4 + 3" of "3 + 4"."""

@@ -13,17 +13,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from curriculum.answers.comparing import is_same_answer, normalised
-from curriculum.answers.reading import AnswerRule, read_answer
+from curriculum.answers.reading import RULES, AnswerRule, read_answer
 from curriculum.domains.jsonl import Row, read_rows
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Outcome, Problem
 
 QUESTION_KEYS = ("question", "problem", "prompt", "input", "text")
-ANSWER_KEYS = ("answer", "solution", "target", "output", "label")
+ANSWER_KEYS = ("answer", "answerKey", "solution", "target", "output", "label")
 CHOICE_KEYS = ("choices", "options")
 FAMILY_KEYS = ("family", "type", "subject", "category")
 LEVEL_KEYS = ("level", "difficulty")
@@ -74,21 +74,23 @@ class DatasetDomain:
         examples: int = 0,
         stop: str = "\n",
     ) -> None:
-        _require_types(path=path, test_path=test_path, stop=stop, question_key=question_key, answer_key=answer_key)
+        named = {
+            "question": question_key, "answer": answer_key, "choices": choices_key, "family": family_key,
+            "level": level_key,
+        }  # fmt: skip
+        keys = {f"{kind}_key": key for kind, key in named.items()}
+        _require_types({"path": path, "test_path": test_path, "stop": stop} | keys)
         if type(examples) is not int:
             raise DomainError(f"domain_options.examples is {examples!r}: it must be an integer")
         if not stop or "\\n" in stop:
             raise DomainError(f"domain_options.stop is {stop!r}: it must be a text that ends a completion")
         if isinstance(test_share, bool | str) or not 0.0 < test_share < 1.0:
             raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0 and below 1")
-        if answer_rule not in ("", *get_args(AnswerRule)):
-            raise DomainError(
-                f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(get_args(AnswerRule))}"
-            )
-        named = {"question": question_key, "answer": answer_key, "choices": choices_key, "family": family_key}
+        if answer_rule not in ("", *RULES):
+            raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
         self.name = "dataset"
         self.stops = (stop,)
-        rows = _statements(read_rows(Path(path), "domain_options.path"), named | {"level": level_key})
+        rows = _statements(read_rows(Path(path), "domain_options.path"), named)
         if not 0 <= examples < len(rows):
             raise DomainError(
                 f"domain_options.examples is {examples}: it must be from 0 to {len(rows) - 1}, one less than there are"
@@ -96,7 +98,7 @@ class DatasetDomain:
             )
         self._examples, rows = rows[:examples], rows[examples:]
         if test_path:
-            given = _statements(read_rows(Path(test_path), "domain_options.test_path"), named | {"level": level_key})
+            given = _statements(read_rows(Path(test_path), "domain_options.test_path"), named)
             test = {each.canonical: each for each in given}
             rows = [each for each in rows if each.canonical not in test]
         else:
@@ -111,7 +113,7 @@ class DatasetDomain:
         self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
         self.solver_instruction = _ASKED[self._rule]
         self._require_readable([*self._examples, *rows, *self._test])
-        self.solver_examples = [(self._asked(each.text), self._shown(each.answer)) for each in self._examples]
+        self.solver_examples = [(self._asked(each.text), self.written(each.answer)) for each in self._examples]
 
     def question(self, problem: Problem) -> str:
         """As in a form."""
@@ -137,15 +139,15 @@ class DatasetDomain:
         is_right = is_same_answer(answer, problem.answer, as_mathematics=self._rule != "choice")
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), answer
 
-    def _shown(self, answer: str) -> str:
-        """An answer in the form that is asked for."""
+    def written(self, answer: str) -> str:
+        """In the form that is asked for."""
         forms = {"boxed": "\\boxed{%s}", "tag": "<answer>%s</answer>", "hashes": "#### %s"}
         return forms.get(self._rule, "%s") % answer
 
     def _require_readable(self, statements: Sequence[Statement]) -> None:
         """DomainError where an answer of the file would not be right by the rule that reads a solver's."""
         for each in statements:
-            read = read_answer(self._shown(each.answer), self._rule)
+            read = read_answer(self.written(each.answer), self._rule)
             if read is None or not is_same_answer(read, each.answer):
                 raise DomainError(
                     f"domain_options.answer_rule={self._rule} reads {read!r} of the file's own answer"
@@ -210,7 +212,7 @@ def _statement(row: Row, keys: _Keys) -> Statement:
     level = re.search(r"\d+", str(row.values.get(keys.level, "")), re.ASCII)
     return Statement(
         text=question,
-        canonical=" ".join(normalised(question).casefold().split()),
+        canonical=normalised(question),
         family=str(row.values.get(keys.family) or "dataset")[:64],
         level=max(1, min(99, int(level[0][:2]))) if level else 1,
         answer=answer,
@@ -230,12 +232,15 @@ def _choices(row: Row, keys: _Keys) -> tuple[list[str], str]:
     """(texts of the choices, letter of the right one). The answer is a letter, a place from 0 on, or the text
     itself."""
     given: Any = row.values[keys.choices]
+    labels: Any = None
     if isinstance(given, dict):  # ARC's form: {"text": [...], "label": [...]}
-        given = given.get("text")
+        given, labels = given.get("text"), given.get("label")
     if not isinstance(given, list) or not 2 <= len(given) <= len(LETTERS):
         raise DomainError(f"{row.place}: {keys.choices} must be a list of 2 to {len(LETTERS)} texts")
     choices = [str(choice) for choice in given]
     answer = row.values.get(keys.answer)
+    if isinstance(labels, list) and len(labels) == len(choices) and labels.count(answer) == 1:
+        return choices, LETTERS[labels.index(answer)]
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
         return choices, LETTERS[answer]
     said = normalised(str(answer))
@@ -253,7 +258,7 @@ def _rule_of(statements: Sequence[Statement]) -> AnswerRule:
     return "last_number" if are_numbers else "text"
 
 
-def _require_types(**options: object) -> None:
+def _require_types(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if not isinstance(value, str):
             raise DomainError(f"domain_options.{name} is {value!r}: it must be a text")

@@ -11,9 +11,9 @@ _NOT_THE_JUDGES = (SandboxBrokenError, SandboxForkError, MemoryError)  # the mac
 
 
 def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
-    """The domain's verdict, with a score. UNJUDGED, with the error, where its judge raises or says no verdict."""
+    """The domain's verdict. UNJUDGED, with the error, where its judge raises or says no verdict."""
     try:
-        return _checked(domain.judge(problem, text))
+        return checked(domain.judge(problem, text))
     except _NOT_THE_JUDGES:
         raise
     except Exception as error:  # whatever the user's code, or what it calls, thought of
@@ -26,7 +26,7 @@ def score_of(verdict: Verdict) -> float:
     return float(verdict.outcome is Outcome.CORRECT) if verdict.score is None else verdict.score
 
 
-def _checked(said: Verdict | tuple[Outcome, str | None]) -> Verdict:
+def checked(said: Verdict | tuple[Outcome, str | None]) -> Verdict:
     """Raises TypeError or ValueError for what is no verdict."""
     verdict = Verdict(*said)
     if not isinstance(verdict.outcome, Outcome) or not isinstance(verdict.answer, str | None):

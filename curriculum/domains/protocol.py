@@ -13,7 +13,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -142,18 +142,16 @@ class Domain(Protocol):
         which of them are held out: half of a set under 200, else 500. {} where there are only `test_sets`."""
         ...
 
-
-@runtime_checkable
-class GivesTestSets(Protocol):
-    """An optional capability: test sets of the user's own, such as a benchmark's published test split."""
-
     def test_sets(self) -> Mapping[str, Sequence[Statement]]:
         """Sets that are evaluated whole, and of which nothing is ever trained on: one text for each canonical form, in
         a fixed order. No seed and no shown example may be among them."""
         ...
 
+    def written(self, answer: str) -> str:
+        """How a completion says `answer`, where `judge` reads a form such as a box."""
+        ...
 
-@runtime_checkable
+
 class KnowsGoodSteps(Protocol):
     """An optional capability, for measuring a search. A search itself never calls it: it may be slow, and it tells the
     way to the answer."""

@@ -84,6 +84,17 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
+def changed(config: Config) -> dict[str, Any]:
+    """Every key, dotted, whose value is not the neutral one."""
+    neutral, whole = OmegaConf.structured(Config()), OmegaConf.structured(config)
+    values = {key: (_plain(OmegaConf.select(whole, key)), _plain(OmegaConf.select(neutral, key))) for key in keys()}
+    return {key: value for key, (value, usual) in values.items() if value != usual}
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
 def digest(config: Config) -> str:
     """sha256 of what `to_yaml` says."""
     return hashlib.sha256(to_yaml(config).encode()).hexdigest()

@@ -12,6 +12,7 @@ def require_abilities(config: Config, domain: Domain) -> None:
         require(domain, "parse", f"challenger.source={source} (challenger.source=none poses the domain's own problems)")
     if source == "procedural":
         require(domain, "draw", "challenger.source=procedural")
+        require(domain, "levels", "challenger.source=procedural")
     if config.solver.feedback:
         require(domain, "observation", "solver.feedback=true")
     if search.when != "never" and search.prune:

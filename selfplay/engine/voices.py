@@ -1,6 +1,5 @@
 """Which sampler speaks for which role, and with which weights."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,16 +27,9 @@ class Voices:
     def serve(self, version: int, weights: Weights) -> None:
         """From now on the policy's sampler says what the policy of `version` says. The start weights stay."""
         self.policy.load(version, weights)
-        if self.start is not None:
-            self.start.load(0, _unchanged)
 
     def end_sampling(self) -> None:
         """Give up memory that only sampling needs."""
         for sampler in (self.policy, self.start):
             if sampler is not None:
                 sampler.end_sampling()
-
-
-def _unchanged() -> Iterator[tuple[str, object]]:
-    """No weights: those of the start are never new."""
-    return iter(())

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgedAttempt, JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
 from roles.requests import SamplingParams
@@ -54,6 +55,7 @@ class Evaluator:
     interim_size: int
     pass_k: int
     pass_size: int
+    judge_watch: JudgeWatch
     report: ReportKind = "none"
     report_tokens: int = 1
     search: SearchEvaluation | None = None
@@ -180,6 +182,7 @@ class Evaluator:
             solved = rollout.run("evaluation", roles)
             domain, read = self.style.domain, self.style.visible
             judged += [judge_group(group, domain, read, JudgeSettings(), step) for group in solved]
+        self.judge_watch.check(judged, f"evaluation of step {step}")
         return judged
 
 

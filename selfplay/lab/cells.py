@@ -5,6 +5,7 @@ not run again. What a run prints goes to a file beside its folder: many cells sh
 """
 
 import hashlib
+import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from selfplay import loop, metrics
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
+from selfplay.config.shown import shown_settings
 from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiments.experiment import Experiment
 from selfplay.lab.rows import Row, read_row, row_path, write_row
@@ -73,14 +75,15 @@ class Cell:
 
 
 def base_digest(experiment: Experiment) -> str:
-    """8 hex digits of the resolved configuration of the base file and of how the start model is made.
+    """8 hex digits of what the base file sets otherwise than the neutral configuration, and of how the start model is
+    made.
 
-    A comment in the file, or a default that the file now states itself, changes nothing. Where a run is and how much
-    memory it keeps are left out, for a cell is the same with others.
+    A comment in the file, a default that it now states itself, and a new key change nothing. Where a run is and how
+    much memory it keeps are left out, for a cell is the same with others.
     """
     config = configuration.load(Path(experiment.base_config), [])
     config.run = replace(config.run, dir="", name="", kept_mib=0)
-    said = configuration.to_yaml(config) + repr(experiment.warm_start)
+    said = json.dumps(configuration.changed(config), sort_keys=True) + repr(experiment.warm_start)
     return hashlib.sha256(said.encode()).hexdigest()[:8]
 
 

@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, Statement, problem_of
 from curriculum.holdout import HeldOut
-from roles.prompts import PromptStyle, ReportKind
+from roles.prompts import PromptStyle, ReportKind, few_shot_style
 from selfplay.machine.cache import made_once
 from selfplay.model.weights.loading import cache_folder, quiet
 from store.records import Completion, Finish, Origin
@@ -188,7 +188,7 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`iterations` pairs (ids, labels), each [batch, L] int64; labels are IGNORED outside of what is to be said."""
     rng = random.Random(f"{seed}/warm start")
-    held_out, style = HeldOut(domain, holdout_key), PromptStyle(domain)
+    held_out, style = HeldOut(domain, holdout_key), few_shot_style(domain)
     for iteration in range(settings.iterations):
         is_short = iteration < settings.first_share * settings.iterations
         traces = [_trace(domain, held_out, style, settings, rng, is_short) for _ in range(settings.batch)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from roles.search.critics import HEADS
+from roles.search.critics import HEADS, critic_targets
+from roles.search.growth import Searched
 from roles.tree import ROOT, Tree, with_ancestors
 from selfplay.learn.batch import require_forest, require_nodes, require_numbers
 
 _PREFIX = "critic_"  # of the columns in a journal
+HASH_DIGITS = 8  # of a problem's id: enough to tell a share by
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,29 @@ class CriticBatch:
         for name in ("targets", "weights"):
             require_numbers(name, getattr(batch, name), (len(batch.nodes), len(HEADS)))
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class CriticTeaching:
+    """`held_out`: share of problems, by their ids, that critics are measured on and never trained on. A step is good
+    where a larger share than `process_threshold` of the answers below it is right. `has_heads`: whether there are any
+    to be trained; the model's own words need no training."""
+
+    held_out: float
+    process_threshold: float
+    has_heads: bool
+
+    def is_held_out(self, problem_id: str) -> bool:
+        """Whether the critic heads are kept from the problem."""
+        return int(problem_id[:HASH_DIGITS], 16) < self.held_out * 16**HASH_DIGITS
+
+    def rows(self, searched: Collection[Searched]) -> dict[int, tuple[tuple[float, float], ...]]:
+        """Token node -> (target, weight) of each head, of all problems that are not held out."""
+        rows: dict[int, tuple[tuple[float, float], ...]] = {}
+        for each in searched:
+            if self.has_heads and not self.is_held_out(each.problem.problem_id):
+                rows |= critic_targets(each.tree, self.process_threshold)
+        return rows
 
 
 def critic_batch(tree: Tree, rows: Mapping[int, Sequence[tuple[float, float]]]) -> CriticBatch | None:

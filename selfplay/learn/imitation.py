@@ -31,7 +31,7 @@ def imitated(tree: Tree, group: JudgedGroup, rule: ImitationRule, spell: Spell) 
     star           those that mended a wrong one
     pair_sft       after a wrong one, a right first try of the same problem as if that had been the second look;
                    pair_sft_plus: after right ones, too
-    best_path      only the best answer that the judge's search found: selfplay/play/searching.py
+    best_path      only the best answer that the judge's search found: selfplay/learn/dense.py
     truth          after right and wrong ones, the domain's own answer: a control that is told what the others must find
     """
     return tuple(TrainSample(label, node, length, 1.0) for label, node, length in _copied(tree, group, rule, spell))

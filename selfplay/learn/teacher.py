@@ -13,6 +13,7 @@ from roles.search.credit import CreditSettings
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.learn.critic_batch import CriticBatch, CriticTeaching, critic_batch
 from selfplay.learn.dense import best_path, credited
 from selfplay.learn.imitation import imitated
 from selfplay.learn.lessons import SolverLesson, solver_lesson
@@ -26,13 +27,15 @@ from selfplay.prompting.codec import Encode
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What a step teaches: a lesson a group of attempts, what each proposal is paid, SCoRe's stage, and the update's
-    batch."""
+    """What a step teaches: a lesson a group of attempts, what each proposal is paid, SCoRe's stage, the update's batch,
+    and that of the critic heads, None where there is nothing for them."""
 
     lessons: tuple[SolverLesson, ...]
     proposals: tuple[PaidProposal, ...]
     stage: Stage
     batch: TrainBatch
+    critics: CriticTeaching
+    critic_batch: CriticBatch | None = None
     credit: CreditSettings | None = None  # how searched first tries were paid, step by step
 
 
@@ -42,6 +45,7 @@ class Teacher:
     tracker: Tracker  # what is known of the problems; only read
     style: PromptStyle
     encode: Encode
+    critics: CriticTeaching = CriticTeaching(0.0, 0.0, has_heads=False)
 
     def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts]) -> Taught:
         """Rewards and advantages for every turn and every proposal, summed over the tree. `facts`: of the run's first
@@ -55,7 +59,8 @@ class Teacher:
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
         batch = build_batch(tree, samples, objective.weights, objective.kl)
-        return Taught(lessons, proposals, stage, batch, self.settings.credit)
+        rows = self.critics.rows(played.searches.values())
+        return Taught(lessons, proposals, stage, batch, self.critics, critic_batch(tree, rows), self.settings.credit)
 
     def _lessons(self, tree: Tree, played: Played) -> tuple[SolverLesson, ...]:
         learning, groups = self.settings.learning, played.judged.groups

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from curriculum.domains.seed_files import DomainError
 from roles.challenger import propose
 from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
+from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
@@ -57,8 +57,8 @@ class Game:
     challenger: ChallengerSettings
     solver: SolverSettings
     judge: JudgeSettings
+    judge_watch: JudgeWatch
     model_judge: ModelJudge | None = None
-    max_error_share: float = 0.5  # of a step's answers, on which the domain's judge may fail
     searcher: Searcher | None = None
 
     def propose(self, step: Step) -> Proposed:
@@ -94,20 +94,9 @@ class Game:
         if self.model_judge is None:
             domain, read = self.style.domain, self.style.visible
             groups = tuple(judge_group(group, domain, read, self.judge, step.number) for group in solved)
-            self._require_judge(step.number, groups)
+            self.judge_watch.check(groups, f"step {step.number}")
             return Judged(groups)
         return self._judged_by_model(step, solved, self.model_judge)
-
-    def _require_judge(self, step: int, groups: Sequence[JudgedGroup]) -> None:
-        """Raises DomainError where the domain's judge failed on a larger share of the step's answers than it may."""
-        turns = [turn for group in groups for attempt in group.attempts for turn in attempt.turns]
-        errors = [turn.error for turn in turns if turn.error]
-        if len(errors) > self.max_error_share * len(turns):
-            raise DomainError(
-                f"step {step}: the judge of domain {self.style.domain.name} failed on {len(errors)} of {len(turns)} "
-                f"answers ({errors[0]}): mend it, and go on with --resume (more than judge.max_error_share="
-                f"{self.max_error_share:g})"
-            )
 
     def _judged_by_model(self, step: Step, solved: Sequence[SolvedGroup], judge: ModelJudge) -> Judged:
         """Verdicts of the model itself; canaries say now and then how easily it is fooled."""

@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Any
-
-from torch import nn
 
 from roles.judging.by_model import ModelJudgeSettings, judge_prompt
 from roles.prompts import PromptStyle
@@ -15,7 +12,6 @@ from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encoder
 from store.records import Completion, Finish, Problem
 
-_NEAR = 8  # rows that a table of positions may have beyond the positions: OPT's has two
 _MEASURED = 16  # problems of the longest texts: characters are not tokens
 _ADVICE = "lower solver.max_tokens, solver.turns or challenger.max_tokens, or choose another model.name"
 
@@ -25,14 +21,15 @@ class Room:
     """Every context about a problem, with completions as long as they may be, must fit into `limit` tokens (None: all
     fit).
 
-    `judge`: how the model is asked for verdicts as well; None where it is not. `is_told`: the domain's answers are
-    trained in the place of later turns (`train.imitation=truth`), and they may be longer than what is sampled there.
+    `proposal`: how proposals are sampled; None where nobody proposes. `judge`: how the model is asked for verdicts as
+    well; None where it is not. `is_told`: the domain's answers are trained in the place of later turns
+    (`train.imitation=truth`), and they may be longer than what is sampled there.
     """
 
     style: PromptStyle
     encode: Encoder
     solver: SolverSettings
-    proposal: SamplingParams
+    proposal: SamplingParams | None
     judge: ModelJudgeSettings | None = None
     is_told: bool = False
     limit: int | None = None
@@ -45,7 +42,8 @@ class Room:
     def needed(self, problem: Problem) -> int:
         """Tokens of the longest context about `problem`."""
         contexts = [self._conversation(problem)]
-        contexts.append(len(self.encode(self.style.challenger(problem), None)) + self.proposal.max_tokens)
+        if self.proposal is not None:
+            contexts.append(len(self.encode(self.style.challenger(problem), None)) + self.proposal.max_tokens)
         if self.judge is not None:
             asked = judge_prompt(problem, problem.answer, self.style, self.judge)
             contexts.append(len(self.encode(asked, None)))
@@ -67,15 +65,21 @@ class Room:
 
 
 def check_room(
-    model: Any, room: Room, problems: Iterable[Problem], border: int | None, name: str, say: Callable[[str], None]
+    room: Room,
+    problems: Iterable[Problem],
+    limit: int | None,
+    is_table: bool,
+    border: int | None,
+    name: str,
+    say: Callable[[str], None],
 ) -> int | None:
     """The most tokens that a context may have, None where there is no such limit. Raises ModelError where the longest
     conversation about known problems has more.
 
-    Where positions are computed (rotary ones), the model goes on beyond those that it was trained at: this is said. It
-    does not go beyond a `border` (`longest_context` in selfplay/model/probe.py), nor beyond the rows of a table.
+    `limit`: positions that the model was made for, None where it says nothing. Where these are computed (rotary ones),
+    it goes on beyond them: this is said. It does not go beyond the rows of a table (`is_table`), nor beyond a `border`
+    (`longest_context` in selfplay/model/probe.py).
     """
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit is None and border is None:
         return None
     longest = nlargest(_MEASURED, problems, key=lambda problem: len(problem.text))
@@ -85,7 +89,7 @@ def check_room(
             f"model.name={name}: its rotary scaling turns every position of a context otherwise once it is longer than "
             f"{border} tokens, and a conversation takes up to {needed}: {_ADVICE}"
         )
-    if limit is None or learned_positions(model) is None:
+    if limit is None or not is_table:
         if limit is not None and needed > limit:
             say(f"{name} was made for {limit} positions, and a conversation may take {needed}: {_ADVICE}")
         return border
@@ -94,17 +98,6 @@ def check_room(
             f"model.name={name}: it has {limit} positions, and a conversation takes up to {needed}: {_ADVICE}"
         )
     return limit if border is None else min(limit, border)
-
-
-def learned_positions(model: Any) -> int | None:
-    """How many positions a model has whose positions are rows of a table; None where they are computed."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is None:
-        return None
-    tokens = model.get_input_embeddings()
-    tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding) and m is not tokens]
-    tables += [buffer for buffer in model.buffers() if buffer.dim() == 2]  # sinusoids that were made beforehand
-    return limit if any(limit <= table.shape[0] <= limit + _NEAR for table in tables) else None
 
 
 def _cut(text: str) -> Completion:

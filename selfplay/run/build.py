@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from curriculum.domains.abilities import completed
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
+from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgeSettings
-from roles.prompts import PromptStyle
+from roles.prompts import PromptStyle, few_shot_style
 from roles.requests import SamplingParams
 from roles.search.growth import StepStyle
 from roles.solver import SolverSettings
@@ -24,12 +24,13 @@ from selfplay.engine.voices import Voices
 from selfplay.evaluate.evaluator import Evaluator
 from selfplay.learn.teacher import Teacher
 from selfplay.model.policy import Policy
+from selfplay.model.positions import learned_positions, positions
 from selfplay.model.probe import longest_context
 from selfplay.play.game import ChallengerSettings, Game, ModelJudge, Source
 from selfplay.play.posing import Poser
 from selfplay.prompting.chat import chat_style
 from selfplay.prompting.checks import check_stops
-from selfplay.prompting.codec import Encode
+from selfplay.prompting.codec import Encode, Encoder
 from selfplay.prompting.room import Room, check_room
 from selfplay.run import build_learning, build_model, build_search
 from selfplay.run.session import Schedule
@@ -71,8 +72,9 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     tracker = Tracker(curriculum_settings(config))
     encode = build_model.encoder(policy)
     asked = _asked(config, style, policy)
-    room = _room(config, policy, asked, [*known_problems(domain, held_out)], say)
+    room = _room(config, policy, encode, asked, [*known_problems(domain, held_out)], say)
     score = Scorer(policy, sampler, critic)
+    watch = JudgeWatch(domain.name, config.judge.max_error_share, say)
     scheduler = Scheduler(tracker, tracker.settings, config.seed)
     poser = Poser(domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits)
     return Parts(
@@ -80,10 +82,10 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         held_out=held_out,
         policy=policy,
         tracker=tracker,
-        game=_game(config, asked, voices, score, encode, room, poser),
-        teacher=Teacher(teaching, tracker, style, encode),
+        game=_game(config, asked, voices, score, encode, room, poser, watch),
+        teacher=Teacher(teaching, tracker, style, encode, build_search.critic_teaching(config, critic is not None)),
         trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
-        evaluator=_evaluator(config, asked, voices, score, encode, room, held_out),
+        evaluator=_evaluator(config, asked, voices, score, encode, room, held_out, watch),
         schedule=_schedule(config),
     )
 
@@ -130,7 +132,16 @@ def _asked(config: Config, style: PromptStyle, policy: Policy) -> _Asked:
     return _Asked(style, solver, challenger, model_judge, build_search.step_style(style, params, policy.tokenizer))
 
 
-def _game(config: Config, asked: _Asked, voices: Voices, score: Ask, encode: Encode, room: Room, poser: Poser) -> Game:
+def _game(
+    config: Config,
+    asked: _Asked,
+    voices: Voices,
+    score: Ask,
+    encode: Encode,
+    room: Room,
+    poser: Poser,
+    watch: JudgeWatch,
+) -> Game:
     return Game(
         style=asked.style,
         voices=voices,
@@ -143,13 +154,20 @@ def _game(config: Config, asked: _Asked, voices: Voices, score: Ask, encode: Enc
         solver=asked.solver,
         judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),
         model_judge=asked.model_judge,
-        max_error_share=config.judge.max_error_share,
+        judge_watch=watch,
         searcher=build_search.searcher(config, asked.steps),
     )
 
 
 def _evaluator(
-    config: Config, asked: _Asked, voices: Voices, score: Ask, encode: Encode, room: Room, held_out: HeldOut
+    config: Config,
+    asked: _Asked,
+    voices: Voices,
+    score: Ask,
+    encode: Encode,
+    room: Room,
+    held_out: HeldOut,
+    watch: JudgeWatch,
 ) -> Evaluator:
     e = config.evaluate
     return Evaluator(
@@ -162,6 +180,7 @@ def _evaluator(
         interim_size=e.interim_size,
         pass_k=e.pass_k,
         pass_size=e.pass_size,
+        judge_watch=watch,
         report=e.report,
         report_tokens=config.solver.report_tokens,
         search=build_search.search_evaluation(config, asked.steps),
@@ -194,22 +213,30 @@ def known_problems(domain: Domain, held_out: HeldOut) -> Iterator[Problem]:
 
 
 def _room(
-    config: Config, policy: Policy, asked: _Asked, problems: Sequence[Problem], say: Callable[[str], None]
-) -> Room:
+    config: Config, policy: Policy, encode: Encoder, asked: _Asked, problems: Sequence[Problem],
+    say: Callable[[str], None],
+) -> Room:  # fmt: skip
     """How long problems may be. Raises ModelError where those that are known cannot be asked of the model."""
-    encode, name, solver = build_model.encoder(policy), config.model.name, asked.solver
+    name, solver, model = config.model.name, asked.solver, policy.model
     if problems:
         check_stops(asked.style, encode, problems[0], name)
     report = config.evaluate.report if solver.report == "none" else solver.report
-    longest = replace(solver, report=report)
-    judge = None if asked.model_judge is None else asked.model_judge.settings
-    is_told = config.train.imitation == "truth"
-    room = Room(asked.style, encode, longest, asked.challenger.params, judge, is_told)
-    return replace(room, limit=check_room(policy.model, room, problems, longest_context(policy), name, say))
+    room = Room(
+        style=asked.style,
+        encode=encode,
+        solver=replace(solver, report=report),
+        proposal=asked.challenger.params if asked.challenger.source == "model" else None,
+        judge=None if asked.model_judge is None else asked.model_judge.settings,
+        is_told=config.train.imitation == "truth",
+    )
+    is_table = learned_positions(model) is not None
+    return replace(
+        room, limit=check_room(room, problems, positions(model), is_table, longest_context(policy), name, say)
+    )
 
 
 def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
     """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused."""
     if config.prompts.style == "few_shot":
-        return PromptStyle(domain, stop=tuple(completed(domain).stops), feedback=config.solver.feedback)
+        return few_shot_style(domain, config.solver.feedback)
     return chat_style(domain, tokenizer, config.model.name, config.prompts.thinking, config.solver.feedback)

@@ -17,6 +17,7 @@ from roles.search.growth import StepStyle
 from roles.search.mcts import SearchSettings
 from selfplay.config.keys import Config
 from selfplay.evaluate.search import SearchEvaluation
+from selfplay.learn.critic_batch import CriticTeaching
 from selfplay.model.policy import Policy
 from selfplay.play.searching import Searcher
 from selfplay.prompting.codec import stop_tokens, text_of
@@ -64,7 +65,7 @@ def search_evaluation(config: Config, steps: StepStyle) -> SearchEvaluation | No
 
 def searcher(config: Config, steps: StepStyle) -> Searcher | None:
     """None where the judge does not search."""
-    s, c = config.judge.search, config.judge.critics
+    s = config.judge.search
     if s.when == "never":
         return None
     return Searcher(
@@ -74,10 +75,14 @@ def searcher(config: Config, steps: StepStyle) -> Searcher | None:
         band=(0.0, 1.0) if s.when == "every" else (config.curriculum.band_low, config.curriculum.band_high),
         merge=s.merge,
         prune=s.prune,
-        process_threshold=c.process_threshold,
-        held_out=c.held_out,
         judging=_judging(config, steps.style),
     )
+
+
+def critic_teaching(config: Config, has_heads: bool) -> CriticTeaching:
+    """What the trees of a search teach the critics."""
+    c = config.judge.critics
+    return CriticTeaching(c.held_out, c.process_threshold, has_heads)
 
 
 def credit_settings(config: Config) -> CreditSettings | None:

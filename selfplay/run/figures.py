@@ -12,11 +12,11 @@ from roles.search.step_tree import STEP_ROOT, StepTree
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay import metrics
+from selfplay.learn.critic_batch import CriticTeaching
 from selfplay.learn.lessons import SolverLesson
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
-from selfplay.play.searching import Searcher
 from selfplay.play.step import Played, Step
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.edits import edit_histogram, edit_ratio
@@ -43,7 +43,7 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
     found |= _challenger_metrics(taught.proposals) | _tree_metrics(step.tree, groups)
     if game.searcher is not None:
         by_problem = {group.problem.problem_id: group.first_try_rate or 0.0 for group in groups}
-        found |= search_metrics(game.searcher, list(played.searches.values()), by_problem)
+        found |= search_metrics(taught.critics, list(played.searches.values()), by_problem)
     if game.model_judge is not None:
         found |= _model_judge_metrics(played, game.style)
     return found | {metrics.PHASE_SECONDS.format(phase=phase): wall for phase, wall in step.seconds.items()}
@@ -152,7 +152,9 @@ MIN_WRONG = 16  # fewer wrong first answers say nothing about copying
 BINS = 10
 
 
-def search_metrics(searcher: Searcher, searched: Sequence[Searched], rates: Mapping[str, float]) -> dict[str, float]:
+def search_metrics(
+    critics: CriticTeaching, searched: Sequence[Searched], rates: Mapping[str, float]
+) -> dict[str, float]:
     """Of a step's searches; {} where there were none. `rates`: problem -> pass rate of its attempts.
 
     `search/gap`: share of searches that found a right answer, less the mean pass rate. Calibration of the critics is on
@@ -174,7 +176,7 @@ def search_metrics(searcher: Searcher, searched: Sequence[Searched], rates: Mapp
         metrics.FLAT_SHARE: sum(_is_flat(tree) for tree in trees) / len(trees),
     }
     figures |= {metrics.BRANCHING.format(depth=depth): value for depth, value in _branching(trees).items()}
-    held_out = [each.tree for each in searched if searcher.is_held_out(each.problem.problem_id)]
+    held_out = [each.tree for each in searched if critics.is_held_out(each.problem.problem_id)]
     return figures | critic_calibration(held_out)
 
 

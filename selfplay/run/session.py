@@ -18,7 +18,6 @@ from roles.tree import Tree
 from selfplay.engine.voices import Voices
 from selfplay.evaluate.alarms import first_try_alarm
 from selfplay.evaluate.evaluator import Evaluator
-from selfplay.learn.critic_batch import CriticBatch, critic_batch
 from selfplay.learn.stages import StageFacts, stage_facts
 from selfplay.learn.teacher import Taught, Teacher
 from selfplay.machine.memory import device_peak_bytes, peak_bytes, release_freed_memory
@@ -77,7 +76,6 @@ class Run:
     snapshot_step: int = -1  # of the newest snapshot of the curriculum
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
-    said_errors: set[str] = field(default_factory=set)  # of the domain's judge
     stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
 
     @property
@@ -104,16 +102,7 @@ class Run:
         return self.game.pose(step, proposed)
 
     def solve(self, step: Step, posed: Posed) -> Judged:
-        judged = self.game.solve(step, posed)
-        self._say_errors(judged)
-        return judged
-
-    def _say_errors(self, judged: Judged) -> None:
-        """One line for each kind of failure of the domain's judge, the first time that it is met."""
-        turns = [turn for group in judged.groups for attempt in group.attempts for turn in attempt.turns]
-        for error in sorted({turn.error for turn in turns} - {""} - self.said_errors):
-            self.said_errors.add(error)
-            self.watcher.note(f"the domain's judge failed, and what it failed on is left out: {error}")
+        return self.game.solve(step, posed)
 
     def search(self, step: Step, judged: Judged) -> Searches:
         return self.game.search(step, judged)
@@ -121,9 +110,9 @@ class Run:
     def teach(self, step: Step, played: Played) -> Taught:
         return self.teacher.teach(step.tree, played, self.stage_facts)
 
-    def update(self, step: Step, played: Played, taught: Taught) -> Written:
+    def update(self, step: Step, taught: Taught) -> Written:
         """The journal first, then the update in memory."""
-        critic = self._critic_batch(step, played)
+        critic = taught.critic_batch
         arrays = taught.batch.arrays() | ({} if critic is None else critic.arrays())
         self.store.require_own_files()  # or the journal would be written into another run's folder
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
@@ -134,12 +123,6 @@ class Run:
         self.voices.serve(self.policy.version, self.trainer.weights)
         reach("loop.updated")
         return Written(update, journal)
-
-    def _critic_batch(self, step: Step, played: Played) -> CriticBatch | None:
-        """What the trees of this step teach the critic heads."""
-        if self.game.searcher is None or self.trainer.critic is None:
-            return None
-        return critic_batch(step.tree, self.game.searcher.critic_rows(played.searches.values()))
 
     def commit(self, step: Step, played: Played, taught: Taught, written: Written) -> None:
         """Stores all of the step in one transaction; then the curriculum sees it."""

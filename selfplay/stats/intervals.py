@@ -1,7 +1,7 @@
 """Intervals and exact tests: the small statistics that evaluation reports."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,23 +30,6 @@ def t95(df: ArrayLike) -> Values:
         inside = (np.cos(angles) ** (free[..., None] - 1)) @ _WEIGHTS * end
         low, high = np.where(inside < 0.95 * whole, middle, low), np.where(inside < 0.95 * whole, high, middle)
     return np.asarray((low + high) / 2)
-
-
-def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """(difference, low, high) of the means of two independent samples, two values or more each, with its 95% interval:
-
-    mean(one) - mean(other) +- t(df) sqrt(v1 + v2), v = variance / n, df = (v1 + v2)^2 / sum of v^2 / (n - 1).
-
-    Two runs of one seed are not treated as a pair: rounding alone can set them as far apart as another seed does.
-    Source: Welch 1947.
-    """
-    parts = [np.var(each, ddof=1) / len(each) for each in (one, other)]
-    change, variance = float(np.mean(one) - np.mean(other)), float(sum(parts))
-    if variance == 0.0:
-        return change, change, change
-    df = variance**2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (one, other), strict=True))
-    half = float(t95(df)) * math.sqrt(variance)
-    return change, change - half, change + half
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

@@ -33,7 +33,7 @@ from selfplay.metrics import (
     TRUNCATED_SHARE,
 )
 from selfplay.model.policy import Policy
-from selfplay.prompting.room import learned_positions
+from selfplay.model.positions import learned_positions
 from selfplay.train.choices import PassMode
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients

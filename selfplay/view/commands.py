@@ -6,7 +6,7 @@ What needs more than the store is in selfplay/inspect.py, which adds it: a run's
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -164,7 +164,8 @@ def tree(
     with opened(run, directory) as store:
         graph, at_step, steps_with_any = queries.tree(store, problem, step, attempts)
     if output is not None:
-        _write_tree(graph, output)
+        with _writing(output):
+            trees.write(graph, output, plain)
     if as_json:
         return say_json({"step": at_step, "steps": steps_with_any} | trees.graph_json(graph))
     say(f"step {at_step}; tried in steps {', '.join(map(str, steps_with_any))}")
@@ -172,11 +173,13 @@ def tree(
     return say(f"wrote {output}") if output is not None else None
 
 
-def _write_tree(graph: Any, path: Path) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What goes wrong with a picture's file is one line that says what to do."""
     if not path.parent.is_dir():
         raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
     try:
-        trees.write(graph, path, plain)
+        yield
     except ValueError as error:
         raise Refused(str(error), USAGE) from None
     except OSError as error:
@@ -254,15 +257,8 @@ def plot(
 
     folder = queries.run_folder(run, directory)
     path = output or folder / "plot.png"
-    if not path.parent.is_dir():
-        raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
-    with Store.open_readonly(folder / DATABASE) as store:
-        try:
-            draw(store, path)
-        except ValueError as error:
-            raise Refused(str(error), USAGE) from None
-        except OSError as error:
-            raise Refused(f"cannot write {path}: {error.strerror}; choose another place with -o", DISK) from None
+    with Store.open_readonly(folder / DATABASE) as store, _writing(path):
+        draw(store, path)
     say(f"wrote {path}")
 
 

@@ -114,10 +114,10 @@ def run_folder(name: str, directory: Path) -> Path:
 
 def settings_of(store: Store) -> CurriculumSettings:
     """The run's own curriculum settings. A key of another version of the code is passed over."""
-    known = {field.name for field in fields(CurriculumSettings)}
-    config = config_of(store)
-    given = {**(config.get("solver") or {}), **(config.get("curriculum") or {})}  # of the solver's keys the group size
-    return CurriculumSettings(**{key: value for key, value in given.items() if key in known})
+    config, known = config_of(store), {field.name for field in fields(CurriculumSettings)}
+    given = {key: value for key, value in (config.get("curriculum") or {}).items() if key in known}
+    size = (config.get("solver") or {}).get("group_size")
+    return CurriculumSettings(**(given if size is None else given | {"group_size": size}))
 
 
 def tracker_of(store: Store) -> Tracker:

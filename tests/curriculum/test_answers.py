@@ -99,6 +99,7 @@ def test_texts_and_numbers_are_compared_exactly(said: str, right: str, same: boo
     ("said", "right", "same"),
     [
         ("\\frac{1}{2}", "0.5", True), ("x+1", "1+x", True), ("\\sqrt{8}", "2\\sqrt{2}", True), ("x+1", "x+2", False),
+        ("1 2", "3", False), ("(2)(3)", "5", False), ("2(x+1)", "2x+2", True),
         ("no", "on", False), ("5 cm", "5 m", False), ("3=4", "4", False), ("$3$ $4$", "4", False),
         ("B,A", "A,B", False),
         ("0.333333", "\\frac{1}{3}", False), ("3.14159265358979", "\\pi", False), ("\\neq 4", "4", False),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem
 
+from roles.judging.failures import JudgeWatch
 from roles.prompts import PromptStyle
 from roles.requests import Sampled, SamplingParams
 from roles.solver import SolverSettings, attempt
@@ -20,6 +21,7 @@ from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion
 
 ANSWERED = st.builds(Answered, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+WATCH = JudgeWatch("mine", 0.0, lambda line: None)
 
 
 def test_turn_metrics_by_hand() -> None:
@@ -104,7 +106,9 @@ ANSWERS = {
 def evaluator(engine: TableEngine, **changes: Any) -> Evaluator:
     given = {"turns": 2, "max_tokens": 8, "interim_size": 2, "pass_k": 4, "pass_size": 3} | changes
     encode = lambda text, after: [ord(c) for c in text]  # noqa: E731
-    return Evaluator(sampler=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given)
+    return Evaluator(
+        judge_watch=WATCH, sampler=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given
+    )
 
 
 def test_a_full_evaluation_by_hand() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from scripted_roles import COUNTDOWN, completion, countdown, step_style
 
+from roles.judging.failures import JudgeWatch
 from roles.prompts import PromptStyle
 from roles.requests import Sampled, Scored
 from roles.search.critics import CriticWeights
@@ -26,6 +27,7 @@ SAID = {  # what is said behind a context, in this order, for steps and for whol
 }
 GOOD_HEADS = {"3+5=8,": 0.9, "3*5=15,": 0.2, "2*3=6,": 0.8, "2+3=5,": 0.1}  # the value of a step
 BAD_HEADS = {step: 1.0 - value for step, value in GOOD_HEADS.items()}
+WATCH = JudgeWatch("mine", 0.0, lambda line: None)
 
 
 def text_to(tree: Tree, node: int) -> str:
@@ -85,6 +87,7 @@ def evaluated(heads: TableHeads, engine: TableEngine, budget: int) -> tuple[dict
     )  # fmt: skip
     search = SearchEvaluation(settings, step_style(), merge=False, prune=False)
     found = Evaluator(
+        judge_watch=WATCH,
         sampler=engine, encode=lambda text, after: [ord(c) for c in text], style=PromptStyle(COUNTDOWN),
         sets={"few": PROBLEMS}, turns=1, max_tokens=step_style().params.max_tokens, interim_size=1, pass_k=2,
         pass_size=2, search=search, score=heads,

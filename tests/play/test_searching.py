@@ -3,16 +3,15 @@
 import hashlib
 
 import pytest
-from scripted_roles import ScriptedEngine, countdown, step_style, wander
+from scripted_roles import ScriptedEngine, countdown, wander
 
-from roles.judging.verdicts import ByVerifier
 from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched, monte_carlo
 from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import STEP_ROOT
 from selfplay.evaluate.search import search_accuracies, vote_is_right
+from selfplay.learn.critic_batch import CriticTeaching
 from selfplay.learn.dense import best_path, credited
-from selfplay.play.searching import Searcher
 from selfplay.run.figures import critic_calibration
 from selfplay.run.record import search_nodes
 from store.records import Outcome
@@ -31,11 +30,8 @@ def grown(given: list[str], tokens: int = 0) -> Searched:
     )
 
 
-def searcher(held_out: float) -> Searcher:
-    return Searcher(
-        "mcts", SearchSettings(), step_style(), (0.1, 0.9), False, False, 0.0, held_out,
-        judging=lambda group: ByVerifier(group.problem, step_style().domain),
-    )  # fmt: skip
+def critics(held_out: float) -> CriticTeaching:
+    return CriticTeaching(held_out, 0.0, has_heads=True)
 
 
 def test_a_step_is_paid_once_for_each_time_that_it_was_said() -> None:
@@ -78,7 +74,7 @@ def test_the_best_path_is_a_right_answer_whole_or_nothing() -> None:
 def test_the_share_of_problems_that_heads_are_kept_from_is_the_one_asked_for() -> None:
     ids = [hashlib.sha256(str(i).encode()).hexdigest()[:16] for i in range(4000)]
     for share in (0.0, 0.25, 0.9):
-        kept_from = [searcher(share).is_held_out(problem_id) for problem_id in ids]
+        kept_from = [critics(share).is_held_out(problem_id) for problem_id in ids]
         assert sum(kept_from) / len(ids) == pytest.approx(share, abs=0.02)
 
 

@@ -12,11 +12,12 @@ from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings
 from selfplay.machine.errors import ModelError
+from selfplay.model.positions import learned_positions, positions
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
 from selfplay.prompting.checks import check_stops
 from selfplay.prompting.codec import Encoder
-from selfplay.prompting.room import Room, check_room, learned_positions
+from selfplay.prompting.room import Room, check_room
 
 ASKED = problem("23 + 45")
 STYLE, SAID = PromptStyle(DOMAIN), SamplingParams(1.0, 8, ("\n",))
@@ -24,6 +25,10 @@ STYLE, SAID = PromptStyle(DOMAIN), SamplingParams(1.0, 8, ("\n",))
 
 def checked(tokenizer: Any, *stop: str) -> None:
     check_stops(PromptStyle(DOMAIN, stop=stop), Encoder(tokenizer, 100_000), ASKED, "mine")
+
+
+def checked_room(model: Any, room: Room, problems: Any, border: int | None, name: str, say: Any) -> int | None:
+    return check_room(room, problems, positions(model), learned_positions(model) is not None, border, name, say)
 
 
 def test_tokenizers_that_can_end_an_answer_pass() -> None:
@@ -48,7 +53,7 @@ def room(model: Any, max_tokens: int, turns: int = 2, border: int | None = None)
     solver = SolverSettings(2, turns, SamplingParams(1.0, max_tokens, ("\n",)))
     encode = Encoder(ByteTokenizer(), 257)
     conversations = Room(STYLE, encode, solver, SAID)
-    check_room(model, conversations, [ASKED], border, "mine", lines.append)
+    checked_room(model, conversations, [ASKED], border, "mine", lines.append)
     return lines
 
 

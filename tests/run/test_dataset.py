@@ -25,8 +25,9 @@ def test_a_file_of_questions_is_played_without_a_challenger(server: Server, tmp_
     assert ended.code == 0, ended.output
     with Store.open_readonly(tmp_path / "runs" / "x" / "selfplay.db") as store:
         problems = [problem for problem, _ in store.problems()]
-        step = store.step(1)
+        step, evaluations = store.step(1), store.evaluations()
     assert len(problems) == 38 and {problem.domain for problem in problems} == {"dataset"}  # 49 - 2 shown - 9 for tests
+    assert {(each.set_name, len(each.outcomes)) for each in evaluations if each.kind == "full"} == {("test", 9)}
     assert step.metrics["curriculum/problems"] == 3 and step.metrics["challenger/proposals"] == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfplay.stats.intervals import Z95, mcnemar, paired_interval, smallest_fall, t95, welch, wilson
+from selfplay.stats.intervals import Z95, mcnemar, paired_interval, smallest_fall, t95, wilson
 
 
 def test_t95_is_that_of_the_tables() -> None:
@@ -15,13 +15,6 @@ def test_t95_is_that_of_the_tables() -> None:
     assert t95(2) > t95(2.5) > t95(3)
     with pytest.raises(ValueError, match=r"1 degree of freedom or more, not 0\.5"):
         t95(0.5)
-
-
-def test_welch_by_hand() -> None:
-    """Case 10: self-play and the domain's sampler. Variances 0.0021 and 0.00223 of three runs each, df 4.0, t 2.78."""
-    change, low, high = welch([0.76, 0.73, 0.67], [0.55, 0.57, 0.48])
-    assert (change, low, high) == pytest.approx((0.1867, 0.0811, 0.2922), abs=1e-4)
-    assert welch([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25, 0.25)
 
 
 def test_wilson_by_hand() -> None:

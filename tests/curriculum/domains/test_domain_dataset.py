@@ -12,6 +12,7 @@ from curriculum.domains.dataset import DatasetDomain
 from curriculum.domains.protocol import problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
+from curriculum.validation import validate_domain
 from store.records import Origin, Outcome
 
 GSM8K = [
@@ -92,7 +93,7 @@ def test_the_share_that_is_held_out_does_not_depend_on_the_order_of_rows(tmp_pat
         (b'{"question": " ", "answer": "1"}', "rows.jsonl:1: question is empty"),
         (b'{"question": "%s", "answer": "1"}' % (b"a" * 10_000_000), "rows.jsonl:1: a row has at most 1 MB"),
         (b'{"question": "%s", "answer": "1"}' % (b"a" * 50_000), "rows.jsonl:1: question has 50,000 characters"),
-        (b'{"question": "a", "answer": "1"}\n{"question": "A", "answer": "2"}', "rows.jsonl:2: the same question as"),
+        (b'{"question": "a", "answer": "1"}\n{"question": "a ", "answer": "2"}', "rows.jsonl:2: the same question as"),
         (b'{"foo": 1}', "question_key="),
         (b'{"problem": "a", "solution": "\\\\boxed{1"}', "solution has no answer that can be read"),
         (b'{"question": "a", "choices": ["x", "y"], "answer": "C"}', "names none of the choices"),
@@ -147,9 +148,23 @@ def test_an_option_that_will_not_do_is_one_line(tmp_path: Path, options: dict[st
 def test_examples_show_the_form_that_is_asked_for(tmp_path: Path, rule: str, shown: str) -> None:
     domain = DatasetDomain(written(tmp_path, GSM8K), examples=1, answer_rule=rule)
     assert domain.solver_examples[0][1] == shown
-    assert verdict(domain, f" {domain._shown(domain.seeds()[0].answer)}") is Outcome.CORRECT
+    assert verdict(domain, f" {domain.written(domain.seeds()[0].answer)}") is Outcome.CORRECT
 
 
 def test_decimals_without_a_zero_are_right_as_they_are_written(tmp_path: Path) -> None:
     domain = DatasetDomain(written(tmp_path, [{"question": f"q{i}?", "answer": f".{i}"} for i in range(1, 9)]))
     assert verdict(domain, f"so {domain.seeds()[0].answer}") is Outcome.CORRECT
+
+
+@pytest.mark.parametrize("rule", ["", "boxed", "tag", "hashes"])
+def test_a_dataset_passes_every_check(tmp_path: Path, rule: str) -> None:
+    domain = DatasetDomain(written(tmp_path, GSM8K), answer_rule=rule, examples=1)
+    assert [check for check in validate_domain(completed(domain)) if not check.passed] == []
+
+
+def test_choices_have_the_labels_of_the_file(tmp_path: Path) -> None:
+    """ARC's form."""
+    rows = [
+        {"question": f"{i}?", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"} for i in range(5)
+    ]
+    assert {each.answer for each in DatasetDomain(written(tmp_path, rows)).seeds()} == {"B"}
