@@ -160,7 +160,10 @@ REWARD_MEAN = SOLVED.add("reward/mean", REWARD, "mean of what turns were paid, b
 MEAN_LENGTH = SOLVED.add("completions/mean_length", MEAN_TOKENS, "mean length of the solver's turns")
 CLIPPED_RATIO = SOLVED.add("completions/clipped_ratio", SHARE, "share of the solver's turns that the limit cut")
 UNJUDGED = SOLVED.add(
-    "judge/unjudged", COUNT, "turns that nobody could judge; they are in no group", "above 0: the domain's judge fails, and a line says how"
+    "judge/unjudged",
+    COUNT,
+    "turns that nobody could judge; they are in no group",
+    "above 0: the domain's judge fails, and a line says how",
 )
 TREE_NODES = SOLVED.add("tree/nodes", TOKENS, "tokens in the step's tree")
 VALUE_GAP = SOLVED.add(

@@ -179,8 +179,5 @@ def test_a_judge_that_fails_too_often_stops_the_run_with_its_error(server: Serve
     options = ["domain=own_domains:Failing", f"run.dir={tmp_path}", "judge.max_error_share=0"]
     ended = server.run(["configs/tiny.yaml", *SHORT, *options, "domain_options.letters=abcdefghijklmnopqrstuvwxyz"])
     assert ended.code == 2, ended.output
-    assert (
-        ": the judge of domain arithmetic failed on" in ended.output
-        and "LookupError: no a" in ended.output
-    )
+    assert ": the judge of domain arithmetic failed on" in ended.output and "LookupError: no a" in ended.output
     assert "Traceback" not in ended.output
