@@ -24,6 +24,8 @@ from selfplay.learn.stages import Stage, StageFacts, stage_after
 from selfplay.play.step import Played
 from selfplay.prompting.codec import Encode
 
+NO_CRITICS = CriticTeaching(held_out=0.0, process_threshold=0.0, has_heads=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Taught:
@@ -45,7 +47,7 @@ class Teacher:
     tracker: Tracker  # what is known of the problems; only read
     style: PromptStyle
     encode: Encode
-    critics: CriticTeaching = CriticTeaching(0.0, 0.0, has_heads=False)
+    critics: CriticTeaching = NO_CRITICS
 
     def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts]) -> Taught:
         """Rewards and advantages for every turn and every proposal, summed over the tree. `facts`: of the run's first
