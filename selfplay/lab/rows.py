@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from selfplay.evaluate.formats import read_outcomes, read_reports, read_searches
+from selfplay.evaluation.formats import read_outcomes, read_reports, read_searches
 from selfplay.machine.errors import DATA, Refused
 from selfplay.machine.files import write_whole
 
@@ -32,7 +32,7 @@ class Row:
     """One arm with one seed. `metrics` are those of full evaluations, `series` those of all, over training.
 
     start, end: {set: {metric: value}}. outcomes, reports, searches: {set: {moment: text}} as evaluations store them
-    (selfplay/evaluate/formats.py). series: {set: {metric: [(step, value)]}}.
+    (selfplay/evaluation/formats.py). series: {set: {metric: [(step, value)]}}.
     """
 
     experiment: str

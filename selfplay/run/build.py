@@ -21,7 +21,7 @@ from selfplay.config.keys import Config
 from selfplay.config.needs import require_abilities
 from selfplay.engine.rollout import Ask
 from selfplay.engine.voices import Voices
-from selfplay.evaluate.evaluator import Evaluator
+from selfplay.evaluation.evaluator import Evaluator
 from selfplay.learn.teacher import Teacher
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions, positions

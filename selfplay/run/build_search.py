@@ -16,7 +16,7 @@ from roles.search.critics import CriticWeights
 from roles.search.growth import StepStyle
 from roles.search.mcts import SearchSettings
 from selfplay.config.keys import Config
-from selfplay.evaluate.search import SearchEvaluation
+from selfplay.evaluation.search import SearchEvaluation
 from selfplay.learn.critic_batch import CriticTeaching
 from selfplay.model.policy import Policy
 from selfplay.play.searching import Searcher

@@ -12,7 +12,7 @@ from selfplay.config import files as configuration
 from selfplay.config.checking import idle
 from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
-from selfplay.evaluate.alarms import WATCHED_STEPS
+from selfplay.evaluation.alarms import WATCHED_STEPS
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint
 from selfplay.machine.errors import USAGE, Refused

@@ -16,8 +16,8 @@ from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.folding import keep
 from roles.tree import Tree
 from selfplay.engine.voices import Voices
-from selfplay.evaluate.alarms import first_try_alarm
-from selfplay.evaluate.evaluator import Evaluator
+from selfplay.evaluation.alarms import first_try_alarm
+from selfplay.evaluation.evaluator import Evaluator
 from selfplay.learn.stages import StageFacts, stage_facts
 from selfplay.learn.teacher import Taught, Teacher
 from selfplay.machine.memory import device_peak_bytes, peak_bytes, release_freed_memory

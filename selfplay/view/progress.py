@@ -18,7 +18,7 @@ from rich.table import Table
 from roles.judging.by_model import ALARM_RATE
 from roles.judging.groups import JudgedGroup
 from selfplay.config.shown import ShownSettings
-from selfplay.evaluate.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
+from selfplay.evaluation.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
 from selfplay.metrics import (
     ACC_T1,
     CANARY_FALSE_POSITIVES,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfplay.evaluate.formats import paired_change
+from selfplay.evaluation.formats import paired_change
 from selfplay.metrics import (
     ACC_T1,
     ACC_T2,

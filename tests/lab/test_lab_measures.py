@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lab_rows import SETS, made_row, reporting
 
-from selfplay.evaluate.formats import read_reports
+from selfplay.evaluation.formats import read_reports
 from selfplay.lab.verdict.intervals import interval
 from selfplay.lab.verdict.measures import (
     FIGURES,

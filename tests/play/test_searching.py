@@ -9,7 +9,7 @@ from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched, monte_carlo
 from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import STEP_ROOT
-from selfplay.evaluate.search import search_accuracies, vote_is_right
+from selfplay.evaluation.search import search_accuracies, vote_is_right
 from selfplay.learn.critic_batch import CriticTeaching
 from selfplay.learn.dense import best_path, credited
 from selfplay.run.figures import critic_calibration

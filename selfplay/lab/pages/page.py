@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfplay.evaluate.formats import read_reports
+from selfplay.evaluation.formats import read_reports
 from selfplay.lab.experiments.experiment import Column, Experiment
 from selfplay.lab.pages import picture
 from selfplay.lab.pages.findings import ArmFindings, Findings, find

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from selfplay.evaluate.formats import read_outcomes, read_reports, read_searches
+from selfplay.evaluation.formats import read_outcomes, read_reports, read_searches
 from selfplay.lab.rows import MOMENTS, Moment, Row
 
 SearchField = Literal["search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote"]

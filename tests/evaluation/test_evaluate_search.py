@@ -12,8 +12,8 @@ from roles.search.critics import CriticWeights
 from roles.search.mcts import SearchSettings
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, Question, TokenCount, Weights
-from selfplay.evaluate.evaluator import Evaluator
-from selfplay.evaluate.search import SearchEvaluation
+from selfplay.evaluation.evaluator import Evaluator
+from selfplay.evaluation.search import SearchEvaluation
 from store.records import Completion
 
 PROBLEMS = [countdown("3 5 8: 16"), countdown("2 3 7: 42")]

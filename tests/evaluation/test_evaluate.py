@@ -16,7 +16,7 @@ from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount, Weights
 from selfplay.engine.rollout import Rollout
-from selfplay.evaluate.evaluator import Answered, Evaluator, batches, turn_metrics
+from selfplay.evaluation.evaluator import Answered, Evaluator, batches, turn_metrics
 from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion
 

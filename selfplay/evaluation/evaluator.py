@@ -6,8 +6,8 @@ members are a fair sample, and the same ones every time. Batches are fixed too, 
 on how many rows run beside it: the first `interim_size` of a set are never batched with the rest.
 
 On request, both measure second looks at the start model's first tries and at one's own
-(selfplay/evaluate/mechanism.py). `full` also measures what sampled answers say of themselves, and tree search
-(selfplay/evaluate/search.py).
+(selfplay/evaluation/mechanism.py). `full` also measures what sampled answers say of themselves, and tree search
+(selfplay/evaluation/search.py).
 
 Every verdict here is the domain's, whatever `judge.source` says: an evaluation measures what is true and pays nothing.
 """
@@ -28,9 +28,9 @@ from roles.tree import Tree
 from selfplay import metrics
 from selfplay.engine.protocol import Sampler
 from selfplay.engine.rollout import Ask, Rollout
-from selfplay.evaluate.formats import outcomes_text, reports_text
-from selfplay.evaluate.mechanism import mechanism_metrics
-from selfplay.evaluate.search import SearchEvaluation
+from selfplay.evaluation.formats import outcomes_text, reports_text
+from selfplay.evaluation.mechanism import mechanism_metrics
+from selfplay.evaluation.search import SearchEvaluation
 from selfplay.prompting.codec import Encode
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson

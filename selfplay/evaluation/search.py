@@ -21,7 +21,7 @@ from roles.search.growth import Growth, Searched, StepStyle, best_of
 from roles.search.mcts import SearchSettings, search
 from roles.tree import Tree
 from selfplay import metrics
-from selfplay.evaluate.formats import SearchedProblem, searches_text
+from selfplay.evaluation.formats import SearchedProblem, searches_text
 from store.records import Outcome, Problem
 
 Drive = Callable[[Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]], list[Searched]]

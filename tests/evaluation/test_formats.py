@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from selfplay.evaluate.formats import (
+from selfplay.evaluation.formats import (
     SearchedProblem,
     gained_and_lost,
     outcomes_text,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from selfplay import metrics
-from selfplay.evaluate.formats import gained_and_lost, paired_change
+from selfplay.evaluation.formats import gained_and_lost, paired_change
 from selfplay.stats.intervals import mcnemar
 from store.records import Fate
 

@@ -9,8 +9,8 @@ from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
-from selfplay.evaluate.alarms import UNREADABLE, Collapse, collapses, first_try_alarm
-from selfplay.evaluate.mechanism import mechanism_metrics, total_variation
+from selfplay.evaluation.alarms import UNREADABLE, Collapse, collapses, first_try_alarm
+from selfplay.evaluation.mechanism import mechanism_metrics, total_variation
 from selfplay.run.figures import copying_metrics
 
 STYLE = PromptStyle(DOMAIN)
