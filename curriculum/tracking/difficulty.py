@@ -63,7 +63,7 @@ class Tracker:
         self._fast = settings.family_forgetting  # of what is known of families and of the whole run
         self._memories: dict[str, _Memory] = {}
         self._untried: dict[tuple[str, int], tuple[float, float]] = {}  # of family and level: a cache
-        self._families = Families(settings.family_forgetting, settings.forgetting, settings.group_size)
+        self._families = Families(settings)
         self._pools = {state: Pool() for state in ProblemState}
         self._after_flat = Counts()  # of replays whose group before taught nothing: hits L, misses 1 - L
         self._mixed = Pool()  # problems whose latest group had right and wrong attempts

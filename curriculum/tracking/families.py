@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.settings import CurriculumSettings
 from curriculum.tracking.columns import Column, CountColumns, Floats, Powers, beta_means
 from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Counts, beta_draw, beta_mean, learnability
 
 MASTERED_RATE = 0.9  # a family with this posterior mean is mastered, on MIN_EVIDENCE_GROUPS of discounted attempts
-KNOWN_RATE = 0.6  # a family whose best rate is at least this is rehearsed; at temperature 1.4 few reach 0.8
 MIN_EVIDENCE_GROUPS = 1
 FRONTIER_VERSIONS = 20
 FRONTIER_GROUPS = 2
@@ -26,9 +26,8 @@ _LEVEL_STRENGTH = 4.0  # attempts that a level's rate weighs in the rate of its 
 _GROUP_STRENGTH = 2.0  # groups that the learnability of a family's rate weighs in that of its groups
 _STEP_DOWN = 0.7  # an unseen level's rate over that of the level below it
 _STALE_DECAY = 0.97  # what is taken to be left of a family's best rate after one step without it
-_LEVEL_DISCOUNT = 0.5  # factor for each level above the gapless one
 _LARGEST = 2**62  # level that a column can hold: higher ones count as this
-_FAR = 256  # levels: what is farther counts as this far, so that 0.5^(2 * 256) is still above 0
+_FAR = 256  # levels: what is farther counts as this far, so that level_discount^(2 * 256) is still above 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,13 @@ class FamilyMemory:
     last_step: int | None = None
     members: Pool = field(default_factory=Pool)
 
-    def risk(self, rate: float, step: int) -> float:
+    def risk(self, rate: float, step: int, known_rate: float) -> float:
         """min(1, 2 max(0, best - rate) + best (1 - 0.97^age)), age in steps since it was attempted.
 
-        0 where best < KNOWN_RATE: what was never known cannot be forgotten. A drop that was seen counts twice as much
+        0 where best < `known_rate`: what was never known cannot be forgotten. A drop that was seen counts twice as much
         as one that may have happened unseen.
         """
-        if self.best_rate < KNOWN_RATE or self.last_step is None:
+        if self.best_rate < known_rate or self.last_step is None:
             return 0.0
         drop = max(0.0, self.best_rate - rate)
         faded = self.best_rate * (1.0 - _STALE_DECAY ** max(0, step - self.last_step))
@@ -116,16 +115,16 @@ class LevelMemory:
 class _Derived:
     """A cache of what is derived from the memories. Filling it changes no number."""
 
-    def __init__(self, forgetting: float, child_forgetting: float) -> None:
+    def __init__(self, settings: CurriculumSettings) -> None:
         self.levels: list[int] = []  # those that were tried, in order
         self.changed: dict[str, None] = {}  # families whose rows are out of date
         self.names: list[str] = []
         self.gapless_level: dict[int, int] = {}  # by version
         self.level, self.last_step = Column(np.int64), Column(np.int64)
         self.best_rate = Column()
-        self.counts = CountColumns(forgetting)
-        self.children, self.fates = CountColumns(child_forgetting), CountColumns(child_forgetting)
-        self.near, self.stale = Powers(_LEVEL_DISCOUNT), Powers(_STALE_DECAY)
+        self.counts = CountColumns(settings.family_forgetting)
+        self.children, self.fates = CountColumns(settings.forgetting), CountColumns(settings.forgetting)
+        self.near, self.stale = Powers(settings.level_discount), Powers(_STALE_DECAY)
         self._rows: dict[str, int] = {}
         self._rates: dict[int, float] = {}  # by level
         self._rates_version = 0
@@ -158,15 +157,16 @@ class _Derived:
 class Families:
     """All families and levels, folded from observations in order."""
 
-    def __init__(self, forgetting: float, child_forgetting: float, group_size: int) -> None:
-        """`forgetting` is of how hard a family is. `child_forgetting`, of what escalating it came to, is slower: an
-        exhausted family stays exhausted, and would else be asked again and again."""
-        self._forgetting = forgetting
-        self._child_forgetting = child_forgetting
-        self._group_size = group_size
+    def __init__(self, settings: CurriculumSettings) -> None:
+        """`family_forgetting` is of how hard a family is. What escalating it came to is forgotten by `forgetting`,
+        which is slower: an exhausted family stays exhausted, and would else be asked again and again."""
+        self._settings = settings
+        self._forgetting = settings.family_forgetting
+        self._child_forgetting = settings.forgetting
+        self._group_size = settings.group_size
         self._families: dict[str, FamilyMemory] = {}
         self._levels: dict[int, LevelMemory] = {}
-        self._derived = _Derived(forgetting, child_forgetting)
+        self._derived = _Derived(settings)
 
     def state_of_fold(self) -> dict[str, Any]:
         """All that was folded. Left out: the settings, and what is derived."""
@@ -273,7 +273,7 @@ class Families:
             best_rate=max(memory.best_rate, rate) if memory.best_rate else 0.0,
             mastered=self.is_mastered(family, version),
             last_step=memory.last_step,
-            risk=memory.risk(rate, step),
+            risk=memory.risk(rate, step, self._settings.known_rate),
             num_problems=len(memory.members),
         )
 
@@ -300,7 +300,7 @@ class Families:
         """(family, `FamilyMemory.risk`) where that is above 0, in the order of `names`."""
         derived = self._fresh()
         best = derived.best_rate.values
-        known = np.flatnonzero((best >= KNOWN_RATE) & (derived.last_step.values >= 0))
+        known = np.flatnonzero((best >= self._settings.known_rate) & (derived.last_step.values >= 0))
         levels, places = np.unique(derived.level.values[known], return_inverse=True)
         priors = np.array([self._level_rate(int(level), version) for level in levels])[places]
         hits, misses = derived.counts.at(version)
@@ -327,9 +327,9 @@ class Families:
         return derived.gapless_level[version]
 
     def level_discount(self, level: int, version: int) -> float:
-        """0.5^max(0, level - gapless level): what is learned on low levels transfers to higher ones, so low ones come
-        first."""
-        return _LEVEL_DISCOUNT ** min(_FAR, max(0, level - self.gapless_level(version)))
+        """level_discount^max(0, level - gapless level): what is learned on low levels transfers to higher ones, so low
+        ones come first."""
+        return self._settings.level_discount ** min(_FAR, max(0, level - self.gapless_level(version)))
 
     def _level_rate(self, level: int, version: int) -> float:
         """(1 + k) / (2 + n), k of n the discounted attempts of the level and, at half weight, of its two neighbours.

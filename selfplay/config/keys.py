@@ -253,6 +253,12 @@ class CurriculumConfig:  # rules and formulas: curriculum/settings.py, docs/curr
     mastered_share: float = key(
         0.06, "usual share of a step for families that were mastered once, moved by their risk of being forgotten"
     )
+    known_rate: float = key(
+        0.6, "families that were never solved this often are not rehearsed; lower it where temperatures are high"
+    )
+    level_discount: float = key(
+        0.5, "what a level is worth for each level that it lies above what is reached; 1: jumps are welcome"
+    )
     staleness_weight: float = key(0.15, "weight of staleness beside learnability when replays are drawn")
     parent_low: float = key(0.2, "a problem that is solved less often than this is no parent for harder ones")
     max_family_share: float = key(

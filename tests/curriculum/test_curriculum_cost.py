@@ -20,6 +20,7 @@ from store.records import Origin, PassRate, Problem, StepHistory
 
 FORGETTING, CHILD_FORGETTING = 0.9, 0.97
 GROUP_SIZE = 8
+SETTINGS = CurriculumSettings(GROUP_SIZE, forgetting=CHILD_FORGETTING, family_forgetting=FORGETTING)
 
 
 @dataclass
@@ -75,7 +76,7 @@ OBSERVED = st.lists(
 
 def folded(observed: list[tuple[int, int, int, float]]) -> tuple[Families, Plain, int]:
     """Read after every observation, so that what is kept from before has its chance to be wrong."""
-    families, plain, version = Families(FORGETTING, CHILD_FORGETTING, GROUP_SIZE), Plain([]), 0
+    families, plain, version = Families(SETTINGS), Plain([]), 0
     for number, (level, passed, attempts, share) in enumerate(observed):
         version += passed
         family, successes = f"family{level}", round(share * attempts)

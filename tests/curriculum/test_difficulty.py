@@ -25,8 +25,9 @@ def problem(name: str, family: str = "d+d", level: int = 1, parent_id: str | Non
     return Problem(name, "arithmetic", name, name, family, level, "0", "executed", origin, parent_id)
 
 
-def tracker_of(problems: Sequence[Problem], forgetting: float = 1.0, group_size: int = 8) -> Tracker:
-    tracker = Tracker(CurriculumSettings(group_size, forgetting=forgetting, family_forgetting=forgetting))
+def tracker_of(problems: Sequence[Problem], forgetting: float = 1.0, group_size: int = 8, **settings: float) -> Tracker:
+    known = CurriculumSettings(group_size, forgetting=forgetting, family_forgetting=forgetting, **settings)  # type: ignore[arg-type]
+    tracker = Tracker(known)
     tracker.observe(StepHistory(0, 0, tuple(problems), (), ()))
     return tracker
 
@@ -303,6 +304,15 @@ def test_a_family_that_drops_or_goes_stale_is_at_risk() -> None:
     assert tracker.family("dd*dd").risk == 0.0  # what was never known cannot be forgotten
 
 
+@pytest.mark.parametrize("known_rate", [0.3, 0.7])
+def test_a_family_is_at_risk_from_its_known_rate_on(known_rate: float) -> None:
+    tracker = tracker_of([problem("a")], known_rate=known_rate)
+    measure(tracker, ("a", 40, 20))
+    measure(tracker, ("a", 40, 0))
+    assert (tracker.family("d+d").risk > 0) == (known_rate == 0.3)
+    assert [family for family, _ in tracker.families_at_risk()] == ["d+d"] * (known_rate == 0.3)
+
+
 def proposed(parent_id: str, fate: Fate, problem_id: str | None = None) -> Proposal:
     return Proposal(parent_id, 0, 0, "", fate, problem_id, None)
 
@@ -350,6 +360,12 @@ def test_the_level_discount_halves_with_every_level_above_the_gapless_one() -> N
     measure(tracker, ("a", 40, 30), ("b", 40, 4))
     assert tracker.gapless_level() == 1
     assert [tracker.level_discount(level) for level in (1, 2, 4)] == [1.0, 0.5, 0.125]
+
+
+def test_a_discount_of_one_welcomes_jumps() -> None:
+    tracker = tracker_of([problem("a"), problem("b", "dd+d", 2)], level_discount=1.0)
+    measure(tracker, ("a", 40, 30), ("b", 40, 4))
+    assert [tracker.level_discount(level) for level in (1, 2, 4)] == [1.0, 1.0, 1.0]
 
 
 def test_signal_shares_of_new_problems_and_replays_are_kept_apart() -> None:

@@ -284,7 +284,14 @@ def cpu_seconds(work: Callable[[], None]) -> float:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("forgetting", 0.0), ("band_low", 0.95), ("min_new_share", 0.9), ("bank_delay", 0), ("staleness_weight", 1.5)],
+    [
+        ("forgetting", 0.0),
+        ("band_low", 0.95),
+        ("min_new_share", 0.9),
+        ("bank_delay", 0),
+        ("staleness_weight", 1.5),
+        ("level_discount", 0.2),
+    ],
 )
 def test_impossible_settings_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"curriculum.{field} is"):
