@@ -239,6 +239,11 @@ UPDATED = Section("The update")
 LOSS = UPDATED.add("loss/policy", NUMBER, "the policy-gradient loss, KL left out")
 GRAD_NORM = UPDATED.add("grad_norm", NUMBER, "L2 norm of the gradient before clipping", "absent where nothing pushed")
 LEARNING_RATE = UPDATED.add("lr", RATE, "learning rate of the step")
+STEP_KL = UPDATED.add(
+    "train/step_kl",
+    NATS,
+    "with `train.step_kl`: KL of the update at the tokens it was made from, a token, which the learning rate follows",
+)
 STAGE = UPDATED.add("train/stage", Unit("1 or 2", ".0f"), "1 in SCoRe's stage I, else 2")
 KL = UPDATED.add(
     "kl/{label}",

@@ -313,6 +313,11 @@ class TrainConfig:
         count(0),
     )  # fmt: skip
     decay_floor: float = key(0.1, "share of itself below which the learning rate does not fall", from_to(0, 1))
+    step_kl: float = key(
+        0.0, "nats a token by which an update is to move the policy: the learning rate is steered to it, from a "
+        "sixteenth of itself on, so that it need not be known for a new model. 0: it is as it is set",
+        at_least(0),
+    )  # fmt: skip
     grad_clip: float = key(1.0, "bound on the gradient's L2 norm", positive())
     clip_low: float = key(
         0.2, "how far the ratio may fall below 1; acts with anchor sampler alone, for a sample is updated on once",

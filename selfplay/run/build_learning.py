@@ -38,6 +38,7 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         decay_steps=t.decay_steps,
         decay_floor=t.decay_floor,
         grad_clip=t.grad_clip,
+        step_kl=t.step_kl,
         pack_tokens=t.pack_tokens,
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),

@@ -5,7 +5,7 @@ The policy's module holds the served precision; this holds fp32 masters of what 
 same batch on the same machine gives the same bits.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +29,13 @@ from selfplay.metrics import (
     MISMATCH_MEAN,
     PACKS,
     PACKS_FLAT,
+    STEP_KL,
     TOKENS_TRAINED,
     TRUNCATED_SHARE,
 )
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions
+from selfplay.train import pace
 from selfplay.train.choices import PassMode
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
@@ -41,11 +43,14 @@ from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_temperatures
 
+_SCALE = "pace/scale"
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerSettings:
     """learning_rate > 0 after `warmup_steps` of linear warm-up, falling linearly towards 0 at `decay_steps` (0: never)
-    but not below `decay_floor` of itself; grad_clip > 0 bounds the gradient's L2 norm."""
+    but not below `decay_floor` of itself, and times a scale that is steered to `step_kl` nats where that is above 0
+    (pace.py); grad_clip > 0 bounds the gradient's L2 norm."""
 
     learning_rate: float = 1e-5
     weight_decay: float = 0.0
@@ -54,6 +59,7 @@ class TrainerSettings:
     decay_steps: int = 0
     decay_floor: float = 0.1
     grad_clip: float = 1.0
+    step_kl: float = 0.0
     pack_tokens: int = 4096
     logprob_chunk: int = 64
     temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> that its tokens were drawn at; else 1
@@ -89,6 +95,7 @@ class Trainer:
         self.critic = critic
         self._served = policy.trainable
         self._positions = learned_positions(policy.model)
+        self._scale = pace.START if settings.step_kl > 0 else 1.0
         self.masters = {
             name: p.detach().float().clone(memory_format=torch.contiguous_format) for name, p in self._served
         }
@@ -121,16 +128,17 @@ class Trainer:
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
         largest = 0
+        before = []
         for plan in packs:
             if 0 < largest < plan.tokens:
                 release_freed_memory()  # a smaller pack's blocks are too small for this one, and would stay beside its
             largest = max(largest, plan.tokens)
-            self._accumulate(batch, plan, totals)
-        metrics = totals.metrics(batch) | fitted
+            before.append(self._accumulate(batch, plan, totals))
+        metrics = totals.metrics(batch) | fitted | {LEARNING_RATE: self._learning_rate()}
         if packs:
             metrics[GRAD_NORM] = self._apply(totals.loss)
+            metrics |= self._paced(batch, packs, before)
         metrics |= {PACKS: float(len(packs)), PACKS_FLAT: float(sum(p.mode == "flat" for p in packs))}
-        metrics[LEARNING_RATE] = self._learning_rate()
         self._policy.version += 1
         return Update(metrics, sum(plan.tokens for plan in packs), batch.flat_tokens)
 
@@ -145,6 +153,8 @@ class Trainer:
         for name, master in self.masters.items():
             for key, value in self._optimizer.state.get(master, {}).items():
                 tensors[f"adam/{key}/{name}"] = value
+        if self._settings.step_kl > 0:
+            tensors[_SCALE] = torch.tensor(self._scale, dtype=torch.float64)
         return tensors if self.critic is None else tensors | self.critic.state()
 
     def load_state(self, tensors: dict[str, Tensor], version: int) -> None:
@@ -160,6 +170,8 @@ class Trainer:
             self._optimizer.state.pop(master, None)
             if state:
                 self._optimizer.state[master] = state
+        if _SCALE in tensors:
+            self._scale = tensors[_SCALE].item()
         if self.critic is not None:
             self.critic.load_state(tensors)
         self._policy.version = version
@@ -184,7 +196,8 @@ class Trainer:
         hidden = forest_hidden(self._policy, batch, is_padded=self._settings.mode == "flat")
         return self.critic.step(hidden, batch, self._policy.version)
 
-    def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> None:
+    def _accumulate(self, batch: TrainBatch, plan: PackPass, totals: "_Totals") -> Tensor:
+        """Adds the pack's gradients to the sums. Returns the log-probability [m] of each of its trained tokens."""
         device = self._policy.device
         rows = plan.pack.targets
         columns = (batch.sampler_logprobs, batch.positive, batch.negative, batch.counts)
@@ -206,6 +219,30 @@ class Trainer:
                 totals.add_kl(batch, rows, kl.detach())
                 loss = loss + (pull * kl).sum()
             loss.backward()
+        return logprobs.detach()
+
+    @torch.no_grad()
+    def _paced(self, batch: TrainBatch, packs: Sequence[PackPass], before: Sequence[Tensor]) -> dict[str, float]:
+        """How far the update has moved the policy. The scale of the next one follows it."""
+        target = self._settings.step_kl
+        if target <= 0:
+            return {}
+        total = weight = 0.0
+        for plan, then in zip(packs, before, strict=True):
+            counts = torch.from_numpy(batch.counts[plan.pack.targets]).to(then)
+            kl = kl_to_reference(then, self._logprobs(batch, plan))
+            total, weight = total + (counts * kl).sum().item(), weight + counts.sum().item()
+        moved = total / (weight or 1.0)
+        self._scale = pace.next_scale(self._scale, moved, target)
+        return {STEP_KL: moved}
+
+    def _logprobs(self, batch: TrainBatch, plan: PackPass) -> Tensor:
+        """[m] of the pack's trained tokens, by the weights as they are."""
+        device = self._policy.device
+        targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(device)
+        temperatures = row_temperatures(batch, plan, self._settings.temperatures, device)
+        with pack_hidden(self._policy, batch, plan) as hidden:
+            return self._policy.head.logprobs(hidden, targets, temperatures, self._settings.logprob_chunk)
 
     def _apply(self, loss: float) -> float:
         """Clip, check, step, serve. Returns the gradient's norm before clipping."""
@@ -226,11 +263,11 @@ class Trainer:
         return norm.item()
 
     def _learning_rate(self) -> float:
-        """The rate of the next update: a function of the version alone, so a replay takes the same steps."""
+        """The rate of the next update: a function of the version and of the scale, so a replay takes the same steps."""
         s, number = self._settings, self._policy.version + 1
         rise = min(1.0, number / s.warmup_steps) if s.warmup_steps else 1.0
         fall = max(s.decay_floor, 1.0 - number / s.decay_steps) if s.decay_steps else 1.0
-        return s.learning_rate * rise * fall
+        return s.learning_rate * rise * fall * self._scale
 
     @torch.no_grad()
     def _serve(self) -> None:
