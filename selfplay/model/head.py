@@ -11,6 +11,7 @@ than KEPT_BYTES, the backward pass recomputes them.
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import getmembers
 from typing import Any
 
 import torch
@@ -188,10 +189,15 @@ def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, head: Head) -> Te
 
 def possible_scales(config: Any) -> list[float]:
     """What the logits may be multiplied by: 1, and each number of the configuration that is named as a scale, or its
-    inverse."""
-    numbers = [(name, value) for name, value in config.to_dict().items() if type(value) in (int, float)]
-    named = [value for name, value in numbers if _SCALE.search(name)]
+    inverse. MiniCPM's is no entry, but a property made of two."""
+    names = dict.fromkeys([*config.to_dict(), *(name for name, _ in getmembers(type(config), _is_property))])
+    numbers = [getattr(config, name, None) for name in names if _SCALE.search(name)]
+    named = [value for value in numbers if type(value) in (int, float)]
     return [1.0, *(scale for value in named if value > 0 for scale in (float(value), 1.0 / value))]
+
+
+def _is_property(member: object) -> bool:
+    return isinstance(member, property)
 
 
 @contextmanager

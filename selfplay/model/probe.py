@@ -39,6 +39,7 @@ TOLERANCE = 1e-4  # of `relative_error` of hidden states or logits in fp32; corr
 GRADIENT_TOLERANCE = 1e-3  # of the difference's norm over the gradient's, for each parameter
 NEGLIGIBLE = 1e-5  # share of the largest gradient's norm, below which a gradient is rounding (a key bias has none)
 BORDER = 5  # that windows and lengths are narrowed to
+_OVER_KEYS = {"attention", "full_attention", "sliding_attention", "moe", "mlp", "sparse", "dense"}  # kinds of layers
 _LENGTHS = (12, 6, 19)  # tokens of the prompts
 _DECODED = 3  # tokens that are decoded behind each
 
@@ -89,7 +90,7 @@ def check_paths(policy: Policy) -> Parity:
             parity = _compare_tree(policy)
         reason = _compare_gradients(policy, *_tree_gradient_rows(policy)) if parity.holds else None
     except Exception as error:  # any architecture may fail in its own way; the padded pass is the answer to all
-        return Parity(False, float("inf"), in_one_line(error))
+        return Parity(False, float("inf"), f"its code does not run on a tree ({in_one_line(error)})")
     return parity if reason is None else Parity(False, parity.relative_error, reason)
 
 
@@ -147,11 +148,20 @@ def _compare_tree(policy: Policy) -> Parity:
         return Parity(False, float("inf"), "its attention does not go through transformers' AttentionInterface")
     apart = torch.tensor(errors).max().item()  # NaN if one is: Python's max would pass over it
     if not apart <= TOLERANCE:
-        return Parity(False, apart, f"relative error {apart:.1e}, above {TOLERANCE:.0e}")
+        return Parity(False, apart, f"relative error {apart:.1e}, above {TOLERANCE:.0e}{_odd_layers(policy)}")
     longest = max(range(len(rows)), key=lambda i: len(rows[i]))
     if binds and torch.equal(truth[longest], _plain_states(policy, rows[longest])):
         return Parity(False, float("inf"), "its attention window cannot be made narrow, so it was not checked")
     return Parity(True, apart, f"relative error {apart:.1e}, within {TOLERANCE:.0e}")
+
+
+def _odd_layers(policy: Policy) -> str:
+    """Names the kinds of layers that are no attention over single keys, such as recurrent ones: a tree would have to
+    fork their state."""
+    config = policy.decoder.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or []
+    odd = sorted({str(kind) for kind in kinds} - _OVER_KEYS)
+    return f"; its layers of kind {', '.join(odd)} cannot run on a tree" if odd else ""
 
 
 def _path_errors(policy: Policy, tree: Tree, leaves: Sequence[int], truth: Sequence[Tensor]) -> list[float] | None:

@@ -32,15 +32,24 @@ _SMALL: dict[str, Any] = {
 def family_model(kind: str, std: float = 0.02, **facts: Any) -> Any:
     """A decoder of model type `kind` with weights of the given spread; `facts` are put over the small numbers."""
     default = AutoConfig.for_model(kind)
-    small = {name: value for name, value in _SMALL.items() if hasattr(default, name) and not _is_derived(default, name)}
+    small = {name: value for name, value in _SMALL.items() if _is_of(default, name) and not _is_derived(default, name)}
     config = AutoConfig.for_model(kind, **(small | facts))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config)
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dim() > 1 and std != 0.02:
                 torch.nn.init.normal_(parameter, std=std)
+            if name.endswith("sinks"):  # some heads give next to nothing away, some nearly all
+                torch.nn.init.normal_(parameter, std=3.0)
     return model.eval()
+
+
+def _is_of(config: Any, name: str) -> bool:
+    try:
+        return hasattr(config, name)
+    except Exception:  # Gemma 4's head_dim differs by layer, and cannot be asked of all
+        return True
 
 
 def _is_derived(config: Any, name: str) -> bool:

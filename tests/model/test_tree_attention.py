@@ -8,7 +8,8 @@ from torch import Tensor
 from selfplay.model.attention.kernel import tree_attention
 from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
 
-HEADS, KV_HEADS, WIDTH = 6, 2, 8
+HEADS, KV_HEADS, WIDTH, VALUE_WIDTH = 6, 2, 8, 5
+SINKS = torch.linspace(-8.0, 3.0, HEADS)  # from next to nothing to most of a row
 
 
 def random_tree(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,9 +26,9 @@ def random_tree(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def by_the_book(
     query: Tensor, key: Tensor, value: Tensor, parents: np.ndarray, depths: np.ndarray, nodes: np.ndarray,
-    window: int | None, softcap: float | None,
+    window: int | None, softcap: float | None, sinks: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """[N, H, D], one dense mask over all nodes."""
+    """[N, H, E], one dense mask over all nodes; a sink is one column more."""
     seen = torch.zeros(len(nodes), len(parents), dtype=torch.bool)
     for row, node in enumerate(nodes):
         above = node
@@ -38,27 +39,33 @@ def by_the_book(
     scores = query.transpose(0, 1) @ keys.mT * 0.3
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
-    return (weights @ values).transpose(0, 1)
+    scores = scores.masked_fill(~seen, float("-inf"))
+    if sinks is not None:
+        scores = torch.cat([scores, sinks[:, None, None].expand(-1, len(nodes), 1)], -1)
+    return (scores.softmax(-1)[..., : len(parents)] @ values).transpose(0, 1)
 
 
 @pytest.mark.parametrize("window", [None, 4])
-@pytest.mark.parametrize("softcap", [None, 0.7])
+@pytest.mark.parametrize(("softcap", "has_sinks"), [(None, False), (0.7, False), (None, True), (0.7, True)])
 @pytest.mark.parametrize("seed", range(4))
-def test_outputs_and_gradients_are_those_of_a_dense_mask(seed: int, softcap: float | None, window: int | None) -> None:
+def test_outputs_and_gradients_are_those_of_a_dense_mask(
+    seed: int, softcap: float | None, has_sinks: bool, window: int | None
+) -> None:
     parents, depths = random_tree(seed, 60)
     nodes = np.arange(20 if seed % 2 else 0, 60)  # some keys are only in the buffer, as while sampling
     plan = plan_paths(parents, depths, nodes, torch.device("cpu"))
     random = torch.Generator().manual_seed(seed)
     query = torch.randn(len(nodes), HEADS, WIDTH, generator=random, requires_grad=True)
-    key, value = (torch.randn(60, KV_HEADS, WIDTH, generator=random, requires_grad=True) for _ in range(2))
-    wanted = torch.randn(len(nodes), HEADS, WIDTH, generator=random)
+    key = torch.randn(60, KV_HEADS, WIDTH, generator=random, requires_grad=True)
+    value = torch.randn(60, KV_HEADS, VALUE_WIDTH, generator=random, requires_grad=True)
+    sinks = SINKS.clone().requires_grad_() if has_sinks else None
+    wanted = torch.randn(len(nodes), HEADS, VALUE_WIDTH, generator=random)
 
-    ours = tree_attention(query, key, value, plan, window, 0.3, softcap)
-    truth = by_the_book(query, key, value, parents, depths, nodes, window, softcap)
+    ours = tree_attention(query, key, value, plan, window, 0.3, softcap, sinks)
+    truth = by_the_book(query, key, value, parents, depths, nodes, window, softcap, sinks)
     torch.testing.assert_close(ours, truth, atol=1e-5, rtol=1e-5)
-    found = torch.autograd.grad(ours, (query, key, value), wanted)
-    expected = torch.autograd.grad(truth, (query, key, value), wanted)
+    by = [query, key, value] if sinks is None else [query, key, value, sinks]
+    found, expected = (torch.autograd.grad(each, by, wanted) for each in (ours, truth))
     for mine, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
 

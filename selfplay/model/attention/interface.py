@@ -10,8 +10,8 @@ It works for any decoder whose attention goes through transformers' attention in
 out at start whether the numbers agree. Scores and softmax are fp32 whatever the model's dtype, so that the order of
 packing moves log-probabilities less.
 
-In shapes, N is tokens of a pass, H query heads, Hkv key heads, g = H / Hkv, D numbers of a head, R rows, L keys of a
-row, and S keys that all rows share.
+In shapes, N is tokens of a pass, H query heads, Hkv key heads, g = H / Hkv, D numbers of a head's key, E of its value, R
+rows, L keys of a row, and S keys that all rows share. Layers may differ in Hkv, D and E.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from selfplay.model.attention.kernel import tree_attention
+from selfplay.model.attention.kernel import softmax_beside, tree_attention
 from selfplay.model.attention.plan import PathPlan
 
 NAME = "selfplay_paths"
@@ -39,16 +39,15 @@ class KeyValues:
     Row n of each buffer is node n's. A buffer that is too small is replaced by one with a quarter to spare.
     """
 
-    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv * D]
-    values: dict[int, Tensor] = field(default_factory=dict)
-    head_dim: int = 0  # D, as the model's attention gave it
+    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv, D]
+    values: dict[int, Tensor] = field(default_factory=dict)  # layer -> [capacity, Hkv, E]
 
     def write(self, layer: int, at: "Places", key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores key and value [N, Hkv * D] of N nodes; returns the layer's whole buffers."""
+        """Stores key [N, Hkv, D] and value [N, Hkv, E] of N nodes; returns the layer's whole buffers."""
         for store, rows in ((self.keys, key), (self.values, value)):
             buffer = store.get(layer)
             if buffer is None or buffer.shape[0] < at.size:
-                grown = rows.new_zeros(at.size + at.size // 4, rows.shape[1])
+                grown = rows.new_zeros(at.size + at.size // 4, *rows.shape[1:])
                 if buffer is not None:
                     grown[: buffer.shape[0]] = buffer
                 store[layer] = buffer = grown
@@ -74,7 +73,7 @@ class Shared:
 
     length: int  # S
     keys: dict[int, Tensor]  # layer -> [Hkv, S, D]
-    values: dict[int, Tensor]
+    values: dict[int, Tensor]  # layer -> [Hkv, S, E]
 
 
 @dataclass(slots=True)
@@ -90,7 +89,7 @@ class Rows:
     shared: Shared
     lengths: Tensor  # [R] int64, keys that each row has behind the shared ones
     keys: dict[int, Tensor]  # layer -> [R, Hkv, capacity, D]
-    values: dict[int, Tensor]
+    values: dict[int, Tensor]  # layer -> [R, Hkv, capacity, E]
     longest: int  # the largest of `lengths`, known without asking a GPU
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)  # of this token
 
@@ -103,8 +102,7 @@ class Rows:
         common, own = paths[0, :num_shared], paths[:, num_shared:]
 
         def gather(buffer: Tensor, nodes: Tensor) -> Tensor:
-            heads = (buffer.shape[1] // memory.head_dim, memory.head_dim)
-            rows = buffer.index_select(0, nodes.reshape(-1)).view(*nodes.shape, *heads)
+            rows = buffer.index_select(0, nodes.reshape(-1)).view(*nodes.shape, *buffer.shape[1:])
             return rows.transpose(-3, -2)
 
         both = (memory.keys, memory.values)
@@ -142,7 +140,7 @@ class Rows:
                     kept[layer] = _with_room(block)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Writes key and value [R, Hkv, D] of one token at each row's end; inside `growing`."""
+        """Writes key [R, Hkv, D] and value [R, Hkv, E] of one token at each row's end; inside `growing`."""
         every = torch.arange(len(self.lengths), device=self.lengths.device)
         self.keys[layer][every, :, self.lengths] = key
         self.values[layer][every, :, self.lengths] = value
@@ -202,55 +200,60 @@ def path_attention(
     module: nn.Module,
     query: Tensor,  # [1, H, N, D]
     key: Tensor,  # [1, Hkv, N, D]
-    value: Tensor,
+    value: Tensor,  # [1, Hkv, N, E]
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of N queries, each over the keys on its own path. Returns [1, N, H, D], as the interface wants it.
+    """Attention of N queries, each over the keys on its own path. Returns [1, N, H, E], as the interface wants it.
 
-    Raises ValueError for a parameter that would be left out (gpt-oss's sinks), though it may not change anything yet.
+    s_aux: [H], what transformers calls attention sinks: a score of each head that takes part in the softmax and has no
+    value. Raises ValueError for any other parameter, which would be left out, though it may not change anything yet.
     """
     if unknown := [name for name, value in others.items() if isinstance(value, nn.Parameter)]:
         raise ValueError(f"its attention has parameters that ours does not read: {', '.join(unknown)}")
     current = _current.get()
-    head_dim = query.shape[3]
-    queries, keys, values = (x[0].transpose(0, 1).flatten(1) for x in (query, key, value))  # [N, heads * D]
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    queries, keys, values = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))  # [N, heads, D or E]
     if current.memory is not None:
         assert current.places is not None and isinstance(module.layer_idx, int)
-        current.memory.head_dim = head_dim
-        keys, values = current.memory.write(module.layer_idx, current.places, keys, values)
-    scale = head_dim**-0.5 if scaling is None else scaling
+        buffers = current.memory.write(module.layer_idx, current.places, keys, values)
+    else:
+        buffers = keys, values
     if current.rows is not None:
         assert isinstance(module.layer_idx, int)
-        current.rows.append(module.layer_idx, key[0].transpose(0, 1), value[0].transpose(0, 1))
-        return _continue_rows(query, current.rows, module.layer_idx, sliding_window, scale, softcap), None
+        current.rows.append(module.layer_idx, keys, values)
+        return _continue_rows(query, current.rows, module.layer_idx, sliding_window, scale, softcap, s_aux), None
     assert current.plan is not None
-    queries, keys, values = (x.view(len(x), -1, head_dim) for x in (queries, keys, values))
-    return tree_attention(queries, keys, values, current.plan, sliding_window, scale, softcap)[None], None
+    return tree_attention(queries, *buffers, current.plan, sliding_window, scale, softcap, s_aux)[None], None
 
 
 def _continue_rows(
-    query: Tensor, rows: Rows, layer: int, window: int | None, scale: float, softcap: float | None
+    query: Tensor, rows: Rows, layer: int, window: int | None, scale: float, softcap: float | None, sinks: Tensor | None
 ) -> Tensor:
-    """[1, R, H, D] attention of query [1, H, R, D], one new token a row, whose keys have been appended.
+    """[1, R, H, E] attention of query [1, H, R, D], one new token a row, whose keys have been appended.
 
     The g query heads that share a key head are treated as g queries of it.
     """
-    num_heads, num_rows, head_dim = query.shape[1:]
+    num_heads, num_rows = query.shape[1:3]
     keys, values, num_shared = rows.keys[layer], rows.values[layer], rows.shared.length
-    q = query[0].transpose(0, 1).reshape(num_rows, keys.shape[1], -1, head_dim)
+    q = query[0].transpose(0, 1).reshape(num_rows, keys.shape[1], num_heads // keys.shape[1], -1)
     products = _by_head(q, rows.shared.keys[layer].mT), q @ keys.mT
     scores = torch.cat(products, -1).float().mul_(scale)
     if softcap is not None:
         scores.div_(softcap).tanh_().mul_(softcap)
-    weights = scores.add_(rows.mask(window, torch.float32)).softmax(-1).to(values.dtype)
+    scores.add_(rows.mask(window, torch.float32))
+    if sinks is None:
+        weights = scores.softmax(-1).to(values.dtype)
+    else:
+        weights = softmax_beside(scores, sinks.view(keys.shape[1], -1))[0].to(values.dtype)
     own = weights[..., num_shared:] @ values
     out = own.add_(_by_head(weights[..., :num_shared], rows.shared.values[layer]))
-    return out.reshape(1, num_rows, num_heads, head_dim)
+    return out.reshape(1, num_rows, num_heads, -1)
 
 
 def _by_head(rows: Tensor, shared: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ head, straight into the layout of the products. Of the large tensors only the so
 pass. And a query stands in one row only, so that its gradient is gathered, not added up. Through autograd and
 checkpoints the same took more than twice as long (docs/notebook/performance.md).
 
-Shapes: N queries, H query heads, M keys, Hkv key heads, g = H / Hkv, D numbers of a head. A bucket of the plan has R
-rows of Q queries and L keys; its products are batches of R * Hkv matrices, in which the g query heads that share a key
-head stand as g * Q queries.
+Shapes: N queries, H query heads, M keys, Hkv key heads, g = H / Hkv, D numbers of a head's query or key, E of its value
+(most models have D = E; DeepSeek's latent attention does not). A bucket of the plan has R rows of Q queries and L keys;
+its products are batches of R * Hkv matrices, in which the g query heads that share a key head stand as g * Q queries.
 """
 
 from typing import Any
@@ -20,55 +20,81 @@ from selfplay.model.attention.plan import Bucket, PathPlan
 
 
 def tree_attention(
-    query: Tensor, key: Tensor, value: Tensor, plan: PathPlan, window: int | None, scale: float, softcap: float | None
-) -> Tensor:
-    """[N, H, D] attention of query [N, H, D] over key and value [M, Hkv, D], by the plan.
+    query: Tensor, key: Tensor, value: Tensor, plan: PathPlan, window: int | None, scale: float, softcap: float | None,
+    sinks: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """[N, H, E] attention of query [N, H, D] over key [M, Hkv, D] and value [M, Hkv, E], by the plan.
 
     For each query q, softmax(cap(scale q K^T)) V over the keys K on its path, not more than `window` back (None: all),
-    with cap(x) = softcap tanh(x / softcap), or x without a softcap. Products are in the tensors' dtype; the softmax,
-    and the gradients of a key summed over the rows that read it, are fp32.
+    with cap(x) = softcap tanh(x / softcap), or x without a softcap. With `sinks` [H] the softmax is over the scores and
+    the head's sink, whose share is given to no value. Products are in the tensors' dtype; the softmax, and the
+    gradients of a key summed over the rows that read it, are fp32.
     """
-    return _TreeAttention.apply(query, key, value, plan, window, scale, softcap)
+    return _TreeAttention.apply(query, key, value, sinks, plan, window, scale, softcap)
+
+
+def softmax_beside(scores: Tensor, sinks: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights [..., L] of fp32 scores [..., L] beside one score more in each row, sinks [...], which broadcasts; and the
+    sinks' own weights [..., 1]. Together they are 1.
+
+    With the log of the sum of exp(scores), lse, the scores have the share 1 / (1 + exp(sink - lse)) of the row.
+    """
+    apart = scores.logsumexp(-1, keepdim=True) - sinks.float().unsqueeze(-1)
+    return scores.softmax(-1).mul_(apart.sigmoid()), (-apart).sigmoid()
 
 
 class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor,
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None,
         plan: PathPlan, window: int | None, scale: float, softcap: float | None,
     ) -> Tensor:  # fmt: skip
-        rows, kept = [], []
+        rows, kept, sunk = [], [], []
         for number, bucket in enumerate(plan.buckets):
             at_queries, at_keys = bucket.slots(query.shape[1], key.shape[1])
             scores = _scores(_gathered(query, at_queries), _gathered(key, at_keys), scale, softcap)
-            scores.view(*at_queries.shape, -1).add_(plan.mask(number, window, torch.float32))
-            kept.append(scores.softmax(-1).to(value.dtype))
+            every = scores.view(*at_queries.shape, -1).add_(plan.mask(number, window, torch.float32))
+            if sinks is None:
+                kept.append(scores.softmax(-1).to(value.dtype))
+            else:
+                weights, share = softmax_beside(every, sinks.view(key.shape[1], -1, 1))
+                kept.append(weights.view_as(scores).to(value.dtype))
+                sunk.append(share)  # [R, Hkv, g, Q, 1]
             rows.append(kept[-1] @ _gathered(value, at_keys))
-        ctx.save_for_backward(query, key, value, *kept)
+        ctx.save_for_backward(query, key, value, sinks, *kept, *sunk)
         ctx.plan, ctx.scale, ctx.softcap = plan, scale, softcap
-        return _in_order(rows, plan, query.shape)
+        return _in_order(rows, plan, query.shape[1], value.shape[2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        query, key, value, *kept = ctx.saved_tensors
+        query, key, value, sinks, *saved = ctx.saved_tensors
+        buckets = ctx.plan.buckets
+        kept, sunk = saved[: len(buckets)], saved[len(buckets) :]
         rows = []
         grad_key, grad_value = (torch.zeros_like(x, dtype=torch.float32) for x in (key, value))
-        for bucket, weights in zip(ctx.plan.buckets, kept, strict=True):
+        grad_sinks = None if sinks is None else torch.zeros_like(sinks, dtype=torch.float32)
+        for number, (bucket, weights) in enumerate(zip(buckets, kept, strict=True)):
             at_queries, at_keys = bucket.slots(query.shape[1], key.shape[1])
             q, k = _gathered(query, at_queries), _gathered(key, at_keys)
             out = _gathered(grad, at_queries)
             out.view(*at_queries.shape, -1).masked_fill_(bucket.padding(), 0.0)  # whose output went nowhere
             _add_by_key(grad_value, weights.mT @ out, bucket)
             slopes = out @ _gathered(value, at_keys).mT
+            if grad_sinks is not None:  # d weight / d sink = -weight times the sink's own
+                along = (weights.float() * slopes).sum(-1).view_as(sunk[number])
+                grad_sinks -= (sunk[number] * along).sum((0, 3, 4)).view(-1)
             slopes = torch.ops.aten._softmax_backward_data(slopes, weights, -1, slopes.dtype)
             if ctx.softcap is not None:
                 capped = _scores(q, k, ctx.scale, ctx.softcap) / ctx.softcap
                 slopes = slopes * (1 - capped.square()).to(slopes.dtype)
             rows.append(slopes @ k)
             _add_by_key(grad_key, slopes.mT @ q, bucket)
-        grad_query = _in_order(rows, ctx.plan, query.shape).mul_(ctx.scale)
-        return grad_query, grad_key.mul_(ctx.scale).to(key.dtype), grad_value.to(value.dtype), *[None] * 4
+        grad_query = _in_order(rows, ctx.plan, query.shape[1], query.shape[2]).mul_(ctx.scale)
+        grad_key = grad_key.mul_(ctx.scale).to(key.dtype)
+        if grad_sinks is not None:
+            grad_sinks = grad_sinks.to(sinks.dtype)
+        return grad_query, grad_key, grad_value.to(value.dtype), grad_sinks, *[None] * 4
 
 
 def _gathered(heads: Tensor, slots: Tensor) -> Tensor:
@@ -78,11 +104,11 @@ def _gathered(heads: Tensor, slots: Tensor) -> Tensor:
     return rows.view(slots.shape[0] * slots.shape[1], -1, width)
 
 
-def _in_order(rows: list[Tensor], plan: PathPlan, shape: torch.Size) -> Tensor:
-    """[N, H, D] in the order of the tokens, from each bucket's output [R * Hkv, g * Q, D]."""
-    flat = [bucket.reshape(-1, shape[-1]) for bucket in rows]
+def _in_order(rows: list[Tensor], plan: PathPlan, num_heads: int, width: int) -> Tensor:
+    """[N, H, width] in the order of the tokens, from each bucket's output [R * Hkv, g * Q, width]."""
+    flat = [bucket.reshape(-1, width) for bucket in rows]
     every = flat[0] if len(flat) == 1 else torch.cat(flat)
-    return every.index_select(0, plan.output_slots(shape[1])).view(shape)
+    return every.index_select(0, plan.output_slots(num_heads)).view(-1, num_heads, width)
 
 
 def _scores(q: Tensor, k: Tensor, scale: float, softcap: float | None) -> Tensor:
