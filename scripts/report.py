@@ -1,20 +1,23 @@
 """Tables for the README and docs/controls.md out of finished runs: `python scripts/report.py runs/a runs/b ...`
 
 Reads each run's summary.json and prints Markdown: accuracy before and after on every held-out set, what the curriculum
-did, and, of runs whose names differ in "-seed" and a number only, means over seeds. Runs may be of different domains:
-a set that a run was not evaluated on is a dash.
+did, and, of runs whose names differ in "-seed" and a number only, means over seeds, with Student's interval. Runs may
+be of different domains: a set that a run was not evaluated on is a dash.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Annotated, Any
 
 import typer
 
 from selfplay.metrics import ACC_T1, ACC_T2, C2I, CHANGE_RATE, I2C, NOTHING, shown
+from selfplay.stats.intervals import t95
+
+Arms = dict[str, list[dict[str, Any]]]  # runs of one name but for the seed
 
 TURNS = (ACC_T1, ACC_T2)
 COLUMNS = (
@@ -26,6 +29,7 @@ COLUMNS = (
     "of first tries alone",
     "valid and new, first to last third",
     "challenger's share of trained, last third",
+    "frontier at the end of each third",
     "steps",
     "seconds",
     "memory",
@@ -54,15 +58,20 @@ def main(folders: Annotated[list[Path], typer.Argument(help="folders of finished
         print(", ".join(f"{name} {fall:.2f}" for name, fall in falls.items()))
     arms = _arms(summaries)
     if len(arms) < len(summaries):
-        print("\n| better turn at the end, mean over seeds (lowest to highest) | seeds | " + " | ".join(sets) + " |")
-        print("|---" * (len(sets) + 2) + "|")
-        for arm, seeds in arms.items():
-            print(f"| {arm} | {len(seeds)} | " + " | ".join(_over_seeds(seeds, name) for name in sets) + " |")
+        _print_arms("better turn at the end, mean over seeds (lowest to highest)", arms, sets, _over_seeds)
+        _print_arms("change of the first try, mean over seeds [95%]", arms, sets, _mean_change)
 
 
-def _arms(summaries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _print_arms(title: str, arms: Arms, sets: list[str], cell: Callable[[list[dict[str, Any]], str], str]) -> None:
+    print(f"\n| {title} | seeds | " + " | ".join(sets) + " |")
+    print("|---" * (len(sets) + 2) + "|")
+    for arm, seeds in arms.items():
+        print(f"| {arm} | {len(seeds)} | " + " | ".join(cell(seeds, name) for name in sets) + " |")
+
+
+def _arms(summaries: list[dict[str, Any]]) -> Arms:
     """Runs of one name but for the seed, in order."""
-    arms: dict[str, list[dict[str, Any]]] = {}
+    arms: Arms = {}
     for summary in summaries:
         arms.setdefault(re.sub(r"-seed\d+$", "", summary["run"]), []).append(summary)
     return arms
@@ -87,6 +96,15 @@ def _over_seeds(summaries: list[dict[str, Any]], name: str) -> str:
     return f"{mean(better):.2f} ({min(better):.2f} to {max(better):.2f})" if better else NOTHING
 
 
+def _mean_change(summaries: list[dict[str, Any]], name: str) -> str:
+    """mean +- t s / sqrt(S) over the S seeds' own changes; the mean alone where there is one seed."""
+    changes = [summary["change"][name][ACC_T1][0] for summary in summaries if name in summary["change"]]
+    if len(changes) < 2:
+        return f"{changes[0]:+.2f}" if changes else NOTHING
+    half = float(t95(len(changes) - 1)) * stdev(changes) / len(changes) ** 0.5
+    return f"{mean(changes):+.2f} [{mean(changes) - half:+.2f}, {mean(changes) + half:+.2f}]"
+
+
 def _curriculum(summary: dict[str, Any]) -> str:
     changes = {name: found[ACC_T1] for name, found in summary["change"].items()}
     challenger = summary["challenger"]
@@ -100,6 +118,7 @@ def _curriculum(summary: dict[str, Any]) -> str:
         mixed,
         f"{challenger['valid_new_share_first_third']:.2f} → {challenger['valid_new_share_last_third']:.2f}",
         f"{challenger['trained_share_last_third']:.2f}",
+        " ".join(str(level) for level in summary.get("frontier_thirds", ())) or NOTHING,
         str(summary["steps"]),
         f"{summary['seconds']:.0f}",
         f"{summary['peak_memory_bytes'] / 1e9:.1f} GB",

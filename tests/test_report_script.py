@@ -27,6 +27,7 @@ def test_runs_of_different_domains_stand_in_one_table(tmp_path: Path) -> None:
         | {"change_of_all": {"acc_t1": [0.4, 0.3, 0.5]}, "smallest_fall": {"add2": 0.03}},
         summary("b-seed0", {"sort": low}, {"sort": low}, {"sort": {"acc_t1": [0.0, -0.5, 0.5]}}),
         summary("b-seed1", {"sort": low}, {}, {}),
+        summary("b-seed2", {"sort": low}, {"sort": low}, {"sort": {"acc_t1": [0.1, -0.5, 0.5]}}),
     ]
     folders = []
     for each in found:
@@ -43,4 +44,6 @@ def test_runs_of_different_domains_stand_in_one_table(tmp_path: Path) -> None:
     assert any(line.startswith("| a-seed0 | add2 0.11 / 0.22 / 0.33 | add2 +0.50 [+0.25, +0.75] |") for line in lines)
     assert any("| all +0.40 [+0.30, +0.50] |" in line for line in lines)
     assert "The least fall that a set can show (exact test of McNemar at 5%, none gained): add2 0.03" in lines
-    assert "| a | 1 | 0.75 (0.75 to 0.75) | - |" in lines and "| b | 2 | - | 0.25 (0.25 to 0.25) |" in lines
+    assert "| a | 1 | 0.75 (0.75 to 0.75) | - |" in lines and "| b | 3 | - | 0.25 (0.25 to 0.25) |" in lines
+    assert "| a | 1 | +0.50 | - |" in lines
+    assert "| b | 3 | - | +0.05 [-0.59, +0.69] |" in lines  # of two changes: 0.05 +- 12.71 sqrt(0.005) / sqrt(2)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curriculum.tracking.difficulty import Tracker
 from selfplay.evaluation.formats import paired_change
 from selfplay.metrics import (
     ACC_T1,
@@ -18,7 +19,7 @@ from selfplay.metrics import (
     VALID_NEW,
 )
 from selfplay.stats.intervals import smallest_fall
-from selfplay.view.queries import worked_seconds
+from selfplay.view.queries import settings_of, worked_seconds
 from store.records import Evaluation, StepRow
 from store.store import Store
 
@@ -47,6 +48,7 @@ def summarise(store: Store) -> dict[str, Any]:
         },
         "signal_share_thirds": [round(_mean(part, SIGNAL_SHARE), 4) for part in thirds(steps)],
         "mixed_share_thirds": [round(_mean(part, MIXED_SHARE), 4) for part in thirds(steps)],
+        "frontier_thirds": _frontiers(store, steps),
         "challenger": _challenger(steps),
     }
 
@@ -55,6 +57,18 @@ def thirds(steps: Sequence[StepRow]) -> list[Sequence[StepRow]]:
     """The first, middle and last third of a run's steps."""
     n = len(steps)
     return [steps[n * i // 3 : n * (i + 1) // 3] for i in range(3)]
+
+
+def _frontiers(store: Store, steps: Sequence[StepRow]) -> list[int]:
+    """The frontier at the end of each third, from a fresh fold."""
+    ends = {part[-1].step for part in thirds(steps) if part}
+    tracker = Tracker(settings_of(store))
+    found = []
+    for history in store.history():
+        tracker.observe(history)
+        if history.step in ends:
+            found.append(tracker.frontier())
+    return found
 
 
 def _challenger(steps: Sequence[StepRow]) -> dict[str, float]:

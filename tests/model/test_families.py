@@ -42,7 +42,8 @@ ON_THE_TREE: dict[str, dict[str, Any]] = {
     "gpt_oss": MIXED, "granite_swa": MIXED,  # attention sinks
     "mimo_v2_flash": {"layer_types": MIXED["layer_types"]},  # sinks in one layer, and other heads and widths there
     "gemma4_text": MIXED | {"global_head_dim": 16},  # other widths by layer
-    "gemma3n_text": MIXED | {"layer_types": MIXED["layer_types"] * 2, "num_hidden_layers": 4, "num_kv_shared_layers": 2},
+    "gemma3n_text": MIXED
+    | {"layer_types": MIXED["layer_types"] * 2, "num_hidden_layers": 4, "num_kv_shared_layers": 2},
     "granitemoehybrid": {"layer_types": ["attention", "attention"]},  # Granite 4 without recurrent layers
 }  # fmt: skip
 PADDED: dict[str, tuple[dict[str, Any], str]] = {

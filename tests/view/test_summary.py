@@ -71,6 +71,7 @@ def test_the_contract_of_summary_json(store: Store) -> None:
         "valid_new_share_last_third": 0.75,  # 12 of 16
         "trained_share_last_third": 0.8,  # 8 of 10 groups
     }
+    assert found["frontier_thirds"] == [0, 0, 0]  # nothing was attempted
     assert {"seconds", "peak_memory_bytes"} < found.keys()
 
 

@@ -10,8 +10,8 @@ It works for any decoder whose attention goes through transformers' attention in
 out at start whether the numbers agree. Scores and softmax are fp32 whatever the model's dtype, so that the order of
 packing moves log-probabilities less.
 
-In shapes, N is tokens of a pass, H query heads, Hkv key heads, g = H / Hkv, D numbers of a head's key, E of its value, R
-rows, L keys of a row, and S keys that all rows share. Layers may differ in Hkv, D and E.
+In shapes, N is tokens of a pass, H query heads, Hkv key heads, g = H / Hkv, D numbers of a head's key, E of its value,
+R rows, L keys of a row, and S keys that all rows share. Layers may differ in Hkv, D and E.
 """
 
 from collections.abc import Iterator

@@ -34,8 +34,8 @@ def tree_attention(
 
 
 def softmax_beside(scores: Tensor, sinks: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [..., L] of fp32 scores [..., L] beside one score more in each row, sinks [...], which broadcasts; and the
-    sinks' own weights [..., 1]. Together they are 1.
+    """Weights [..., L] of fp32 scores [..., L] beside one score more in each row, sinks [...], which broadcasts; and
+    the sinks' own weights [..., 1]. Together they are 1.
 
     With the log of the sum of exp(scores), lse, the scores have the share 1 / (1 + exp(sink - lse)) of the row.
     """
