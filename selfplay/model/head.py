@@ -192,7 +192,7 @@ def possible_scales(config: Any) -> list[float]:
     inverse. MiniCPM's is no entry, but a property made of two."""
     names = dict.fromkeys([*config.to_dict(), *(name for name, _ in getmembers(type(config), _is_property))])
     numbers = [getattr(config, name, None) for name in names if _SCALE.search(name)]
-    named = [value for value in numbers if type(value) in (int, float)]
+    named = [value for value in numbers if isinstance(value, int | float) and not isinstance(value, bool)]
     return [1.0, *(scale for value in named if value > 0 for scale in (float(value), 1.0 / value))]
 
 
