@@ -10,11 +10,29 @@ NodeId = int  # a node of the token tree (roles/tree.py)
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """`temperature` >= 0, where 0 is greedy. A completion ends after `max_tokens` tokens, or with the first token that
-    completes a string of `stop`."""
+    completes a string of `stop`; where `stop` is empty, with the end of sequence.
+
+    Of the distribution at this temperature, the tokens that are left are the `top_k` likeliest (0: all), of these the
+    fewest that have `top_p` in (0, 1] of their probability, of these the ones that are at least `min_p` in [0, 1) times
+    as likely as the likeliest (selfplay/engine/truncation.py).
+    """
 
     temperature: float
     max_tokens: int
     stop: tuple[str, ...]
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether some tokens may be left out. A greedy choice is the same with and without them."""
+        return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)
+
+    @property
+    def distribution(self) -> tuple[float, int, float, float]:
+        """What decides which distribution tokens are drawn from."""
+        return self.temperature, self.top_k, self.top_p, self.min_p
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from array import array
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import repeat
+
+from roles.support import Support
 
 ROOT = -1  # the empty root, which is no node: the parent of every text's first token
 CONTEXT = ""  # the label of a token that was given, not sampled
@@ -38,6 +41,7 @@ class Tree:
     depths: array[int] = field(default_factory=lambda: array("q"))  # tokens above; the position fed to the model
     labels: list[str] = field(default_factory=list)  # CONTEXT, or who sampled the token (role and turn)
     logprobs: array[float] = field(default_factory=lambda: array("d"))  # the sampler's; 0.0: context; NaN: not sampled
+    supports: dict[int, Support] = field(default_factory=dict)  # of nodes that were drawn from a part of the vocabulary
     _children: dict[tuple[int, int, str], int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -54,19 +58,29 @@ class Tree:
             node = child
         return node
 
-    def sampled(self, parent: int, tokens: Sequence[int], logprobs: Sequence[float], label: str) -> int:
+    def sampled(
+        self,
+        parent: int,
+        tokens: Sequence[int],
+        logprobs: Sequence[float],
+        label: str,
+        supports: Sequence[Support | None] | None = None,
+    ) -> int:
         """Add a sampled completion below `parent`. Returns the last token's node.
 
-        With `merge`, a token that was sampled there before under the same label is reused, with the log-probability
-        that it was first sampled with.
+        `supports`: of each token, what it was drawn from, where that is not the whole vocabulary. With `merge`, a token
+        that was sampled there before under the same label is reused, with the log-probability and the support that it
+        was first sampled with: those two belong together.
         """
         node = parent
-        for token, logprob in zip(tokens, logprobs, strict=True):
+        for token, logprob, support in zip(tokens, logprobs, supports or repeat(None, len(tokens)), strict=True):
             key = (node, token, label)
             child = self._children.get(key) if self.merge else None
             if child is None:
                 child = self._append(node, token, label, logprob)
                 self._children.setdefault(key, child)
+                if support is not None:
+                    self.supports[child] = support
             node = child
         return node
 

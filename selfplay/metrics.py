@@ -248,14 +248,16 @@ STAGE = UPDATED.add("train/stage", Unit("1 or 2", ".0f"), "1 in SCoRe's stage I,
 KL = UPDATED.add(
     "kl/{label}",
     NATS,
-    "mean KL to the start a token, of labels that a KL holds (`train.kl_coef`, `train.kl.*`, stage I): `challenger`, "
+    "mean KL to the start a token, of the distributions that were drawn from, over the tokens that these left; of "
+    "labels that a KL holds (`train.kl_coef`, `train.kl.*`, stage I): `challenger`, "
     "`solver/0` (first tries), `solver/1` (second looks) ..., `solver/report`",
     label=r"[a-z_]+(?:/\w+)?",
 )
 ENTROPY = UPDATED.add(
     "entropy",
     NATS,
-    "mean -log p of what was said and trained: an estimate from the policy's own samples",
+    "mean -log p of what was said and trained: an estimate of the entropy of the distributions that were drawn from, "
+    "at the roles' temperatures and truncated by their top_k, top_p and min_p",
     "a fall to 0 is a collapse",
 )
 CLIP_RATIO = UPDATED.add("clip_ratio/region_mean", SHARE, "share of trained tokens whose ratio was clipped")
@@ -265,7 +267,8 @@ TRUNCATED_SHARE = UPDATED.add(
 MISMATCH_MEAN = UPDATED.add(
     "sampling/logp_diff/mean",
     NATS,
-    "mean distance of the sampler's and the trainer's log-probabilities of a token; none of one that is only copied",
+    "mean distance of the sampler's and the trainer's log-probabilities of a token, both of the distribution that it "
+    "was drawn from; none of one that is only copied",
     "above 0.05 on one machine: the two do not run the same weights",
 )
 MISMATCH_MAX = UPDATED.add("sampling/logp_diff/max", NATS, "the largest such distance")

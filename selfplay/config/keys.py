@@ -19,6 +19,7 @@ from selfplay.config.declared import key, section
 from selfplay.config.rules import (
     MOST_TOKENS,
     Rule,
+    above_zero_to_one,
     at_least,
     between_zero_and_one,
     count,
@@ -36,6 +37,9 @@ from selfplay.learn.settings import FirstTurnRule
 from selfplay.play.searching import Method
 from selfplay.train.choices import Anchor, PassMode
 
+_TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of both roles that are sampled
+_TOP_P = "of these the fewest that have this share of their probability; 1: all"
+_MIN_P = "of these those that are at least this many times as likely as the likeliest; 0: all"
 MOST_THREADS = 1024  # more than systems let a process start, and than a step has work for
 
 
@@ -108,6 +112,9 @@ class ChallengerConfig:
     proposals: int = key(6, "proposals for each parent; they are each other's baseline", count(2))
     max_tokens: int = key(256, "longest proposal, in tokens", count(1, MOST_TOKENS))
     temperature: float = key(1.0, "temperature of proposals", positive())
+    top_k: int = key(0, _TOP_K.format("a proposal"), count(0))
+    top_p: float = key(1.0, _TOP_P, above_zero_to_one())
+    min_p: float = key(0.0, _MIN_P, share_below_one())
     reward: ChallengerRule = key(
         "learnability", "what a proposal of pass rate p is paid: learnability, 4 p (1 - p); azr, 1 - p for p > 0; or "
         "r_zero, 1 - 2 |p - 1/2|",
@@ -129,6 +136,9 @@ class SolverConfig:
     looks: int = key(1, "second looks at each first try; with 2 or more they are each other's baseline", count(1, 16))
     max_tokens: int = key(256, "longest completion of a turn, in tokens", count(1, MOST_TOKENS))
     temperature: float = key(1.0, "temperature of attempts; above 1 where groups no longer differ", positive())
+    top_k: int = key(0, _TOP_K.format("an attempt"), count(0))
+    top_p: float = key(1.0, _TOP_P, above_zero_to_one())
+    min_p: float = key(0.0, _MIN_P, share_below_one())
     feedback: bool = key(False, "show a second look what the domain observed of the first answer; else it is blind")
     report: ReportKind = key(
         "none",
@@ -356,13 +366,20 @@ class TrainConfig:
 class EvaluateConfig:
     every: int = key(20, "steps between interim evaluations", count(1))
     interim_size: int = key(100, "problems of each set in an interim evaluation, first try only", count(1))
-    pass_k: int = key(8, "samples of each problem for pass@k, before and after the run", count(1))
+    pass_k: int = key(
+        8,
+        "samples of each problem for pass@k, drawn at temperature 1 from all tokens, before and after the run",
+        count(1),
+    )
     pass_size: int = key(100, "problems of each set for pass@k", count(1))
     report: ReportKind = key(
         "none", "what sampled answers are asked for afterwards: none, confidence or self_evaluation"
     )
     search_tokens: int = key(
-        0, "sampled tokens a problem of a search that is measured beside best-of-N and voting; 0: none", count(0)
+        0,
+        "sampled tokens a problem of a search that is measured beside best-of-N and voting, drawn as the solver's are; "
+        "0: none",
+        count(0),
     )
     search_seconds: float = key(
         0.0, "end that search by a clock as well, which is marked as not reproducible; 0: no such limit", at_least(0)

@@ -75,3 +75,7 @@ def two_betas() -> Rule:
 
 def between_zero_and_one() -> Rule:
     return Rule("above 0 and below 1", lambda value: 0 < value < 1)
+
+
+def above_zero_to_one() -> Rule:
+    return Rule("above 0, and at most 1", lambda value: 0 < value <= 1)

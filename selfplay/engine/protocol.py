@@ -51,7 +51,8 @@ class Sampler(Protocol):
         script: Sequence[Completion] | None = None,
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
-        """One batched call at one temperature: completions for every draw, in order, which are added to the tree.
+        """One batched call at one temperature, top_k, top_p and min_p: completions for every draw, in order, which are
+        added to the tree.
 
         With a `script` (every completion of the call, in order) nothing is drawn: the call is run with these tokens, so
         that tree, keys and values are what they were before a crash, bit for bit. What ran is added to `count`. Each

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from roles.requests import Sampled
+from roles.support import Support
 from roles.tree import Tree
 from selfplay.engine.protocol import Draw
+from selfplay.engine.truncation import drawable
 from selfplay.machine.errors import NonFiniteError
 from selfplay.prompting.codec import ends, stop_tokens, text_of
 from store.records import Completion, Finish
@@ -38,6 +40,7 @@ class Speaker:
     node: int  # of the last token so far
     script: Completion | None = None
     chosen: tuple[int, float] = (0, 0.0)  # the next token and its log-probability
+    support: Support | None = None  # what it is drawn from, where that is not the whole vocabulary
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish: Finish | None = None
@@ -50,7 +53,7 @@ class Speaker:
         token, logprob = self.chosen
         self.ids.append(token)
         self.logprobs.append(logprob)
-        self.node = tree.sampled(self.node, (token,), (logprob,), self.draw.label)
+        self.node = tree.sampled(self.node, (token,), (logprob,), self.draw.label, (self.support,))
         if ends(self.tokenizer, self.ids, self.draw.params.stop):
             self.finish = Finish.STOP
         elif len(self.ids) == self.draw.params.max_tokens:
@@ -69,10 +72,11 @@ def speakers(
 ) -> list[list[Speaker]]:
     """One speaker for every sample of every draw; `script`, if given, has one completion for each, in order.
 
-    Raises ValueError for draws at several temperatures: logits are divided by one for all rows.
+    Raises ValueError for draws from several kinds of distribution: logits are tempered and truncated alike for all
+    rows.
     """
-    if len({draw.params.temperature for draw in draws}) > 1:
-        raise ValueError("one engine call samples at one temperature; split the draws")
+    if len({draw.params.distribution for draw in draws}) > 1:
+        raise ValueError("one engine call samples at one temperature, top_k, top_p and min_p; split the draws")
     repeated = iter(script) if script is not None else repeat(None)
     return [
         [
@@ -92,13 +96,18 @@ def speakers(
 def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
     """Choose the next token of every speaker of group i from logits[i]; logits [M, V] fp32, one row a group.
 
-    All speakers of a call have one temperature; 0 is greedy. The log-probability is that of the distribution
-    drawn from (tempered), or of temperature 1 when greedy.
+    All speakers of a call have one temperature, where 0 is greedy, and one truncation. The log-probability is that of
+    the distribution drawn from (tempered, truncated, renormalised), or of temperature 1 when greedy.
     """
-    temperature = groups[0][0].draw.params.temperature
+    params = groups[0][0].draw.params
+    temperature = params.temperature
     scaled = logits if temperature in (0.0, 1.0) else logits / temperature
     width = max(map(len, groups))
     probabilities = scaled.softmax(-1)
+    if params.is_truncated:
+        is_left = drawable(probabilities, params)
+        _note_supports(is_left, groups)
+        probabilities = scaled.masked_fill(~is_left, -torch.inf).softmax(-1)
     if temperature == 0.0:
         chosen = scaled.argmax(-1)[:, None].expand(-1, width)
     else:
@@ -113,6 +122,21 @@ def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
     for group, tokens, row in zip(groups, chosen.tolist(), values, strict=True):
         for speaker, token, logprob in zip(group, tokens, row, strict=False):
             speaker.chosen = (token, min(logprob, 0.0))
+
+
+def _note_supports(is_left: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
+    """Tells the speakers of group i which tokens of the vocabulary is_left [M, V] they draw from.
+
+    A scripted token is always among them. Run again on the same machine it is so anyway; on another one, rounding may
+    have put it just below the border.
+    """
+    vocabulary = is_left.shape[1]
+    for row, group in zip(is_left.cpu().numpy(), groups, strict=True):
+        scripted = [speaker.script.ids[len(speaker.ids)] for speaker in group if speaker.script is not None]
+        row[scripted] = True
+        support = None if row.all() else Support.of(np.flatnonzero(row), vocabulary)
+        for speaker in group:
+            speaker.support = support
 
 
 def drawn_tokens(probabilities: Tensor, randoms: Tensor) -> Tensor:

@@ -36,8 +36,9 @@ from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion, Evaluation, Problem
 
-# pass@k is a property of the policy itself: its samples are drawn at temperature 1, whatever attempts are drawn at, and
-# there are k of them, so that it is a share of problems, of which the Wilson interval is known.
+# pass@k is a property of the policy itself: its samples are drawn at temperature 1 from all tokens, whatever attempts
+# are drawn at, and there are k of them, so that it is a share of problems, of which the Wilson interval is known. So
+# are the samples of reports and of the mechanism. A search samples as the solver does.
 TEMPERATURE = 1.0
 PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once; another number may change greedy answers in bf16
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from roles.tree import ROOT, Tree, with_ancestors
+from selfplay.learn.supports import Supports, supports_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class TrainBatch:
     parents: np.ndarray  # [T] int64, index of the parent or ROOT
     depths: np.ndarray  # [T] int64
     targets: np.ndarray  # [M] int64, index of each trained token
-    sampler_logprobs: np.ndarray  # [M] float64, NOT_SAMPLED for a token that is only copied
+    sampler_logprobs: np.ndarray  # [M] float64, of the distribution drawn from; NOT_SAMPLED: only copied
     positive: np.ndarray  # [M] float64, sum of positive advantages, times the label's weight / tokens
     negative: np.ndarray  # [M] float64, likewise, <= 0
     counts: np.ndarray  # [M] float64, samples that said this token, times the label's weight / tokens
@@ -58,6 +59,7 @@ class TrainBatch:
     labels: np.ndarray  # [M] int64, index into label_names
     label_names: tuple[str, ...]
     flat_tokens: int  # root-to-leaf tokens of all trained samples, duplicates counted
+    supports: Supports | None = None  # what was drawn from; None: the whole vocabulary for every trained token
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For the journal: everything, as named arrays."""
@@ -65,6 +67,7 @@ class TrainBatch:
         return {name: getattr(self, name) for name in _COLUMNS} | {
             "label_names": names,
             "flat_tokens": np.array([self.flat_tokens], dtype=np.int64),
+            **({} if self.supports is None else self.supports.arrays()),
         }
 
     @classmethod
@@ -79,6 +82,7 @@ class TrainBatch:
             **rest,
             label_names=tuple(names.split("\n")) if names else (),
             flat_tokens=int(flat_tokens),
+            supports=Supports.from_arrays(arrays),
         )
         batch.require_consistent()
         return batch
@@ -94,6 +98,8 @@ class TrainBatch:
         require_numbers("sampler_logprobs", self.sampler_logprobs, self.targets.shape, allows_nan=True)
         for name in ("positive", "negative", "counts", "kl"):
             require_numbers(name, getattr(self, name), self.targets.shape)
+        if self.supports is not None:
+            self.supports.require_consistent(self.ids[self.targets])
 
 
 def require_forest(ids: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> None:
@@ -210,4 +216,5 @@ def _arrays(tree: Tree, columns: _Columns, flat_tokens: int) -> TrainBatch:
         labels=np.array([names.index(tree.labels[n]) for n in targets], dtype=np.int64),
         label_names=names,
         flat_tokens=flat_tokens,
+        supports=supports_of([tree.supports.get(n) for n in targets]),
     )

@@ -9,7 +9,7 @@ than KEPT_BYTES, the backward pass recomputes them.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import getmembers
 from typing import Any
@@ -19,6 +19,8 @@ from torch import Tensor
 
 from selfplay.machine.errors import ModelError
 from selfplay.model.prepacked import prepack, prepacked_product, prepacks
+
+Drawable = Callable[[slice], Tensor]  # rows -> [rows, V] bool: which tokens each of them could have been
 
 ROWS_OF_LOGITS = 256  # that a sampler or a scorer makes at once: bounds the [rows, vocabulary] block
 KEPT_BYTES = 256 << 20  # of slopes; recomputing them is one product more in four, and on a CPU the slowest of them
@@ -77,9 +79,17 @@ class Head:
         return product if self.softcap is None else self.softcap * torch.tanh(product / self.softcap)
 
     def logprobs(
-        self, hidden: Tensor, targets: Tensor, temperatures: Tensor | None, chunk: int, total: Tensor | None = None
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        temperatures: Tensor | None,
+        chunk: int,
+        total: Tensor | None = None,
+        drawable: Drawable | None = None,
     ) -> Tensor:
         """Log-probabilities [M] fp32 of targets [M] given hidden [M, d], at temperatures [M] > 0 (None: all 1).
+
+        They are of the distribution over the tokens that are `drawable` (None: all), of which each target is one.
 
         Logits are made for `chunk` rows at a time. Differentiable with respect to hidden, the bias and, where it is
         trained, the output weight. With a `total` [V, d] fp32 the backward pass adds the weight's gradient there and
@@ -87,7 +97,7 @@ class Head:
         """
         weight = self.weight if total is None else self.weight.detach()
         return _ChunkedLogprobs.apply(
-            hidden, weight, self.bias, targets, self, temperatures, chunk, total, torch.is_grad_enabled()
+            hidden, weight, self.bias, targets, self, temperatures, chunk, total, drawable, torch.is_grad_enabled()
         )
 
     def room_for_slopes(self, count: int) -> Tensor:
@@ -116,7 +126,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, head: Head,
-        temperatures: Tensor | None, chunk: int, total: Tensor | None, has_backward: bool,
+        temperatures: Tensor | None, chunk: int, total: Tensor | None, drawable: Drawable | None, has_backward: bool,
     ) -> Tensor:  # fmt: skip
         keeps = has_backward and hidden.shape[0] * weight.nbytes // weight.shape[1] <= KEPT_BYTES
         slopes = head.room_for_slopes(hidden.shape[0]) if keeps else None
@@ -124,12 +134,12 @@ class _ChunkedLogprobs(torch.autograd.Function):
         for start in range(0, hidden.shape[0], chunk):
             part = slice(start, start + chunk)
             logits = head.logits(hidden[part])
-            every = _tempered(logits, temperatures, part).log_softmax(-1)
+            every = _drawn_from(logits, temperatures, drawable, part).log_softmax(-1)
             logprobs[part] = every.gather(1, targets[part, None])[:, 0]
             if slopes is not None:
                 slopes[part] = _tempered(_slopes(logits, every, targets[part], head), temperatures, part)
         ctx.save_for_backward(hidden, weight, targets, slopes, temperatures)
-        ctx.head, ctx.chunk, ctx.total = head, chunk, total
+        ctx.head, ctx.chunk, ctx.total, ctx.drawable = head, chunk, total, drawable
         return logprobs
 
     @staticmethod
@@ -147,7 +157,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
             slopes = kept
             if slopes is None:
                 logits = ctx.head.logits(hidden[part])
-                every = _tempered(logits, temperatures, part).log_softmax(-1)
+                every = _drawn_from(logits, temperatures, ctx.drawable, part).log_softmax(-1)
                 slopes = _slopes(logits, every, targets[part], ctx.head)
                 slopes = _tempered(slopes, temperatures, part).to(weight.dtype)
             grad_hidden[part] = grad[part] * (slopes @ weight)
@@ -156,7 +166,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
             if grad_bias is not None:
                 grad_bias += (grad[part] * slopes).sum(0, dtype=torch.float32)
         grad_weight = total.to(weight.dtype) if ctx.needs_input_grad[1] else None
-        return grad_hidden, grad_weight, None if grad_bias is None else grad_bias.to(weight.dtype), *[None] * 6
+        return grad_hidden, grad_weight, None if grad_bias is None else grad_bias.to(weight.dtype), *[None] * 7
 
 
 def _add_product(total: Tensor, slopes: Tensor, hidden: Tensor) -> None:
@@ -171,12 +181,19 @@ def _tempered(rows: Tensor, temperatures: Tensor | None, part: slice) -> Tensor:
     return rows if temperatures is None else rows / temperatures[part, None]
 
 
+def _drawn_from(logits: Tensor, temperatures: Tensor | None, drawable: Drawable | None, part: slice) -> Tensor:
+    """[m, V] logits of the distributions that were drawn from: what could not be drawn is -inf."""
+    tempered = _tempered(logits, temperatures, part)
+    return tempered if drawable is None else tempered.masked_fill(~drawable(part), -torch.inf)
+
+
 def _slopes(logits: Tensor, logprobs: Tensor, targets: Tensor, head: Head) -> Tensor:
     """[m, V] d logprob of the target / d product at temperature 1, given capped `logits` and all `logprobs`; the latter
     are overwritten.
 
-    It is onehot - softmax, times the scale and the cap's slope 1 - (capped / softcap)^2. The target's own entry 1 - p
-    is made from its logarithm: rounded p near 1 would leave nothing of it.
+    It is onehot - softmax (0 for a token that could not be drawn), times the scale and the cap's slope
+    1 - (capped / softcap)^2. The target's own entry 1 - p is made from its logarithm: rounded p near 1 would leave
+    nothing of it.
     """
     own = -torch.expm1(logprobs.gather(1, targets[:, None]))
     slopes = logprobs.exp_().neg_().scatter_(1, targets[:, None], own)

@@ -17,7 +17,7 @@ from roles.requests import SamplingParams
 from roles.search.growth import StepStyle
 from roles.solver import SolverSettings
 from selfplay.config.files import curriculum_settings
-from selfplay.config.keys import Config
+from selfplay.config.keys import ChallengerConfig, Config, SolverConfig
 from selfplay.config.needs import require_abilities
 from selfplay.engine.rollout import Ask
 from selfplay.engine.voices import Voices
@@ -112,7 +112,7 @@ class _Asked:
 
 
 def _asked(config: Config, style: PromptStyle, policy: Policy) -> _Asked:
-    params = SamplingParams(config.solver.temperature, config.solver.max_tokens, style.stop)
+    params = _params(config.solver, style)
     solver = SolverSettings(
         group_size=config.solver.group_size,
         turns=config.solver.turns,
@@ -124,12 +124,16 @@ def _asked(config: Config, style: PromptStyle, policy: Policy) -> _Asked:
     challenger = ChallengerSettings(
         parents=config.challenger.targets,
         proposals=config.challenger.proposals,
-        params=SamplingParams(config.challenger.temperature, config.challenger.max_tokens, style.stop),
+        params=_params(config.challenger, style),
         source=_WHO_POSES[config.challenger.source],
     )
     settings = build_search.model_judge(config)
     model_judge = None if settings is None else ModelJudge(settings, config.evaluate.every)
     return _Asked(style, solver, challenger, model_judge, build_search.step_style(style, params, policy.tokenizer))
+
+
+def _params(role: SolverConfig | ChallengerConfig, style: PromptStyle) -> SamplingParams:
+    return SamplingParams(role.temperature, role.max_tokens, style.stop, role.top_k, role.top_p, role.min_p)
 
 
 def _game(

@@ -18,7 +18,7 @@ from selfplay.model.policy import Policy
 from selfplay.model.probe import Parity, prove
 from selfplay.model.weights.loading import LoadedModel, load_model
 from selfplay.prompting.codec import Encoder
-from selfplay.train.passes import PackPass, pack_hidden, row_temperatures
+from selfplay.train.passes import PackPass, pack_hidden, row_supports, row_temperatures
 from selfplay.train.trainer import TrainerSettings
 
 
@@ -65,7 +65,8 @@ def reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch,
         targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(start.device)
         with pack_hidden(start, batch, plan) as hidden:
             temperatures = row_temperatures(batch, plan, settings.temperatures, start.device)
-            return start.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk)
+            drawable = row_supports(batch, plan, start.device)
+            return start.head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, drawable=drawable)
 
     return logprobs
 

@@ -4,6 +4,9 @@ For one sample of advantage A, with theta the policy now, anchor what the ratio 
 
     r = theta / anchor,   w = min(anchor / mu, C),   l = -w min(r A, clip(r, 1 - low, 1 + high) A)
 
+All three are of the distribution that the token was drawn from: tempered, and where top_k, top_p or min_p left a part
+of the vocabulary, renormalised over that part as it was at the time. So r is 1 for a policy that has not moved.
+
 A token that several samples share has one theta and one mu, so their terms differ in A only, and
 
     sum_i min(r A_i, clip(r) A_i) = min(r, clip(r)) * sum of positive A_i + max(r, clip(r)) * sum of negative A_i.
@@ -60,7 +63,8 @@ def policy_loss(
 
 def kl_to_reference(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
     """[m] k3 = exp(ref - theta) - (ref - theta) - 1 >= 0 of each token: unbiased for KL(theta, ref) under theta's
-    samples. Source: Schulman, "Approximating KL divergence", 2020.
+    samples, where both are normalised over the tokens that could be drawn: of what could not, nothing is held. Source:
+    Schulman, "Approximating KL divergence", 2020.
     """
     difference = ref_logprobs - logprobs
     return difference.exp() - difference - 1

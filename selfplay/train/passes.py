@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from selfplay.learn.batch import TrainBatch
+from selfplay.learn.supports import ALL
 from selfplay.model.attention.interface import Pass
 from selfplay.model.attention.plan import PathPlan, path_matrix, plan_paths
+from selfplay.model.head import Drawable
 from selfplay.model.policy import Policy
 from selfplay.train.choices import PassMode
 from selfplay.train.packing import Pack
@@ -93,6 +95,14 @@ def row_temperatures(
     by_label = np.array([temperatures.get(name, 1.0) for name in batch.label_names], dtype=np.float32)
     rows = by_label[batch.labels[plan.pack.targets]]
     return None if (rows == 1.0).all() else torch.from_numpy(rows).to(device)
+
+
+def row_supports(batch: TrainBatch, plan: PackPass, device: torch.device) -> Drawable | None:
+    """What the pack's trained tokens were drawn from, made for a few rows at a time; None where that is all tokens."""
+    supports, targets = batch.supports, plan.pack.targets
+    if supports is None or (supports.rows[targets] == ALL).all():
+        return None
+    return lambda part: torch.from_numpy(supports.drawable(targets[part])).to(device)
 
 
 def tree_plan(batch: TrainBatch, pack: Pack, device: torch.device) -> PathPlan:

@@ -41,7 +41,7 @@ from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
-from selfplay.train.passes import PackPass, pack_hidden, prepare, row_temperatures
+from selfplay.train.passes import PackPass, pack_hidden, prepare, row_supports, row_temperatures
 
 _SCALE = "pace/scale"
 
@@ -119,6 +119,8 @@ class Trainer:
         rows, positions = self._policy.head.weight.shape[0], self._positions
         if any(each.ids.max() >= rows for each in given):
             raise ValueError(f"the model has no more than {rows} tokens")
+        if batch.supports is not None and batch.supports.vocabulary != rows:
+            raise ValueError(f"tokens were drawn from a vocabulary of {batch.supports.vocabulary}, not {rows}")
         if positions is not None and any(each.depths.max() >= positions for each in given):
             raise ValueError(f"the model has no more than {positions} positions")
         fitted = self._fit_critic(critic_batch)
@@ -207,10 +209,11 @@ class Trainer:
         targets = torch.from_numpy(batch.ids[batch.targets[rows]]).to(device)
         settings = self._settings
         temperatures = row_temperatures(batch, plan, settings.temperatures, device)
+        drawable = row_supports(batch, plan, device)
         head = self._policy.head
         with self._gradients.collecting(), pack_hidden(self._policy, batch, plan) as hidden:
             total = self._gradients.sum_of(head.weight)
-            logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total)
+            logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total, drawable)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
             totals.add(loss, counts, facts, logprobs.detach(), sampler)
             if self._reference is not None and batch.kl[rows].any():

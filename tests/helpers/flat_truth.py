@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from random_trees import WEIGHTS
 
+from roles.tree import Tree
 from selfplay.learn.batch import TrainBatch
 from selfplay.model.policy import Policy
 from selfplay.train.gradients import Gradients
 from selfplay.train.loss import LossSettings, policy_loss
 from selfplay.train.packing import cut
-from selfplay.train.passes import pack_hidden, prepare, row_temperatures
+from selfplay.train.passes import pack_hidden, prepare, row_supports, row_temperatures
 
 LOSS = LossSettings(anchor="sampler")  # so that clipping and both signs matter
 
@@ -18,8 +19,13 @@ LOSS = LossSettings(anchor="sampler")  # so that clipping and both signs matter
 TEMPERATURES = {"challenger": 1.5, "solver/1": 0.8}
 
 
-def flat_truth(policy: Policy, rows: list[Any]) -> tuple[torch.Tensor, list[torch.Tensor], dict[str, torch.Tensor]]:
-    """Loss, log-probabilities per sample and gradients by the book: one sequence at a time, full logits, no tree."""
+def flat_truth(
+    policy: Policy, rows: list[Any], tree: Tree | None = None
+) -> tuple[torch.Tensor, list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Loss, log-probabilities per sample and gradients by the book: one sequence at a time, full logits, no tree.
+
+    `tree` tells what tokens were drawn from, where that is not the whole vocabulary.
+    """
     model = policy.model
     model.zero_grad()
     said: dict[str, int] = {}
@@ -29,6 +35,11 @@ def flat_truth(policy: Policy, rows: list[Any]) -> tuple[torch.Tensor, list[torc
     for ids, sampler, sample in rows:
         logits = model(input_ids=torch.tensor([ids])).logits[0].float() / TEMPERATURES.get(sample.label, 1.0)
         n = sample.num_tokens
+        for place, node in enumerate(tree.tail(sample.node, n) if tree else []):
+            if node in tree.supports:
+                out = torch.ones(logits.shape[1], dtype=torch.bool)
+                out[tree.supports[node].ids()] = False
+                logits = torch.where(_row(logits, place - n - 1)[:, None] & out, -torch.inf, logits)
         logprobs = logits.log_softmax(-1)[-n - 1 : -1].gather(1, torch.tensor(ids[-n:])[:, None])[:, 0]
         per_sample.append(logprobs.detach())
         ratio = (logprobs - torch.tensor(sampler, dtype=torch.float32)).exp()
@@ -41,6 +52,11 @@ def flat_truth(policy: Policy, rows: list[Any]) -> tuple[torch.Tensor, list[torc
     return total.detach(), per_sample, grads
 
 
+def _row(logits: torch.Tensor, row: int) -> torch.Tensor:
+    """[n] bool: True for one row of logits [n, V], counted from the end."""
+    return torch.arange(-len(logits), 0) == row
+
+
 def packed(policy: Policy, batch: TrainBatch, budget: int, mode: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """The same by packs: loss, log-probability of every trained token, gradients."""
     gradients = Gradients(policy.trainable, policy.model.get_input_embeddings())
@@ -50,7 +66,9 @@ def packed(policy: Policy, batch: TrainBatch, budget: int, mode: Any) -> tuple[t
         temperatures = row_temperatures(batch, plan, TEMPERATURES, policy.device)
         with gradients.collecting(), pack_hidden(policy, batch, plan) as hidden:
             targets = torch.from_numpy(batch.ids[batch.targets[pack.targets]])
-            now = policy.head.logprobs(hidden, targets, temperatures, 7, gradients.sum_of(policy.head.weight))
+            drawable = row_supports(batch, plan, policy.device)
+            total_of_head = gradients.sum_of(policy.head.weight)
+            now = policy.head.logprobs(hidden, targets, temperatures, 7, total_of_head, drawable)
             columns = [
                 torch.from_numpy(c[pack.targets]).float()
                 for c in (batch.sampler_logprobs, batch.positive, batch.negative)

@@ -2,14 +2,18 @@
 
 import numpy as np
 
+from roles.support import Support
 from roles.tree import ROOT, Tree
 from selfplay.learn.batch import TrainSample
 
 WEIGHTS = {"challenger": 0.7, "solver/0": 1.0, "solver/1": 1.3}
 
 
-def random_step(seed: int, vocabulary: int, merge: bool = True) -> tuple[Tree, list[TrainSample]]:
-    """A tree as a step grows it, with advantages of both signs and some zeros."""
+def random_step(
+    seed: int, vocabulary: int, merge: bool = True, drawn_of: int | None = None
+) -> tuple[Tree, list[TrainSample]]:
+    """A tree as a step grows it, with advantages of both signs and some zeros. With `drawn_of`, the model's vocabulary,
+    some tokens were drawn from a part of it only."""
     rng = np.random.Generator(np.random.Philox(key=seed))
     tree = Tree(merge=merge)
     samples: list[TrainSample] = []
@@ -19,7 +23,8 @@ def random_step(seed: int, vocabulary: int, merge: bool = True) -> tuple[Tree, l
 
     def speak(parent: int, label: str, low: int, high: int) -> int:
         said = tokens(low, high, alphabet=3)  # few words, so that siblings often agree
-        node = tree.sampled(parent, said, (-rng.random(len(said)) * 3).tolist(), label)
+        parts = [_part(rng, token, drawn_of) for token in said] if drawn_of else None
+        node = tree.sampled(parent, said, (-rng.random(len(said)) * 3).tolist(), label, parts)
         advantage = float(rng.choice([0.0, 1.0, -1.0, 0.25, -0.7]))
         samples.append(TrainSample(label, node, len(said), advantage))
         return node
@@ -35,6 +40,14 @@ def random_step(seed: int, vocabulary: int, merge: bool = True) -> tuple[Tree, l
     for _ in range(int(rng.integers(0, 4))):
         speak(target, "challenger", 1, 7)
     return tree, samples
+
+
+def _part(rng: np.random.Generator, token: int, vocabulary: int) -> Support | None:
+    """Few tokens, most of them, or all (None); `token` is one."""
+    share = rng.choice([0.01, 0.7, 1.0])
+    is_in = rng.random(vocabulary) < share
+    is_in[token] = True
+    return None if share == 1.0 else Support.of(np.flatnonzero(is_in), vocabulary)
 
 
 def sequences(tree: Tree, samples: list[TrainSample]) -> list[tuple[list[int], list[float], TrainSample]]:

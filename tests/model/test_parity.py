@@ -37,16 +37,19 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 10_000), budget=st.sampled_from([6, 17, 40, 4096]), merge=st.booleans())
-def test_tree_equals_flat_batch(policy: Policy, seed: int, budget: int, merge: bool) -> None:
-    tree, samples = random_step(seed, vocabulary=200, merge=merge)
+@given(
+    seed=st.integers(0, 10_000), budget=st.sampled_from([6, 17, 40, 4096]), merge=st.booleans(), truncates=st.booleans()
+)
+def test_tree_equals_flat_batch(policy: Policy, seed: int, budget: int, merge: bool, truncates: bool) -> None:
+    drawn_of = policy.head.weight.shape[0] if truncates else None
+    tree, samples = random_step(seed, vocabulary=200, merge=merge, drawn_of=drawn_of)
     batch = build_batch(tree, samples, WEIGHTS)
     if not len(batch.targets):
         return
     rows = sequences(tree, samples)
     if merge:  # a merged token has one sampler log-probability: the first speaker's
         assert len(batch.targets) <= sum(s.num_tokens for s in samples)
-    loss, _, grads = flat_truth(policy, rows)
+    loss, _, grads = flat_truth(policy, rows, tree)
     for mode, kept in itertools.product(("tree", "flat"), (0, KEPT_BYTES)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("selfplay.model.head.KEPT_BYTES", kept)  # 0: the backward pass makes the logits again

@@ -250,3 +250,36 @@ def test_an_invented_problem_that_the_model_cannot_read_whole_is_too_large(
         posed = [problem for problem, _ in store.problems() if problem.family == "ones"]
     assert Fate.TOO_LARGE in fates and posed
     assert max(len(problem.text) for problem in posed) < 1024 / 2
+
+
+TRUNCATED = [
+    "configs/tiny.yaml", "run.threads=1", "run.checkpoint_every=2", "run.steps=3", "domain=few_problems:AnyText",
+    "solver.problems=3", "curriculum.min_successes=1", "solver.top_k=60", "solver.top_p=0.8", "solver.min_p=0.02",
+    "challenger.top_k=90", "challenger.top_p=0.95", "challenger.min_p=0.01", "challenger.max_tokens=64",
+    "challenger.proposals=8", "challenger.invalid_reward=-0.1", "train.kl_coef=0.1", "train.anchor=sampler",
+    "policy.lora.r=2", "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2",
+]  # fmt: skip
+
+
+def test_a_run_that_truncates_and_is_killed_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
+    ended = server.run([*TRUNCATED, "run.name=whole", f"run.dir={tmp_path}"])
+    assert ended.code == OK, ended.output
+    arguments = [*TRUNCATED, "run.name=cut", f"run.dir={tmp_path}"]
+    for point in ("wave.committed:5", "loop.updated:2", ""):  # while sampling, and with an update to be made again
+        ended = server.run(arguments, environment={"SELFPLAY_KILL_AT": point} if point else None)
+        assert ended.code == (-signal.SIGKILL if point else OK), ended.output
+        arguments = ["--resume", "cut", f"run.dir={tmp_path}", "domain=few_problems:AnyText"]
+    found = []
+    for name in ("whole", "cut"):
+        with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
+            found.append((store.table_digest(), [row.weights_digest for row in store.steps()]))
+            rows = [row for row in store.steps() if row.step > 0]
+    assert found[0] == found[1] and len(set(found[0][1])) == 4
+    assert max(row.metrics["sampling/logp_diff/max"] for row in rows) < 1e-4
+    assert trained_labels(tmp_path / "cut") == {"challenger", "solver/0", "solver/1"}
+    for row in rows[-2:]:
+        assert row.journal_file is not None and row.journal_sha256 is not None
+        batch = TrainBatch.from_arrays(
+            read_journal(tmp_path / "cut" / JOURNAL_FOLDER, row.journal_file, row.journal_sha256).arrays
+        )
+        assert batch.supports is not None and (batch.supports.rows >= 0).all()
