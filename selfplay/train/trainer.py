@@ -244,8 +244,9 @@ class Trainer:
         device = self._policy.device
         targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(device)
         temperatures = row_temperatures(batch, plan, self._settings.temperatures, device)
+        drawable, chunk = row_supports(batch, plan, device), self._settings.logprob_chunk
         with pack_hidden(self._policy, batch, plan) as hidden:
-            return self._policy.head.logprobs(hidden, targets, temperatures, self._settings.logprob_chunk)
+            return self._policy.head.logprobs(hidden, targets, temperatures, chunk, drawable=drawable)
 
     def _apply(self, loss: float) -> float:
         """Clip, check, step, serve. Returns the gradient's norm before clipping."""

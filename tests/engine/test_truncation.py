@@ -107,10 +107,11 @@ def spoken(policy: Policy, engine: type[Sampler], params: SamplingParams, second
     return build_batch(tree, samples, {"solver/0": 1.0, "solver/1": 1.3})
 
 
-def trainer_of(policy: Policy) -> Trainer:
+def trainer_of(policy: Policy, learning_rate: float = 1e-3) -> Trainer:
     temperatures = dict.fromkeys(("solver/0", "solver/1"), PLAIN.temperature)
     loss = LossSettings(anchor="sampler")
-    return Trainer(policy, TrainerSettings(learning_rate=1e-3, temperatures=temperatures, pack_tokens=60, loss=loss))
+    settings = TrainerSettings(learning_rate, temperatures=temperatures, pack_tokens=60, loss=loss, step_kl=1e-3)
+    return Trainer(policy, settings)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,8 +120,9 @@ def test_the_ratio_of_an_unchanged_policy_is_one(engine: type[Sampler], kind: st
     batch = spoken(policy, engine, KINDS[kind], PLAIN)
     assert batch.supports is not None and set(batch.label_names) == {"solver/0", "solver/1"}
     assert (batch.supports.rows >= 0).tolist() == [batch.label_names[i] == "solver/0" for i in batch.labels]
-    metrics = trainer_of(policy).step(batch).metrics
+    metrics = trainer_of(policy, learning_rate=1e-12).step(batch).metrics
     assert metrics["sampling/logp_diff/max"] < 1e-5
+    assert abs(metrics["train/step_kl"]) < 1e-6  # what an update moved is measured over the same tokens
     assert metrics["clip_ratio/region_mean"] == 0
 
 
