@@ -30,6 +30,8 @@ from pydantic_monty import (
     ResourceLimits,
 )
 
+from store.errors import SelfplayError
+
 MAX_SOURCE_CHARS = 500
 MAX_RESULT_BITS = 256
 _BATCH_SIZE = 256
@@ -63,7 +65,7 @@ class SandboxForkError(RuntimeError):
     """The sandbox was used in a process before that process was forked."""
 
 
-class SandboxBrokenError(RuntimeError):
+class SandboxBrokenError(SelfplayError, RuntimeError):
     """The sandbox does not run what it must: the machine's fault, and no verdict on any source. One line."""
 
 

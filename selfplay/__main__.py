@@ -10,6 +10,7 @@ A language model poses problems to itself, solves them, and gets better.
 
   python -m selfplay.loop       a run: the default job, a configuration of yours, or one that goes on
   python -m selfplay.inspect    look at a run: where it stands, its problems, what was said; check a domain
+  python -m selfplay.evaluate   a model, or a run's weights, on any problems; two of them compared
   python -m selfplay.lab        experiments on the project's claims, and the pages they leave
 
 Each tells more with --help.

@@ -19,7 +19,11 @@ _DISK = _NO_ROOM | {errno.EIO}
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors has the number in its words only
 
 
-class StoreError(Exception):
+class SelfplayError(Exception):
+    """Of every failure that a user can cause or meet, in whichever package. The message is one line."""
+
+
+class StoreError(SelfplayError):
     """The store refuses or cannot do what was asked. The message is one line."""
 
     def __init__(self, message: str) -> None:

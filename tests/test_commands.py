@@ -22,7 +22,9 @@ def test_the_package_tells_what_there_is_to_run(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "selfplay", *arguments]
         ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)
-        assert all(f"selfplay.{each}" in ended.stdout for each in ("loop", "inspect", "lab")) == (code == OK)
+        assert all(f"selfplay.{each}" in ended.stdout for each in ("loop", "inspect", "evaluate", "lab")) == (
+            code == OK
+        )
     assert ended.stderr == "error: nonsense is nothing that python -m selfplay runs; see python -m selfplay --help\n"
 
 

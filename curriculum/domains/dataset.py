@@ -55,7 +55,7 @@ class DatasetDomain:
     """See the module. `answer_rule` (curriculum/answers/reading.py) says how a solver's answer is read: by default the
     letter of a choice, the last number where all answers are numbers, else the whole text. `examples` rows of the
     file's beginning are shown few-shot, and never posed. `test_share` of the rest is kept for evaluation where there is
-    no `test_path`. Raises DomainError, which names file and line."""
+    no `test_path`; 1 keeps all, so that there is nothing to practise. Raises DomainError, which names file and line."""
 
     solver_instruction: str
     recheck_instruction = "Check your answer, and give it again in the same form."
@@ -84,8 +84,8 @@ class DatasetDomain:
             raise DomainError(f"domain_options.examples is {examples!r}: it must be an integer")
         if not stop or "\\n" in stop:
             raise DomainError(f"domain_options.stop is {stop!r}: it must be a text that ends a completion")
-        if isinstance(test_share, bool | str) or not 0.0 < test_share < 1.0:
-            raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0 and below 1")
+        if isinstance(test_share, bool | str) or not 0.0 < test_share <= 1.0:
+            raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
         if answer_rule not in ("", *RULES):
             raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
         self.name = "dataset"
@@ -104,7 +104,7 @@ class DatasetDomain:
         else:
             test = {each.canonical: each for each in _share(rows, test_share)}
             rows = [each for each in rows if each.canonical not in test]
-        if not rows:
+        if not rows and test_share < 1.0:
             why = (
                 "all its problems are in test_path" if test_path else f"it has {len(test)} besides {examples} examples"
             )
@@ -266,6 +266,6 @@ def _require_types(options: Mapping[str, object]) -> None:
 
 def _share(statements: Sequence[Statement], share: float) -> list[Statement]:
     """Those whose hash is lowest, a `share` of all, MAX_TEST at most: the same ones whatever their order in the
-    file."""
+    file. All of them where the share is 1."""
     ranked = sorted(statements, key=lambda each: hashlib.sha256(each.canonical.encode("utf-8", "replace")).hexdigest())
-    return ranked[: min(MAX_TEST, max(1, round(share * len(ranked))))]
+    return ranked if share == 1.0 else ranked[: min(MAX_TEST, max(1, round(share * len(ranked))))]

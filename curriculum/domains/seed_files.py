@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curriculum.domains.protocol import Statement
+from store.errors import SelfplayError
 from store.records import Fate
 
 _KEY = "domain_options.seeds_path"
 _MAX_LINES = 100_000
 
 
-class DomainError(ValueError):
+class DomainError(SelfplayError, ValueError):
     """A domain cannot be used: not found, incomplete, or its seeds are wrong. One line that says what to do."""
 
 

@@ -9,7 +9,7 @@ behind it takes plain values. Left out: interpolation, which could copy secrets 
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -29,11 +29,16 @@ MOST_SHOWN = 120  # characters of a wrong value in the line that refuses it
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
 
 
-def load(file: Path | None, overrides: Sequence[str]) -> Config:
-    """Defaults, then `file` (None: only defaults), then `key=value` overrides; checked whole. Raises ConfigError."""
+def load(file: Path | None, overrides: Sequence[str], values: Mapping[str, Any] | None = None) -> Config:
+    """Defaults, then `file` (None: only defaults), then `values`, then `key=value` overrides; checked whole.
+
+    `values`: by key, dotted or in sections, or both. Raises ConfigError.
+    """
     layers = [_base()]
     if file is not None:
         layers.append(_read(file))
+    if values:
+        layers.append(_layer(values))
     layers.append(_dotlist(overrides))
     config = _merge(layers)
     if not config.run.name:
@@ -51,6 +56,14 @@ def resumed(stored_yaml: str, overrides: Sequence[str]) -> Config:
     stored = _stored(stored_yaml)
     config = _merge([OmegaConf.structured(stored), _dotlist(overrides)])
     _refuse_changes(stored, config)
+    check(config)
+    return config
+
+
+def varied(stored_yaml: str, overrides: Sequence[str]) -> Config:
+    """The stored configuration with any `overrides`: for something else than going on with its run. Raises
+    ConfigError."""
+    config = _merge([OmegaConf.structured(_stored(stored_yaml)), _dotlist(overrides)])
     check(config)
     return config
 
@@ -135,6 +148,16 @@ def _parsed(source: str, text: str) -> Any:
     if not OmegaConf.is_dict(loaded):
         raise ConfigError(f"{source}: must hold keys and values")
     return loaded
+
+
+def _layer(values: Mapping[str, Any]) -> Any:
+    layer = OmegaConf.create({})
+    for key, value in values.items():
+        try:
+            OmegaConf.update(layer, key, str(value) if isinstance(value, Path) else value)
+        except Exception as error:  # such as of a value that is no plain data
+            raise ConfigError(f"{_shown(key)}: {_short(_first_line(error))}") from error
+    return layer
 
 
 def _dotlist(overrides: Sequence[str]) -> Any:

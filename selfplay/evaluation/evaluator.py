@@ -26,11 +26,11 @@ from roles.search.growth import Searched
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
 from selfplay import metrics
-from selfplay.engine.protocol import Sampler
+from selfplay.engine.protocol import Sampler, TokenCount
 from selfplay.engine.rollout import Ask, Rollout
-from selfplay.evaluation.formats import outcomes_text, reports_text
+from selfplay.evaluation.formats import outcomes_text, reports_text, searches_text
 from selfplay.evaluation.mechanism import mechanism_metrics
-from selfplay.evaluation.search import SearchEvaluation
+from selfplay.evaluation.search import SearchEvaluation, search_accuracies, searched_problem
 from selfplay.prompting.codec import Encode
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson
@@ -45,7 +45,10 @@ PROBLEMS_PER_TREE = 256  # bounds the keys and values held at once; another numb
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Everything an evaluation needs. `encode`: see `Rollout`."""
+    """Everything an evaluation needs. `encode`: see `Rollout`. `count`: what ran for all its evaluations.
+
+    `heard` is told after each batch how many problems it had.
+    """
 
     sampler: Sampler
     encode: Encode
@@ -63,6 +66,8 @@ class Evaluator:
     score: Ask | None = None  # what a search with critics needs
     start: Sampler | None = None  # the start weights': with it, the mechanism is measured
     limit: int | None = None  # see `Rollout`
+    count: TokenCount = field(default_factory=TokenCount)
+    heard: Callable[[int], None] = lambda problems: None
     _start_tries: dict[str, list[JudgedGroup]] = field(default_factory=dict)  # by set: they never change
 
     def full(self, step: int, set_name: str) -> Evaluation:
@@ -80,23 +85,25 @@ class Evaluator:
         figures, outcomes = self._greedy(self.sets[set_name][: self.interim_size], turns, step)
         return Evaluation(step, set_name, "interim", figures | self._mechanism(set_name, step), outcomes)
 
+    def greedy(self, problems: Sequence[Problem], turns: int, step: int) -> list[JudgedGroup]:
+        """One greedy conversation about each problem."""
+        return self._attempts(problems, turns, group_size=1, temperature=0.0, step=step)
+
+    def sampled(
+        self, problems: Sequence[Problem], n: int, step: int, at_once: int = PROBLEMS_PER_TREE
+    ) -> list[JudgedGroup]:
+        """`n` first tries at each problem, at temperature 1. `at_once`: problems in a batch."""
+        return self._attempts(problems, 1, n, TEMPERATURE, step, at_once=at_once)
+
     def _greedy(self, problems: Sequence[Problem], turns: int, step: int) -> tuple[dict[str, float], str]:
-        groups = self._attempts(problems, turns, group_size=1, temperature=0.0, step=step)
-        answers = [
-            Answered(
-                first_right=group.attempts[0].turns[0].is_right,
-                last_right=group.attempts[0].is_right,
-                has_changed=group.attempts[0].turns[0].answer != group.attempts[0].turns[-1].answer,
-                is_parsed=group.attempts[0].turns[0].answer is not None,
-            )
-            for group in groups
-        ]
+        groups = self.greedy(problems, turns, step)
+        answers = [answered(group.attempts[0]) for group in groups]
         tokens = [sum(len(turn.sampled.completion.ids) for turn in group.attempts[0].turns) for group in groups]
         figures = turn_metrics(answers, turns) | {metrics.TOKENS_MEAN: sum(tokens) / max(1, len(tokens))}
         return figures, outcomes_text((each.first_right, each.last_right) for each in answers)
 
     def _sampled(self, problems: Sequence[Problem], step: int) -> dict[str, float]:
-        groups = self._attempts(problems, 1, group_size=self.pass_k, temperature=TEMPERATURE, step=step)
+        groups = self.sampled(problems, self.pass_k, step)
         correct = [sum(a.turns[0].is_right for a in group.attempts) for group in groups]
         solved, n = sum(c > 0 for c in correct), len(correct)  # pass@k of k samples is whether one of them was right
         low, high = wilson(solved, n)
@@ -139,11 +146,18 @@ class Evaluator:
         """Metrics and `Evaluation.searches`; nothing where evaluations do not search."""
         if self.search is None:
             return {}, ""
+        found, sampled = self.searched(problems, step)
+        figures = search_accuracies(found, sampled, self.search.settings.token_budget)
+        return figures, searches_text(list(map(searched_problem, found, sampled)))
+
+    def searched(self, problems: Sequence[Problem], step: int) -> tuple[list[Searched], list[Searched]]:
+        """(search, best-of-N) of each problem. `search` has to be set."""
+        assert self.search is not None, "this evaluator was made without a search"
 
         def drive(roles: Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]) -> list[Searched]:
             tree = Tree()
             rollout = Rollout(
-                step, tree, self.sampler, self.encode, lambda wave: wave, {}, self.score, limit=self.limit
+                step, tree, self.sampler, self.encode, lambda wave: wave, {}, self.score, self.count, self.limit
             )
             return rollout.run("evaluation", roles(tree))
 
@@ -159,6 +173,7 @@ class Evaluator:
         sampler: Sampler | None = None,
         given: Sequence[JudgedGroup] | None = None,
         report: ReportKind = "none",
+        at_once: int = PROBLEMS_PER_TREE,
     ) -> list[JudgedGroup]:
         """Judged groups, one a problem. `given`: first tries to look at again, in place of one's own."""
         params = SamplingParams(temperature, self.max_tokens, self.style.stop)
@@ -172,9 +187,9 @@ class Evaluator:
         )
         firsts: Sequence[Sequence[Completion]] = [()] * len(problems) if given is None else [*map(_first_tries, given)]
         judged = []
-        for part in batches(len(problems), self.interim_size):
+        for part in batches(len(problems), self.interim_size, at_once):
             rollout = Rollout(
-                step, Tree(), sampler or self.sampler, self.encode, lambda wave: wave, {}, limit=self.limit
+                step, Tree(), sampler or self.sampler, self.encode, lambda wave: wave, {}, None, self.count, self.limit
             )
             roles = (
                 attempt(problem, self.style, settings, step, given=tries)
@@ -183,13 +198,14 @@ class Evaluator:
             solved = rollout.run("evaluation", roles)
             domain, read = self.style.domain, self.style.visible
             judged += [judge_group(group, domain, read, JudgeSettings(), step) for group in solved]
+            self.heard(len(solved))
         self.judge_watch.check(judged, f"evaluation of step {step}")
         return judged
 
 
-def batches(n: int, head: int) -> list[slice]:
+def batches(n: int, head: int, at_once: int = PROBLEMS_PER_TREE) -> list[slice]:
     """The places of n problems that are evaluated together: those of the first `head`, then those of the rest."""
-    cuts = [*range(0, min(head, n), PROBLEMS_PER_TREE), *range(head, n, PROBLEMS_PER_TREE)]
+    cuts = [*range(0, min(head, n), at_once), *range(head, n, at_once)]
     return [slice(start, end) for start, end in pairwise([*cuts, n])]
 
 
@@ -213,6 +229,12 @@ class Answered(NamedTuple):
     last_right: bool
     has_changed: bool
     is_parsed: bool
+
+
+def answered(attempt: JudgedAttempt) -> Answered:
+    """What one conversation came to."""
+    first, last = attempt.turns[0], attempt.turns[-1]
+    return Answered(first.is_right, last.is_right, first.answer != last.answer, first.answer is not None)
 
 
 def turn_metrics(answers: Sequence[Answered], turns: int) -> dict[str, float]:

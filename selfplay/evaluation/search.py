@@ -21,7 +21,7 @@ from roles.search.growth import Growth, Searched, StepStyle, best_of
 from roles.search.mcts import SearchSettings, search
 from roles.tree import Tree
 from selfplay import metrics
-from selfplay.evaluation.formats import SearchedProblem, searches_text
+from selfplay.evaluation.formats import SearchedProblem
 from store.records import Outcome, Problem
 
 Drive = Callable[[Callable[[Tree], Sequence[Generator[Any, Any, Searched]]]], list[Searched]]
@@ -36,8 +36,8 @@ class SearchEvaluation:
     merge: bool
     prune: bool
 
-    def measure(self, problems: Sequence[Problem], step: int, drive: Drive) -> tuple[dict[str, float], str]:
-        """Metrics, and `Evaluation.searches`. `drive` runs searches that share a fresh tree of tokens."""
+    def measure(self, problems: Sequence[Problem], step: int, drive: Drive) -> tuple[list[Searched], list[Searched]]:
+        """(search, best-of-N) of each problem. `drive` runs searches that share a fresh tree of tokens."""
         clock = time.monotonic if self.settings.seconds > 0 else None
         budget = self.settings.token_budget
 
@@ -50,7 +50,7 @@ class SearchEvaluation:
 
         found = drive(lambda tree: [search(each, self.settings, clock) for each in grown(tree, "search")])
         sampled = drive(lambda tree: [best_of(each, budget) for each in grown(tree, "best of")])
-        return search_accuracies(found, sampled, budget), searches_text(list(map(_searched, found, sampled)))
+        return found, sampled
 
 
 def search_accuracies(found: Sequence[Searched], sampled: Sequence[Searched], budget: int) -> dict[str, float]:
@@ -89,7 +89,8 @@ def _within(found: Searched, budget: int) -> bool:
     return found.right_after is not None and found.right_after <= budget
 
 
-def _searched(found: Searched, sampled: Searched) -> SearchedProblem:
+def searched_problem(found: Searched, sampled: Searched) -> SearchedProblem:
+    """What an evaluation stores of a problem's two searches."""
     return SearchedProblem(
         _until(found.right_after),
         _until(found.right_after_nodes),

@@ -1,5 +1,7 @@
 """Exit codes, and the failures that a user can cause or meet: each is one line, and has the code it ends with."""
 
+from store.errors import SelfplayError
+
 OK = 0
 USAGE = 2  # configuration or arguments
 DATA = 65  # the run's data is damaged, of another version of the code, or replay disagrees with it
@@ -13,7 +15,7 @@ INTERRUPTED = 130  # Ctrl-C
 TERMINATED = 143  # SIGTERM
 
 
-class Failure(Exception):
+class Failure(SelfplayError):
     """The message is one line that says what is wrong and what to do; `code` is the process's exit code."""
 
     code = USAGE

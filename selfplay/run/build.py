@@ -25,7 +25,7 @@ from selfplay.evaluation.evaluator import Evaluator
 from selfplay.learn.teacher import Teacher
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions, positions
-from selfplay.model.probe import longest_context
+from selfplay.model.probe import Parity, longest_context
 from selfplay.play.game import ChallengerSettings, Game, ModelJudge, Source
 from selfplay.play.posing import Poser
 from selfplay.prompting.chat import chat_style
@@ -85,7 +85,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         game=_game(config, asked, voices, score, encode, room, poser, watch),
         teacher=Teacher(teaching, tracker, style, encode, build_search.critic_teaching(config, critic is not None)),
         trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
-        evaluator=_evaluator(config, asked, voices, score, encode, room, held_out, watch),
+        evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),
         schedule=_schedule(config),
     )
 
@@ -167,10 +167,10 @@ def _evaluator(
     config: Config,
     asked: _Asked,
     voices: Voices,
-    score: Ask,
+    score: Ask | None,
     encode: Encode,
     room: Room,
-    held_out: HeldOut,
+    sets: Mapping[str, Sequence[Problem]],
     watch: JudgeWatch,
 ) -> Evaluator:
     e = config.evaluate
@@ -178,7 +178,7 @@ def _evaluator(
         sampler=voices.policy,
         encode=encode,
         style=asked.style,
-        sets=held_out.sets,
+        sets=sets,
         turns=config.solver.turns,
         max_tokens=config.solver.max_tokens,
         interim_size=e.interim_size,
@@ -192,6 +192,20 @@ def _evaluator(
         start=voices.start if e.mechanism else None,
         limit=room.limit,
     )
+
+
+def build_evaluator(
+    config: Config, policy: Policy, parity: Parity, domain: Domain, sets: Mapping[str, Sequence[Problem]],
+    say: Callable[[str], None],
+) -> Evaluator:  # fmt: skip
+    """What a run with this configuration evaluates with, alone. Where it searches, no critic may be asked. Raises
+    ModelError where the model has no room for a problem."""
+    asked = _asked(config, prompt_style(config, domain, policy.tokenizer), policy)
+    encode = build_model.encoder(policy)
+    room = _room(config, policy, encode, asked, [each for members in sets.values() for each in members], say)
+    voices = Voices(build_model.sampler(policy, config.seed, parity))
+    watch = JudgeWatch(domain.name, config.judge.max_error_share, say)
+    return _evaluator(config, asked, voices, None, encode, room, sets, watch)
 
 
 def seed_problems(domain: Domain) -> list[Problem]:

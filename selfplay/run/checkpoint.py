@@ -36,6 +36,7 @@ from store.records import CheckpointRow, StepRow
 from store.store import Store
 
 STATE_FILE = "trainer-{}.safetensors"  # one for the masters and one for each of Adam's moments
+MASTER = "master"  # as `Trainer.state` has it
 MANIFEST = "manifest.json"
 PRODUCT = "policy"  # the served weights: what a run is for
 _UNFINISHED = re.compile(r"\.tmp-step_\d+-\d+")
@@ -189,6 +190,20 @@ class Checkpoints:
         free = shutil.disk_usage(self.run_folder).free
         if free < 1.1 * needed:
             raise DiskFull(f"a checkpoint needs {needed / 1e6:.0f} MB, {self.run_folder} has {free / 1e6:.0f} MB free")
+
+
+@torch.no_grad()
+def load_weights(run_folder: Path, row: CheckpointRow, policy: Policy, version: int) -> None:
+    """Give the policy a checkpoint's weights, as `Checkpoints.load` does, without a trainer. Raises CheckpointError."""
+    verify(run_folder, row, hashed=STATE_FILE.format(MASTER))
+    try:
+        masters = load_file(folder_of(run_folder, row) / STATE_FILE.format(MASTER))
+        for name, parameter in policy.trainable:
+            parameter.copy_(masters[f"{MASTER}/{name}"])
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{row.path} does not fit the model of this run: {error}") from error
+    policy.version = version
+    policy.refresh()
 
 
 def folder_of(run_folder: Path, row: CheckpointRow) -> Path:

@@ -5,6 +5,7 @@ effects: the journal, the update, the one transaction of a step, evaluations and
 """
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -216,7 +217,13 @@ class Run:
 
 @contextmanager
 def stopping_on_signals(run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the step; a second one ends it at once."""
+    """Ctrl-C and SIGTERM end the run after the step; a second one ends it at once.
+
+    Outside the main thread of a process, which alone may have handlers, they do what they did before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(number: int, _: Any) -> None:
         if run.is_stopping:

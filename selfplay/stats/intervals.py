@@ -32,7 +32,7 @@ def t95(df: ArrayLike) -> Values:
     return np.asarray((low + high) / 2)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """95% Wilson score interval of a proportion; (0, 1) when n is 0. With p = successes / n and z = 1.96:
 
     (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Source: Wilson 1927.

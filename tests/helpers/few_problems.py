@@ -43,6 +43,13 @@ class AnySteps(FewProblems):
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text
 
 
+class AnyEnds(AnySteps):
+    """As `AnySteps`, and what a tiny model babbles ends its answer soon, so that few are cut."""
+
+    stops = ("\n", "\x02", *"abcdefghijklmnopqrstuvwxyz")
+    step_ends = tuple("0123456789")
+
+
 class AnyJudged(AnySteps):
     """As `AnySteps`, with an example after which the random model tiny-gemma, asked whether an answer is right, says 1
     more often than 0, and either of them often enough."""

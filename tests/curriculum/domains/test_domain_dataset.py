@@ -129,7 +129,7 @@ def test_what_a_domain_cannot_do_is_asked_for_by_name(tmp_path: Path) -> None:
         ({"examples": "abc"}, "must be an integer"),
         ({"examples": True}, "must be an integer"),
         ({"examples": 30}, "from 0 to 29"),
-        ({"test_share": "x"}, "a number above 0 and below 1"),
+        ({"test_share": "x"}, "a number above 0, at most 1"),
         ({"stop": ""}, "must be a text that ends a completion"),
         ({"stop": 3}, "must be a text"),
         ({"path": 3}, "must be a text"),
