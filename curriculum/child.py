@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _SHOWN = 200  # characters of an error
@@ -29,12 +30,16 @@ class ChildEnded(Exception):
 
 
 class Child:
-    """`seconds` of processor time for a question; `patience` of wall time, the child's start included."""
+    """`seconds` of processor time for a question; `patience` of wall time, the child's start included. `variables` are
+    put into the child's environment."""
 
-    def __init__(self, script: Path, seconds: float, patience: float) -> None:
+    def __init__(
+        self, script: Path, seconds: float, patience: float, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._script = script
         self._seconds = seconds
         self._patience = patience
+        self._variables = dict(variables)
         self._process: subprocess.Popen[str] | None = None
         self._owner: int | None = None  # a forked process has no part in its parent's child
 
@@ -43,15 +48,16 @@ class Child:
         """Of the process that answers; None while there is none."""
         return None if self._process is None else self._process.pid
 
-    def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """The child's answer. Raises ChildLate or ChildEnded."""
-        line = json.dumps({"seconds": self._seconds, "question": dict(question)}, default=str) + "\n"
-        answer = self._asked(line) or self._asked(line)  # once more where somebody else ended the child
+    def ask(self, question: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
+        """The child's answer. `seconds` in place of the child's own. Raises ChildLate or ChildEnded."""
+        limit = seconds or self._seconds
+        line = json.dumps({"seconds": limit, "question": dict(question)}, default=str) + "\n"
+        answer = self._asked(line, limit) or self._asked(line, limit)  # once more where somebody else ended the child
         if answer is None:
             raise ChildEnded(f"{self._script.name} ends without an answer")
         return answer
 
-    def _asked(self, line: str) -> dict[str, Any] | None:
+    def _asked(self, line: str, seconds: float) -> dict[str, Any] | None:
         child = self._running()
         assert child.stdin is not None and child.stdout is not None
         said, is_late = "", False
@@ -63,7 +69,7 @@ class Child:
         if said.endswith("\n"):
             return dict(json.loads(said))
         if self._end(child) == -signal.SIGPROF or is_late:
-            raise ChildLate(f"{self._script.name} takes more than {self._seconds:g} s")
+            raise ChildLate(f"{self._script.name} takes more than {seconds:g} s")
         return None
 
     def _running(self) -> subprocess.Popen[str]:
@@ -71,8 +77,9 @@ class Child:
             command = [sys.executable, "-P", str(self._script)]  # -P: modules of ours beside it shadow Python's own
             self._owner = os.getpid()
             self._process = subprocess.Popen(
-                command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+                command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env=os.environ | self._variables,
+            )  # fmt: skip
             atexit.register(self._end, self._process)
         return self._process
 

@@ -1,13 +1,15 @@
-"""Rewrite the exact pins in pyproject.toml: `python scripts/pin.py`.
+"""Rewrite the exact pins in pyproject.toml: `python scripts/pin.py`, or with `--keep` after adding a dependency.
 
 A lock file records the addresses of registries, so it is not committed. The versions it resolves are: this script
-asks uv for a fresh resolution without the old pins, and writes every package, transitive ones too, under
-`[tool.uv] constraint-dependencies`. `HELD` lists what must not move with the newest release, each with its reason.
+asks uv for a fresh resolution without the old pins, and writes every package, transitive ones and those of all extras
+too, under `[tool.uv] constraint-dependencies`. `HELD` lists what must not move with the newest release, each with its
+reason.
 """
 
 import pathlib
 import re
 import subprocess
+from typing import Annotated
 
 import typer
 
@@ -15,13 +17,19 @@ HELD = {"torch": "2.13.0"}  # the release that vLLM's current wheels are built f
 
 PYPROJECT = pathlib.Path(__file__).resolve().parent.parent / "pyproject.toml"
 BLOCK = re.compile(r"^constraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL)
+NEVER = "sys_platform == 'never'"  # the mark of what `override-dependencies` leaves out
 
 
-def main() -> None:
+def main(
+    keep: Annotated[bool, typer.Option("--keep", help="leave what is pinned as it is, and pin what is new")] = False,
+) -> None:
     """Rewrite the exact versions of all packages in pyproject.toml, each to the newest that fits."""
     before = PYPROJECT.read_text()
     try:
-        _write("".join(f'    "{name}=={version}",\n' for name, version in HELD.items()))
+        if keep:
+            _write("".join(f"    {pin}\n" for pin in re.findall(r'".*",', BLOCK.search(before)[0]) if NEVER not in pin))
+        else:
+            _write("".join(f'    "{name}=={version}",\n' for name, version in HELD.items()))
         pins = _resolved()
     except BaseException:
         PYPROJECT.write_text(before)  # the old pins are not lost to a registry that does not answer
@@ -33,10 +41,13 @@ def main() -> None:
 def _resolved() -> list[str]:
     subprocess.run(["uv", "lock", "--upgrade", "--quiet"], cwd=PYPROJECT.parent, check=True)
     exported = subprocess.run(
-        ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-annotate", "--no-header", "--quiet"],
+        [
+            *("uv", "export", "--all-groups", "--all-extras", "--no-hashes", "--no-emit-project", "--no-annotate"),
+            *("--no-header", "--quiet"),
+        ],
         cwd=PYPROJECT.parent, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    return [line.strip() for line in exported.splitlines() if "==" in line]
+    return [line.strip() for line in exported.splitlines() if "==" in line and NEVER not in line]
 
 
 def _write(lines: str) -> None:

@@ -15,6 +15,8 @@ from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.dataset import DatasetDomain
+from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
+from curriculum.domains.environments.verifiers import VerifiersDomain
 from curriculum.domains.factors import FactorsDomain
 from curriculum.domains.protocol import Domain
 from curriculum.domains.seed_files import DomainError
@@ -27,8 +29,10 @@ DOMAINS: Mapping[str, object] = {
     "countdown": CountdownDomain,
     "dataset": DatasetDomain,
     "factors": FactorsDomain,
+    "reasoning_gym": ReasoningGymDomain,
     "sorting": SortingDomain,
     "sums": SumsDomain,
+    "verifiers": VerifiersDomain,
 }
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -37,6 +41,14 @@ _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 def is_ours(name: str) -> bool:
     """Whether `name` is one of this project's domains, so that loading it imports nothing else."""
     return name in DOMAINS
+
+
+def code_named(name: str, options: Mapping[str, object]) -> str:
+    """What of a configuration names code that is not ours, as it is typed: "domain=my_package.my_module:MyDomain"; ""
+    where nothing does."""
+    if name == "verifiers":
+        return f"domain_options.environment={options.get('environment')}"
+    return "" if is_ours(name) else f"domain={name}"
 
 
 def is_dotted_path(name: str) -> bool:

@@ -161,6 +161,13 @@ class KnowsGoodSteps(Protocol):
         ...
 
 
+class HasSeveralAnswers(Protocol):
+    """An optional capability, for checking a domain: that another problem's answer is judged right is no fault of it,
+    as long as not all of them are."""
+
+    several_right: bool
+
+
 def problem_id_of(domain_name: str, canonical: str) -> str:
     """16 hex digits: the first 64 bits of sha256 over the domain's name and the canonical form."""
     return hashlib.sha256(f"{domain_name}\0{canonical}".encode("utf-8", "surrogatepass")).hexdigest()[:16]

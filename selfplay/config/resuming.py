@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from curriculum.domains.loading import is_dotted_path, is_ours
+from curriculum.domains.loading import code_named, is_dotted_path, is_ours
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config, RunConfig
 from selfplay.machine.errors import DATA, USAGE, Refused
@@ -49,7 +49,8 @@ def resume_command(folder: Path, config: Config) -> str:
     """What to type to go on with the run in `folder`."""
     words = ["python", "-m", "selfplay.loop", "--resume", folder.name]
     words += [] if str(folder.parent) == RunConfig().dir else [f"run.dir={folder.parent}"]
-    words += [] if is_ours(config.domain) else [f"domain={config.domain}"]
+    code = code_named(config.domain, config.domain_options)
+    words += [code] if code else []
     return shlex.join(words)
 
 
@@ -79,12 +80,13 @@ def _is_finished(store: Store, steps: int) -> bool:
 
 def refuse_unconfirmed(folder: Path, stored: Config, overrides: Sequence[str]) -> None:
     """Refuses a run whose domain is code, unless the domain was given again. Another domain was refused before this."""
-    if is_ours(stored.domain) or any(override.startswith("domain=") for override in overrides):
+    code = code_named(stored.domain, stored.domain_options)
+    if not code or any(override.startswith(code.partition("=")[0] + "=") for override in overrides):
         return
-    if not is_dotted_path(stored.domain):
+    if not is_ours(stored.domain) and not is_dotted_path(stored.domain):
         raise Refused(f"{folder}: its stored domain {stored.domain[:80]!r} names none: its database is damaged", DATA)
     raise Refused(
-        f"{folder} names code to run, {stored.domain}, and what a run folder names is not run until you name it too. "
-        f"If that is your domain: {resume_command(folder, stored)}",
+        f"{folder} names code to run, {code.partition('=')[2]}, and what a run folder names is not run until you name "
+        f"it too. If that is your domain: {resume_command(folder, stored)}",
         USAGE,
     )

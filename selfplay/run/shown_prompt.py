@@ -4,7 +4,7 @@ A chat template needs the model's tokenizer, so the model is loaded as the run l
 Nothing that a database names is run: a domain that is a class of one's own has to be named again by who looks.
 """
 
-from curriculum.domains.loading import load_domain
+from curriculum.domains.loading import code_named, load_domain
 from selfplay.config import files as configuration
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
@@ -16,8 +16,9 @@ def solver_prompt(store: Store, problem_id: str, domain_name: str | None = None)
     """The text before a first try at a problem. Raises Refused for a stored domain that is not ours, unless it is
     named in `domain_name`."""
     config = configuration.resumed(store.run().config_yaml, ())
-    if ":" in config.domain and domain_name != config.domain:
-        raise Refused(f"the run's domain is code of its own: if you trust it, add --domain {config.domain}", USAGE)
+    code = code_named(config.domain, config.domain_options).partition("=")[2]
+    if code and domain_name != code:
+        raise Refused(f"the run's domain is code of its own: if you trust it, add --domain {code}", USAGE)
     domain = load_domain(config.domain, config.domain_options)
     needs_tokenizer = config.prompts.style != "few_shot"
     tokenizer = load_model(config.model.name, config.model.dtype).tokenizer if needs_tokenizer else None
