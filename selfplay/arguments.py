@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curriculum.domains.loading import load_domain
+from roles.judging.rewards import load
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.config.listing import listed
@@ -25,8 +26,8 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
   python -m selfplay.loop --keys                     every configuration key with its default and what it means
 
 On resume the stored configuration is used; only run.steps, run.kept_mib, evaluate.*, logging.* and resume.* may change.
-A domain of your own is named again (domain=my_package.my_module:MyDomain): what a run folder names is never run by
-itself.
+A domain or a reward of your own is named again (domain=my_package.my_module:MyDomain, judge.rewards=[...]): what a run
+folder names is never run by itself, and the refusal has the line to type.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
 
 Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox, 70 NaN or infinite loss,
@@ -43,7 +44,7 @@ class Arguments:
 
 
 def parse(argv: Sequence[str]) -> Arguments | None:
-    """None when the answer was printed (--help, --keys). Raises ConfigError, DomainError or Refused."""
+    """None when the answer was printed (--help, --keys). Raises ConfigError, DomainError, RewardError or Refused."""
     if "--help" in argv or "-h" in argv:
         tell(USAGE)
         return None
@@ -67,6 +68,7 @@ def parse(argv: Sequence[str]) -> Arguments | None:
         return None
     # a typo there is answered now, not once torch is loaded
     require_abilities(config, load_domain(config.domain, config.domain_options))
+    load(configuration.rewards(config), config.judge.reward_seconds)
     return Arguments(*found)
 
 

@@ -1,7 +1,7 @@
 """Self-play: a model poses problems to itself, attempts them, looks again, and learns from what came of it.
 
 python -m selfplay.loop [CONFIG.yaml] [key=value ...] [--auto-resume]
-python -m selfplay.loop --resume [NAME] [key=value ...]    a domain of your own: domain=... again
+python -m selfplay.loop --resume [NAME] [key=value ...]    code of your own: domain=..., judge.rewards=... again
 """
 
 import sys

@@ -84,14 +84,15 @@ POSED = Section("What was posed")
 SIGNAL_SHARE = POSED.add(
     "curriculum/signal_share",
     SHARE,
-    "share of the step's groups of which some turn was trained on: first tries that were right and wrong, or second "
-    "looks that fared differently",
+    "share of the step's groups of which some turn was trained on: first tries that were paid differently (right and "
+    "wrong, or by graded scores), or second looks that were",
     "the first figure to watch: under 0.3, most of the sampling teaches nothing",
 )
 MIXED_SHARE = POSED.add(
     "curriculum/mixed_share",
     SHARE,
-    "share of groups with right and wrong first tries, banked groups included",
+    "share of groups whose first tries were paid differently (right and wrong, where the verdict alone pays), banked "
+    "groups included",
     "the stricter figure: what is missing to `curriculum/signal_share` is second looks",
 )
 PROBLEMS = POSED.add("curriculum/problems", COUNT, "problems of the step")
@@ -157,13 +158,37 @@ COPIES = SOLVED.add(
     "five steps in a row are said on the terminal",
 )
 REWARD_MEAN = SOLVED.add("reward/mean", REWARD, "mean of what turns were paid, bonus included")
+_PARTS = (
+    "over the turns that have it: `verdict` and others of `judge.rewards`, `correction` (`judge.correction_bonus`, of "
+    "later turns), `report` (`judge.report_reward`, of last turns)"
+)
+PART_MEAN = SOLVED.add(
+    "reward/{part}_mean",
+    REWARD,
+    f"mean of a part's weighted share of the reward, {_PARTS}",
+    "a part that rises while `solver/pass_rate` does not is what the model learns in its place",
+    part=r"[A-Za-z]\w*",
+)
+PART_STD = SOLVED.add(
+    "reward/{part}_std",
+    UNSIGNED_REWARD,
+    "standard deviation of the same",
+    "0: the part pushes nothing; far above the others': it decides what is learned",
+    part=r"[A-Za-z]\w*",
+)
 MEAN_LENGTH = SOLVED.add("completions/mean_length", MEAN_TOKENS, "mean length of the solver's turns")
 CLIPPED_RATIO = SOLVED.add("completions/clipped_ratio", SHARE, "share of the solver's turns that the limit cut")
 UNJUDGED = SOLVED.add(
     "judge/unjudged",
     COUNT,
     "turns that nobody could judge; they are in no group",
-    "above 0: the domain's judge fails, and a line says how",
+    "above 0: the judge or a reward of your own fails, or the domain cannot tell",
+)
+JUDGE_ERRORS = SOLVED.add(
+    "judge/errors",
+    COUNT,
+    "those of them on which the domain's judge or a reward failed; the store has the first line of each error",
+    "above 0: a line says how; beyond `judge.max_error_share` the run stops",
 )
 TREE_NODES = SOLVED.add("tree/nodes", TOKENS, "tokens in the step's tree")
 VALUE_GAP = SOLVED.add(

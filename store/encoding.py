@@ -49,6 +49,17 @@ def decode_metrics(text: str) -> dict[str, float]:
     return {key: float(value) for key, value in json.loads(text).items()}
 
 
+def encode_parts(parts: Mapping[str, float], what: str) -> str | None:
+    """Parts of a reward as JSON, in their order; None where there are none. StoreError for one that is not finite."""
+    numbers = {name: finite(share, f"{name} of {what}") for name, share in parts.items()}
+    return json.dumps(numbers, allow_nan=False) if numbers else None
+
+
+def decode_parts(text: str | None) -> dict[str, float]:
+    """The inverse of encode_parts."""
+    return {} if text is None else decode_metrics(text)
+
+
 def pack_ids(ids: Sequence[int]) -> bytes:
     """Token ids (0 to 2**31 - 1) as little-endian int32. StoreError for an id out of range."""
     wide = np.asarray(ids, dtype=np.int64).reshape(-1)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, union
 
 from store import sealing
-from store.encoding import clean_text, decode_metrics, unpack_ids, unpack_logprobs
+from store.encoding import clean_text, decode_metrics, decode_parts, unpack_ids, unpack_logprobs
 from store.errors import NoSuchProblem, RowsDamaged, StoreError
 from store.records import (
     Attempt,
@@ -179,7 +179,8 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
     joined = steps.join(attempts, attempts.c.step_id == steps.c.step_id)
     keys = ("step_id", "problem_id", "attempt")
     joined = joined.outerjoin(turns, _all([turns.c[key] == attempts.c[key] for key in keys]))
-    kept = (turns.c[name] for name in ("turn", "text", "answer", "outcome", "finish", "num_tokens", "reward"))
+    names = ("turn", "text", "answer", "outcome", "finish", "num_tokens", "reward", "score", "parts", "error")
+    kept = (turns.c[name] for name in names)
     query = (
         select(steps.c.step, *attempts.c, *kept)
         .select_from(joined)
@@ -365,6 +366,7 @@ def _pass_rate(row: Row[Any]) -> PassRate:
         broken=row.broken,
         fixed=row.fixed,
         missed=row.missed,
+        is_graded=bool(row.is_graded),
     )
 
 
@@ -373,15 +375,25 @@ def _attempt(rows: Sequence[Row[Any]]) -> Attempt:
     return Attempt(
         problem_id=first.problem_id,
         attempt=first.attempt,
-        turns=tuple(
-            Turn(row.text, row.answer, Outcome(row.outcome), Finish(row.finish), row.num_tokens, row.reward)
-            for row in rows
-            if row.turn is not None
-        ),
+        turns=tuple(_turn(row) for row in rows if row.turn is not None),
         first_version=first.first_version,
         last_version=first.last_version,
         report=first.report,
         confidence=first.confidence,
+    )
+
+
+def _turn(row: Row[Any]) -> Turn:
+    return Turn(
+        text=row.text,
+        answer=row.answer,
+        outcome=Outcome(row.outcome),
+        finish=Finish(row.finish),
+        num_tokens=row.num_tokens,
+        reward=row.reward,
+        score=row.score,
+        parts=decode_parts(row.parts),
+        error=row.error or "",
     )
 
 

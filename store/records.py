@@ -116,6 +116,9 @@ class Turn:
     finish: Finish
     num_tokens: int
     reward: float | None  # what the loss was paid with, bonus included; None when unjudged
+    score: float | None = None  # the verdict's, in [0, 1]; None when unjudged, and before schema 0008
+    parts: Mapping[str, float] = field(default_factory=dict)  # what `reward` is the sum of, in this order, by name
+    error: str = ""  # how its judge or a reward failed, in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,12 @@ class PassRate:
     broken: int = 0  # ... that turned wrong
     fixed: int = 0  # second looks after a wrong first try that turned right
     missed: int = 0  # ... that stayed wrong
+    is_graded: bool = False  # first tries that fared alike, all right or all not, had different scores
+
+    @property
+    def has_signal(self) -> bool:
+        """Whether the verdicts told first tries apart, by outcome or by score."""
+        return self.is_graded or 0 < self.successes < self.attempts
 
 
 @dataclass(frozen=True, slots=True)

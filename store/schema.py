@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0007"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0008"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -192,6 +192,9 @@ turns = _table(
     _required("finish", Text),
     _required("num_tokens", Integer),
     Column("reward", Double),
+    Column("score", Double),
+    Column("parts", Text),  # JSON, names -> numbers, in order: what `reward` is the sum of
+    Column("error", Text),  # NULL: nothing failed, or made before 0008
     PrimaryKeyConstraint("step_id", "problem_id", "attempt", "turn"),
     ForeignKeyConstraint(
         ["step_id", "problem_id", "attempt"], ["attempts.step_id", "attempts.problem_id", "attempts.attempt"]
@@ -216,6 +219,7 @@ pass_rates = _table(
     _required("missed", Integer),
     Column("state", Text),  # where the problem stood after this, as the curriculum folds it; NULL: made before 0006
     Column("rate", Double),  # ... and the posterior mean of its pass rate then
+    Column("is_graded", Integer),  # 0 or 1: did first tries that fared alike differ in score; NULL: made before 0008
     PrimaryKeyConstraint("step_id", "problem_id"),
     _check("successes", "0 <= successes AND successes <= attempts"),
     _check("second_looks", "kept >= 0 AND broken >= 0 AND fixed >= 0 AND missed >= 0"),

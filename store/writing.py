@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert, select, union_all, update
 
 from store import sealing
-from store.encoding import clean_text, encode_metrics, finite, pack_ids, pack_logprobs
+from store.encoding import clean_text, encode_metrics, encode_parts, finite, pack_ids, pack_logprobs
 from store.errors import StoreError
 from store.reading import head_row, newest_incarnation_id
 from store.records import (
@@ -98,6 +98,9 @@ def attempt_row(attempt: Attempt, step_id: int) -> dict[str, Any]:
 
 def turn_rows(attempt: Attempt, step_id: int) -> list[dict[str, Any]]:
     """The rows of an attempt's turns. StoreError for a reward that is not finite."""
+    rewards = [
+        f"the reward of turn {index} of an attempt at {attempt.problem_id}" for index in range(len(attempt.turns))
+    ]
     return [
         {
             "step_id": step_id,
@@ -109,7 +112,10 @@ def turn_rows(attempt: Attempt, step_id: int) -> list[dict[str, Any]]:
             "outcome": turn.outcome.value,
             "finish": turn.finish.value,
             "num_tokens": turn.num_tokens,
-            "reward": _reward(turn.reward, f"the reward of turn {index} of an attempt at {attempt.problem_id}"),
+            "reward": _reward(turn.reward, rewards[index]),
+            "score": _share(turn.score, f"the score of turn {index} of an attempt at {attempt.problem_id}"),
+            "parts": encode_parts(turn.parts, rewards[index]),
+            "error": clean_text(turn.error) or None,
         }
         for index, turn in enumerate(attempt.turns)
     ]
@@ -153,6 +159,7 @@ def pass_rate_row(pass_rate: PassRate, step_id: int, ordinal: int, standing: Sta
         "broken": pass_rate.broken,
         "fixed": pass_rate.fixed,
         "missed": pass_rate.missed,
+        "is_graded": int(pass_rate.is_graded),
         "state": None if standing is None else standing.state.value,
         "rate": _share(None if standing is None else standing.rate, f"the rate of {pass_rate.problem_id}"),
     }

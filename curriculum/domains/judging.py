@@ -3,22 +3,16 @@
 import math
 
 from curriculum.domains.protocol import Domain, Verdict
-from curriculum.sandbox import SandboxBrokenError, SandboxForkError
+from curriculum.own_code import outcome_of
 from store.records import Outcome, Problem
 
-LONGEST_ERROR = 200  # characters
-_NOT_THE_JUDGES = (SandboxBrokenError, SandboxForkError, MemoryError)  # the machine's fault, and no verdict on anything
+THE_JUDGE = "the domain's judge"
 
 
 def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
     """The domain's verdict. UNJUDGED, with the error, where its judge raises or says no verdict."""
-    try:
-        return checked(domain.judge(problem, text))
-    except _NOT_THE_JUDGES:
-        raise
-    except Exception as error:  # whatever the user's code, or what it calls, thought of
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        return Verdict(Outcome.UNJUDGED, error=line[:LONGEST_ERROR])
+    verdict, error = outcome_of(lambda: checked(domain.judge(problem, text)))
+    return verdict or Verdict(Outcome.UNJUDGED, error=f"{THE_JUDGE}: {error}")
 
 
 def score_of(verdict: Verdict) -> float:

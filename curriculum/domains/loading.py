@@ -1,11 +1,8 @@
 """Finds a domain by name, such as "arithmetic", or by dotted path, "my_package.my_module:MyDomain".
 
-A dotted path imports the user's own code: it comes from the command line or the user's file, never from a model or a
-database (selfplay/config/resuming.py asks for it again on resume).
+A dotted path imports the user's own code (curriculum/own_code.py).
 """
 
-import importlib
-import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +15,12 @@ from curriculum.domains.dataset import DatasetDomain
 from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
 from curriculum.domains.environments.verifiers import VerifiersDomain
 from curriculum.domains.factors import FactorsDomain
-from curriculum.domains.protocol import Domain
+from curriculum.domains.protocol import Domain, Verdict
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.sorting import SortingDomain
 from curriculum.domains.sums import SumsDomain
+from curriculum.own_code import imported, is_dotted_path, within, wrong_option
+from store.records import Outcome, Problem
 
 DOMAINS: Mapping[str, object] = {
     "arithmetic": ArithmeticDomain,
@@ -35,7 +34,6 @@ DOMAINS: Mapping[str, object] = {
     "verifiers": VerifiersDomain,
 }
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_ours(name: str) -> bool:
@@ -51,13 +49,26 @@ def code_named(name: str, options: Mapping[str, object]) -> str:
     return "" if is_ours(name) else f"domain={name}"
 
 
-def is_dotted_path(name: str) -> bool:
-    """Whether `name` has the form of a path to code, such as my_package.my_module:MyDomain."""
-    return _DOTTED_PATH.fullmatch(name) is not None
+class _Timed:
+    """A user's domain whose judge may take `seconds` > 0 for an answer; what it raises then is TimeoutError."""
+
+    def __init__(self, own: Any, seconds: float) -> None:
+        self.own, self.seconds = own, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["own"], name)
+
+    def judge(self, problem: Problem, text: str) -> Verdict | tuple[Outcome, str | None]:
+        """The verdict of the user's domain."""
+        own = self.own
+        return within(self.seconds, lambda: own.judge(problem, text))
 
 
-def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domain:
+def load_domain(name: str, options: Mapping[str, object] | None = None, judge_seconds: float | None = None) -> Domain:
     """The domain, made with `options` as keyword arguments, with neutral answers for what it does not say.
+
+    `judge_seconds` > 0: how long the judge of a domain that is a user's code may take for an answer; None: no limit.
+    Those of ours have limits of their own, where there is something to limit.
 
     Raises DomainError, one line, for whatever goes wrong in it.
     """
@@ -76,37 +87,25 @@ def load_domain(name: str, options: Mapping[str, object] | None = None) -> Domai
         raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
     if not isinstance(domain.name, str) or not _NAME.fullmatch(domain.name):
         raise DomainError(f"domain {name}: its name is {domain.name!r}, and must be 1 to 64 of A-Z a-z 0-9 . _ -")
-    return completed(domain)
+    return completed(domain if judge_seconds is None or is_ours(name) else _Timed(domain, judge_seconds))
 
 
 def _check_names(name: str, maker: Any, given: Mapping[str, object]) -> None:
     """Raise DomainError for an option that the domain does not take, or one that it needs and is not given."""
-    try:
-        taken = inspect.signature(maker).parameters
-    except (TypeError, ValueError):  # not every callable tells
+    wrong = wrong_option(maker, given)
+    if wrong is None:
         return
-    by_name = {
-        key: p for key, p in taken.items() if p.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-        for key in given:
-            if key not in by_name:
-                known = ", ".join(by_name) or "none"
-                raise DomainError(f"domain_options.{key}: domain {name} has no such option; its options: {known}")
-    for key, parameter in by_name.items():
-        if parameter.default is parameter.empty and key not in given:
-            raise DomainError(f"domain_options.{key} is missing: domain {name} cannot be made without it")
+    key, what = wrong
+    if key in given:
+        raise DomainError(f"domain_options.{key}: domain {name} {what}")
+    raise DomainError(f"domain_options.{key} is missing: domain {name} {what}")
 
 
 def _imported(path: str) -> object:
-    module_name, _, attribute = path.partition(":")
     if not is_dotted_path(path):
         known = ", ".join(f'"{each}"' for each in DOMAINS)
         raise DomainError(f'domain "{path}": give {known} or a path such as my_package.my_module:MyDomain')
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise DomainError(f'domain "{path}": cannot import {module_name} ({error}): is it on PYTHONPATH?') from None
-    if not callable(getattr(module, attribute, None)):
-        raise DomainError(f'domain "{path}": {module_name} has no class {attribute}')
-    return getattr(module, attribute)
+        return imported(path)
+    except LookupError as error:
+        raise DomainError(f'domain "{path}": {error}') from None

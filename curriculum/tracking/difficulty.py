@@ -66,7 +66,7 @@ class Tracker:
         self._families = Families(settings)
         self._pools = {state: Pool() for state in ProblemState}
         self._after_flat = Counts()  # of replays whose group before taught nothing: hits L, misses 1 - L
-        self._mixed = Pool()  # problems whose latest group had right and wrong attempts
+        self._mixed = Pool()  # problems whose latest group had a signal
         self._seeds = Pool()
         self._banked = Pool()
         self._second_looks = {True: Counts(), False: Counts()}  # right or wrong, by whether the first try was right
@@ -209,7 +209,7 @@ class Tracker:
 
     @property
     def mixed(self) -> Pool:
-        """Problems whose latest group had right and wrong attempts. To be read only."""
+        """Problems whose latest group had a signal: the verdicts told its first tries apart. To be read only."""
         return self._mixed
 
     @property
@@ -255,13 +255,13 @@ class Tracker:
         return self._families.at_risk(self.step, self.version)
 
     def signal_rate(self, of_new: bool) -> float:
-        """(1 + s) / (2 + n): the recent share of groups with right and wrong attempts, s of n discounted groups of new
-        problems, or of replays."""
+        """(1 + s) / (2 + n): the recent share of groups with right and wrong attempts, or with graded ones, s of n
+        discounted groups of new problems, or of replays."""
         return beta_mean(*self._signals[of_new].at(self.version, self._fast))
 
     def flat_learnability(self) -> float:
-        """Mean learnability of recent replays whose group before was all right or all wrong: what a place of the step
-        teaches that is given to such a problem."""
+        """Mean learnability of recent replays whose group before had no signal: what a place of the step teaches that
+        is given to such a problem."""
         return beta_mean(*self._after_flat.at(self.version, self._fast))
 
     def frontier(self) -> int:
@@ -333,18 +333,17 @@ class Tracker:
         memory.successes += rate.successes
         memory.observations += 1
         memory.last_step = step
-        memory.failures_in_row = 0 if rate.successes else memory.failures_in_row + rate.attempts
+        memory.failures_in_row = 0 if rate.has_signal or rate.successes else memory.failures_in_row + rate.attempts
         memory.counts.add(rate.successes, failures, version, forgetting)
         memory.after_right.add(rate.kept, rate.broken, version, forgetting)
         memory.after_wrong.add(rate.fixed, rate.missed, version, forgetting)
         self._second_looks[True].add(rate.kept, rate.broken, version, self._fast)
         self._second_looks[False].add(rate.fixed, rate.missed, version, self._fast)
-        has_signal = 0 < rate.successes < rate.attempts
         if not is_first and rate.problem_id not in self._mixed:
             value = learnability(rate.successes / rate.attempts)
             self._after_flat.add(value, 1.0 - value, version, self._fast)
-        (self._mixed.add if has_signal else self._mixed.discard)(rate.problem_id)
-        self._signals[is_new].add(has_signal, not has_signal, version, self._fast)
+        (self._mixed.add if rate.has_signal else self._mixed.discard)(rate.problem_id)
+        self._signals[is_new].add(rate.has_signal, not rate.has_signal, version, self._fast)
         problem = memory.problem
         self._families.observe(problem.family, problem.level, step, version, rate.attempts, rate.successes, is_first)
         parent = self._memories.get(problem.parent_id) if is_new and problem.parent_id else None

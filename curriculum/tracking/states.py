@@ -1,7 +1,8 @@
 """The state machine of a problem: NEW, ACTIVE, MASTERED, TOO_HARD, RETIRED. Pure; moved by one observation at a time.
 
 NEW       fewer attempts in all than one group has
-TOO_HARD  all attempts since the last success failed, and are two groups or more; ACTIVE once it is solved again
+TOO_HARD  all attempts since the last success failed alike, and are two groups or more; ACTIVE once it is solved again.
+          Attempts that failed with different scores teach something, and count as a success here
 MASTERED  posterior mean above 0.9 after two observations in a row; ACTIVE when an observation is below 0.8
 RETIRED   MASTERED, observed at least 4 times, and its family is mastered too: drawn for rehearsal, or where a step
           has nothing else. ACTIVE when an observation is below 0.8, MASTERED when its family no longer is mastered
@@ -26,7 +27,7 @@ class Evidence:
 
     groups: float  # attempts in all, in groups
     observations: int  # groups measured, in all
-    groups_failed: float  # attempts since the last success, in groups
+    groups_failed: float  # attempts since the last group with a success or a signal, in groups
     mastered_streak: int  # observations in a row of at least FALLEN_RATE, the mean above MASTERED_MEAN after each
     newest_rate: float  # successes / attempts of this observation
     family_mastered: bool

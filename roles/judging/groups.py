@@ -2,17 +2,17 @@
 
 `judge_group` takes the verdicts of the domain, which executes the problem; roles/judging/by_model.py takes a model's.
 A setting says what a completion that the length limit cut is paid. An attempt with a turn that nobody could judge
-counts in no group, pass rate or reward. The control rewards "random" and "format" change what the loss is paid with;
-pass rates are those of the verdicts all the same.
+counts in no group, pass rate or reward. What the loss is paid with is a sum of parts (roles/judging/rewards.py); pass
+rates are those of the verdicts, whatever is paid.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from curriculum.domains.judging import judged, score_of
 from curriculum.domains.protocol import Domain, Verdict
+from roles.judging.rewards import ONLY_VERDICT, Part, Payer, Said, total
 from roles.pay.rewards import parse_confidence, parse_self_evaluation
 from roles.prompts import ReportKind
 from roles.requests import Sampled
@@ -20,7 +20,6 @@ from roles.solver import SolvedGroup
 from roles.tree import ROOT
 from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
 
-RewardRule = Literal["truth", "random", "format"]
 TruncatedRule = Literal["zero", "unjudged"]
 Read = Callable[[str], str]  # what is read of a completion's text (`PromptStyle.visible`)
 
@@ -29,7 +28,8 @@ Read = Callable[[str], str]  # what is read of a completion's text (`PromptStyle
 class JudgedTurn:
     """One turn with its verdict.
 
-    `reward` is in [0, 1], before any bonus; None where the turn is not judged. `error` says how its judge has failed.
+    `reward`: the sum of `parts`, which are weighted, before any bonus; None where the turn is not judged. In [0, 1]
+    where the verdict alone pays. `score` in [0, 1] is the verdict's. `error` says how its judge or a reward has failed.
     """
 
     sampled: Sampled
@@ -37,6 +37,8 @@ class JudgedTurn:
     answer: str | None
     reward: float | None
     error: str = ""
+    score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_right(self) -> bool:
@@ -109,11 +111,11 @@ class JudgedGroup:
 class JudgeSettings:
     """What turns are paid.
 
-    `truncated` is about a turn that the length limit cut: "zero" pays it 0, "unjudged" leaves its attempt out.
-    `seed` keys the numbers of the control reward "random".
+    `rewards`: the parts of what a turn is paid. `truncated` is about a turn that the length limit cut: "zero" gives it
+    a score of 0, "unjudged" leaves its attempt out. `seed` keys the coins of the control reward "random".
     """
 
-    reward: RewardRule = "truth"
+    rewards: tuple[Part, ...] = ONLY_VERDICT
     truncated: TruncatedRule = "zero"
     seed: int = 0
 
@@ -127,17 +129,32 @@ def with_verdicts(
     group: SolvedGroup, judge: Callable[[Sampled], Verdict], read: Read, settings: JudgeSettings, step: int
 ) -> JudgedGroup:
     """`group` with the verdicts that `judge` gives on its turns, their rewards, and the reports as numbers."""
+    payer = Payer(settings.rewards)
     attempts = []
     for index, said in enumerate(group.attempts):
         turns = []
         for turn, sampled in enumerate(said):
             found = judge(sampled)
             key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
-            paid = reward_of(found, settings, key)
-            turns.append(JudgedTurn(sampled, found.outcome, found.answer, paid, found.error))
+            text, length = read(sampled.completion.text), len(sampled.completion.ids)
+            turns.append(_paid(sampled, Said(group.problem, text, found, length, key), payer, settings.truncated))
         report = report_of(group.report, group.reports[index], read) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
     return JudgedGroup(group.problem, tuple(attempts), group.looks)
+
+
+def _paid(sampled: Sampled, said: Said, payer: Payer, truncated: TruncatedRule) -> JudgedTurn:
+    """The turn with what it is paid; UNJUDGED where a reward fails on it."""
+    outcome, answer, _, error = said.verdict
+    if outcome is Outcome.UNJUDGED:
+        return JudgedTurn(sampled, outcome, answer, None, error)
+    score = score_of(said.verdict)
+    if outcome is Outcome.TRUNCATED and truncated == "unjudged":
+        return JudgedTurn(sampled, outcome, answer, None, error, score)
+    parts, failure = payer.shares(said)
+    if failure:
+        return JudgedTurn(sampled, Outcome.UNJUDGED, answer, None, failure)
+    return JudgedTurn(sampled, outcome, answer, total(parts), error, score, parts)
 
 
 def verdict(problem: Problem, sampled: Sampled, domain: Domain, read: Read) -> Verdict:
@@ -158,21 +175,6 @@ def report_of(kind: ReportKind, sampled: Sampled, read: Read) -> JudgedReport:
     return JudgedReport(sampled, None if claim is None else float(claim))
 
 
-def reward_of(verdict: Verdict, settings: JudgeSettings, key: str) -> float | None:
-    """What a turn is paid, in [0, 1]: the verdict's score; None where its attempt is left out. `key` draws the control
-    "random"."""
-    outcome = verdict.outcome
-    if outcome is Outcome.UNJUDGED or (outcome is Outcome.TRUNCATED and settings.truncated == "unjudged"):
-        return None
-    match settings.reward:
-        case "truth":
-            return score_of(verdict)
-        case "format":
-            return float(outcome in (Outcome.CORRECT, Outcome.INCORRECT))
-        case "random":
-            return float(hashlib.sha256(key.encode()).digest()[0] & 1)
-
-
 def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
     """What the group measured of its problem, by its verdicts; None where nothing was judged."""
     if not group.first_tries:
@@ -188,18 +190,30 @@ def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
         broken=sum(a and not b for a, b in pairs),
         fixed=sum(b and not a for a, b in pairs),
         missed=sum(not a and not b for a, b in pairs),
+        is_graded=_is_graded([attempt.turns[0] for attempt in group.first_tries]),
     )
 
 
-def attempt_record(group: JudgedGroup, attempt: JudgedAttempt, paid: Sequence[float | None]) -> Attempt:
-    """The attempt for the store. `paid` has the reward of each turn as the loss was paid it, bonus included."""
+def _is_graded(firsts: Sequence[JudgedTurn]) -> bool:
+    """Whether first tries that were right, or that were not, differ in their scores."""
+    return any(len({turn.score for turn in firsts if turn.is_right is right}) > 1 for right in (True, False))
+
+
+def attempt_record(
+    group: JudgedGroup,
+    attempt: JudgedAttempt,
+    paid: Sequence[float | None],
+    parts: Sequence[Mapping[str, float]],
+) -> Attempt:
+    """The attempt for the store. `paid` has the reward of each turn as the loss was paid it, bonus included, `parts`
+    what it is the sum of."""
     completions = [turn.sampled.completion for turn in attempt.turns]
     return Attempt(
         problem_id=group.problem.problem_id,
         attempt=attempt.index,
         turns=tuple(
-            Turn(c.text, turn.answer, turn.outcome, c.finish, len(c.ids), reward)
-            for turn, c, reward in zip(attempt.turns, completions, paid, strict=True)
+            Turn(c.text, turn.answer, turn.outcome, c.finish, len(c.ids), reward, turn.score, of, turn.error)
+            for turn, c, reward, of in zip(attempt.turns, completions, paid, parts, strict=True)
         ),
         first_version=min(c.first_version for c in completions),
         last_version=max(c.last_version for c in completions),

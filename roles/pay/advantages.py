@@ -8,6 +8,7 @@ A mean that includes the sample itself shrinks the expected gradient by the fact
 one factor for all, and "centred" leaves it. Strata differ in size, so in them the factor is made the same for all.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -87,19 +88,41 @@ def second_look_advantages(
     rule: AdvantageRule,
     rate: SecondLookRate,
     siblings: Sequence[int] | None = None,
+    was_right: Sequence[bool] | None = None,
+    right_pays: float = 1.0,
 ) -> list[float]:
     """Advantages of later turns, of each (reward of the turn before, reward of the turn), within strata.
 
     A stratum has the attempts whose turn before had the same reward or, where `siblings` is given, those with the same
     entry of it: second looks at the same first try, for which the mean of the others is the exact baseline. A turn
     that is alone in its stratum is compared with what the problem's running estimate `rate` leads to expect:
-    rate * (reward if right) + (1 - rate) * (reward if wrong).
+    rate * (reward if right) + (1 - rate) * (reward if wrong), where right is paid `right_pays` and wrong 0.
+
+    Graded rewards r1, other than 0 and 1, are hardly ever equal. Their strata are the outcomes of the turn before,
+    `was_right`, and what is compared is (1 + alpha) r2: r2 + alpha (r2 - r1) without what the turn did not decide.
     """
 
-    def expected(index: int) -> float:
-        before = pairs[index][0]
-        p = rate(before > 0.5)
-        return p * correction_reward(before, 1.0, alpha) + (1 - p) * correction_reward(before, 0.0, alpha)
+    def is_graded(index: int) -> bool:
+        return siblings is None and was_right is not None and pairs[index][0] not in (0.0, 1.0)
 
-    strata = [before for before, _ in pairs] if siblings is None else siblings
-    return stratified_advantages(strata, second_look_rewards(pairs, alpha), rule, expected)
+    def known(index: int) -> tuple[float, bool]:
+        """(reward of the turn before, as it is compared; whether it was right)."""
+        before = pairs[index][0]
+        if not is_graded(index):
+            return before, before > 0.5
+        assert was_right is not None
+        return 0.0, was_right[index]
+
+    def expected(index: int) -> float:
+        before, is_right = known(index)
+        p = rate(is_right)
+        return p * correction_reward(before, right_pays, alpha) + (1 - p) * correction_reward(before, 0.0, alpha)
+
+    strata = [_GRADED[known(i)[1]] if is_graded(i) else before for i, (before, _) in enumerate(pairs)]
+    compared = [(known(i)[0], after) for i, (_, after) in enumerate(pairs)]
+    return stratified_advantages(
+        strata if siblings is None else siblings, second_look_rewards(compared, alpha), rule, expected
+    )
+
+
+_GRADED = {False: -math.inf, True: math.inf}  # strata that no reward has

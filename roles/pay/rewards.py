@@ -39,7 +39,22 @@ def correction_reward(before: float, after: float, alpha: float) -> float:
 
     In [-alpha, 1 + alpha] for rewards in [0, 1]. (r1, r2): (0,0) 0; (0,1) 1 + alpha; (1,1) 1; (1,0) -alpha.
     """
-    return after + alpha * (after - before)
+    return after + correction_bonus(before, after, alpha)
+
+
+def correction_bonus(before: float, after: float, alpha: float) -> float:
+    """alpha (r2 - r1): what `correction_reward` adds to the later turn's own reward."""
+    return alpha * (after - before)
+
+
+def soft_overlong(num_tokens: int, free: int, limit: int) -> float:
+    """How much too long an answer is, in [-1, 0]: 0 up to `free` tokens, -1 from `limit` > `free` on, linear between.
+
+    DAPO's soft overlong punishment (arXiv 2503.14476, equation 13).
+    """
+    if num_tokens <= free:
+        return 0.0
+    return -min(1.0, (num_tokens - free) / (limit - free))
 
 
 def parse_confidence(text: str) -> float | None:

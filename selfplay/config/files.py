@@ -20,8 +20,10 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from rapidfuzz import process
 
 from curriculum.settings import CurriculumSettings
+from roles.judging.rewards import PartEntry, RewardError, entries
 from selfplay.config.checking import all_keys, broken_rules, odd_values
 from selfplay.config.keys import Config
+from selfplay.config.stored import renamed
 from selfplay.machine.errors import ConfigError
 
 CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "evaluate.", "logging.", "resume.")
@@ -77,7 +79,7 @@ def matching(stored_yaml: str, wanted: Config) -> Config:
 
 
 def _stored(stored_yaml: str) -> Config:
-    return _merge([_base(), _parsed("the stored configuration", stored_yaml)])
+    return _merge([_base(), renamed(_parsed("the stored configuration", stored_yaml))])
 
 
 def _refuse_changes(stored: Config, config: Config) -> None:
@@ -122,6 +124,7 @@ def check(config: Config) -> None:
     for key, wanted in (*odd_values(whole), *broken_rules(config, whole)):
         raise ConfigError(f"{key} is {_shown(OmegaConf.select(whole, key))}: it must be {wanted}")
     curriculum_settings(config)
+    rewards(config)
 
 
 def curriculum_settings(config: Config) -> CurriculumSettings:
@@ -130,6 +133,14 @@ def curriculum_settings(config: Config) -> CurriculumSettings:
         return CurriculumSettings(group_size=config.solver.group_size, **asdict(config.curriculum))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def rewards(config: Config) -> tuple[PartEntry, ...]:
+    """What turns are paid by, checked; nothing is imported. Raises ConfigError."""
+    try:
+        return entries(config.judge.rewards)
+    except RewardError as error:
+        raise ConfigError(f"judge.rewards: {error}") from None
 
 
 def _read(file: Path) -> Any:

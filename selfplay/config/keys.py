@@ -8,7 +8,7 @@ is arithmetic on two CPU cores, stands in configs/default.yaml. `python -m selfp
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from roles.judging.groups import RewardRule, TruncatedRule
+from roles.judging.groups import TruncatedRule
 from roles.pay.advantages import AdvantageRule
 from roles.pay.rewards import ChallengerRule
 from roles.prompts import ReportKind
@@ -26,6 +26,7 @@ from selfplay.config.rules import (
     from_to,
     given,
     hash_key,
+    list_of_parts,
     positive,
     run_name,
     share_below_one,
@@ -225,12 +226,23 @@ class JudgeConfig:
     source: Literal["verifier", "model"] = key(
         "verifier", "who judges answers, also in a search: verifier (the domain), or model (it is asked in words)"
     )
-    reward: RewardRule = key("truth", "what an answer is paid for: truth; or as a control random or format")
+    rewards: list[Any] = key(
+        [{"part": "verdict", "weight": 1.0}], "what an answer is paid: the sum of weight times part. A part is verdict "
+        "(the domain's score), format, length (with free and limit, in tokens), random, or my_package.my_module:MyOwn "
+        "with its options, which is named again on resume. name tells two of one kind apart",
+        list_of_parts(),
+    )  # fmt: skip
+    reward_seconds: float = key(
+        10.0,
+        "how long a reward or a judge of your own may take for an answer, which is left out then",
+        from_to(0.001, 1e6),
+    )
     truncated: TruncatedRule = key(
-        "zero", "what a completion that was cut by its length earns: zero; or unjudged: it is left out"
+        "zero", "the score of a completion that was cut by its length: zero; or unjudged: it is left out"
     )
     max_error_share: float = key(
-        0.5, "share of a step's answers on which the domain's judge may fail: they are left out. Beyond it a run ends",
+        0.5, "share of a step's answers on which the domain's judge or a reward may fail: they are left out. Beyond it "
+        "a run ends",
         from_to(0, 1),
     )  # fmt: skip
     correction_bonus: float = key(1.0, "alpha of SCoRe: a second turn is paid r2 + alpha (r2 - r1)", at_least(0))

@@ -40,4 +40,6 @@ def _spelled(value: Any) -> str:
     """A value on one line, as YAML reads it back."""
     if OmegaConf.is_list(value):
         return f"[{', '.join(_spelled(each) for each in value)}]"
+    if OmegaConf.is_dict(value):
+        return f"{{{', '.join(f'{name}: {_spelled(each)}' for name, each in value.items())}}}"
     return OmegaConf.to_yaml(OmegaConf.create({"key": value})).partition(":")[2].strip()

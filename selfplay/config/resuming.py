@@ -1,15 +1,17 @@
 """How a run is gone on with: the command to type, and what of its stored configuration has to be typed again.
 
-A run folder may come from somebody else. Its database holds data, so nothing that it names is imported: a domain
-given by a dotted path is code, and code is named by the command line or by a file that the user chose.
+A run folder may come from somebody else. Its database holds data, so nothing that it names is imported: a domain or a
+reward given by a dotted path is code, and code is named by the command line or by a file that the user chose.
 """
 
 import hashlib
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from curriculum.domains.loading import code_named, is_dotted_path, is_ours
+from curriculum.domains.loading import code_named, is_ours
+from curriculum.own_code import is_dotted_path
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config, RunConfig
 from selfplay.machine.errors import DATA, USAGE, Refused
@@ -49,9 +51,16 @@ def resume_command(folder: Path, config: Config) -> str:
     """What to type to go on with the run in `folder`."""
     words = ["python", "-m", "selfplay.loop", "--resume", folder.name]
     words += [] if str(folder.parent) == RunConfig().dir else [f"run.dir={folder.parent}"]
-    code = code_named(config.domain, config.domain_options)
-    words += [code] if code else []
-    return shlex.join(words)
+    return shlex.join(words + code_named_by(config))
+
+
+def code_named_by(config: Config) -> list[str]:
+    """What a configuration names that is code of the user's, as the words with which it is named again."""
+    domain = code_named(config.domain, config.domain_options)
+    words = [domain] if domain else []
+    if not all(entry.is_ours for entry in configuration.rewards(config)):
+        words.append(f"judge.rewards={json.dumps(config.judge.rewards)}")
+    return words
 
 
 def auto_resumed(wanted: Config) -> tuple[Config, bool] | None:
@@ -79,14 +88,15 @@ def _is_finished(store: Store, steps: int) -> bool:
 
 
 def refuse_unconfirmed(folder: Path, stored: Config, overrides: Sequence[str]) -> None:
-    """Refuses a run whose domain is code, unless the domain was given again. Another domain was refused before this."""
-    code = code_named(stored.domain, stored.domain_options)
-    if not code or any(override.startswith(code.partition("=")[0] + "=") for override in overrides):
+    """Refuses a run whose domain or reward is code, unless it was given again. Another one was refused before this."""
+    given = {override.partition("=")[0] for override in overrides}
+    unconfirmed = [word for word in code_named_by(stored) if word.partition("=")[0] not in given]
+    if not unconfirmed:
         return
-    if not is_ours(stored.domain) and not is_dotted_path(stored.domain):
+    if not (is_ours(stored.domain) or is_dotted_path(stored.domain)):
         raise Refused(f"{folder}: its stored domain {stored.domain[:80]!r} names none: its database is damaged", DATA)
     raise Refused(
-        f"{folder} names code to run, {code.partition('=')[2]}, and what a run folder names is not run until you name "
-        f"it too. If that is your domain: {resume_command(folder, stored)}",
+        f"{folder} names code to run, {' and '.join(unconfirmed)}, and what a run folder names is not run until you "
+        f"name it too. If that is your code: {resume_command(folder, stored)}",
         USAGE,
     )

@@ -69,6 +69,15 @@ def hash_key() -> Rule:
     return Rule("1 to 64 bytes", lambda value: 1 <= len(value.encode()) <= 64)
 
 
+def list_of_parts() -> Rule:
+    """Of a reward; what each part takes is checked where the parts are (roles/judging/rewards.py)."""
+
+    def is_list_of_parts(parts: Any) -> bool:
+        return len(parts) > 0 and all(isinstance(part.get("part"), str) for part in parts)
+
+    return Rule("a list of parts, such as [{part: verdict, weight: 1}]", is_list_of_parts)
+
+
 def two_betas() -> Rule:
     return Rule("two numbers from 0 to below 1", lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas))
 

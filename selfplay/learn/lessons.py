@@ -1,14 +1,15 @@
 """What a group of attempts teaches the solver: rewards, advantages, trained samples.
 
-- First tries that are all right or all wrong have no gradient. Those with too few successes are banked: the curriculum
-  tries the problem again with more attempts, and they are not trained on now.
+- First tries that are all paid alike have no gradient. Those with too few successes are banked: the curriculum tries
+  the problem again with more attempts, and they are not trained on now.
 - Second turns are compared within strata of equal first turns.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from roles.judging.groups import JudgedGroup
+from roles.judging.groups import JudgedAttempt, JudgedGroup
+from roles.judging.rewards import RESERVED
 from roles.pay.advantages import (
     SecondLookRate,
     has_signal,
@@ -16,21 +17,26 @@ from roles.pay.advantages import (
     second_look_rewards,
     shared_advantages,
 )
+from roles.pay.rewards import correction_bonus
 from roles.requests import Sampled
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.learn.batch import TrainSample
-from selfplay.learn.reports import ReportPay, report_advantages, with_report_terms
+from selfplay.learn.reports import ReportPay, report_advantages, report_terms, with_report_terms
 from selfplay.learn.settings import LearningSettings
+
+CORRECTION_PART, REPORT_PART = RESERVED
 
 
 @dataclass(frozen=True, slots=True)
 class SolverLesson:
-    """What one group teaches. `paid[i][k]`: what turn k of attempt i was paid (None if unjudged)."""
+    """What one group teaches. `paid[i][k]`: what turn k of attempt i was paid (None if unjudged), which is the sum of
+    `parts[i][k]`: names and weighted shares, those of the correction bonus and of a report among them."""
 
     group: JudgedGroup
     paid: tuple[tuple[float | None, ...], ...]
+    parts: tuple[tuple[Mapping[str, float], ...], ...]
     samples: tuple[TrainSample, ...]
-    is_mixed: bool  # first tries right and wrong both occurred
+    is_mixed: bool  # first tries were paid differently
 
     @property
     def is_kept(self) -> bool:
@@ -53,14 +59,19 @@ def solver_lesson(
     judged = group.judged
     firsts = [attempt.rewards()[0] for attempt in judged]
     paid = {attempt.index: list[float]() for attempt in judged}
+    parts = {attempt.index: list[Mapping[str, float]]() for attempt in judged}
     samples: list[TrainSample] = []
     num_turns = max((len(attempt.turns) for attempt in judged), default=0)
     for turn in range(num_turns):
         rewards, advantages = _turn_advantages(group, turn, lambda r: rate(group.problem.problem_id, r), settings)
         if pay is not None and turn == num_turns - 1:
             rewards, advantages = with_report_terms(judged, rewards, advantages, pay, settings.advantage)
-        for attempt, reward in zip(judged, rewards, strict=True):
+        terms = report_terms(judged, pay) if pay is not None and pay.is_shared and turn == num_turns - 1 else None
+        for place, (attempt, reward) in enumerate(zip(judged, rewards, strict=True)):
             paid[attempt.index].append(reward)
+            parts[attempt.index].append(
+                _parts(attempt, turn, settings) | ({} if terms is None else {REPORT_PART: terms[place]})
+            )
         sampled = [attempt.turns[turn].sampled for attempt in judged]
         is_kept = has_signal(advantages) and not (banked and turn == 0)
         samples += train_samples(turn_label(turn), sampled, advantages, is_kept, settings.kl_labels)
@@ -68,10 +79,10 @@ def solver_lesson(
         sampled = [attempt.report.sampled for attempt in judged if attempt.report is not None]
         advantages = report_advantages(judged, pay, settings.advantage)
         samples += train_samples(REPORT_LABEL, sampled, advantages, has_signal(advantages), settings.kl_labels)
-    nothing = tuple(None for _ in group.attempts[0].turns) if group.attempts else ()
     return SolverLesson(
         group=group,
-        paid=tuple(tuple(paid[a.index]) if a.index in paid else nothing for a in group.attempts),
+        paid=tuple(tuple(paid.get(a.index, [None] * len(a.turns))) for a in group.attempts),
+        parts=tuple(tuple(parts.get(a.index, [{}] * len(a.turns))) for a in group.attempts),
         samples=tuple(samples),
         is_mixed=len(set(firsts)) > 1,
     )
@@ -88,8 +99,20 @@ def _turn_advantages(
     pairs = [(r[turn - 1], r[turn]) for r in rewards]
     bonus = settings.correction_bonus
     siblings = [a.index // group.looks for a in group.judged] if turn == 1 and group.looks > 1 else None
-    advantages = second_look_advantages(pairs, bonus, settings.advantage, rate, siblings)
+    was_right = [a.turns[turn - 1].is_right for a in group.judged]
+    advantages = second_look_advantages(
+        pairs, bonus, settings.advantage, rate, siblings, was_right, settings.right_pays
+    )
     return second_look_rewards(pairs, bonus), advantages
+
+
+def _parts(attempt: JudgedAttempt, turn: int, settings: LearningSettings) -> dict[str, float]:
+    """What a turn is paid, by name: the reward's parts and, of a later turn, the correction bonus."""
+    if turn == 0:
+        return dict(attempt.turns[0 if settings.first_turn_reward == "own" else -1].parts)
+    before, after = attempt.rewards()[turn - 1 : turn + 1]
+    bonus = correction_bonus(before, after, settings.correction_bonus)
+    return dict(attempt.turns[turn].parts) | ({CORRECTION_PART: bonus} if settings.correction_bonus else {})
 
 
 def train_samples(

@@ -72,7 +72,7 @@ def with_report_terms(
     """
     if not pay.is_shared:
         return list(rewards), list(advantages)
-    terms = _paid(judged, pay)
+    terms = report_terms(judged, pay)
     added = group_advantages(terms, rule)
     return (
         [reward + term for reward, term in zip(rewards, terms, strict=True)],
@@ -82,8 +82,9 @@ def with_report_terms(
 
 def report_advantages(judged: Sequence[JudgedAttempt], pay: ReportPay, rule: AdvantageRule) -> list[float]:
     """Advantages of the reports' own tokens, within strata of equally right answers."""
-    return stratified_advantages([attempt.is_right for attempt in judged], _paid(judged, pay), rule)
+    return stratified_advantages([attempt.is_right for attempt in judged], report_terms(judged, pay), rule)
 
 
-def _paid(judged: Sequence[JudgedAttempt], pay: ReportPay) -> list[float]:
+def report_terms(judged: Sequence[JudgedAttempt], pay: ReportPay) -> list[float]:
+    """What the report of each attempt is paid."""
     return [pay.reward(a.is_right, None if a.report is None else a.report.value) for a in judged]

@@ -26,6 +26,8 @@ class Objective:
 class LearningSettings:
     """See the configuration's judge.*, challenger.* and train.* keys of the same names.
 
+    `right_pays`: what a right answer is paid beyond a wrong one, as far as is known before it is judged.
+
     `kl_labels`: labels with a KL to the start weights. All of their tokens are trained on it, also those of groups that
     teach nothing.
     """
@@ -37,6 +39,7 @@ class LearningSettings:
     first_turn_reward: FirstTurnRule = "own"
     report_reward: ReportRule = "none"
     kl_labels: frozenset[str] = frozenset()
+    right_pays: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from curriculum.domains.seed_files import DomainError
 from curriculum.sandbox import SandboxBrokenError
+from roles.judging.rewards import RewardError
 from selfplay.machine.errors import BUSY, DATA, DISK, INTERRUPTED, NO_SANDBOX, NO_SYSTEM, USAGE, Failure
 from selfplay.machine.outlet import Outlet, complain, gate
 from store.errors import ClockError, Damaged, DiskFull, JournalLost, Locked, Outdated, StoreError, is_disk_error
@@ -20,6 +21,7 @@ STARVED = (
 
 _CODES = (  # of the failures that the packages below know, the particular ones first
     (DomainError, USAGE),
+    (RewardError, USAGE),
     (SandboxBrokenError, NO_SANDBOX),
     (DiskFull, DISK),
     (ClockError, NO_SYSTEM),

@@ -12,10 +12,12 @@ from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgeSettings
+from roles.judging.rewards import Part, load
 from roles.prompts import PromptStyle, few_shot_style
 from roles.requests import SamplingParams
 from roles.search.growth import StepStyle
 from roles.solver import SolverSettings
+from selfplay.config import files as configuration
 from selfplay.config.files import curriculum_settings
 from selfplay.config.keys import ChallengerConfig, Config, SolverConfig
 from selfplay.config.needs import require_abilities
@@ -58,7 +60,8 @@ class Parts:
 
 def build(config: Config, say: Callable[[str], None]) -> Parts:
     """Load the model, check how it can run, and put the parts together. Raises ModelError, DomainError, Refused."""
-    domain = load_domain(config.domain, config.domain_options)
+    domain = load_domain(config.domain, config.domain_options, config.judge.reward_seconds)
+    rewards = load(configuration.rewards(config), config.judge.reward_seconds)
     require_abilities(config, domain)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     policy, parity = build_model.proved_policy(config, say)
@@ -74,7 +77,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     asked = _asked(config, style, policy)
     room = _room(config, policy, encode, asked, [*known_problems(domain, held_out)], say)
     score = Scorer(policy, sampler, critic)
-    watch = JudgeWatch(domain.name, config.judge.max_error_share, say)
+    watch = JudgeWatch(config.judge.max_error_share, say)
     scheduler = Scheduler(tracker, tracker.settings, config.seed)
     poser = Poser(domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits)
     return Parts(
@@ -82,7 +85,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         held_out=held_out,
         policy=policy,
         tracker=tracker,
-        game=_game(config, asked, voices, score, encode, room, poser, watch),
+        game=_game(config, asked, voices, score, encode, room, poser, watch, rewards),
         teacher=Teacher(teaching, tracker, style, encode, build_search.critic_teaching(config, critic is not None)),
         trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),
@@ -145,6 +148,7 @@ def _game(
     room: Room,
     poser: Poser,
     watch: JudgeWatch,
+    rewards: tuple[Part, ...],
 ) -> Game:
     return Game(
         style=asked.style,
@@ -156,7 +160,7 @@ def _game(
         num_problems=config.solver.problems,
         challenger=asked.challenger,
         solver=asked.solver,
-        judge=JudgeSettings(config.judge.reward, config.judge.truncated, config.seed),
+        judge=JudgeSettings(rewards, config.judge.truncated, config.seed),
         model_judge=asked.model_judge,
         judge_watch=watch,
         searcher=build_search.searcher(config, asked.steps),
@@ -204,7 +208,7 @@ def build_evaluator(
     encode = build_model.encoder(policy)
     room = _room(config, policy, encode, asked, [each for members in sets.values() for each in members], say)
     voices = Voices(build_model.sampler(policy, config.seed, parity))
-    watch = JudgeWatch(domain.name, config.judge.max_error_share, say)
+    watch = JudgeWatch(config.judge.max_error_share, say)
     return _evaluator(config, asked, voices, None, encode, room, sets, watch)
 
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 from roles.challenger import LABEL as CHALLENGER_LABEL
+from roles.judging.rewards import verdict_weight
 from roles.solver import REPORT_LABEL, turn_label
+from selfplay.config.files import rewards
 from selfplay.config.keys import Config
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.stages import Stage, StageSettings
@@ -55,6 +57,7 @@ def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettin
         invalid_reward=config.challenger.invalid_reward,
         first_turn_reward=config.judge.first_turn_reward,
         report_reward=config.judge.report_reward,
+        right_pays=verdict_weight(rewards(config)),
         kl_labels=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
     )
 

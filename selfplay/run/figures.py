@@ -1,6 +1,7 @@
 """What a step measured, by the names of docs/metrics.md."""
 
 from collections.abc import Collection, Mapping, Sequence
+from statistics import pstdev
 
 from curriculum.domains.judging import judged
 from curriculum.selection.admission import fate_counts
@@ -95,7 +96,21 @@ def _solver_metrics(lessons: Sequence[SolverLesson], rates: Sequence[PassRate]) 
         metrics.MEAN_LENGTH: _mean([float(len(turn.sampled.completion.ids)) for turn in turns]),
         metrics.CLIPPED_RATIO: share([turn.outcome is Outcome.TRUNCATED for turn in turns]),
         metrics.UNJUDGED: float(sum(turn.outcome is Outcome.UNJUDGED for turn in turns)),
-    }
+        metrics.JUDGE_ERRORS: float(sum(turn.error != "" for turn in turns)),
+    } | _part_metrics(lessons)
+
+
+def _part_metrics(lessons: Sequence[SolverLesson]) -> dict[str, float]:
+    """Mean and standard deviation of each part of the reward, over the turns that have it."""
+    by_part: dict[str, list[float]] = {}
+    for parts in (turn for lesson in lessons for attempt in lesson.parts for turn in attempt):
+        for name, share_of_it in parts.items():
+            by_part.setdefault(name, []).append(share_of_it)
+    found = {}
+    for name, values in by_part.items():
+        found[metrics.PART_MEAN.format(part=name)] = _mean(values)
+        found[metrics.PART_STD.format(part=name)] = pstdev(values)
+    return found
 
 
 def _tree_metrics(tree: Tree, groups: Sequence[JudgedGroup]) -> dict[str, float]:

@@ -37,9 +37,9 @@ def step_commit(
         problems=played.posed.new,
         proposals=tuple(_proposal(paid) for paid in taught.proposals),
         attempts=tuple(
-            attempt_record(lesson.group, attempt, paid)
+            attempt_record(lesson.group, attempt, paid, parts)
             for lesson in taught.lessons
-            for attempt, paid in zip(lesson.group.attempts, lesson.paid, strict=True)
+            for attempt, paid, parts in zip(lesson.group.attempts, lesson.paid, lesson.parts, strict=True)
         ),
         pass_rates=measured_rates,
         metrics=step_metrics(step, played, taught, measured_rates, game) | measured,

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curriculum.domains.loading import is_dotted_path, is_ours, load_domain
+from curriculum.domains.loading import is_ours, load_domain
 from curriculum.domains.protocol import Domain
 from curriculum.holdout import HeldOut
+from curriculum.own_code import is_dotted_path
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.machine.errors import USAGE, ConfigError, Refused

@@ -38,18 +38,35 @@ def evaluation_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each turn and report; attempts of a step that went alike in everything share theirs."""
+    """One row for each turn and report; attempts of a step that went alike in everything share theirs.
+
+    What a reward is the sum of, graded scores and errors have columns where there are any.
+    """
     counts: Counter[tuple[Any, ...]] = Counter()
     for attempt in attempts:
-        said = [(t["text"].strip(), t["answer"], t["outcome"], t["reward"], t["num_tokens"]) for t in attempt["turns"]]
+        said = [_turn_cells(turn) for turn in attempt["turns"]]
         if attempt["report"] is not None:
-            said.append((attempt["report"].strip(), attempt["confidence"], "report", None, None))
+            said.append((attempt["report"].strip(), attempt["confidence"], "report", *[None] * (len(_TURN) - 3)))
         counts[(attempt["step"], *said)] += 1
-    names = ("said", "answer", "verdict", "reward", "tokens")
-    return [
+    rows = [
         ({"step": step, "times": times} if turn == 0 else {"step": None, "times": None})
         | {"turn": turn}
-        | dict(zip(names, values, strict=True))
+        | dict(zip(_TURN, values, strict=True))
         for (step, *turns), times in counts.items()
         for turn, values in enumerate(turns)
     ]
+    empty = {name for name in _WHERE_ANY if all(row[name] is None for row in rows)}
+    return [{name: cell for name, cell in row.items() if name not in empty} for row in rows]
+
+
+_TURN = ("said", "answer", "verdict", "reward", "parts", "score", "error", "tokens")
+_WHERE_ANY = ("parts", "score", "error")
+
+
+def _turn_cells(turn: dict[str, Any]) -> tuple[Any, ...]:
+    parts = (
+        ", ".join(f"{name} {share:+.2f}" for name, share in turn["parts"].items()) if len(turn["parts"]) > 1 else None
+    )
+    score = None if turn["score"] in (0.0, 1.0) else turn["score"]
+    said = (turn["text"].strip(), turn["answer"], turn["outcome"], turn["reward"])
+    return (*said, parts, score, turn["error"] or None, turn["num_tokens"])

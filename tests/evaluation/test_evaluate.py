@@ -21,7 +21,7 @@ from selfplay.stats.intervals import paired_interval, wilson
 from store.records import Completion
 
 ANSWERED = st.builds(Answered, st.booleans(), st.booleans(), st.booleans(), st.booleans())
-WATCH = JudgeWatch("mine", 0.0, lambda line: None)
+WATCH = JudgeWatch(0.0, lambda line: None)
 
 
 def test_turn_metrics_by_hand() -> None:

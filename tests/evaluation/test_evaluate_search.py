@@ -27,7 +27,7 @@ SAID = {  # what is said behind a context, in this order, for steps and for whol
 }
 GOOD_HEADS = {"3+5=8,": 0.9, "3*5=15,": 0.2, "2*3=6,": 0.8, "2+3=5,": 0.1}  # the value of a step
 BAD_HEADS = {step: 1.0 - value for step, value in GOOD_HEADS.items()}
-WATCH = JudgeWatch("mine", 0.0, lambda line: None)
+WATCH = JudgeWatch(0.0, lambda line: None)
 
 
 def text_to(tree: Tree, node: int) -> str:

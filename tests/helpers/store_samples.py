@@ -39,9 +39,10 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
     """What step `step` of the sample run commits: one new problem, two proposals, two attempts, two pass rates, a
     searched tree of three nodes."""
     made = new_problem(step)
-    right = Turn(" 41\n", "41", Outcome.CORRECT, Finish.STOP, 3, 0.1 + step)
-    cut = Turn(" 4", None, Outcome.TRUNCATED, Finish.LENGTH, 2, -0.25)
-    unjudged = Turn(" ?", None, Outcome.UNJUDGED, Finish.STOP, 1, None)
+    parts = {"verdict": 0.875, "correction": step - 0.775}
+    right = Turn(" 41\n", "41", Outcome.CORRECT, Finish.STOP, 3, 0.1 + step, 0.875, parts)
+    cut = Turn(" 4", None, Outcome.TRUNCATED, Finish.LENGTH, 2, -0.25, 0.0, {"length": -0.25})
+    unjudged = Turn(" ?", None, Outcome.UNJUDGED, Finish.STOP, 1, None, error="reward Mine: ValueError: no")
     commit = StepCommit(
         step=step,
         policy_version=step,
@@ -56,7 +57,7 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
         ),
         pass_rates=(
             PassRate(made.problem_id, step - 1, 8, 5, 4, 1, 2, 1),
-            PassRate("p-seed", step - 1, 7, 7),
+            PassRate("p-seed", step - 1, 7, 7, is_graded=True),
         ),
         metrics={"reward/mean": 0.1 * step, "time/rollout": 2.5},
         weights_digest=f"weights-{step}",

@@ -23,7 +23,7 @@ run: {steps: 2, checkpoint_every: 1, threads: 1}
 challenger: {source: procedural}
 curriculum: {min_new_share: 1.0, max_new_share: 1.0, min_successes: 1}
 solver: {problems: 2, group_size: 4, temperature: 1.0}
-judge: {reward: random}
+judge: {rewards: [{part: random}]}
 evaluate: {every: 1, interim_size: 4, pass_k: 2, pass_size: 4, mechanism: true}
 """
 

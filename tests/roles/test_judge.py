@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem, unjudgeable
 
 from roles.judging.groups import JudgedGroup, JudgeSettings, attempt_record, judge_group, node_values, pass_rate
+from roles.judging.rewards import entries, load
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup
@@ -18,6 +19,7 @@ from store.records import Finish, Outcome, PassRate, Problem
 
 STYLE = PromptStyle(DOMAIN)
 PROBLEM = problem("23 + 45")
+FORMAT, COINS = (load(entries([{"part": part}]), 1.0) for part in ("format", "random"))
 
 
 def judged(
@@ -81,30 +83,30 @@ def test_what_a_cut_completion_earns_is_a_setting() -> None:
 
 
 def test_format_rewards_pay_whatever_can_be_read() -> None:
-    group = judged([[" 68\n"], [" 67\n"], [" no\n"], [" 68"]], JudgeSettings(reward="format"))
+    group = judged([[" 68\n"], [" 67\n"], [" no\n"], [" 68"]], JudgeSettings(FORMAT))
     assert [a.rewards() for a in group.judged] == [(1.0,), (1.0,), (0.0,), (0.0,)]
 
 
 def test_random_rewards_are_fair_coins_that_do_not_know_the_answer() -> None:
-    right = judged([[" 68\n", " 68\n"]] * 500, JudgeSettings(reward="random", seed=3))
-    wrong = judged([[" 67\n", " no\n"]] * 500, JudgeSettings(reward="random", seed=3))
+    right = judged([[" 68\n", " 68\n"]] * 500, JudgeSettings(COINS, seed=3))
+    wrong = judged([[" 67\n", " no\n"]] * 500, JudgeSettings(COINS, seed=3))
     coins = [a.rewards() for a in right.judged]
     assert coins == [a.rewards() for a in wrong.judged]
     assert 195 < sum(first for first, _ in coins) < 305  # of 500, five standard deviations
     assert 195 < sum(first != second for first, second in coins) < 305  # turns have coins of their own
-    other_seed = judged([[" 68\n", " 68\n"]] * 500, JudgeSettings(reward="random", seed=4))
+    other_seed = judged([[" 68\n", " 68\n"]] * 500, JudgeSettings(COINS, seed=4))
     assert coins != [a.rewards() for a in other_seed.judged]
 
 
 def test_control_rewards_do_not_change_what_is_counted() -> None:
     attempts = [[" 68\n", " 68\n"], [" 67\n", " 68\n"], [" 68\n", " no\n"], [" 1\n", " 2\n"]]
     expected = PassRate(PROBLEM.problem_id, 1, attempts=4, successes=2, kept=1, broken=1, fixed=1, missed=1)
-    for control in (JudgeSettings(reward="format"), JudgeSettings(reward="random"), JudgeSettings()):
+    for control in (JudgeSettings(FORMAT), JudgeSettings(COINS), JudgeSettings()):
         assert pass_rate(judged(attempts, control), 1) == expected
 
 
 def test_an_unjudged_turn_is_unpaid_under_control_rewards_too() -> None:
-    for control in (JudgeSettings(reward="format"), JudgeSettings(reward="random")):
+    for control in (JudgeSettings(FORMAT), JudgeSettings(COINS)):
         assert judged([["5\n"]], control, of=unjudgeable()).judged == []
 
 
@@ -115,12 +117,12 @@ def test_an_attempt_is_recorded_with_what_it_was_paid_and_the_versions_it_spans(
         replace(turn, sampled=Sampled(0, completion(turn.sampled.completion.text, versions)))
         for turn, versions in zip(only.turns, [(4, 5), (5, 6)], strict=True)
     )
-    record = attempt_record(group, replace(only, turns=turns), [1.0, -10.0])
+    record = attempt_record(group, replace(only, turns=turns), [1.0, -10.0], [{"verdict": 1.0}, {"correction": -10.0}])
     assert (record.problem_id, record.attempt) == (PROBLEM.problem_id, 0)
     assert (record.first_version, record.last_version) == (4, 6)
-    assert [(t.text, t.answer, t.outcome, t.reward) for t in record.turns] == [
-        (" 68\n", "68", Outcome.CORRECT, 1.0),
-        (" 67\n", "67", Outcome.INCORRECT, -10.0),
+    assert [(t.text, t.answer, t.outcome, t.reward, t.score, t.parts) for t in record.turns] == [
+        (" 68\n", "68", Outcome.CORRECT, 1.0, 1.0, {"verdict": 1.0}),
+        (" 67\n", "67", Outcome.INCORRECT, -10.0, 0.0, {"correction": -10.0}),
     ]
     assert [(t.num_tokens, t.finish) for t in record.turns] == [(4, Finish.STOP)] * 2
 

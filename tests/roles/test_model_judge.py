@@ -28,6 +28,7 @@ from roles.judging.by_model import (
 )
 from roles.judging.canaries import CANARIES
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
+from roles.judging.rewards import entries, load
 from roles.prompts import Messages, PromptStyle
 from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
@@ -232,13 +233,13 @@ def test_an_answer_that_the_model_says_nothing_of_is_left_out() -> None:
     assert outcomes(judged) == [[Outcome.UNJUDGED]] and judged.judged == []
 
 
-@pytest.mark.parametrize("reward", ["truth", "random", "format"])
+@pytest.mark.parametrize("reward", ["verdict", "random", "format"])
 @pytest.mark.parametrize("truncated", ["zero", "unjudged"])
 def test_a_model_that_knows_judges_as_the_verifier_does(reward: Any, truncated: Any) -> None:
     texts = [[" 68\n", " 67\n"], [" 1\n", " 68\n"], [" 68", " 5\n"], ["\n", " 68\n"]]
     reports = tuple(Sampled(9, completion(text)) for text in (" 0.5\n", " x\n", " 1\n", " 0"))
     group = replace(solved(*texts), report="confidence", reports=reports, looks=2)
-    settings = JudgeSettings(reward, truncated, seed=3)
+    settings = JudgeSettings(load(entries([{"part": reward}]), 1.0), truncated, seed=3)
     judged, _ = drive(judge_by_model(group, FEW_SHOT, MODEL, settings, 4), likes("68"))
     assert judged == judge_group(group, FEW_SHOT.domain, FEW_SHOT.visible, settings, 4)
 

@@ -84,7 +84,7 @@ def test_a_checkpoints_files_have_the_umasks_mode_and_a_model_card(finished: Pat
     told = OmegaConf.to_container(OmegaConf.create(front))
     assert isinstance(told, dict)
     assert (told["library_name"], told["pipeline_tag"], told["license"]) == ("transformers", "text-generation", "other")
-    assert "run: `x`, seed 0, step 2 of 2" in body and "| add1 | 2 | " in body and "judge.reward=random" in body
+    assert "run: `x`, seed 0, step 2 of 2" in body and "| add1 | 2 | " in body and "judge.rewards=random" in body
     assert str(finished) not in body
 
 

@@ -38,7 +38,7 @@ def test_each_role_is_trained_at_the_temperature_that_it_spoke_at(server: Server
 STEPS = [
     "configs/tiny.yaml", "run.threads=1", "run.checkpoint_every=2", "domain=few_problems:AnySteps",
     "challenger.source=procedural", "solver.problems=3", "solver.turns=1", "solver.max_tokens=12",
-    "curriculum.min_successes=1", "judge.reward=truth", "judge.search.when=every", "judge.search.nodes=8",
+    "curriculum.min_successes=1", "judge.rewards=[{part: verdict}]", "judge.search.when=every", "judge.search.nodes=8",
     "judge.critics.value=1.0", "judge.critics.process=1.0", "judge.credit.rule=tree", "evaluate.every=9",
     "evaluate.pass_size=2", "evaluate.pass_k=2", "evaluate.search_tokens=40",
 ]  # fmt: skip

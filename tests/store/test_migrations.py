@@ -116,9 +116,9 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
         "UPDATE steps SET incarnation_id = 77",
         "INSERT INTO incarnations VALUES (1, '', '', 0, '', '', '', -1.0, 0)",
         "INSERT INTO incarnations VALUES (1, '', '', 0, '', '', '', 1.0, -1)",
-        "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0, NULL, NULL)",
+        "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0, NULL, NULL, NULL)",
         "INSERT INTO attempts VALUES (1, 'p-seed', 0, 2, 1, NULL, NULL)",
-        "INSERT INTO turns VALUES (1, 'p-seed', 0, 0, '', NULL, 'CORRECT', 'STOP', 1, 1.0)",  # of no attempt
+        "INSERT INTO turns VALUES (1, 'p-seed', 0, 0, '', NULL, 'CORRECT', 'STOP', 1, 1, NULL, NULL, NULL)",  # alone
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL)",
         "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL)",
         "INSERT INTO waves VALUES (1, 1, 1, 'k', 'DONE', 1)",

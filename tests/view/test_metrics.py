@@ -19,7 +19,8 @@ TINY = [
 ]  # fmt: skip
 SEARCHING = [
     "run.steps=1", "domain=few_problems:AnyJudged", "model.name=tiny-gemma", "challenger.source=procedural",
-    "solver.problems=3", "solver.turns=1", "solver.max_tokens=16", "judge.source=model", "judge.reward=truth",
+    "solver.problems=3", "solver.turns=1", "solver.max_tokens=16", "judge.source=model",
+    "judge.rewards=[{part: verdict}]",
     "judge.search.when=every", "judge.search.nodes=8", "judge.critics.value=1.0", "judge.critics.process=1.0",
     "judge.critics.held_out=0.5", "judge.credit.rule=tree", "evaluate.search_tokens=40",
 ]  # fmt: skip

@@ -1,0 +1,168 @@
+"""What a turn is paid, part by part; a user's own part, and what it may do wrong."""
+
+import hashlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import own_rewards
+import pytest
+from scripted_roles import DOMAIN, completion, problem
+
+from curriculum.domains.judging import judged
+from curriculum.domains.loading import load_domain
+from curriculum.own_code import within
+from roles.judging.failures import JudgeWatch
+from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
+from roles.judging.rewards import Part, RewardError, entries, load
+from roles.prompts import PromptStyle
+from roles.requests import Sampled
+from roles.solver import SolvedGroup
+from store.records import Outcome
+
+STYLE = PromptStyle(DOMAIN)
+PROBLEM = problem("23 + 45")
+ATTEMPTS = [[" 68\n", " 67\n"], [" 67\n", " no\n"], [" 68", " 68\n"]]
+
+
+def parts(*rewards: Mapping[str, Any], seconds: float = 5.0) -> tuple[Part, ...]:
+    return load(entries(rewards), seconds)
+
+
+def group(rewards: tuple[Part, ...], attempts: Sequence[Sequence[str]] = ATTEMPTS, seed: int = 0) -> JudgedGroup:
+    said = tuple(tuple(Sampled(0, completion(text)) for text in turns) for turns in attempts)
+    settings = JudgeSettings(rewards, seed=seed)
+    return judge_group(SolvedGroup(PROBLEM, said), STYLE.domain, STYLE.visible, settings, step=1)
+
+
+def test_a_reward_is_the_weighted_sum_of_its_parts() -> None:
+    rewards = parts(
+        {"part": "verdict", "weight": 2},
+        {"part": "format", "weight": 0.5},
+        {"part": "length", "free": 2, "limit": 6},
+        {"part": "own_rewards:scaled", "by": 0.5, "weight": -1, "name": "halves"},
+        {"part": "own_rewards:Mine"},
+    )
+    found = group(rewards, [[" 68\n", " 67\n"], [" 68"]])
+    turns = [turn for attempt in found.attempts for turn in attempt.turns]
+    for turn, verdict, form in zip(turns, (2.0, 0.0, 0.0), (0.5, 0.5, 0.0), strict=True):
+        text = STYLE.visible(turn.sampled.completion.text)
+        length = -(len(turn.sampled.completion.ids) - 2) / 4  # of 3 or 4 tokens
+        assert turn.parts == {
+            "verdict": verdict,
+            "format": form,
+            "length": length,
+            "halves": -own_rewards.scaled(PROBLEM, text, None, 0.5),  # type: ignore[arg-type]
+            "Mine": own_rewards.Mine()(PROBLEM, text, None),  # type: ignore[arg-type]
+        }
+        assert turn.reward == pytest.approx(sum(turn.parts.values()), abs=1e-12)
+    assert [turn.score for turn in turns] == [1.0, 0.0, 0.0]
+
+
+def test_a_coin_is_the_hash_that_it_was_when_it_had_a_key_of_its_own() -> None:
+    found = group(parts({"part": "random"}), seed=7)
+    for attempt in found.attempts:
+        for turn, each in enumerate(attempt.turns):
+            key = f"7/judge/1/{PROBLEM.problem_id}/{attempt.index}/{turn}"
+            assert each.reward == float(hashlib.sha256(key.encode()).digest()[0] & 1)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "words"),
+    [
+        ([], "no part"),
+        (["verdict"], "part 1 is 'verdict': give a mapping"),
+        ([{"part": "truth"}], "'truth': give verdict, format, length, random or a path"),
+        ([{"part": "verdict"}, {"part": "verdict"}], "two parts are called verdict"),
+        ([{"part": "verdict", "weight": 0}], "the weight 0"),
+        ([{"part": "verdict", "weight": "1"}], "the weight '1'"),
+        ([{"part": "verdict", "weight": float("inf")}], "the weight inf"),
+        ([{"part": "verdict", "free": 3}], "option free: verdict has no such option"),
+        ([{"part": "length", "free": 3}], "option limit: length cannot be made without it"),
+        ([{"part": "length", "free": 3, "limit": 3}], "0 <= free < limit"),
+        ([{"part": "random", "name": "correction"}], "the name 'correction'"),
+        ([{"part": "random", "name": "a b"}], "the name 'a b'"),
+        ([{"part": "nowhere:Mine"}], "cannot import nowhere"),
+        ([{"part": "own_rewards:Nobody"}], "own_rewards has no class Nobody"),
+        ([{"part": "own_rewards:Mine", "bogus": 1}], "option bogus: it has no such option; its options: broken"),
+        ([{"part": "own_rewards:scaled"}], "option by: it cannot be made without it"),
+        ([{"part": "own_rewards:Mine", "broken": 3}], "TypeError"),
+        ([{"part": "own_rewards:Uncallable"}], "write __call__"),
+    ],
+)
+def test_a_list_that_is_none_is_one_line(rewards: list[Any], words: str) -> None:
+    with pytest.raises(RewardError) as refusal:
+        load(entries(rewards), 1.0)
+    assert words in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("raises", "LookupError: no such thing"),
+        ("leaves", "SystemExit: 3"),
+        ("nan", "ValueError: it gave nan, which is not from -1 to 1"),
+        ("nothing", "TypeError: it gave None, which is no number"),
+        ("word", "TypeError: it gave '0.5', which is no number"),
+        ("large", "ValueError: it gave 1.5, which is not from -1 to 1"),
+        ("stubborn", "TimeoutError: it took longer than 0.2 s"),
+    ],
+)
+def test_what_a_reward_does_wrong_leaves_the_answer_unjudged(path: str, error: str) -> None:
+    rewards = parts({"part": "verdict"}, {"part": f"own_rewards:{path}"}, seconds=0.2)
+    found = group(rewards, [[" 68\n"], [" 68\n"]])
+    turns = [attempt.turns[0] for attempt in found.attempts]
+    assert {(t.outcome, t.answer, t.reward, t.error) for t in turns} == {
+        (Outcome.UNJUDGED, "68", None, f"reward {path}: {error}")
+    }
+    assert found.judged == []
+
+
+def test_answers_that_are_equal_are_asked_about_once() -> None:
+    asked: list[str] = []
+    counting = Part("counting", 1.0, lambda said: asked.append(said.text) or 0.5, is_ours=False)  # type: ignore[func-returns-value]
+    found = group((counting,), [[" 68\n"], [" 67\n"], [" 68\n"]])
+    assert (
+        asked == [STYLE.visible(" 68\n"), STYLE.visible(" 67\n")]
+        and [a.rewards() for a in found.judged] == [(0.5,)] * 3
+    )
+
+
+def test_failures_are_said_once_a_kind_and_stop_the_run_beyond_their_share() -> None:
+    said: list[str] = []
+    watch = JudgeWatch(0.5, said.append)
+    broken = group(parts({"part": "own_rewards:raises"}), [[" 68\n"], [" 67\n"]])
+    fine = group(parts({"part": "verdict"}), [[" 68\n"], [" 67\n"]])
+    watch.check([broken, fine], "step 3")
+    watch.check([broken, fine], "step 4")
+    line = "step 3: an answer is left out, for nobody could judge it: reward raises: LookupError: no such thing"
+    assert said == [line]
+    with pytest.raises(RewardError, match=r"^step 5: 2 of 2 answers .*reward raises.*--resume"):
+        watch.check([broken], "step 5")
+
+
+def test_what_takes_too_long_is_ended() -> None:
+    """A judge of a user's own, which waits for the system; and what was set before is set again."""
+    handler, left = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 100.0)
+    try:
+        started = time.monotonic()
+        slow = load_domain("own_rewards:Slow", judge_seconds=0.2)
+        verdict = judged(slow, PROBLEM, "68")
+        assert time.monotonic() - started < 10
+        assert verdict == (Outcome.UNJUDGED, None, None, "the domain's judge: TimeoutError: it took longer than 0.2 s")
+        assert slow.question(PROBLEM) == DOMAIN.question(PROBLEM), "everything else is the domain's own"
+        assert within(5.0, lambda: 7) == 7
+        assert signal.getsignal(signal.SIGALRM) is handler and 50 < signal.getitimer(signal.ITIMER_REAL)[0] < 100
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
+
+
+def test_in_another_thread_nothing_is_limited_and_nothing_fails() -> None:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(within(0.001, lambda: time.sleep(0.05) or 7)))  # type: ignore[func-returns-value]
+    thread.start()
+    thread.join()
+    assert found == [7] and "own_rewards" in sys.modules
