@@ -1,9 +1,10 @@
-"""The only place that runs text a model wrote: one expression in, one integer out, by pydantic-monty.
+"""The only place that runs text a model wrote: an expression in, an integer out, or a program in, plain data out, by
+pydantic-monty.
 
 Monty is an interpreter of its own in a worker process: the guest has no host memory, files, network or clock to reach,
 and every run has limits of time, memory and recursion. The guest returns a value and nothing else; comparing it with
 an answer is the host's work, so that nothing the guest does can forge a verdict.
-Left out: programs with inputs, and a second tier with full Python.
+Left out: a second tier with full Python.
 
 A worker may die by the guest's fault or by the machine's. Whenever one is gone, a source whose value is known runs in a
 fresh worker. If that fails too, the sandbox is broken: no verdict is given, and the run stops.
@@ -18,6 +19,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from pydantic_monty import (
@@ -44,6 +46,11 @@ _LIMITS: ResourceLimits = {
     "max_total_sleep_secs": 0.0,
 }
 _OS_POLICY: OSPolicy = {"sleep": "zero", "random_start": {"seed": 0}, "process_time": "zero"}
+# Programs as problems (curriculum/domains/python) count their own steps, so these times are only a last resort: the
+# second is for a machine that was busy in the first.
+PROGRAM_SECONDS = (0.1, 0.5)
+PROGRAM_MEMORY = 512 * 2**10
+PROGRAM_DEPTH = 60
 _CANARY, _CANARY_VALUE = "1200 + 34", 1234
 _PAUSES = (0.0, 0.2, 2.0)  # seconds before each try to find a worker that works: a busy machine gets some time
 _GONE = (MontyCrashedError, MontyDisconnectError, RuntimeError, OSError)  # RuntimeError: no worker could be started
@@ -99,6 +106,33 @@ def evaluate_expressions(sources: Sequence[str]) -> list[int | SandboxFailure]:
     return values
 
 
+def execute_program(source: str, seed: int = 0) -> object | SandboxFailure:
+    """What the last expression of `source` gives, as plain Python data; an error or a limit is a SandboxFailure.
+
+    `seed` is that of the guest's random numbers and clock: a program that gives two values under two seeds has none.
+    A function or an endless list comes out as a text that describes it, so the caller has to know what it asks for.
+    Raises as `evaluate_expression` does.
+    """
+    moment = datetime(2000 + seed % 1000, 1, 1, tzinfo=UTC)
+    policy: OSPolicy = {**_OS_POLICY, "random_start": {"seed": seed}, "datetime": moment}
+    failure: _NoValueError | None = None
+    for seconds in PROGRAM_SECONDS:
+        limits: ResourceLimits = {
+            **_LIMITS,
+            "max_feed_duration_secs": seconds,
+            "max_turn_duration_secs": seconds,
+            "max_memory": PROGRAM_MEMORY,
+            "max_recursion_depth": PROGRAM_DEPTH,
+        }
+        try:
+            return _tried(source, limits, policy)
+        except _NoValueError as error:
+            failure = error
+            if not error.may_be_the_hosts:
+                break
+    return SandboxFailure(str(failure))
+
+
 def _batch(sources: Sequence[str]) -> list[int | SandboxFailure]:
     if all(len(source) <= MAX_SOURCE_CHARS and _BATCHABLE.fullmatch(source) for source in sources):
         try:
@@ -133,9 +167,9 @@ def _run(source: str) -> object:
     return _tried(source)
 
 
-def _tried(source: str) -> object:
+def _tried(source: str, limits: ResourceLimits = _LIMITS, policy: OSPolicy = _OS_POLICY) -> object:
     try:
-        return _feed(_started_pool(), source)
+        return _feed(_started_pool(), source, limits, policy)
     except SandboxForkError:
         raise
     except _GONE as error:
@@ -144,6 +178,8 @@ def _tried(source: str) -> object:
     except MontyError as error:
         is_late = isinstance(error, MontyRuntimeError) and "time limit" in str(error)
         raise _NoValueError(_described(error), may_be_the_hosts=is_late) from None
+    except (ValueError, OverflowError) as error:  # a value that the host cannot hold, such as an int of 5,000 digits
+        raise _NoValueError(_described(error)) from None
 
 
 def _check_sandbox() -> None:
@@ -171,8 +207,8 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {line[:200]}"
 
 
-def _feed(pool: Monty, source: str) -> object:
-    with pool.checkout(limits=_LIMITS, os_policy=_OS_POLICY) as session:
+def _feed(pool: Monty, source: str, limits: ResourceLimits = _LIMITS, policy: OSPolicy = _OS_POLICY) -> object:
+    with pool.checkout(limits=limits, os_policy=policy) as session:
         result: object = session.feed_run(source, print_callback=_discard)
         return result
 

@@ -95,7 +95,11 @@ def _right_answers(domain: Domain) -> str:
         for text in (domain.written(seed.answer), f" {domain.written(seed.answer)}"):
             outcome, answer = _verdict(domain, problem, text)
             _hold(outcome is Outcome.CORRECT and answer is not None, f"{seed.text!r}: {text!r} is judged {outcome}")
-        _hold(seed.text in domain.question(problem), f"the question of {seed.text!r} does not show it")
+    questions: dict[str, str] = {}
+    for seed in domain.seeds():
+        asked = domain.question(problem_of(seed, domain.name, Origin.SEED))
+        _hold(asked not in questions, f"{seed.text!r} and {questions.get(asked)!r} are asked alike: {asked!r}")
+        questions[asked] = seed.text
     return f"{len(known)} answers" if known else _UNKNOWN
 
 
@@ -114,10 +118,12 @@ def _wrong_answers(domain: Domain) -> str:
             [str(int(seed.answer) + 1)] if seed.answer.isascii() and seed.answer.isdigit() else []
         )
         for text in wrong:
-            outcome, _ = _verdict(domain, problem, domain.written(text))
+            outcome, answer = _verdict(domain, problem, domain.written(text))
             is_other = several_right and outcome is Outcome.CORRECT
-            _hold(outcome is Outcome.INCORRECT or is_other, f"{seed.text!r}: {text!r} is judged {outcome}")
-            tried, right = tried + 1, right + is_other
+            is_refused = outcome is Outcome.UNPARSED and answer is None  # an answer of another form than this one's
+            is_wrong = outcome is Outcome.INCORRECT
+            _hold(is_wrong or is_other or is_refused, f"{seed.text!r}: {text!r} is judged {outcome}")
+            tried, right = tried + (not is_refused), right + is_other
         outcome, answer = _verdict(domain, problem, "")
         _hold(outcome is Outcome.UNPARSED and answer is None, f"{seed.text!r}: an empty text is judged {outcome}")
     _hold(tried > 0, "no wrong answer to try: give seeds with different answers")

@@ -16,6 +16,7 @@ from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
 from curriculum.domains.environments.verifiers import VerifiersDomain
 from curriculum.domains.factors import FactorsDomain
 from curriculum.domains.protocol import Domain, Verdict
+from curriculum.domains.python.domain import PythonDomain
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.sorting import SortingDomain
 from curriculum.domains.sums import SumsDomain
@@ -28,6 +29,7 @@ DOMAINS: Mapping[str, object] = {
     "countdown": CountdownDomain,
     "dataset": DatasetDomain,
     "factors": FactorsDomain,
+    "python": PythonDomain,
     "reasoning_gym": ReasoningGymDomain,
     "sorting": SortingDomain,
     "sums": SumsDomain,

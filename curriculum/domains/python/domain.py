@@ -1,0 +1,380 @@
+"""Programs as problems, after Absolute Zero: what comes out of a program, what goes in, or the program itself.
+
+A proposal says a program and arguments, and is executed to get its label, so that no label is believed. Three kinds:
+
+    deduction   the program and an input are shown, the output is asked for
+    abduction   the program and an output are shown, an input is asked for, and any that gives it is right
+    induction   examples are shown, a program is asked for, which has to give hidden outputs too
+
+An answer is read as a literal, or as a program, which runs in the sandbox; what comes out is compared here, by type and
+content. Left out: programs that print, read, import, or define classes (syntax.py says what they may do).
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import TypeVar
+
+from curriculum.domains.protocol import Statement
+from curriculum.domains.python import drawing
+from curriculum.domains.python.checking import checked_outputs
+from curriculum.domains.python.execution import Failure, outputs_of
+from curriculum.domains.python.structure import canonical_of, family_of, level_of, without_neutral
+from curriculum.domains.python.tasks import (
+    KINDS,
+    MIN_CALLS,
+    Kind,
+    Task,
+    answer_text,
+    inputs_of,
+    question_of,
+    read_call,
+    read_program,
+    read_task,
+    text_of,
+)
+from curriculum.domains.python.values import NOTHING, Value, is_same, read_value, spelled, type_of
+from curriculum.domains.seed_files import DomainError
+from store.records import Fate, Outcome, Problem
+
+Shown = TypeVar("Shown")
+Name = TypeVar("Name")
+SET_SIZE = 400  # members of an evaluation set
+_DRAWS = 2_000  # tries to find a problem of a level
+_INDUCTION_CALLS = 6
+_SEEDS: Mapping[drawing.TypeName, Sequence[tuple[str, Sequence[str]]]] = {  # program, arguments
+    "int": (
+        ("x + 4", ("3", "7", "1", "6")),
+        ("x - 2", ("8", "5", "9", "3")),
+        ("x * 2", ("4", "3", "6", "5")),
+        ("9 - x", ("7", "4", "1", "6")),
+    ),
+    "str": (
+        ("x + 'e'", ("'car'", "'on'", "'pin'", "'cut'")),
+        ("x[::-1]", ("'tap'", "'no'", "'pit'", "'was'")),
+        ("x.upper()", ("'hat'", "'go'", "'dig'", "'me'")),
+        ("len(x)", ("'window'", "'my'", "'sun'", "'a'")),
+    ),
+    "list": (
+        ("x[0]", ("[5, 2]", "[1, 8, 3]", "[9, 4]", "[6, 6, 2]")),
+        ("sorted(x)", ("[4, 1]", "[3, 9, 2]", "[7, 5]", "[8, 1, 6]")),
+        ("max(x)", ("[2, 6]", "[1, 3, 2]", "[9, 5]", "[4, 7, 1]")),
+        ("x + [2]", ("[3]", "[1, 4]", "[8, 3]", "[6]")),
+    ),
+}
+_SOLVED: Mapping[Kind, Sequence[str]] = {  # texts of problems that prompts show with their answers
+    "deduction": (
+        "f = lambda x: x * 3; f(4)",
+        "f = lambda x: x[::-1]; f('dog')",
+        "f = lambda x: x + [7]; f([3, 5])",
+        "f = lambda x: x + 'ed'; f('jump')",
+        "f = lambda x: sum(x); f([2, 4, 1])",
+        "f = lambda x: x * 2 + 1; f(6)",
+    ),
+    "abduction": (
+        "f = lambda x: x + 5; f(?) == f(2)",
+        "f = lambda x: x + 's'; f(?) == f('cat')",
+        "f = lambda x: x * 4; f(?) == f(3)",
+    ),
+    "induction": (
+        "f = ?; lambda x: x + 3; f(1), f(4), f(6), f(8)",
+        "f = ?; lambda x: x[0]; f('dog'), f('cat'), f('sun'), f('at')",
+    ),
+}
+_ESCALATED: Mapping[Kind, Sequence[tuple[str, str]]] = {
+    "deduction": (
+        ("f = lambda x: x + 2; f(5)", "f = lambda x: x * 3 + 2; f(4)"),
+        ("f = lambda x: x[::-1]; f('top')", "f = lambda x: x[::-1] + 's'; f('gum')"),
+        ("f = lambda x: len(x); f('home')", "f = lambda x: len(x) * 2; f('bag')"),
+        ("f = lambda x: x[1]; f([3, 8])", "f = lambda x: max(x) - x[0]; f([2, 7, 5])"),
+        ("f = lambda x: x - 3; f(9)", "f = lambda x: x - 3; f(27)"),
+    ),
+    "abduction": (
+        ("f = lambda x: x + 1; f(?) == f(7)", "f = lambda x: x * 2 + 1; f(?) == f(8)"),
+        ("f = lambda x: len(x); f(?) == f('bus')", "f = lambda x: len(x) * 2; f(?) == f('net')"),
+    ),
+    "induction": (
+        (
+            "f = ?; lambda x: x * 2; f(1), f(3), f(5), f(7)",
+            "f = ?; lambda x: x * 2 + 1; f(2), f(3), f(6), f(9)",
+        ),
+    ),
+}
+
+
+class PythonDomain:
+    """`kinds`: those that are posed, of deduction, abduction and induction. `types`: what drawn problems and seeds
+    take, of int, str and list. Proposals beyond level `max_level`, beyond numbers of `max_digits` digits or with
+    outputs of more than `max_output` characters are TOO_LARGE."""
+
+    name = "python"
+    step_ends: Sequence[str] = ()
+    solver_instruction = (
+        "This is Python. Answer with what stands behind the last == or =, and nothing else: a value, an argument that "
+        "makes the equation true, or a function written as a lambda."
+    )
+    recheck_instruction = "Work it out once more, carefully, and answer in the same form."
+    challenger_instruction = (
+        "Write one such problem that is a little harder: a short Python function without imports and one call of it, "
+        "in the same form. Answer with the problem only."
+    )
+
+    def __init__(
+        self,
+        kinds: Sequence[str] = KINDS,
+        types: Sequence[str] = drawing.TYPES,
+        max_level: int = 8,
+        max_digits: int = 4,
+        max_output: int = 60,
+    ) -> None:
+        self.kinds = tuple(_chosen("kinds", kinds, KINDS))
+        self.types = tuple(_chosen("types", types, drawing.TYPES))
+        for option, value, high in (
+            ("max_level", max_level, 60),
+            ("max_digits", max_digits, 12),
+            ("max_output", max_output, 120),
+        ):
+            if type(value) is not int or not 1 <= value <= high:
+                raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from 1 to {high}")
+        self.max_level, self.max_digits, self.max_output = max_level, max_digits, max_output
+        self.levels = range(1, min(4, max_level) + 1)
+        self.solver_examples: Sequence[tuple[str, str]] = [
+            (question_of(task, outputs[: len(task.shown)]), _answer(task, outputs))
+            for task, outputs in map(self._shown, _ordered(_SOLVED, self.kinds))
+        ]
+        self.escalation_examples = _ordered(_ESCALATED, self.kinds)
+
+    def parse(self, text: str) -> Statement | Fate:
+        """UNPARSED unless it is a task of one of the domain's kinds; INVALID where its program uses what is not
+        allowed, or is no problem when executed (checking.py); TOO_LARGE beyond the options."""
+        task = read_task(text)
+        if isinstance(task, Fate):
+            return task
+        if task.kind not in self.kinds:
+            return Fate.UNPARSED
+        return self._stated(task)
+
+    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
+        """Whether it is the parent, or differs from it by + 0, * 1, [:] and the like."""
+        if parent.canonical == child.canonical:
+            return True
+        before, after = _task(parent.text), _task(child.text)
+        if before is None or after is None or before.kind != after.kind:
+            return False
+        return _is_same_call(before, after) and without_neutral(before.program) == without_neutral(after.program)
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        """What is said is read as a literal or as a program, never evaluated here. An input or a program runs in the
+        sandbox, and its outputs are compared with those of the problem's program."""
+        task = _task(problem.text)
+        if task is None:
+            return Outcome.UNJUDGED, None
+        if task.kind == "deduction":
+            return _judged_output(read_value(problem.answer), text)
+        expected = outputs_of(task.program, task.calls)
+        said, found = _tried(task, text)
+        if said is None:
+            return Outcome.UNPARSED, None
+        if any(isinstance(each, Failure) for each in expected):
+            return Outcome.UNJUDGED, said
+        is_right = len(found) == len(expected) and all(map(_is_equal, found, expected))
+        return (Outcome.CORRECT if is_right else Outcome.INCORRECT), said
+
+    def observation(self, problem: Problem, text: str) -> str:
+        """Of an output: "no value", "another type", "too low", "too high", "another value" or "equal". Of an input or a
+        program: what the first call gives that is not as shown, "f(3) == 8", or "as shown"."""
+        task = _task(problem.text)
+        if task is None:
+            return "no problem"
+        if task.kind == "deduction":
+            return _compared(read_value(text), read_value(problem.answer))
+        said, found = _tried(task, text)
+        if said is None:
+            return "no program" if task.kind == "induction" else "no input"
+        shown = task.shown if task.kind == "induction" else task.calls
+        for call, output, expected in zip(shown, found, outputs_of(task.program, shown), strict=False):
+            if not _is_equal(output, expected):
+                given = said if task.kind == "abduction" else answer_text(call)
+                return f"f({given}) " + (output.reason if isinstance(output, Failure) else f"== {spelled(output)}")
+        return "as shown"
+
+    def question(self, problem: Problem) -> str:
+        """The text without what is asked for; see tasks.py."""
+        task = _task(problem.text)
+        if task is None:
+            return problem.text
+        outputs = outputs_of(task.program, task.shown if task.kind == "induction" else task.calls)
+        return question_of(task, [each for each in outputs if not isinstance(each, Failure)] or [None])
+
+    def seeds(self) -> Sequence[Statement]:
+        """For each kind and type up to four problems of one operation."""
+        return self._seeds
+
+    def shown_examples(self) -> Sequence[Statement]:
+        pairs = [text for pair in self.escalation_examples for text in pair]
+        found = [self.parse(text) for text in [*_ordered(_SOLVED, self.kinds), *pairs]]
+        return [each for each in found if isinstance(each, Statement)]
+
+    def draw(self, rng: random.Random, level: int) -> Statement:
+        """Uniform over the domain's kinds and types, and over operations; redrawn until it is a problem of `level`."""
+        return self._drawn(rng, level, rng.choice(self.kinds))
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        """`deduction1` and `deduction2`, `abduction1`, `induction1`: drawn problems of level 1 and 2."""
+        return self._evaluation_sets
+
+    @cached_property
+    def _seeds(self) -> tuple[Statement, ...]:
+        texts = (_seed_text(kind, *each) for kind in self.kinds for name in self.types for each in _SEEDS[name])
+        found = [self.parse(text) for text in texts]
+        return tuple(each for each in found if isinstance(each, Statement))
+
+    @cached_property
+    def _evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        wanted = [(kind, level) for kind in self.kinds for level in ((1, 2) if kind == "deduction" else (1,))]
+        return {f"{kind}{level}": self._members(kind, level) for kind, level in wanted if level in self.levels}
+
+    def _members(self, kind: Kind, level: int) -> tuple[Statement, ...]:
+        rng = random.Random(f"python/{kind}/{level}/{','.join(self.types)}")
+        found: dict[str, Statement] = {}
+        while len(found) < SET_SIZE:
+            each = self._drawn(rng, level, kind)
+            found.setdefault(each.canonical, each)
+        return tuple(found.values())
+
+    def _drawn(self, rng: random.Random, level: int, kind: Kind) -> Statement:
+        for _ in range(_DRAWS):
+            operations = rng.randint(1, level)
+            type_name, digits = rng.choice(self.types), min(self.max_digits, 1 + level - operations)
+            expression = drawing.drawn_expression(rng, type_name, operations, rng.randint(1, digits))
+            calls = [
+                spelled(drawing.drawn_input(rng, type_name, rng.randint(1, digits), 4 * digits))
+                for _ in range(_INDUCTION_CALLS)
+            ]
+            task = read_task(_seed_text(kind, expression, calls))
+            if isinstance(task, Task) and level_of(task.program, [*inputs_of(task)]) == level:
+                statement = self._stated(task)
+                if isinstance(statement, Statement):
+                    return statement
+        raise ValueError(f"python found no {kind} of level {level} on {', '.join(self.types)}")
+
+    def _stated(self, task: Task) -> Statement | Fate:
+        inputs = [*inputs_of(task)]
+        if any(self._is_large(value) for value in inputs):
+            return Fate.TOO_LARGE
+        outputs = checked_outputs(task, self.max_output)
+        if isinstance(outputs, Fate):
+            return outputs
+        level = level_of(task.program, inputs)
+        if level > self.max_level or any(self._is_large(value) for value in outputs):
+            return Fate.TOO_LARGE
+        return Statement(
+            text=text_of(task),
+            canonical=_canonical(task),
+            family=family_of(task.kind, task.program, task.calls[0]),
+            level=level,
+            answer=_answer(task, outputs),
+            answer_source="executed",
+        )
+
+    def _is_large(self, value: Value) -> bool:
+        """Whether a number in it has more than `max_digits` digits."""
+        if isinstance(value, list | tuple):
+            return any(map(self._is_large, value))
+        if isinstance(value, dict):
+            return any(map(self._is_large, [*value, *value.values()]))
+        return type(value) is int and abs(value) >= 10**self.max_digits
+
+    def _shown(self, text: str) -> tuple[Task, list[Value]]:
+        """An example of our own, executed."""
+        task = read_task(text)
+        outputs = Fate.INVALID if isinstance(task, Fate) else checked_outputs(task, self.max_output)
+        if isinstance(task, Fate) or isinstance(outputs, Fate):
+            raise DomainError(f"python: the example {text!r} is no problem under these options")
+        return task, outputs
+
+
+@lru_cache(maxsize=16384)
+def _task(text: str) -> Task | None:
+    """The task of a stored problem; None for a text that is none, which no problem of this domain has."""
+    task = read_task(text)
+    return None if isinstance(task, Fate) else task
+
+
+def _judged_output(expected: Value, text: str) -> tuple[Outcome, str | None]:
+    value = read_value(text)
+    if value is NOTHING:
+        return Outcome.UNPARSED, None
+    if expected is NOTHING:
+        return Outcome.UNJUDGED, spelled(value)
+    return (Outcome.CORRECT if is_same(value, expected) else Outcome.INCORRECT), spelled(value)
+
+
+def _tried(task: Task, text: str) -> tuple[str | None, list[Value | Failure]]:
+    """What is said, None where it is neither input nor program, and what it gives."""
+    if task.kind == "abduction":
+        call = read_call(text)
+        if call is None:
+            return None, []
+        fits = len(call) == len(task.program.parameters)
+        return answer_text(call), outputs_of(task.program, [call]) if fits else [Failure("takes other arguments")]
+    program = read_program(text)
+    if program is None:
+        return None, []
+    return program.source.removeprefix("f = "), outputs_of(program, task.calls)
+
+
+def _is_equal(a: Value | Failure, b: Value | Failure) -> bool:
+    return not isinstance(a, Failure) and not isinstance(b, Failure) and is_same(a, b)
+
+
+def _compared(value: Value, expected: Value) -> str:
+    if value is NOTHING:
+        return "no value"
+    if is_same(value, expected):
+        return "equal"
+    if type_of(value) != type_of(expected):
+        return "another type"
+    if isinstance(value, int | float) and isinstance(expected, int | float) and value != expected:
+        return "too low" if value < expected else "too high"
+    return "another value"
+
+
+def _answer(task: Task, outputs: Sequence[Value]) -> str:
+    match task.kind:
+        case "deduction":
+            return spelled(outputs[0])
+        case "abduction":
+            return answer_text(task.calls[0])
+    return task.program.source.removeprefix("f = ")
+
+
+def _canonical(task: Task) -> str:
+    calls = "; ".join(map(answer_text, task.calls))
+    return f"{task.kind}: {canonical_of(task.program)} ({calls})"
+
+
+def _is_same_call(a: Task, b: Task) -> bool:
+    return len(a.calls) == len(b.calls) and all(map(is_same, a.calls, b.calls))
+
+
+def _seed_text(kind: Kind, expression: str, calls: Sequence[str]) -> str:
+    program = f"lambda x: {expression}"
+    match kind:
+        case "deduction":
+            return f"f = {program}; f({calls[0]})"
+        case "abduction":
+            return f"f = {program}; f(?) == f({calls[0]})"
+    return f"f = ?; {program}; " + ", ".join(f"f({call})" for call in calls[: max(MIN_CALLS, len(calls))])
+
+
+def _ordered(examples: Mapping[Kind, Sequence[Shown]], kinds: Sequence[Kind]) -> list[Shown]:
+    """Of the kinds, the last one first: what is read last weighs most, and deduction is the most frequent."""
+    return [each for kind in reversed(kinds) for each in examples[kind]]
+
+
+def _chosen(option: str, given: Sequence[str], known: Sequence[Name]) -> Iterable[Name]:
+    """`given` in the order of `known`. DomainError where it is empty or has something else."""
+    if isinstance(given, str) or not given or not all(each in known for each in given):
+        raise DomainError(f"domain_options.{option} is {given!r}: give a list of {', '.join(map(str, known))}")
+    return [each for each in known if each in given]
