@@ -1,4 +1,4 @@
-"""The only place that runs text a model wrote: an expression in, an integer out, or a program in, plain data out, by
+"""The only place that runs text a model wrote: an expression in, an integer out, or a program in, a text out, by
 pydantic-monty.
 
 Monty is an interpreter of its own in a worker process: the guest has no host memory, files, network or clock to reach,
@@ -85,7 +85,8 @@ class _NoValueError(Exception):
 
 
 def evaluate_expression(source: str) -> int | SandboxFailure:
-    """The integer value of `source`; anything else (an error, a limit, a bool, a float) is a SandboxFailure.
+    """The integer value of `source`; anything else (an error, a limit, a bool, a float) is a SandboxFailure. Only for
+    sources in which the caller's syntax has no lists: see `execute_program`.
 
     Values are cached by source. Raises SandboxForkError and SandboxBrokenError (see above); never on account of the
     source.
@@ -106,12 +107,12 @@ def evaluate_expressions(sources: Sequence[str]) -> list[int | SandboxFailure]:
     return values
 
 
-def execute_program(source: str, seed: int = 0) -> object | SandboxFailure:
-    """What the last expression of `source` gives, as plain Python data; an error or a limit is a SandboxFailure.
+def execute_program(source: str, name: str, seed: int = 0) -> str | SandboxFailure:
+    """The text of what `source` has given `name`, as Python prints it; an error or a limit is a SandboxFailure.
 
-    `seed` is that of the guest's random numbers and clock: a program that gives two values under two seeds has none.
-    A function or an endless list comes out as a text that describes it, so the caller has to know what it asks for.
-    Raises as `evaluate_expression` does.
+    Only a text crosses: a list that holds one list many times, and so on for some levels, is small in the guest and
+    without end once it is copied. `seed` is that of the guest's random numbers and clock: a program that gives two
+    values under two seeds has none. Raises as `evaluate_expression` does.
     """
     moment = datetime(2000 + seed % 1000, 1, 1, tzinfo=UTC)
     policy: OSPolicy = {**_OS_POLICY, "random_start": {"seed": seed}, "datetime": moment}
@@ -125,7 +126,7 @@ def execute_program(source: str, seed: int = 0) -> object | SandboxFailure:
             "max_recursion_depth": PROGRAM_DEPTH,
         }
         try:
-            return _tried(source, limits, policy)
+            return _text(_tried(f"{source}\nf'{{{name}}}'", limits, policy))
         except _NoValueError as error:
             failure = error
             if not error.may_be_the_hosts:
@@ -147,6 +148,12 @@ def _batch(sources: Sequence[str]) -> list[int | SandboxFailure]:
 @lru_cache(maxsize=65536)
 def _cached_value(source: str) -> int:
     return _checked(_run(source))
+
+
+def _text(result: object) -> str:
+    if type(result) is not str:
+        raise _NoValueError(f"the result is a {type(result).__name__}, not a text")
+    return result
 
 
 def _checked(result: object) -> int:

@@ -28,3 +28,12 @@ def test_figures_of_limits_are_the_codes() -> None:
     assert "more than a second, 16 MB or 100 calls deep" in text
     limits = (_LIMITS["max_feed_duration_secs"], _LIMITS["max_memory"], _LIMITS["max_recursion_depth"])
     assert limits == (1.0, 16 * 2**20, 100)
+
+
+def test_figures_of_programs_are_the_codes() -> None:
+    from curriculum.domains.python.metering import MAX_STEPS
+    from curriculum.sandbox import PROGRAM_DEPTH, PROGRAM_MEMORY, PROGRAM_SECONDS
+
+    text = (ROOT / "docs" / "safety.md").read_text()
+    assert "more than 2,000 steps, 512 kB, 60 calls deep, twice half a second" in text
+    assert (MAX_STEPS, PROGRAM_MEMORY, PROGRAM_DEPTH, max(PROGRAM_SECONDS)) == (2_000, 512 * 2**10, 60, 0.5)
