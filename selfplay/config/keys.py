@@ -71,7 +71,7 @@ class RunConfig:
 class ModelConfig:
     name: str = key(
         "smollm2-135m", "the start weights: smollm2-135m (comes with the project), tiny-llama, tiny-qwen3, tiny-gpt2 "
-        "or tiny-gemma (random ones), a folder, or a Hugging Face id",
+        "or tiny-gemma (random ones), a folder, a .gguf file, or a Hugging Face id",
         given("a model's name"),
     )  # fmt: skip
     dtype: Literal["bfloat16", "float32"] = key(

@@ -25,7 +25,7 @@ from curriculum.domains.protocol import Domain, Statement, problem_of
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle, ReportKind, few_shot_style
 from selfplay.machine.cache import made_once
-from selfplay.model.weights.loading import cache_folder, quiet
+from selfplay.model.weights.reading import cache_folder, quiet
 from store.records import Completion, Finish, Origin
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))

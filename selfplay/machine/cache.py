@@ -56,10 +56,10 @@ def _make(folder: Path, source: str, make: Callable[[Path], None]) -> None:
 
 def _contents(folder: Path) -> dict[str, str]:
     """File name -> xxh3 of its bytes, the manifest left out. No folders are expected inside."""
-    return {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    return {path.name: digest_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     digest, block = xxhash.xxh3_128(), memoryview(bytearray(1 << 20))
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(block):

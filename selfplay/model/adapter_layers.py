@@ -35,7 +35,7 @@ def make_adapters(
         torch.manual_seed(seed)  # the adapters' first weights
         adapter = get_peft_model(model, settings)
     path = Path(base).expanduser()
-    settings.base_model_name_or_path = str(path.resolve()) if path.is_dir() else base  # peft puts what it knows there
+    settings.base_model_name_or_path = str(path.resolve()) if path.exists() else base  # peft puts what it knows there
     return adapter
 
 

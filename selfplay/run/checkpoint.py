@@ -27,7 +27,7 @@ from selfplay.config.stored import config_of
 from selfplay.machine.errors import CheckpointError
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
-from selfplay.model.weights.loading import quiet
+from selfplay.model.weights.reading import quiet
 from selfplay.run.model_card import CARD, model_card
 from selfplay.train.trainer import Trainer, tensor_bytes
 from store.errors import DiskFull, disk_full, is_disk_error, translated

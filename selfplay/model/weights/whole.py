@@ -5,20 +5,16 @@ left out: each time training would start from something else than the folder hol
 (tied heads, buffers that are made anew) is none of these; transformers takes it out before we see it.
 """
 
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
 
 from selfplay.machine.errors import ModelError
-
-Say = Callable[[str], None]
+from selfplay.model.weights.reading import Say
 
 _SHOWN = 3  # tensors that a message names
-_PLAIN = ("F64", "F32", "F16", "BF16")  # kinds of numbers, as safetensors calls them
 
 
 def refuse_quantised(config: Any, name: str) -> None:
@@ -31,20 +27,6 @@ def refuse_quantised(config: Any, name: str) -> None:
                 f"model.name={name}: its weights are quantised ({getattr(method, 'value', method)}), which cannot be "
                 "trained; give the folder or id of the same model in bfloat16 or float32"
             )
-
-
-def refuse_packed(folder: Path, name: str) -> None:
-    """Raises ModelError for tensors that are no plain numbers, though no configuration says that they are quantised:
-    without their scales fp8 and whole numbers would be read as weights."""
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118  # no mapping
-        for key, kind in kinds.items():
-            if key.endswith("weight") and kind not in _PLAIN:
-                raise ModelError(
-                    f"model.name={name}: {path.name} holds {key} as {kind}, which cannot be trained; give the "
-                    "folder or id of the same model in bfloat16 or float32"
-                )
 
 
 def refuse_parts(model: nn.Module, loading: dict[str, Any], name: str, say: Say) -> None:
@@ -66,7 +48,7 @@ def refuse_parts(model: nn.Module, loading: dict[str, Any], name: str, say: Say)
 def _refuse(name: str, verb: str, keys: Collection[str], reason: str) -> None:
     shown = sorted(keys)
     raise ModelError(
-        f"model.name={name}: its folder {verb} {', '.join(shown[:_SHOWN])}{_more(shown)}: {reason}. Its config.json "
+        f"model.name={name}: its folder {verb} {', '.join(shown[:_SHOWN])}{_more(shown)}: {reason}. Its configuration "
         "and its weights do not belong together, or a download was cut: fetch it again, or save it by save_pretrained()"
     )
 

@@ -1,0 +1,51 @@
+"""Reading with transformers: what it has to say of a file is one line, and nothing else."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
+
+from selfplay.machine.errors import ModelError
+
+Say = Callable[[str], None]
+
+EMBEDDED = "smollm2-135m"
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept: $SELFPLAY_CACHE, or selfplay/ in the user's cache folder."""
+    if override := os.environ.get("SELFPLAY_CACHE"):
+        return Path(override)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfplay"
+
+
+@contextmanager
+def readable(name: str, shows_progress: bool = False) -> Iterator[None]:
+    """Inside, what a reader raises becomes a ModelError that names `name`; transformers is quiet unless it
+    `shows_progress`."""
+    with nullcontext() if shows_progress else quiet():
+        try:
+            yield
+        except (MemoryError, ModelError):
+            raise
+        except Exception as error:  # a damaged file fails anywhere in the readers, some of whose errors have no base
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise ModelError(
+                f"model.name={name}: cannot be loaded ({reason}). Give a folder with a transformers model, a .gguf "
+                f"file, an id that is in the Hugging Face cache or can be fetched, or {EMBEDDED}"
+            ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' progress bars and advice off: they belong to a terminal, and to slow work."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
