@@ -1,11 +1,14 @@
 """What a turn is paid, part by part; a user's own part, and what it may do wrong."""
 
 import hashlib
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import own_rewards
@@ -21,6 +24,7 @@ from roles.judging.rewards import Part, RewardError, entries, load
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup
+from selfplay.config import files as configuration
 from store.records import Outcome
 
 STYLE = PromptStyle(DOMAIN)
@@ -166,3 +170,17 @@ def test_in_another_thread_nothing_is_limited_and_nothing_fails() -> None:
     thread.start()
     thread.join()
     assert found == [7] and "own_rewards" in sys.modules
+
+
+def test_the_reward_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "domains.md").read_text()
+    [code] = re.findall(r"```python\n(class Short.*?)```", text, re.DOTALL)
+    module = ModuleType("my_rewards")
+    exec(code, module.__dict__)
+    sys.modules["my_rewards"] = module
+    [given] = re.findall(r"loop '(judge\.rewards=.*)'", text)
+    rewards = load(configuration.rewards(configuration.load(None, [given])), 1.0)
+    [[turn]] = [attempt.turns for attempt in group(rewards, [[" 68 is my answer to it\n"]]).attempts]
+    assert turn.parts == {"verdict": 0.0, "Short": 0.0}
+    [[turn]] = [attempt.turns for attempt in group(rewards, [[" 68\n"]]).attempts]
+    assert turn.parts == {"verdict": 1.0, "Short": 0.2}

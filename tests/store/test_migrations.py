@@ -190,6 +190,34 @@ def test_a_run_of_before_keeps_its_rows_when_processes_get_their_figures(tmp_pat
         assert store.head().incarnation_id == 2
 
 
+def test_a_run_of_before_keeps_its_turns_when_rewards_get_parts(tmp_path: Path) -> None:
+    path = tmp_path / "selfplay.db"
+    engine = writer_engine(path, create=True, foreign_keys=False)
+    upgrade(engine, "0007")
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO steps (step_id, step, parent_step_id, status, policy_version, metrics, weights_digest, "
+            "seconds) VALUES (1, 0, NULL, 'LIVE', 0, '{}', 'w0', 0.0), (2, 1, 1, 'LIVE', 1, '{}', 'w1', 2.5)",
+            "INSERT INTO runs VALUES (1, 'old', 0, 'seed: 0', 'c', 'code', 2)",
+            "INSERT INTO problems VALUES ('p', 'sums', '1 + 2', '+1 +2', 'd+d', 1, '3', 'seed', 'SEED', NULL, 1, 0)",
+            "INSERT INTO attempts VALUES (2, 'p', 0, 0, 0, NULL, NULL)",
+            "INSERT INTO turns VALUES (2, 'p', 0, 0, ' 3', '3', 'CORRECT', 'STOP', 2, 1.0)",
+            "INSERT INTO turns VALUES (2, 'p', 0, 1, ' ?', NULL, 'UNJUDGED', 'STOP', 2, NULL)",
+            "INSERT INTO pass_rates VALUES (2, 'p', 0, 0, 8, 5, 0, 0, 0, 0, NULL, NULL)",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    assert migrate(path) is not None
+    with Store.open(path) as store:
+        [(step, attempt)] = store.attempts("p")
+        assert (step, [(turn.reward, turn.score, turn.parts, turn.error) for turn in attempt.turns]) == (
+            1,
+            [(1.0, None, {}, ""), (None, None, {}, "")],
+        )
+        [rate] = next(part for part in store.history() if part.step == 1).pass_rates
+        assert (rate.attempts, rate.successes, rate.is_graded) == (8, 5, False) and list(store.damages()) == []
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "selfplay.db"
     connection = sqlite3.connect(path)
