@@ -22,6 +22,7 @@ from rich.table import Table
 
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, Statement, Verdict
+from roles.judging.rewards import Reward
 from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
@@ -46,8 +47,8 @@ from store.store import Store
 
 __all__ = [
     "Compared", "Domain", "Fate", "LoadedPolicy", "ModelReport", "Outcome", "Problem", "ProblemOutcome", "Report",
-    "RunResult", "SelfplayError", "SetReport", "Statement", "Store", "Verdict", "evaluate", "load_policy", "open_store",
-    "resume", "run",
+    "Reward", "RunResult", "SelfplayError", "SetReport", "Statement", "Store", "Verdict", "evaluate", "load_policy",
+    "open_store", "resume", "run",
 ]  # fmt: skip
 
 Note = Callable[[str], None]
@@ -84,7 +85,7 @@ def run(config: Keys | str | Path, *, note: Note = _silent) -> RunResult:
 
 def resume(folder: str | Path, keys: Keys = (), *, note: Note = _silent) -> RunResult:
     """Goes on with the run in `folder`, to its end. `keys`: what may change on resume, such as `run.steps`; a `domain`
-    that is code of your own is named again."""
+    or `judge.rewards` that name code of your own are named again."""
     path = Path(folder)
     require_database(path)
     if not (path / DATABASE).is_file():

@@ -38,6 +38,11 @@ def test_own_domain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         assert sum(store.fate_counts().values()) == 48
 
 
+def test_own_reward(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_by("own_reward.py", monkeypatch, capsys, *TINY)
+    assert "reward/Brief_mean=+0." in said and "reward/correction_std=" in said and "'Brief': " in said
+
+
 def test_read_store(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pandas")
     keys = ["run.steps=2", "run.threads=1", "run.name=seen", "domain=sums", "domain_options.max_digits=1"]

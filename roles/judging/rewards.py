@@ -25,6 +25,7 @@ from curriculum.domains.judging import score_of
 from curriculum.domains.protocol import Verdict
 from curriculum.own_code import imported, is_dotted_path, outcome_of, within, wrong_option
 from roles.pay.rewards import soft_overlong
+from store.errors import SelfplayError
 from store.records import Outcome, Problem
 
 VERDICT = "verdict"
@@ -33,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z]\w{0,39}", re.ASCII)
 _OF_ITSELF = ("part", "weight", "name")  # keys of an entry that are no options of the part
 
 
-class RewardError(ValueError):
+class RewardError(SelfplayError, ValueError):
     """A list of rewards cannot be used: one line that says what to do."""
 
 
