@@ -199,7 +199,17 @@ VALUE_GAP = SOLVED.add(
     "high: answers are decided at single tokens",
 )
 
-JUDGED = Section("What a model judged", "with `judge.source=model`; the domain's own verdicts pay nothing there")
+JUDGED = Section(
+    "What others than the domain judged",
+    "with `judge.source=model` or `majority`; the domain's own verdicts pay nothing there",
+)
+LABEL_ACCURACY = JUDGED.add(
+    "judge/label_accuracy",
+    SHARE,
+    "majority: share of groups whose most frequent answer is right, of those whose right answer the domain knows",
+    "falling while the pass rate rises: the solver agrees with itself on wrong answers",
+)
+LABEL_COUNT = JUDGED.add("judge/label_count", COUNT, "majority: groups that this is a share of")
 JUDGE_AGREES = JUDGED.add("judge/agrees", SHARE, "share of the model's verdicts that the domain's verifier shares")
 JUDGE_FALSE_POSITIVES = JUDGED.add(
     "judge/false_positive_rate", SHARE, "share of wrong answers that the model took for right"

@@ -7,6 +7,7 @@ whoever needs one asks for it by name, and a configuration that needs one which 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curriculum.answers.comparing import is_same_answer
 from curriculum.domains.protocol import Domain, Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Problem
@@ -67,6 +68,11 @@ class _Neutral:
     def written(answer: str) -> str:
         """The answer itself."""
         return answer
+
+    @staticmethod
+    def same_answer(given: str, right: str) -> bool:
+        """As text, then as numbers: 7.0 is 7."""
+        return is_same_answer(given, right)
 
     @staticmethod
     def test_sets() -> Mapping[str, Sequence[Statement]]:

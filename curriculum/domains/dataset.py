@@ -136,8 +136,12 @@ class DatasetDomain:
         answer = read_answer(text, self._rule)
         if answer is None:
             return Outcome.UNPARSED, None
-        is_right = is_same_answer(answer, problem.answer, as_mathematics=self._rule != "choice")
+        is_right = self.same_answer(answer, problem.answer)
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), answer
+
+    def same_answer(self, given: str, right: str) -> bool:
+        """As text, as numbers, then as mathematics; letters of choices as text alone."""
+        return is_same_answer(given, right, as_mathematics=self._rule != "choice")
 
     def written(self, answer: str) -> str:
         """In the form that is asked for."""

@@ -222,10 +222,19 @@ class ModelJudgeConfig:
 
 
 @dataclass
+class MajorityConfig:
+    min_share: float = key(
+        0.0, "where fewer of the answers that can be read are the most frequent one, nothing is judged (R-Zero: 0.3)",
+        from_to(0, 1),
+    )  # fmt: skip
+
+
+@dataclass
 class JudgeConfig:
-    source: Literal["verifier", "model"] = key(
-        "verifier", "who judges answers, also in a search: verifier (the domain), or model (it is asked in words)"
-    )
+    source: Literal["verifier", "model", "majority"] = key(
+        "verifier", "who judges answers, also in a search: verifier (the domain), model (it is asked in words), or "
+        "majority (right is what most first tries say)",
+    )  # fmt: skip
     rewards: list[Any] = key(
         [{"part": "verdict", "weight": 1.0}], "what an answer is paid: the sum of weight times part. A part is verdict "
         "(the domain's score), format, length (with free and limit, in tokens), random, or my_package.my_module:MyOwn "
@@ -254,6 +263,7 @@ class JudgeConfig:
         "consistency_original or balanced. Or none",
     )  # fmt: skip
     model: ModelJudgeConfig = section(ModelJudgeConfig, "the model as judge, where judge.source is model")
+    majority: MajorityConfig = section(MajorityConfig, "a vote as judge, where judge.source is majority")
     search: SearchConfig = section(SearchConfig, "tree search over the steps of an answer")
     critics: CriticsConfig = section(CriticsConfig, "what a search scores steps by")
     credit: CreditConfig = section(CreditConfig, "rewards of steps, from a search's tree")

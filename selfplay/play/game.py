@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roles.challenger import propose
+from roles.judging.by_majority import MajoritySettings, judge_by_majority
 from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
 from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
@@ -44,8 +45,8 @@ class ModelJudge:
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """`limit`: tokens of a context, beyond which the model cannot go; None for no limit. `model_judge` None: the domain
-    judges. `searcher` None: nothing is searched."""
+    """`limit`: tokens of a context, beyond which the model cannot go; None for no limit. `model_judge` and
+    `majority` None: the domain judges. `searcher` None: nothing is searched."""
 
     style: PromptStyle
     voices: Voices
@@ -59,6 +60,7 @@ class Game:
     judge: JudgeSettings
     judge_watch: JudgeWatch
     model_judge: ModelJudge | None = None
+    majority: MajoritySettings | None = None
     searcher: Searcher | None = None
 
     def propose(self, step: Step) -> Proposed:
@@ -91,12 +93,18 @@ class Game:
         with step.timed("solve"):
             solved = self._rollout(step, "solver").run("solver", roles)
         reach("loop.rolled_out")
-        if self.model_judge is None:
-            domain, read = self.style.domain, self.style.visible
-            groups = tuple(judge_group(group, domain, read, self.judge, step.number) for group in solved)
-            self.judge_watch.check(groups, f"step {step.number}")
-            return Judged(groups)
-        return self._judged_by_model(step, solved, self.model_judge)
+        if self.model_judge is not None:
+            return self._judged_by_model(step, solved, self.model_judge)
+        groups = tuple(self._judged(group, step.number) for group in solved)
+        self.judge_watch.check(groups, f"step {step.number}")
+        return Judged(groups)
+
+    def _judged(self, group: SolvedGroup, step: int) -> JudgedGroup:
+        """Verdicts of the domain, or of the majority of the group's first tries."""
+        domain, read = self.style.domain, self.style.visible
+        if self.majority is None:
+            return judge_group(group, domain, read, self.judge, step)
+        return judge_by_majority(group, domain, read, self.majority, self.judge, step)
 
     def _judged_by_model(self, step: Step, solved: Sequence[SolvedGroup], judge: ModelJudge) -> Judged:
         """Verdicts of the model itself; canaries say now and then how easily it is fooled."""

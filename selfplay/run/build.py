@@ -162,6 +162,7 @@ def _game(
         solver=asked.solver,
         judge=JudgeSettings(rewards, config.judge.truncated, config.seed),
         model_judge=asked.model_judge,
+        majority=build_search.majority(config),
         judge_watch=watch,
         searcher=build_search.searcher(config, asked.steps),
     )

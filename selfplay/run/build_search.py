@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from roles.judging.by_majority import MajoritySettings, by_majority
 from roles.judging.by_model import ModelJudgeSettings
 from roles.judging.groups import JudgedGroup
 from roles.judging.verdicts import ByVerifier, Judging, by_model
@@ -108,8 +109,15 @@ def model_judge(config: Config) -> ModelJudgeSettings | None:
     return ModelJudgeSettings(m.threshold, m.floor, m.max_chars)
 
 
+def majority(config: Config) -> MajoritySettings | None:
+    """How first tries vote; None where they do not."""
+    return MajoritySettings(config.judge.majority.min_share) if config.judge.source == "majority" else None
+
+
 def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judging]:
-    """The verifier, or the model where `judge.source` says so: then no verdict in a search is the verifier's."""
+    """The verifier, or who `judge.source` says: then no verdict in a search is the verifier's."""
+    if config.judge.source == "majority":
+        return lambda group: by_majority(group, style.domain)
     settings = model_judge(config)
     if settings is None:
         return lambda group: ByVerifier(group.problem, style.domain)

@@ -47,6 +47,8 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
         found |= search_metrics(taught.critics, list(played.searches.values()), by_problem)
     if game.model_judge is not None:
         found |= _model_judge_metrics(played, game.style)
+    if game.majority is not None:
+        found |= majority_metrics(groups, game.style) | verdict_metrics(played.searches.values(), game.style)
     return found | {metrics.PHASE_SECONDS.format(phase=phase): wall for phase, wall in step.seconds.items()}
 
 
@@ -76,6 +78,16 @@ def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]
             metrics.CANARY_BLOCKED: canaries.blocked / max(1, canaries.tried),
         }
     return found | verdict_metrics(played.searches.values(), style)
+
+
+def majority_metrics(groups: Sequence[JudgedGroup], style: PromptStyle) -> dict[str, float]:
+    """How true the labels of a majority are, of the groups that have one and whose right answer the domain knows;
+    judge/label_accuracy only where there is such a group."""
+    labels = [(g.problem, next((a.turns[0] for a in g.first_tries if a.turns[0].is_right), None)) for g in groups]
+    truths = [verdict(problem, turn.sampled, style.domain, style.visible).outcome for problem, turn in labels if turn]
+    known = [truth is Outcome.CORRECT for truth in truths if truth is not Outcome.UNJUDGED]
+    count = {metrics.LABEL_COUNT: float(len(known))}
+    return count | {metrics.LABEL_ACCURACY: share(known)} if known else count
 
 
 def _solver_metrics(lessons: Sequence[SolverLesson], rates: Sequence[PassRate]) -> dict[str, float]:

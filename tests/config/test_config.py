@@ -18,6 +18,7 @@ from curriculum.domains.loading import DOMAINS, load_domain
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.settings import CurriculumSettings
+from roles.judging.by_majority import MajoritySettings
 from roles.judging.by_model import ModelJudgeSettings
 from roles.search.credit import CreditSettings
 from roles.search.critics import CriticWeights
@@ -110,6 +111,7 @@ def test_settings_that_have_defaults_have_those_of_their_keys() -> None:
         CriticSettings: config.judge.critics,
         CreditSettings: config.judge.credit,
         ModelJudgeSettings: config.judge.model,
+        MajoritySettings: config.judge.majority,
         CurriculumSettings: config.curriculum,
     }
     for made, of in sections.items():

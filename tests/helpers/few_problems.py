@@ -57,6 +57,16 @@ class AnyJudged(AnySteps):
     solver_examples = (("a" * 20, "a"),)
 
 
+class AnyVoted(FewProblems):
+    """Reads 0, 1 or 2 out of whatever is said, which soon ends, so that first tries agree now and then."""
+
+    stops = ("\n", *"abcdefghijklmnopqrstuvwxyz")
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        said, right = (hashlib.sha256(each.encode()).digest()[0] % 3 for each in (text, problem.canonical))
+        return (Outcome.CORRECT if said == right else Outcome.INCORRECT), str(said)
+
+
 class AnyLength(FewProblems):
     """Reads a sum of 1 to 256 ones out of whatever a tiny model's challenger babbles."""
 
