@@ -20,6 +20,7 @@ from curriculum.domains.python.domain import PythonDomain
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.sorting import SortingDomain
 from curriculum.domains.sums import SumsDomain
+from curriculum.domains.words.domain import WordsDomain
 from curriculum.own_code import imported, is_dotted_path, within, wrong_option
 from store.records import Outcome, Problem
 
@@ -34,6 +35,7 @@ DOMAINS: Mapping[str, object] = {
     "sorting": SortingDomain,
     "sums": SumsDomain,
     "verifiers": VerifiersDomain,
+    "words": WordsDomain,
 }
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

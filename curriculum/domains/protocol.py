@@ -22,7 +22,7 @@ from store.records import Fate, Origin, Outcome, Problem
 class Statement:
     """A valid problem, before it has an id and a place in the curriculum."""
 
-    text: str  # as shown to the solver, in the domain's normal spelling: "47 + 38"
+    text: str  # as it is proposed, in the domain's normal spelling: "47 + 38"; the solver is shown its `question`
     canonical: str  # equal for statements that are the same problem: "+38 +47"
     family: str  # the domain's class of the problem: "dd+dd"
     level: int  # the domain's measure of size, >= 1
@@ -145,6 +145,10 @@ class Domain(Protocol):
     def test_sets(self) -> Mapping[str, Sequence[Statement]]:
         """Sets that are evaluated whole, and of which nothing is ever trained on: one text for each canonical form, in
         a fixed order. No seed and no shown example may be among them."""
+        ...
+
+    def same_answer(self, given: str, right: str) -> bool:
+        """Whether two answers that `judge` has read say the same: in a majority vote they are one. Never raises."""
         ...
 
     def written(self, answer: str) -> str:
