@@ -54,22 +54,23 @@ class WordsDomain:
         ("Jack had 9 coins and lost 6. How many coins are left? Answer:", "9 - 6 = 3"),
         ("A shop has 14 red hats and 23 blue hats. How many hats does it have? Answer:", "14 + 23 = 37"),
     )
+    # The same story with other numbers: asked for stories of its own, SmolLM2-135M wrote none of 24 that is a problem.
     escalation_examples: Sequence[tuple[str, str]] = (
         (
             "Mary has 5 pens and finds 2 more. How many pens does Mary have? | 5 + 2",
-            "Paul has 15 stones and finds 8 more. How many stones does Paul have? | 15 + 8",
+            "Mary has 15 pens and finds 8 more. How many pens does Mary have? | 15 + 8",
         ),
         (
             "Jack had 9 coins and lost 6. How many coins are left? | 9 - 6",
-            "Lisa baked 24 cakes and sold 9. How many cakes are left? | 24 - 9",
+            "Jack had 24 coins and lost 7. How many coins are left? | 24 - 7",
         ),
         (
             "There are 3 bags with 4 nuts in each bag. How many nuts are there? | 3 * 4",
-            "There are 6 rows with 7 chairs in each row. How many chairs are there? | 6 * 7",
+            "There are 6 bags with 7 nuts in each bag. How many nuts are there? | 6 * 7",
         ),
         (
             "A shop has 14 red hats and 23 blue hats. How many hats does it have? | 14 + 23",
-            "Kim has 8 red cups, 5 blue cups and 6 green cups. How many cups does Kim have? | 8 + 5 + 6",
+            "A shop has 14 red hats, 23 blue hats and 5 black hats. How many hats does it have? | 14 + 23 + 5",
         ),
     )
     solver_instruction = "Solve the problem. Answer with the calculation only, such as 3 + 4 = 7."
