@@ -29,6 +29,7 @@ On resume the stored configuration is used; only run.steps, run.kept_mib, evalua
 A domain or a reward of your own is named again (domain=my_package.my_module:MyDomain, judge.rewards=[...]): what a run
 folder names is never run by itself, and the refusal has the line to type.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
+`python -m selfplay.evaluate` asks a model, or a run's weights, any other problems.
 
 Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox, 70 NaN or infinite loss,
 71 no memory or files, 74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
