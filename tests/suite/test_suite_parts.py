@@ -24,7 +24,7 @@ def turns(*said: tuple[str | None, Outcome]) -> tuple[SaidTurn, ...]:
 @pytest.mark.parametrize(
     ("said", "is_right"),
     [
-        ([("7", RIGHT), ("7.0", RIGHT), ("8", WRONG), ("9", WRONG)], True),
+        ([("8", WRONG), ("7", RIGHT), ("7.0", RIGHT), ("9", WRONG)], True),
         ([("8", WRONG), ("7", RIGHT), ("8", WRONG)], False),
         ([("8", WRONG), ("7", RIGHT)], False),
         ([("7", RIGHT), ("8", WRONG)], True),
