@@ -34,6 +34,6 @@ class Backwards:
 
 if __name__ == "__main__":
     keys = ["run.name=own-domain", "domain=own_domain:Backwards", "solver.max_tokens=16", "challenger.max_tokens=16"]
-    result = api.run([*keys, "run.steps=10", *sys.argv[1:]], note=print)
+    result = api.run([*keys, "prompts.style=few_shot", "run.steps=10", *sys.argv[1:]], note=print)
     with api.open_store(result.folder) as store:
         print(*(f"{each.fate.value:12} {each.text.strip()!r}" for _, each in store.proposals(limit=20)), sep="\n")

@@ -21,6 +21,7 @@ keys = [
     f"domain_options.path={path}",
     "domain_options.examples=3",
     "challenger.source=none",
+    "prompts.style=few_shot",  # the default model follows examples better than its chat template
     "solver.problems=8",
     "solver.max_tokens=16",
 ]

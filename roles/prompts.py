@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from curriculum.answers.reading import THOUGHT_END, THOUGHT_START
 from curriculum.domains.abilities import completed
 from curriculum.domains.protocol import Domain
 from store.records import Completion, Finish, Problem
@@ -21,7 +22,7 @@ Render = Callable[[Messages], str]  # a chat template, ending where the assistan
 # "opened": the prompt has the opening mark already, so that the completion begins inside the thought.
 Thought = Literal["none", "said", "opened"]
 
-THOUGHT_START, THOUGHT_END = "<think>", "</think>"
+BLANK_LINE = "\n\n"  # stands between few-shot examples that no stop string ends
 
 _REPORT_PROMPTS = {  # few-shot text, chat
     "confidence": ("Confidence:", "How likely is it that your answer is right? Say a number from 0 to 1, only that."),
@@ -33,8 +34,9 @@ _REPORT_PROMPTS = {  # few-shot text, chat
 class PromptStyle:
     """How a domain's problems are put to a model.
 
-    `stop`: strings that end a completion. `render`: the chat template; None for few-shot text. In chat, `end_of_turn`
-    closes an assistant's turn, and `next_turn` turns what the user says into the text between two assistant's turns.
+    `stop`: strings that end a completion, beside the end of sequence. `render`: the chat template; None for few-shot
+    text. In chat, `end_of_turn` closes an assistant's turn, and `next_turn` turns what the user says into the text
+    between two assistant's turns. In few-shot text without a stop, `end_of_turn` is the end of sequence.
     """
 
     domain: Domain
@@ -53,13 +55,13 @@ class PromptStyle:
         question = self.domain.question(problem)
         if self.render is not None:
             return self.render((("user", f"{self.domain.solver_instruction}\n{question}"),))
-        shown = "".join(f"{q} {a}{self.stop[0]}" for q, a in self.domain.solver_examples)
+        shown = "".join(f"{q} {a}{self._separator}" for q, a in self.domain.solver_examples)
         return f"{shown}{question}"
 
     def completion(self, answer: str) -> str:
         """What a model says that answers a question with `answer` and ends there, behind the prompt of any turn."""
         if self.render is None:
-            return f" {self.domain.written(answer)}{self.stop[0]}"
+            return f" {self.domain.written(answer)}{self.stop[0] if self.stop else self.end_of_turn}"
         opened = f"{THOUGHT_END}\n" if self.thought == "opened" else ""
         return f"{opened}{self.domain.written(answer)}{self.end_of_turn}"
 
@@ -79,10 +81,15 @@ class PromptStyle:
         return f"{self._closing(previous)}{words}"
 
     def _closing(self, previous: Completion) -> str:
-        """The text that ends `previous`; empty where it ended itself."""
+        """The text that ends `previous`; empty where it ended itself. What it said of another stop stays."""
         if self.next_turn is not None:
             return "" if previous.finish is Finish.STOP else self.end_of_turn
-        return "" if previous.text.endswith(self.stop) else self.stop[0]
+        return "" if previous.text.endswith(self._separator) else self._separator
+
+    @property
+    def _separator(self) -> str:
+        """Few-shot: what stands behind an answer."""
+        return self.stop[0] if self.stop else BLANK_LINE
 
     def challenger(self, parent: Problem) -> str:
         """Ask for something harder than `parent`."""
@@ -115,6 +122,8 @@ class PromptStyle:
         return (not end and self.thought == "opened") or after.lstrip().startswith(THOUGHT_START)
 
 
-def few_shot_style(domain: Domain, feedback: bool = False) -> PromptStyle:
-    """Plain text with the domain's examples. A completion ends where the domain says."""
-    return PromptStyle(domain, stop=tuple(completed(domain).stops), feedback=feedback)
+def few_shot_style(domain: Domain, feedback: bool = False, eos: str = "") -> PromptStyle:
+    """Plain text with the domain's examples. A completion ends where the domain says, and with `eos`, which the
+    tokenizer calls the end of sequence."""
+    stop = tuple(completed(domain).stops)
+    return PromptStyle(domain, stop=stop, feedback=feedback, end_of_turn="" if stop else eos)

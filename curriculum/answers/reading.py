@@ -15,6 +15,8 @@ RULES: tuple[AnswerRule, ...] = get_args(AnswerRule)
 LONGEST_TEXT = 100_000  # characters that are looked at: of a longer text, the last ones
 LONGEST_ANSWER = 1_000  # a longer answer is none
 
+THOUGHT_START, THOUGHT_END = "<think>", "</think>"
+
 _BOX = re.compile(r"\\(?:boxed|fbox)\{")
 _BRACE = re.compile(r"[{}]")
 _OPEN, _CLOSE = "<answer>", "</answer>"
@@ -39,8 +41,11 @@ def read_answer(text: str, rule: AnswerRule) -> str | None:
     last_number  the last number: the only rule that takes one of several
     choice       one capital letter: alone, first with a mark behind it, or behind "answer is" or "answer:"; none where
                  another letter stands alone in the text
+
+    A thought is no part of the answer: what is read stands behind the last </think>, and there is nothing to read where
+    a <think> is still open. What stands around a box or a tag is not read.
     """
-    text = folded(text[-LONGEST_TEXT:])
+    text = folded(spoken(text[-LONGEST_TEXT:]))
     match rule:
         case "text":
             found = {text.strip()}
@@ -61,6 +66,12 @@ def read_answer(text: str, rule: AnswerRule) -> str | None:
         return None
     [answer] = found
     return answer if 0 < len(answer) <= LONGEST_ANSWER else None
+
+
+def spoken(text: str) -> str:
+    """`text` behind its thought; empty where the thought does not end."""
+    _, _, after = text.rpartition(THOUGHT_END)
+    return "" if THOUGHT_START in after else after
 
 
 def _choices(text: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum.answers.comparing import is_same_answer, normalised
+from curriculum.answers.forms import ASKED, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
 from curriculum.domains.jsonl import Row, read_rows
 from curriculum.domains.protocol import Statement
@@ -29,15 +30,6 @@ FAMILY_KEYS = ("family", "type", "subject", "category")
 LEVEL_KEYS = ("level", "difficulty")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_TEST = 500  # problems that a hash keeps for evaluation, at most
-_ASKED: Mapping[AnswerRule, str] = {
-    "text": "Answer the question. Give the answer only.",
-    "last_line": "Answer the question. Give the answer alone in the last line.",
-    "boxed": "Answer the question. Put the final answer in \\boxed{}.",
-    "tag": "Answer the question. Put the final answer between <answer> and </answer>.",
-    "hashes": "Answer the question. End with #### and the final answer.",
-    "last_number": "Answer the question. End with the final number.",
-    "choice": "Answer the question with the letter of the right choice only.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,8 @@ class DatasetDomain:
     """See the module. `answer_rule` (curriculum/answers/reading.py) says how a solver's answer is read: by default the
     letter of a choice, the last number where all answers are numbers, else the whole text. `examples` rows of the
     file's beginning are shown few-shot, and never posed. `test_share` of the rest is kept for evaluation where there is
-    no `test_path`; 1 keeps all, so that there is nothing to practise. Raises DomainError, which names file and line."""
+    no `test_path`; 1 keeps all, so that there is nothing to practise. `stop`: what ends a few-shot completion, a text
+    or some. Raises DomainError, which names file and line."""
 
     solver_instruction: str
     recheck_instruction = "Check your answer, and give it again in the same form."
@@ -72,24 +65,22 @@ class DatasetDomain:
         level_key: str = "",
         answer_rule: str = "",
         examples: int = 0,
-        stop: str = "\n",
+        stop: str | Sequence[str] = "\n",
     ) -> None:
         named = {
             "question": question_key, "answer": answer_key, "choices": choices_key, "family": family_key,
             "level": level_key,
         }  # fmt: skip
         keys = {f"{kind}_key": key for kind, key in named.items()}
-        _require_types({"path": path, "test_path": test_path, "stop": stop} | keys)
+        _require_types({"path": path, "test_path": test_path} | keys)
         if type(examples) is not int:
             raise DomainError(f"domain_options.examples is {examples!r}: it must be an integer")
-        if not stop or "\\n" in stop:
-            raise DomainError(f"domain_options.stop is {stop!r}: it must be a text that ends a completion")
         if isinstance(test_share, bool | str) or not 0.0 < test_share <= 1.0:
             raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
         if answer_rule not in ("", *RULES):
             raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
         self.name = "dataset"
-        self.stops = (stop,)
+        self.stops = _stops(stop)
         rows = _statements(read_rows(Path(path), "domain_options.path"), named)
         if not 0 <= examples < len(rows):
             raise DomainError(
@@ -111,7 +102,7 @@ class DatasetDomain:
             raise DomainError(f"{path}: nothing is left to practise, because {why}")
         self._seeds, self._test = rows, list(test.values())
         self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
-        self.solver_instruction = _ASKED[self._rule]
+        self.solver_instruction = ASKED[self._rule]
         self._require_readable([*self._examples, *rows, *self._test])
         self.solver_examples = [(self._asked(each.text), self.written(each.answer)) for each in self._examples]
 
@@ -145,8 +136,7 @@ class DatasetDomain:
 
     def written(self, answer: str) -> str:
         """In the form that is asked for."""
-        forms = {"boxed": "\\boxed{%s}", "tag": "<answer>%s</answer>", "hashes": "#### %s"}
-        return forms.get(self._rule, "%s") % answer
+        return written(answer, self._rule)
 
     def _require_readable(self, statements: Sequence[Statement]) -> None:
         """DomainError where an answer of the file would not be right by the rule that reads a solver's."""
@@ -266,6 +256,17 @@ def _require_types(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if not isinstance(value, str):
             raise DomainError(f"domain_options.{name} is {value!r}: it must be a text")
+
+
+def _stops(option: object) -> tuple[str, ...]:
+    stops: Sequence[object] = option if isinstance(option, list | tuple) else [option]
+    found = tuple(stop for stop in stops if isinstance(stop, str) and stop and "\\n" not in stop)
+    if len(found) < len(stops):
+        raise DomainError(
+            f"domain_options.stop is {option!r}: it must be a text that ends a completion, a list of such texts, or []"
+            " where the model's end of sequence is enough"
+        )
+    return found
 
 
 def _share(statements: Sequence[Statement], share: float) -> list[Statement]:

@@ -78,7 +78,9 @@ class Domain(Protocol):
 
     @property
     def stops(self) -> Sequence[str]:
-        """Few-shot use: strings that end a completion. The first stands behind every example's answer, too."""
+        """Few-shot use: strings that end a completion. The first stands behind every example's answer, too. Answers of
+        several lines need another than a line end, such as a blank line; with none a completion ends where the model
+        ends it. In chat the end of the model's turn ends a completion, whatever stands here."""
         ...
 
     @property

@@ -36,6 +36,7 @@ from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.settings import FirstTurnRule
 from selfplay.play.searching import Method
+from selfplay.prompting.choosing import StyleName
 from selfplay.train.choices import Anchor, PassMode
 
 _TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of both roles that are sampled
@@ -96,9 +97,10 @@ class PolicyConfig:
 
 @dataclass
 class PromptsConfig:
-    style: Literal["few_shot", "chat"] = key(
-        "few_shot", "few_shot: examples as plain text, which base models follow too; chat: the model's chat template"
-    )
+    style: StyleName = key(
+        "auto", "few_shot: examples as plain text, which base models follow too; chat: the model's chat template; "
+        "auto: chat where the tokenizer has a template that works, else few_shot",
+    )  # fmt: skip
     thinking: bool = key(False, "chat: the template's switch for thinking; what comes after </think> is read")
 
 

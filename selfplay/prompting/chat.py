@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curriculum.answers.reading import THOUGHT_END, THOUGHT_START
 from curriculum.domains.protocol import Domain
-from roles.prompts import THOUGHT_END, THOUGHT_START, Messages, PromptStyle, Thought
+from roles.prompts import Messages, PromptStyle, Thought
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.prompting.codec import beginning, following, text_of
 from selfplay.prompting.templates import TemplateError, rendered

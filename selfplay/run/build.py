@@ -13,7 +13,7 @@ from curriculum.tracking.difficulty import Tracker
 from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgeSettings
 from roles.judging.rewards import Part, load
-from roles.prompts import PromptStyle, few_shot_style
+from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.search.growth import StepStyle
 from roles.solver import SolverSettings
@@ -30,8 +30,8 @@ from selfplay.model.positions import learned_positions, positions
 from selfplay.model.probe import Parity, longest_context
 from selfplay.play.game import ChallengerSettings, Game, ModelJudge, Source
 from selfplay.play.posing import Poser
-from selfplay.prompting.chat import chat_style
 from selfplay.prompting.checks import check_stops
+from selfplay.prompting.choosing import chosen_style
 from selfplay.prompting.codec import Encode, Encoder
 from selfplay.prompting.room import Room, check_room
 from selfplay.run import build_learning, build_model, build_search
@@ -65,7 +65,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     require_abilities(config, domain)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     policy, parity = build_model.proved_policy(config, say)
-    style = prompt_style(config, domain, policy.tokenizer)
+    style = prompt_style(config, domain, policy.tokenizer, say)
     teaching = build_learning.teaching_settings(config)
     start = build_model.start_policy(config, policy.tokenizer, policy.device, teaching.objectives.values())
     sampler = build_model.sampler(policy, config.seed, parity)
@@ -205,7 +205,7 @@ def build_evaluator(
 ) -> Evaluator:  # fmt: skip
     """What a run with this configuration evaluates with, alone. Where it searches, no critic may be asked. Raises
     ModelError where the model has no room for a problem."""
-    asked = _asked(config, prompt_style(config, domain, policy.tokenizer), policy)
+    asked = _asked(config, prompt_style(config, domain, policy.tokenizer, say), policy)
     encode = build_model.encoder(policy)
     room = _room(config, policy, encode, asked, [each for members in sets.values() for each in members], say)
     voices = Voices(build_model.sampler(policy, config.seed, parity))
@@ -258,8 +258,9 @@ def _room(
     )
 
 
-def prompt_style(config: Config, domain: Domain, tokenizer: Any) -> PromptStyle:
+def prompt_style(
+    config: Config, domain: Domain, tokenizer: Any, say: Callable[[str], None] = lambda line: None
+) -> PromptStyle:
     """How roles are put into words: few-shot text, or the tokenizer's chat template. Raises Refused."""
-    if config.prompts.style == "few_shot":
-        return few_shot_style(domain, config.solver.feedback)
-    return chat_style(domain, tokenizer, config.model.name, config.prompts.thinking, config.solver.feedback)
+    p, feedback = config.prompts, config.solver.feedback
+    return chosen_style(p.style, domain, tokenizer, config.model.name, p.thinking, feedback, say)

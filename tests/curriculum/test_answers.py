@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curriculum.answers.comparing import is_same_answer, number_of
+from curriculum.answers.forms import judged_by_rule, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
+from store.records import Outcome
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,19 @@ from curriculum.answers.reading import RULES, AnswerRule, read_answer
         ("boxed", "\\boxed{1} or \\boxed{3}", None),
         ("boxed", "\\boxed{3", None),
         ("boxed", "3", None),
+        ("boxed", "7 \\boxed{\\text{a }\\{b, \\frac{1}{2}\\}}, not 8", "\\text{a }\\{b, \\frac{1}{2}\\}"),
+        ("boxed", "\\boxed{\\boxed{3}}", "\\boxed{3}"),
+        ("boxed", "\\boxed{3} and \\boxed{4", None),
+        ("boxed", "<think>\\boxed{2}</think>so \\boxed{3}", "3"),
+        ("boxed", "\\boxed{3}<think>or \\boxed{3", None),
+        ("boxed", "\\boxed{2}</think>\\boxed{3}", "3"),
         ("tag", "<answer> 4 </answer>", "4"),
+        ("tag", "<answer>4\n5</answer> or 6", "4\n5"),
+        ("tag", "<answer>4", None),
+        ("tag", "4</answer>", None),
+        ("tag", "<think><answer>3</answer></think><answer>4</answer>", "4"),
+        ("last_line", "<think>\n3\n</think>\n4", "4"),
+        ("text", "<think>3", None),
         ("tag", "<answer>4</answer><answer>5</answer>", None),
         ("tag", "<answer>4 <answer>4</answer>", None),
         ("hashes", "2 + 2\n#### 4\nmore", "4"),
@@ -52,6 +66,17 @@ from curriculum.answers.reading import RULES, AnswerRule, read_answer
 )
 def test_an_answer_is_read_where_it_was_asked_for(rule: AnswerRule, text: str, answer: str | None) -> None:
     assert read_answer(text, rule) == answer
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_answer_in_its_form_is_right_and_another_is_not(rule: AnswerRule) -> None:
+    right, wrong = ("B", "C") if rule == "choice" else ("12", "13")
+    assert judged_by_rule(right, written(right, rule), rule) == (Outcome.CORRECT, right)
+    assert judged_by_rule(right, written(wrong, rule), rule) == (Outcome.INCORRECT, wrong)
+    assert judged_by_rule(right, "", rule) == (Outcome.UNPARSED, None)
+    assert judged_by_rule("1/2", written("0.5", rule), rule, as_mathematics=False)[0] is (
+        Outcome.UNPARSED if rule == "choice" else Outcome.CORRECT
+    )
 
 
 @given(st.text(alphabet="\\boxed{}<answer>/#### ABC123,.\n\u0663\ud800\0", max_size=300), st.sampled_from(RULES))

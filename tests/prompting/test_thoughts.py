@@ -133,7 +133,8 @@ def test_the_key_turns_thoughts_on_and_the_template_says_how_they_begin(template
     assert chat_style(DOMAIN, made, "mine", thinking=False, feedback=False).thought == "none"
     style = prompt_style(load(None, ["prompts.style=chat", "prompts.thinking=true"]), DOMAIN, made)
     assert (style.thought, style.visible(f"a</think>\n\n68{END}")) == (on, "68")
-    assert prompt_style(load(None, ["prompts.thinking=true"]), DOMAIN, made).thought == "none"  # few-shot text
+    few_shot = load(None, ["prompts.style=few_shot", "prompts.thinking=true"])
+    assert prompt_style(few_shot, DOMAIN, made).thought == "none"
 
 
 def test_a_thought_that_is_cut_is_closed_for_the_next_turn() -> None:

@@ -169,7 +169,7 @@ def test_thinking_is_the_templates_switch(tokenizer: Any) -> None:
     )
 
 
-def test_few_shot_is_the_default_and_needs_no_template() -> None:
+def test_few_shot_needs_no_template() -> None:
     style = prompt_style(load(None, []), DOMAIN, ByteTokenizer())
     assert (style.render, style.stop) == (None, ("\n",))
 

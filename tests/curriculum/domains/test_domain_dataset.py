@@ -132,6 +132,7 @@ def test_what_a_domain_cannot_do_is_asked_for_by_name(tmp_path: Path) -> None:
         ({"test_share": "x"}, "a number above 0, at most 1"),
         ({"stop": ""}, "must be a text that ends a completion"),
         ({"stop": 3}, "must be a text"),
+        ({"stop": ["END", ""]}, "a list of such texts"),
         ({"path": 3}, "must be a text"),
         ({"answer_rule": "nonsense"}, "must be one of text, last_line"),
         ({"answer_rule": "choice"}, "choose another rule"),
