@@ -13,7 +13,7 @@ from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
 from curriculum.domains.dataset import DatasetDomain
 from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
-from curriculum.domains.environments.verifiers import VerifiersDomain
+from curriculum.domains.environments.verifiers import ENVIRONMENT, VerifiersDomain
 from curriculum.domains.factors import FactorsDomain
 from curriculum.domains.protocol import Domain, Verdict
 from curriculum.domains.python.domain import PythonDomain
@@ -51,6 +51,13 @@ def code_named(name: str, options: Mapping[str, object]) -> str:
     if name == "verifiers":
         return f"domain_options.environment={options.get('environment')}"
     return "" if is_ours(name) else f"domain={name}"
+
+
+def names_code_well(name: str, options: Mapping[str, object]) -> bool:
+    """Whether what `code_named` names has the form of code that can be named, so that it may stand in a command."""
+    if name == "verifiers":
+        return ENVIRONMENT.fullmatch(str(options.get("environment"))) is not None
+    return is_ours(name) or is_dotted_path(name)
 
 
 class _Timed:

@@ -140,6 +140,10 @@ class Tracker:
         """What an unseen problem's pass rate may be: `Families.rate`."""
         return self._families.rate(family, level, self.version)
 
+    def level_rate(self, level: int) -> float:
+        """What an unseen problem's pass rate may be, of which the level alone is known."""
+        return self._families.level_rate(level, self.version)
+
     def drawn_learnability(self, family: str, level: int, rng: random.Random) -> float:
         """A draw from the posterior of what an unseen problem's group may teach, in [0, 1]: the wider, the less of the
         family was seen of late (`Families.drawn_learnability`)."""

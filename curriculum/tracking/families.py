@@ -331,6 +331,10 @@ class Families:
         ones come first."""
         return self._settings.level_discount ** min(_FAR, max(0, level - self.gapless_level(version)))
 
+    def level_rate(self, level: int, version: int) -> float:
+        """What an unseen problem's pass rate may be, of which the level alone is known: `_level_rate`."""
+        return self._level_rate(level, version)
+
     def _level_rate(self, level: int, version: int) -> float:
         """(1 + k) / (2 + n), k of n the discounted attempts of the level and, at half weight, of its two neighbours.
 

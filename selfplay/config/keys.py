@@ -35,6 +35,7 @@ from selfplay.config.rules import (
 from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.settings import FirstTurnRule
+from selfplay.play.posing import LevelRule
 from selfplay.play.searching import Method
 from selfplay.prompting.choosing import StyleName
 from selfplay.train.choices import Anchor, PassMode
@@ -111,6 +112,10 @@ class ChallengerConfig:
         "who poses problems: self (the policy); as controls frozen (the start weights) or procedural (the domain's own "
         "sampler); none: nobody, a step's problems are drawn from the domain's seeds, as from a dataset",
     )
+    levels: LevelRule = key(
+        "uniform", "procedural: how the levels of new problems are drawn: uniform; or learnable, more often those of "
+        "which about half is solved now, so that they rise and fall with the model",
+    )  # fmt: skip
     targets: int = key(8, "parents that are made harder in a step", count(1))
     proposals: int = key(6, "proposals for each parent; they are each other's baseline", count(2))
     max_tokens: int = key(256, "longest proposal, in tokens", count(1, MOST_TOKENS))

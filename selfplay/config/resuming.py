@@ -10,8 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from curriculum.domains.loading import code_named, is_ours
-from curriculum.own_code import is_dotted_path
+from curriculum.domains.loading import code_named, names_code_well
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config, RunConfig
 from selfplay.machine.errors import DATA, USAGE, Refused
@@ -93,7 +92,7 @@ def refuse_unconfirmed(folder: Path, stored: Config, overrides: Sequence[str]) -
     unconfirmed = [word for word in code_named_by(stored) if word.partition("=")[0] not in given]
     if not unconfirmed:
         return
-    if not (is_ours(stored.domain) or is_dotted_path(stored.domain)):
+    if not names_code_well(stored.domain, stored.domain_options):
         raise Refused(f"{folder}: its stored domain {stored.domain[:80]!r} names none: its database is damaged", DATA)
     raise Refused(
         f"{folder} names code to run, {' and '.join(unconfirmed)}, and what a run folder names is not run until you "

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from curriculum.domains.protocol import Domain, problem_id_of, problem_of
 from curriculum.holdout import HeldOut
@@ -11,12 +12,17 @@ from curriculum.selection.filling import fill, fill_up
 from curriculum.selection.scheduler import Scheduler
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
+from curriculum.tracking.posterior import learnability
 from roles.challenger import ProposedGroup
 from roles.prompts import PromptStyle
 from selfplay.play.step import Posed, TriagedProposal
 from store.records import Fate, Origin, Problem
 
 DRAWS = 200  # tries to find new problems for the procedural control
+LevelRule = Literal["uniform", "learnable"]
+_LEAST_WEIGHT = (
+    0.05  # of a level that teaches nothing now, beside 1 for one of pass rate 1/2: so that it is seen to rise
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Poser:
     settings: CurriculumSettings
     seed: int
     fits: Callable[[Problem], bool] = lambda problem: True
+    levels: LevelRule = "uniform"
 
     def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
         """Triage proposals, admit the most promising, fill up with replays to exactly `num_problems`."""
@@ -58,14 +65,18 @@ class Poser:
         )
 
     def pose_procedurally(self, step: int, num_problems: int) -> Posed:
-        """The control: the domain's own sampler, levels drawn uniformly, in the challenger's place."""
+        """The domain's own sampler in the challenger's place. Levels are drawn uniformly, as a control, or by what they
+        may teach: 4 p (1 - p) + 0.05 of the level's pass rate p, so that they rise and fall with what is solved."""
         rng = self._random(step, "procedural")
         new: dict[str, Problem] = {}
         num_new = self.scheduler.num_new(step, num_problems)
+        levels = self.domain.levels
+        weights = [learnability(self.tracker.level_rate(level)) + _LEAST_WEIGHT for level in levels]
         for _ in range(DRAWS):
             if len(new) == num_new:
                 break
-            statement = self.domain.draw(rng, rng.choice(self.domain.levels))
+            level = rng.choice(levels) if self.levels == "uniform" else rng.choices(levels, weights)[0]
+            statement = self.domain.draw(rng, level)
             problem = problem_of(statement, self.domain.name, Origin.PROCEDURAL)
             if self.held_out.contains(statement.canonical) or self.tracker.knows(problem.problem_id):
                 continue

@@ -79,7 +79,9 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     score = Scorer(policy, sampler, critic)
     watch = JudgeWatch(config.judge.max_error_share, say)
     scheduler = Scheduler(tracker, tracker.settings, config.seed)
-    poser = Poser(domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits)
+    poser = Poser(
+        domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits, config.challenger.levels
+    )
     return Parts(
         domain=domain,
         held_out=held_out,

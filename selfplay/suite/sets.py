@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curriculum.domains.loading import is_ours, load_domain
+from curriculum.domains.loading import code_named, is_ours, load_domain
 from curriculum.domains.protocol import Domain
 from curriculum.holdout import HeldOut
 from curriculum.own_code import is_dotted_path
@@ -67,9 +67,10 @@ def own_sets(subject: Subject) -> Sequence[str]:
     if subject.folder is None:
         raise Refused(f"{subject.name} is a model: say what to evaluate it on, such as --set FILE.jsonl", USAGE)
     domain = subject.config.domain
-    if not is_ours(domain):
+    if code := code_named(domain, subject.config.domain_options):
+        option = f" --option {code.removeprefix('domain_options.')[:80]}" if is_ours(domain) else ""
         raise Refused(
-            f"{subject.folder} names code to run, {domain[:80]}: if that is yours, add --set {domain[:80]}", USAGE
+            f"{subject.folder} names code to run, {code[:80]}: if that is yours, add --set {domain[:80]}{option}", USAGE
         )
     return [domain]
 
@@ -87,7 +88,9 @@ def _wanted(text: str, own: Config, options: dict[str, Any]) -> _Wanted:
         name, set_name = f"{first}:{last}", rest or None
         if not is_dotted_path(name):
             raise Refused(f"--set {text}: give FILE.jsonl, DOMAIN[:SET] or my_package.my_module:MyDomain[:SET]", USAGE)
-    return _Wanted(name, (own.domain_options if name == own.domain else {}) | options, set_name)
+    names_code = is_ours(name) and code_named(own.domain, own.domain_options)  # code is the user's word, not a run's
+    stored = own.domain_options if name == own.domain and not names_code else {}
+    return _Wanted(name, stored | options, set_name)
 
 
 def read_options(options: Sequence[str]) -> dict[str, Any]:

@@ -43,6 +43,18 @@ def test_a_domain_that_is_named_again_is_the_users_word(tmp_path: Path) -> None:
     assert isinstance(parse(["--resume", "x", f"run.dir={tmp_path / 'ours'}"]), Arguments)
 
 
+def test_a_stored_environment_is_not_imported(tmp_path: Path) -> None:
+    """The domain is ours, and one of its options names code."""
+    foreign(tmp_path, "verifiers", {"environment": "os:system"})
+    with pytest.raises(Refused, match=r"names code to run, domain_options\.environment=os:system") as refusal:
+        parse(["--resume", "x", f"run.dir={tmp_path}"])
+    said = f"python -m selfplay.loop --resume x run.dir={tmp_path} domain_options.environment=os:system"
+    assert refusal.value.code == USAGE and said in str(refusal.value)
+    foreign(tmp_path / "damaged", "verifiers", {"environment": "x:Y; touch z"})
+    with pytest.raises(Refused, match="its database is damaged"):
+        parse(["--resume", "x", f"run.dir={tmp_path / 'damaged'}"])
+
+
 @pytest.mark.parametrize("domain", ["x:Y; touch z", "os:", "\x1b[2Jos:system", "a..b:C", "nothing"])
 def test_a_stored_domain_that_is_no_path_is_offered_to_nobody(tmp_path: Path, domain: str) -> None:
     """Case 38: a line to copy must hold no command of somebody else's."""

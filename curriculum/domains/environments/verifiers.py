@@ -31,7 +31,7 @@ LONGEST_REPLY = 100_000  # characters
 MOST_TASKS = 100_000
 _BATCH = 500  # tasks that are read at a time
 _ROUNDING = 1e-9
-_ENVIRONMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/@]*(:[^\W\d]\w*)?")
+ENVIRONMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/@]*(:[^\W\d]\w*)?")  # module:Taskset, or a package
 _RECIPE = re.compile(r"verifiers \S+ (train|test) task (\d{1,9})")
 
 _child = Child(
@@ -72,7 +72,7 @@ class VerifiersDomain:
         answer_field: str = "answer",
         stop: str = "\n",
     ) -> None:
-        if not isinstance(environment, str) or not _ENVIRONMENT.fullmatch(environment):
+        if not isinstance(environment, str) or not ENVIRONMENT.fullmatch(environment):
             raise DomainError(
                 f"domain_options.environment is {environment!r}: give module:Taskset, or a package's name"
             )
