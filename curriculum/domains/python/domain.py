@@ -19,7 +19,7 @@ from curriculum.domains.protocol import Statement
 from curriculum.domains.python import drawing
 from curriculum.domains.python.checking import checked_outputs
 from curriculum.domains.python.execution import Failure, outputs_of
-from curriculum.domains.python.structure import canonical_of, family_of, level_of, without_neutral
+from curriculum.domains.python.structure import applied_text, canonical_of, family_of, level_of, without_neutral
 from curriculum.domains.python.tasks import (
     KINDS,
     MIN_CALLS,
@@ -42,6 +42,7 @@ Name = TypeVar("Name")
 SET_SIZE = 400  # members of an evaluation set
 _DRAWS = 2_000  # tries to find a problem of a level
 _INDUCTION_CALLS = 6
+_CHAIN = "=="
 _SEEDS: Mapping[drawing.TypeName, Sequence[tuple[str, Sequence[str]]]] = {  # program, arguments
     "int": (
         ("x + 4", ("3", "7", "1", "6")),
@@ -105,7 +106,11 @@ _ESCALATED: Mapping[Kind, Sequence[tuple[str, str]]] = {
 class PythonDomain:
     """`kinds`: those that are posed, of deduction, abduction and induction. `types`: what drawn problems and seeds
     take, of int, str and list. Proposals beyond level `max_level`, beyond numbers of `max_digits` digits or with
-    outputs of more than `max_output` characters are TOO_LARGE."""
+    outputs of more than `max_output` characters are TOO_LARGE.
+
+    `worked`: an output may be worked out in a chain, of which the last part is the answer, as in "3 * 2 + 1 == 7". The
+    examples show it so. A small model copies the input into the expression more easily than it does so unsaid.
+    """
 
     name = "python"
     step_ends: Sequence[str] = ()
@@ -126,6 +131,7 @@ class PythonDomain:
         max_level: int = 8,
         max_digits: int = 4,
         max_output: int = 60,
+        worked: bool = False,
     ) -> None:
         self.kinds = tuple(_chosen("kinds", kinds, KINDS))
         self.types = tuple(_chosen("types", types, drawing.TYPES))
@@ -136,10 +142,13 @@ class PythonDomain:
         ):
             if type(value) is not int or not 1 <= value <= high:
                 raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from 1 to {high}")
+        if type(worked) is not bool:
+            raise DomainError(f"domain_options.worked is {worked!r}: it must be true or false")
+        self.worked = worked
         self.max_level, self.max_digits, self.max_output = max_level, max_digits, max_output
         self.levels = range(1, min(4, max_level) + 1)
         self.solver_examples: Sequence[tuple[str, str]] = [
-            (question_of(task, outputs[: len(task.shown)]), _answer(task, outputs))
+            (question_of(task, outputs[: len(task.shown)]), self._worked_out(task) + _answer(task, outputs))
             for task, outputs in map(self._shown, _ordered(_SOLVED, self.kinds))
         ]
         self.escalation_examples = _ordered(_ESCALATED, self.kinds)
@@ -170,7 +179,7 @@ class PythonDomain:
         if task is None:
             return Outcome.UNJUDGED, None
         if task.kind == "deduction":
-            return _judged_output(read_value(problem.answer), text)
+            return _judged_output(read_value(problem.answer), self._result(text))
         expected = outputs_of(task.program, task.calls)
         said, found = _tried(task, text)
         if said is None:
@@ -187,7 +196,7 @@ class PythonDomain:
         if task is None:
             return "no problem"
         if task.kind == "deduction":
-            return _compared(read_value(text), read_value(problem.answer))
+            return _compared(read_value(self._result(text)), read_value(problem.answer))
         said, found = _tried(task, text)
         if said is None:
             return "no program" if task.kind == "induction" else "no input"
@@ -284,6 +293,17 @@ class PythonDomain:
         if isinstance(value, dict):
             return any(map(self._is_large, [*value, *value.values()]))
         return type(value) is int and abs(value) >= 10**self.max_digits
+
+    def _result(self, text: str) -> str:
+        """The part of a deduction's answer that says the output."""
+        return text.rpartition(_CHAIN)[2] if self.worked else text
+
+    def _worked_out(self, task: Task) -> str:
+        """What an example of a deduction says before its output."""
+        if not self.worked or task.kind != "deduction":
+            return ""
+        applied = applied_text(task.program, task.calls[0])
+        return "" if applied is None else f"{applied} {_CHAIN} "
 
     def _shown(self, text: str) -> tuple[Task, list[Value]]:
         """An example of our own, executed."""

@@ -43,6 +43,20 @@ def without_neutral(program: Program) -> str:
     return ast.unparse(tree)
 
 
+def applied_text(program: Program, inputs: Sequence[Value]) -> str | None:
+    """The expression of a `lambda` with the inputs in the place of its parameters, "3 * 2 + 1"; None of another
+    program, and where a name inside hides a parameter."""
+    if not program.is_lambda:
+        return None
+    function = program.tree.body[0].value  # type: ignore[attr-defined]
+    bound = [*bound_names(function)]
+    if any(bound.count(name) > 1 for name in program.parameters):
+        return None
+    given = dict(zip(program.parameters, inputs, strict=True))
+    body = ast.parse(ast.unparse(function.body), mode="eval")
+    return ast.unparse(_Applied(given).visit(body))
+
+
 def operations_of(program: Program) -> list[str]:
     """Every operation of the program, in the order of the tree: "+", "len", ".upper", "[i]", "for" ..."""
     own = {each.name for each in ast.walk(program.tree) if isinstance(each, ast.FunctionDef)} | {"f"}
@@ -110,6 +124,14 @@ def _digits(value: Value) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 1
     return max(1, sum(each.isdigit() for each in repr(value)))
+
+
+class _Applied(ast.NodeTransformer):
+    def __init__(self, given: dict[str, Value]) -> None:
+        self._given = given
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.parse(repr(self._given[node.id]), mode="eval").body if node.id in self._given else node
 
 
 class _Neutral(ast.NodeTransformer):

@@ -247,11 +247,35 @@ def test_values_of_different_types_differ(a: object, b: object) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"kinds": []}, {"kinds": "deduction"}, {"kinds": ["induct"]}, {"types": ["set"]}, {"max_level": 0},
-     {"max_digits": True}, {"max_output": 1000}],
+     {"max_digits": True}, {"max_output": 1000},
+     {"worked": 1}],
 )  # fmt: skip
 def test_options_that_will_not_do_are_one_line(options: dict[str, object]) -> None:
     with pytest.raises(DomainError, match=f"domain_options.{next(iter(options))} is"):
         load_domain("python", options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "plain", "worked"),
+    [
+        ("7", RIGHT, RIGHT),
+        (" 3 * 2 + 1 == 7", NONE, RIGHT),
+        ("3 * 2 + 1 == 6 + 1 == 7", NONE, RIGHT),
+        ("7 == 8", NONE, WRONG),  # the last part is the answer
+        ("7 == ", NONE, NONE),
+        ("7 == 7 or True", NONE, NONE),
+    ],
+)
+def test_an_output_may_be_worked_out_where_that_is_asked_for(answer: str, plain: Outcome, worked: Outcome) -> None:
+    problem = _problem("f = lambda x: x * 2 + 1; f(3)")
+    assert DOMAIN.judge(problem, answer)[0] is plain
+    assert PythonDomain(worked=True).judge(problem, answer)[0] is worked
+
+
+def test_examples_are_worked_out_as_they_are_to_be_answered() -> None:
+    examples = dict(PythonDomain(kinds=["deduction"], worked=True).solver_examples)
+    assert examples["f = lambda x: x * 2 + 1; f(6) =="] == "6 * 2 + 1 == 13"
+    assert examples["f = lambda x: x[::-1]; f('dog') =="] == "'dog'[::-1] == 'god'"
 
 
 def test_only_the_kinds_that_are_asked_for_are_read() -> None:
