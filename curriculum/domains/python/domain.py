@@ -26,6 +26,7 @@ from curriculum.domains.python.tasks import (
     Kind,
     Task,
     answer_text,
+    inline_question,
     inputs_of,
     question_of,
     read_call,
@@ -108,8 +109,9 @@ class PythonDomain:
     take, of int, str and list. Proposals beyond level `max_level`, beyond numbers of `max_digits` digits or with
     outputs of more than `max_output` characters are TOO_LARGE.
 
-    `worked`: an output may be worked out in a chain, of which the last part is the answer, as in "3 * 2 + 1 == 7". The
-    examples show it so. A small model copies the input into the expression more easily than it does so unsaid.
+    `worked`: a deduction is asked as "x = 3; x * 2 + 1 ==" and may be worked out in a chain, of which the last part is
+    the answer: "3 * 2 + 1 == 7". The examples show it so. A small model, which cannot put the input into the expression
+    unsaid, is right twice as often.
     """
 
     name = "python"
@@ -148,7 +150,7 @@ class PythonDomain:
         self.max_level, self.max_digits, self.max_output = max_level, max_digits, max_output
         self.levels = range(1, min(4, max_level) + 1)
         self.solver_examples: Sequence[tuple[str, str]] = [
-            (question_of(task, outputs[: len(task.shown)]), self._worked_out(task) + _answer(task, outputs))
+            (self._asked(task, outputs[: len(task.shown)]), self._worked_out(task) + _answer(task, outputs))
             for task, outputs in map(self._shown, _ordered(_SOLVED, self.kinds))
         ]
         self.escalation_examples = _ordered(_ESCALATED, self.kinds)
@@ -213,7 +215,7 @@ class PythonDomain:
         if task is None:
             return problem.text
         outputs = outputs_of(task.program, task.shown if task.kind == "induction" else task.calls)
-        return question_of(task, [each for each in outputs if not isinstance(each, Failure)] or [None])
+        return self._asked(task, [each for each in outputs if not isinstance(each, Failure)] or [None])
 
     def seeds(self) -> Sequence[Statement]:
         """For each kind and type up to four problems of one operation."""
@@ -293,6 +295,10 @@ class PythonDomain:
         if isinstance(value, dict):
             return any(map(self._is_large, [*value, *value.values()]))
         return type(value) is int and abs(value) >= 10**self.max_digits
+
+    def _asked(self, task: Task, outputs: Sequence[Value]) -> str:
+        inline = inline_question(task) if self.worked and task.kind == "deduction" else None
+        return question_of(task, outputs) if inline is None else inline
 
     def _result(self, text: str) -> str:
         """The part of a deduction's answer that says the output."""

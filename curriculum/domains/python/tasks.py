@@ -106,6 +106,15 @@ def question_of(task: Task, outputs: Sequence[Value]) -> str:
     return "; ".join(f"{_applied(call)} == {spelled(output)}" for call, output in pairs) + "; f ="
 
 
+def inline_question(task: Task) -> str | None:
+    """A deduction as an expression with its names given before, "x = 3; x * 2 + 1 =="; None of another program than a
+    `lambda`."""
+    if not task.program.is_lambda:
+        return None
+    expression = ast.unparse(task.program.tree.body[0].value.body)  # type: ignore[attr-defined]
+    return f"{', '.join(task.program.parameters)} = {answer_text(task.calls[0])}; {expression} =="
+
+
 def answer_text(call: Call) -> str:
     """How an abduction's answer is written: arguments between commas."""
     return ", ".join(map(spelled, call))

@@ -274,8 +274,9 @@ def test_an_output_may_be_worked_out_where_that_is_asked_for(answer: str, plain:
 
 def test_examples_are_worked_out_as_they_are_to_be_answered() -> None:
     examples = dict(PythonDomain(kinds=["deduction"], worked=True).solver_examples)
-    assert examples["f = lambda x: x * 2 + 1; f(6) =="] == "6 * 2 + 1 == 13"
-    assert examples["f = lambda x: x[::-1]; f('dog') =="] == "'dog'[::-1] == 'god'"
+    assert examples["x = 6; x * 2 + 1 =="] == "6 * 2 + 1 == 13"
+    assert examples["x = 'dog'; x[::-1] =="] == "'dog'[::-1] == 'god'"
+    assert PythonDomain(worked=True).question(_problem("f = lambda x, y: x - y; f(4, 1)")) == "x, y = 4, 1; x - y =="
 
 
 def test_only_the_kinds_that_are_asked_for_are_read() -> None:
