@@ -117,7 +117,7 @@ def test_a_file_of_one_question_is_enough(tmp_path: Path) -> None:
     [
         (["tiny-llama"], USAGE, "tiny-llama is a model: say what to evaluate it on, such as --set FILE.jsonl"),
         (["RUN@5"], USAGE, "no such checkpoint is kept. Steps that are: 0 (the start), 1, 2"),
-        (["RUN"], USAGE, f"names code to run, {DOMAIN}: if that is yours, add --set {DOMAIN}"),
+        (["RUN"], USAGE, f"names code to run, domain={DOMAIN}: if that is yours, add --set {DOMAIN}"),
         (["nobody@3", "--set", "sums"], USAGE, "nobody@3: there is no run nobody"),
         (["./nowhere", "--set", "sums"], NO_MODEL, "model.name=./nowhere"),
         (["tiny-llama", "--set", "sums:add9"], USAGE, "--set sums:add9: the sets of sums are add1, add2, add3, add4"),
