@@ -76,9 +76,10 @@ class ModelConfig:
         "or tiny-gemma (random ones), a folder, a .gguf file, or a Hugging Face id",
         given("a model's name"),
     )  # fmt: skip
-    dtype: Literal["bfloat16", "float32"] = key(
-        "bfloat16",
-        "precision of sampling and of forward passes, bfloat16 or float32; what is trained is kept in float32",
+    dtype: Literal["auto", "bfloat16", "float32"] = key(
+        "auto",
+        "precision of sampling and of forward passes: bfloat16, float32, or auto: bfloat16 where the processor has "
+        "products of it. A run keeps what it began with. What is trained is kept in float32",
     )
 
 

@@ -56,6 +56,12 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether products of bfloat16 are made by the processor itself. Where they are not they take a hundred times as
+    long as those of float32."""
+    return device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def be_deterministic(device: torch.device) -> None:
     """Ask torch for the same bits each time. On a GPU before the first product: cuBLAS reads its variable then."""
     torch.use_deterministic_algorithms(True, warn_only=True)

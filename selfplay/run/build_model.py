@@ -1,7 +1,8 @@
 """The model as the configuration has it: its weights, how they run, and who speaks with which."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 
@@ -12,7 +13,7 @@ from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.voices import Speaks, Voices
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.settings import Objective
-from selfplay.machine.environment import be_deterministic, device_of
+from selfplay.machine.environment import be_deterministic, device_of, has_bfloat16
 from selfplay.model.adapter_layers import make_adapters
 from selfplay.model.policy import Policy
 from selfplay.model.probe import Parity, prove
@@ -22,8 +23,18 @@ from selfplay.train.passes import PackPass, pack_hidden, row_supports, row_tempe
 from selfplay.train.trainer import TrainerSettings
 
 
+def with_dtype(config: Config) -> Config:
+    """The configuration with a precision in the place of model.dtype=auto. Raises Refused for a device that is not
+    there."""
+    if config.model.dtype != "auto":
+        return config
+    dtype: Literal["bfloat16", "float32"] = "bfloat16" if has_bfloat16(device_of(config.run.device)) else "float32"
+    return replace(config, model=replace(config.model, dtype=dtype))
+
+
 def proved_policy(config: Config, say: Callable[[str], None]) -> tuple[Policy, Parity]:
     """The policy, and what was found by comparing it with its own plain arithmetic. Raises ModelError, Refused."""
+    config = with_dtype(config)
     torch.set_num_threads(config.run.threads)
     device = device_of(config.run.device)
     be_deterministic(device)
@@ -79,7 +90,7 @@ def start_policy(
     is_frozen = "frozen" in (config.challenger.source, config.solver.source)
     if not (has_kl or is_frozen or config.evaluate.mechanism):
         return None
-    return Policy(load_model(config.model.name, config.model.dtype).model, tokenizer, device)
+    return Policy(load_model(config.model.name, with_dtype(config).model.dtype).model, tokenizer, device)
 
 
 def encoder(policy: Policy) -> Encoder:

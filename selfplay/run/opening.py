@@ -35,6 +35,7 @@ from selfplay.machine.run_folder import (
 )
 from selfplay.run import metrics_file
 from selfplay.run.build import Parts, build, seed_problems
+from selfplay.run.build_model import with_dtype
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
 from selfplay.run.session import Run, stopping_on_signals
@@ -51,6 +52,9 @@ def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) 
     """
     folder = Path(config.run.dir) / config.run.name
     say = watcher.note
+    asked, config = config, with_dtype(config)
+    if config.model.dtype == "float32" != asked.model.dtype:
+        say("the model runs in float32: this processor has no products of bfloat16 (model.dtype=auto)")
     with _owned(folder, config, is_resume, say) as (parts, owned):
         for line in idle(config):
             say(line)
