@@ -15,7 +15,7 @@ from store.store import Store
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 TINY = [
     "configs/tiny.yaml", "run.threads=1", "run.checkpoint_every=9", "curriculum.min_successes=1", "train.kl_coef=0.1",
-    "evaluate.every=9", "evaluate.pass_size=2", "evaluate.pass_k=2",
+    "train.step_kl=0.01", "evaluate.every=9", "evaluate.pass_size=2", "evaluate.pass_k=2",
 ]  # fmt: skip
 SEARCHING = [
     "run.steps=1", "domain=few_problems:AnyJudged", "model.name=tiny-gemma", "challenger.source=procedural",
@@ -28,15 +28,19 @@ LOOKING = [
     "run.steps=2", "domain=few_problems:AnyText", "solver.problems=2", "solver.report=confidence",
     "judge.report_reward=brier", "evaluate.mechanism=true", "evaluate.report=confidence",
 ]  # fmt: skip
+VOTING = [
+    "run.steps=1", "domain=few_problems:AnyVoted", "challenger.source=procedural", "solver.turns=1",
+    "solver.max_tokens=24", "solver.temperature=1.0", "judge.source=majority",
+]  # fmt: skip
 ON_A_GPU = {metrics.DEVICE_PEAK}
 OF_READ_REPORTS = set(metrics.REPORT_FIGURE.values())  # a tiny model's cannot be read: see the test below
 
 
 @pytest.fixture(scope="module")
 def written(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
-    """The names that two tiny runs with everything on have stored: of steps, and of evaluations."""
+    """The names that three tiny runs with everything on have stored: of steps, and of evaluations."""
     directory, of_steps, of_evaluations = tmp_path_factory.mktemp("runs"), set(), set()
-    for name, settings in (("searching", SEARCHING), ("looking", LOOKING)):
+    for name, settings in (("searching", SEARCHING), ("looking", LOOKING), ("voting", VOTING)):
         ended = server.run([*TINY, *settings, f"run.name={name}", f"run.dir={directory}"])
         assert ended.code == OK, ended.output
         with Store.open_readonly(directory / name / "selfplay.db") as store:
