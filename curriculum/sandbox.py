@@ -2,8 +2,9 @@
 pydantic-monty.
 
 Monty is an interpreter of its own in a worker process: the guest has no host memory, files, network or clock to reach,
-and every run has limits of time, memory and recursion. The guest returns a value and nothing else; comparing it with
-an answer is the host's work, so that nothing the guest does can forge a verdict.
+and every run has limits of time, memory and recursion. What comes out of a guest is a short text, or the integers of a
+list that the host made itself: no list of the guest's, whose size the host would only learn by walking through it.
+Reading the text and comparing it with an answer is the host's work, so that nothing the guest does can forge a verdict.
 Left out: a second tier with full Python.
 
 A worker may die by the guest's fault or by the machine's. Whenever one is gone, a source whose value is known runs in a
@@ -54,6 +55,8 @@ PROGRAM_DEPTH = 60
 _CANARY, _CANARY_VALUE = "1200 + 34", 1234
 _PAUSES = (0.0, 0.2, 2.0)  # seconds before each try to find a worker that works: a busy machine gets some time
 _GONE = (MontyCrashedError, MontyDisconnectError, RuntimeError, OSError)  # RuntimeError: no worker could be started
+_SHOWN = 99  # characters of a value: one digit beyond MAX_RESULT_BITS is enough to see that it is too large
+_INTEGER = re.compile(r"int (-?[0-9]+)")
 # Without commas, brackets, names or line ends, so that joining such sources in one list cannot change any of them.
 _BATCHABLE = re.compile(r"[0-9][0-9 +\-*]*")
 
@@ -85,8 +88,7 @@ class _NoValueError(Exception):
 
 
 def evaluate_expression(source: str) -> int | SandboxFailure:
-    """The integer value of `source`; anything else (an error, a limit, a bool, a float) is a SandboxFailure. Only for
-    sources in which the caller's syntax has no lists: see `execute_program`.
+    """The integer value of `source`; anything else (an error, a limit, a bool, a float) is a SandboxFailure.
 
     Values are cached by source. Raises SandboxForkError and SandboxBrokenError (see above); never on account of the
     source.
@@ -110,9 +112,8 @@ def evaluate_expressions(sources: Sequence[str]) -> list[int | SandboxFailure]:
 def execute_program(source: str, name: str, seed: int = 0) -> str | SandboxFailure:
     """The text of what `source` has given `name`, as Python prints it; an error or a limit is a SandboxFailure.
 
-    Only a text crosses: a list that holds one list many times, and so on for some levels, is small in the guest and
-    without end once it is copied. `seed` is that of the guest's random numbers and clock: a program that gives two
-    values under two seeds has none. Raises as `evaluate_expression` does.
+    `seed` is that of the guest's random numbers and clock: a program that gives two values under two seeds has none.
+    Raises as `evaluate_expression` does.
     """
     moment = datetime(2000 + seed % 1000, 1, 1, tzinfo=UTC)
     policy: OSPolicy = {**_OS_POLICY, "random_start": {"seed": seed}, "datetime": moment}
@@ -147,7 +148,12 @@ def _batch(sources: Sequence[str]) -> list[int | SandboxFailure]:
 
 @lru_cache(maxsize=65536)
 def _cached_value(source: str) -> int:
-    return _checked(_run(source))
+    # Whatever `source` does, the last line is the host's, and the only one whose value comes out.
+    said = _text(_run(f"_value = (\n{source}\n)\nf'{{type(_value).__name__}} {{_value!r:.{_SHOWN}}}'"))
+    found = _INTEGER.fullmatch(said)
+    if found is None:
+        raise _NoValueError(f"the result is a {said.partition(' ')[0][:40]}, not an int")
+    return _checked(int(found[1]))
 
 
 def _text(result: object) -> str:
@@ -160,7 +166,7 @@ def _checked(result: object) -> int:
     if type(result) is not int:  # a bool is an int to isinstance
         raise _NoValueError(f"the result is a {type(result).__name__}, not an int")
     if result.bit_length() > MAX_RESULT_BITS:
-        raise _NoValueError(f"the result has {result.bit_length()} bits, the limit is {MAX_RESULT_BITS}")
+        raise _NoValueError(f"the result has more than {MAX_RESULT_BITS} bits")
     return result
 
 
