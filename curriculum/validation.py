@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from curriculum.answers.comparing import is_same_answer
 from curriculum.domains.abilities import can, completed
@@ -97,7 +98,7 @@ def _right_answers(domain: Domain) -> str:
             _hold(outcome is Outcome.CORRECT and answer is not None, f"{seed.text!r}: {text!r} is judged {outcome}")
     questions: dict[str, str] = {}
     for seed in domain.seeds():
-        asked = domain.question(problem_of(seed, domain.name, Origin.SEED))
+        asked = _asked(domain, seed)
         _hold(asked not in questions, f"{seed.text!r} and {questions.get(asked)!r} are asked alike: {asked!r}")
         questions[asked] = seed.text
     return f"{len(known)} answers" if known else _UNKNOWN
@@ -206,12 +207,16 @@ def _examples_are_not_held_out(domain: Domain) -> str:
         parsed = domain.parse(text)
         _hold(isinstance(parsed, Statement), f"the example {text!r} parses to {parsed!r}")
         _hold(isinstance(parsed, Statement) and parsed.canonical in shown, f"shown_examples() lacks {text!r}")
+    sets = (*domain.evaluation_sets().values(), *domain.test_sets().values())
+    members = {_asked(domain, each) for each in chain(*sets) if each.canonical not in shown}
     for question, _ in domain.solver_examples:
-        known = any(
-            domain.question(problem_of(each, domain.name, Origin.SEED)) == question for each in domain.shown_examples()
-        )
-        _hold(known, f"shown_examples() lacks the problem of {question!r}")
+        _hold(question not in members, f"shown_examples() lacks the problem of {question!r}")
     return f"{len(shown)} examples"
+
+
+def _asked(domain: Domain, statement: Statement) -> str:
+    """The question that states it."""
+    return domain.question(problem_of(statement, domain.name, Origin.SEED))
 
 
 def _verdict(domain: Domain, problem: Problem, text: str) -> tuple[Outcome, str | None]:
