@@ -66,7 +66,7 @@ def wrong_option(maker: Callable[..., Any], given: Mapping[str, object], num_pas
     return next(((key, "cannot be made without it") for key in missing), None)
 
 
-def outcome_of(call: Callable[[], T]) -> tuple[T | None, str]:
+def result_of(call: Callable[[], T]) -> tuple[T | None, str]:
     """(what `call` returned, ""), or (None, one line of what it raised). What is the machine's fault is raised."""
     try:
         return call(), ""

@@ -1,4 +1,5 @@
-"""The forms that an answer can be asked for in, by rule: how they are asked for, written, read and judged.
+"""How a plain question is asked, and the forms that an answer can be asked for in, by rule: how each is asked for,
+written, read and judged.
 
 A domain takes one of them by a line in each of the members that it touches:
 
@@ -23,6 +24,11 @@ ASKED: Mapping[AnswerRule, str] = {  # what a solver is told in chat
     "choice": "Answer the question with the letter of the right choice only.",
 }
 _FORMS: Mapping[AnswerRule, str] = {"boxed": "\\boxed{%s}", "tag": "<answer>%s</answer>", "hashes": "#### %s"}
+
+
+def asked(question: str) -> str:
+    """A question as few-shot prompts have it, with or without examples before it."""
+    return f"Question: {question}\nAnswer:"
 
 
 def written(answer: str, rule: AnswerRule) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum.answers.comparing import is_same_answer, normalised
-from curriculum.answers.forms import ASKED, written
+from curriculum.answers.forms import ASKED, asked, judged_by_rule, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
 from curriculum.domains.jsonl import Row, read_rows
 from curriculum.domains.protocol import Statement
@@ -104,11 +104,11 @@ class DatasetDomain:
         self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
         self.solver_instruction = ASKED[self._rule]
         self._require_readable([*self._examples, *rows, *self._test])
-        self.solver_examples = [(self._asked(each.text), self.written(each.answer)) for each in self._examples]
+        self.solver_examples = [(asked(each.text), self.written(each.answer)) for each in self._examples]
 
     def question(self, problem: Problem) -> str:
         """As in a form."""
-        return self._asked(problem.text)
+        return asked(problem.text)
 
     def seeds(self) -> Sequence[Statement]:
         """All problems that may be trained on."""
@@ -124,11 +124,7 @@ class DatasetDomain:
 
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         """By the answer that the text gives in the form that was asked for."""
-        answer = read_answer(text, self._rule)
-        if answer is None:
-            return Outcome.UNPARSED, None
-        is_right = self.same_answer(answer, problem.answer)
-        return (Outcome.CORRECT if is_right else Outcome.INCORRECT), answer
+        return judged_by_rule(problem.answer, text, self._rule)
 
     def same_answer(self, given: str, right: str) -> bool:
         """As text, as numbers, then as mathematics; letters of choices as text alone."""
@@ -147,10 +143,6 @@ class DatasetDomain:
                     f"domain_options.answer_rule={self._rule} reads {read!r} of the file's own answer"
                     f" {each.answer[:80]!r} (to {each.text[:60]!r}): choose another rule"
                 )
-
-    @staticmethod
-    def _asked(text: str) -> str:
-        return f"Question: {text}\nAnswer:"
 
 
 def _statements(rows: Sequence[Row], named: Mapping[str, str]) -> list[Statement]:

@@ -3,7 +3,7 @@
 import math
 
 from curriculum.domains.protocol import Domain, Verdict
-from curriculum.own_code import outcome_of
+from curriculum.own_code import result_of
 from store.records import Outcome, Problem
 
 THE_JUDGE = "the domain's judge"
@@ -11,7 +11,7 @@ THE_JUDGE = "the domain's judge"
 
 def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
     """The domain's verdict. UNJUDGED, with the error, where its judge raises or says no verdict."""
-    verdict, error = outcome_of(lambda: checked(domain.judge(problem, text)))
+    verdict, error = result_of(lambda: checked(domain.judge(problem, text)))
     return verdict or Verdict(Outcome.UNJUDGED, error=f"{THE_JUDGE}: {error}")
 
 

@@ -221,7 +221,7 @@ class Families:
 
     def rate(self, family: str, level: int, version: int) -> float:
         """(4 m + k) / (4 + n) of the family's discounted k of n, m the rate of its level; m for an unseen family."""
-        prior = self._level_rate(level, version)
+        prior = self.level_rate(level, version)
         memory = self._families.get(family)
         hits, misses = memory.counts.at(version, self._forgetting) if memory else (0.0, 0.0)
         return beta_mean(hits, misses, prior, _LEVEL_STRENGTH)
@@ -302,7 +302,7 @@ class Families:
         best = derived.best_rate.values
         known = np.flatnonzero((best >= self._settings.known_rate) & (derived.last_step.values >= 0))
         levels, places = np.unique(derived.level.values[known], return_inverse=True)
-        priors = np.array([self._level_rate(int(level), version) for level in levels])[places]
+        priors = np.array([self.level_rate(int(level), version) for level in levels])[places]
         hits, misses = derived.counts.at(version)
         rates = beta_means(hits[known], misses[known], priors, _LEVEL_STRENGTH)
         age = np.maximum(0, step - derived.last_step.values[known])
@@ -332,10 +332,6 @@ class Families:
         return self._settings.level_discount ** min(_FAR, max(0, level - self.gapless_level(version)))
 
     def level_rate(self, level: int, version: int) -> float:
-        """What an unseen problem's pass rate may be, of which the level alone is known: `_level_rate`."""
-        return self._level_rate(level, version)
-
-    def _level_rate(self, level: int, version: int) -> float:
         """(1 + k) / (2 + n), k of n the discounted attempts of the level and, at half weight, of its two neighbours.
 
         Where n < 1: min(1/2, 0.7^d rate of the nearest known level below), d levels lower. Where there is none: 1/2.

@@ -151,7 +151,7 @@ def _paid(sampled: Sampled, said: Said, payer: Payer, truncated: TruncatedRule) 
     score = score_of(said.verdict)
     if outcome is Outcome.TRUNCATED and truncated == "unjudged":
         return JudgedTurn(sampled, outcome, answer, None, error, score)
-    parts, failure = payer.shares(said)
+    parts, failure = payer.pay(said)
     if failure:
         return JudgedTurn(sampled, Outcome.UNJUDGED, answer, None, failure)
     return JudgedTurn(sampled, outcome, answer, total(parts), error, score, parts)

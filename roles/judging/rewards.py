@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from curriculum.domains.judging import score_of
 from curriculum.domains.protocol import Verdict
-from curriculum.own_code import imported, is_dotted_path, outcome_of, within, wrong_option
+from curriculum.own_code import imported, is_dotted_path, result_of, within, wrong_option
 from roles.pay.rewards import soft_overlong
 from store.errors import SelfplayError
 from store.records import Outcome, Problem
@@ -35,7 +35,7 @@ _OF_ITSELF = ("part", "weight", "name")  # keys of an entry that are no options 
 
 
 class RewardError(SelfplayError, ValueError):
-    """A list of rewards cannot be used: one line that says what to do."""
+    """A list of rewards, or what a reward or a judge does, cannot be used: one line that says what to do."""
 
 
 class Reward(Protocol):
@@ -138,7 +138,7 @@ class Payer:
     parts: Sequence[Part]
     _heard: dict[tuple[str, str, Verdict], tuple[float | None, str]] = field(default_factory=dict)
 
-    def shares(self, said: Said) -> tuple[dict[str, float], str]:
+    def pay(self, said: Said) -> tuple[dict[str, float], str]:
         """(weight times what each part pays, by name and in order, ""), or ({}, the line of the part that failed)."""
         found: dict[str, float] = {}
         for part in self.parts:
@@ -151,7 +151,7 @@ class Payer:
     def _asked(self, part: Part, said: Said) -> tuple[float | None, str]:
         answer = (part.name, said.text, said.verdict)
         if answer not in self._heard:
-            self._heard[answer] = outcome_of(lambda: part.pay(said))
+            self._heard[answer] = result_of(lambda: part.pay(said))
         return self._heard[answer]
 
 
@@ -213,7 +213,7 @@ def _loaded(entry: PartEntry, seconds: float) -> Part:
     wrong = wrong_option(maker, entry.options, num_passed=0 if is_class else 3)
     if wrong is not None:
         raise RewardError(f"reward {entry.part}, option {wrong[0]}: it {wrong[1]}")
-    reward, failure = outcome_of(lambda: maker(**entry.options) if is_class else partial(maker, **entry.options))
+    reward, failure = result_of(lambda: maker(**entry.options) if is_class else partial(maker, **entry.options))
     if reward is None or not callable(reward):
         what = failure or "its objects cannot be called: write __call__(self, problem, text, verdict)"
         raise RewardError(f"reward {entry.part}: {what}")

@@ -33,6 +33,6 @@ def _one(loaded: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:
     for each in prepared.sets:
         sets = {each.name: each.problems}
         evaluator = build_evaluator(config, loaded.policy, loaded.parity, each.domain, sets, note)
-        reports.append(measure(evaluator, each.name, each.problems, prepared.num_samples, loaded.step, note))
+        reports.append(measure(evaluator, each, prepared.num_samples, loaded.step, note))
         evaluator.sampler.end_sampling()
     return ModelReport(loaded.subject.name, loaded.step, tuple(reports))

@@ -2,18 +2,18 @@
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from curriculum.answers.comparing import normalised, number_of
+from roles.judging.by_majority import Same, vote
 from roles.judging.groups import JudgedGroup, JudgedTurn
 from roles.search.growth import Searched
 from selfplay import metrics
 from selfplay.evaluation.evaluator import PROBLEMS_PER_TREE, Evaluator, answered, turn_metrics
 from selfplay.stats.pass_at_k import Estimate, doubling, mean_pass_at_k, share_of
 from selfplay.suite.records import ProblemOutcome, SaidTurn, SetReport
-from store.records import Outcome, Problem
+from selfplay.suite.sets import NamedSet
+from store.records import Outcome
 
 Note = Callable[[str], None]
 _ROWS_AT_ONCE = 4096  # samples whose keys and values are held at once
@@ -39,13 +39,12 @@ class _Progress:
             self.note(f"{self.name}: {self.done} of {self.total} problems, {self.what} ...")
 
 
-def measure(
-    evaluator: Evaluator, name: str, problems: Sequence[Problem], num_samples: int, step: int, note: Note
-) -> SetReport:
+def measure(evaluator: Evaluator, named: NamedSet, num_samples: int, step: int, note: Note) -> SetReport:
     """Greedy through all turns, then `num_samples` first tries at temperature 1, then the search, where there is one.
 
     `step` keys the random numbers, as in a run's evaluation at that step. `note` hears how far it is.
     """
+    name, problems = named.name, named.problems
     started, before = time.monotonic(), (evaluator.count.computed, evaluator.count.flat)
     progress = _Progress(name, len(problems), note)
     evaluator = replace(evaluator, heard=progress.heard)
@@ -62,7 +61,7 @@ def measure(
         searches = list(zip(*evaluator.searched(problems, step), strict=True))
     return _report(
         name,
-        [_outcome(i, greedy, sampled, searches) for i in range(len(problems))],
+        [_outcome(i, greedy, sampled, searches, named.domain.same_answer) for i in range(len(problems))],
         turn_metrics([answered(group.attempts[0]) for group in greedy], evaluator.turns),
         num_samples=num_samples,
         search_budget=0 if evaluator.search is None else evaluator.search.settings.token_budget,
@@ -73,20 +72,11 @@ def measure(
     )
 
 
-def majority_is_right(turns: Sequence[SaidTurn]) -> bool:
-    """Whether the answer that most turns gave is right; of several such answers the first one counts. Answers that are
-    the same number, or the same text but for white space, are one; what could not be read votes for nothing."""
-    votes: Counter[object] = Counter()
-    verdicts: dict[object, bool] = {}
-    for turn in turns:
-        if turn.answer is None:
-            continue
-        text = normalised(turn.answer)
-        number = number_of(text)
-        key = text if number is None else number
-        votes[key] += 1
-        verdicts.setdefault(key, turn.outcome is Outcome.CORRECT)
-    return bool(votes) and verdicts[max(votes, key=lambda key: votes[key])]
+def majority_is_right(turns: Sequence[SaidTurn], is_same: Same) -> bool:
+    """Whether the answer that most turns gave is right (`vote`); what could not be read votes for nothing."""
+    read = [(turn.answer, turn.outcome) for turn in turns if turn.answer is not None]
+    found = vote([answer for answer, _ in read], is_same)
+    return found is not None and dict(reversed(read))[found.answer] is Outcome.CORRECT  # as it was first judged
 
 
 def _outcome(
@@ -94,6 +84,7 @@ def _outcome(
     greedy: Sequence[JudgedGroup],
     sampled: Sequence[JudgedGroup],
     searches: Sequence[tuple[Searched, Searched]],
+    is_same: Same,
 ) -> ProblemOutcome:
     problem = greedy[index].problem
     said = tuple(_said(attempt.turns[0]) for attempt in sampled[index].attempts) if sampled else ()
@@ -106,7 +97,7 @@ def _outcome(
         answer=problem.answer,
         turns=tuple(map(_said, greedy[index].attempts[0].turns)),
         sampled=said,
-        vote=majority_is_right(said) if said else None,
+        vote=majority_is_right(said, is_same) if said else None,
         search_tokens=found,
         best_of_tokens=best_of,
     )

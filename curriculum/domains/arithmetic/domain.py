@@ -21,6 +21,7 @@ from curriculum.domains.arithmetic.syntax import (
     spelled,
     without_neutral,
 )
+from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError, read_seeds
 from curriculum.sandbox import MAX_SOURCE_CHARS, SandboxFailure, evaluate_expression, evaluate_expressions
@@ -71,8 +72,7 @@ class ArithmeticDomain:
             ("max_digits", max_digits, 1, 9),
             ("max_value", max_value, 100, 10**15),
         ):
-            if type(value) is not int or not low <= value <= high:
-                raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from {low} to {high}")
+            require_integer(option, value, low, high)
         if not isinstance(seeds_path, str | None):
             raise DomainError(f"domain_options.seeds_path is {seeds_path!r}: it must be the path of a JSONL file")
         self.max_operands = max_operands

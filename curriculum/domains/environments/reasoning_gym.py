@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from curriculum.answers.forms import asked, written
 from curriculum.answers.reading import LONGEST_ANSWER, read_answer
 from curriculum.child import Child, ChildEnded, ChildLate
 from curriculum.domains.environments.extras import version_of
@@ -92,15 +93,15 @@ class ReasoningGymDomain:
         form = f"between {_OPEN} and {_CLOSE}" if self._is_tagged else "only"
         self.solver_instruction = f"Answer the question. Give the answer {form}."
         opened = _OPEN if self._is_tagged else ""
-        self.solver_examples = [(self._asked(each.text), f"{opened}{each.answer}") for each in self._examples]
+        self.solver_examples = [(asked(each.text), f"{opened}{each.answer}") for each in self._examples]
 
     def question(self, problem: Problem) -> str:
         """As in a form."""
-        return self._asked(problem.text)
+        return asked(problem.text)
 
     def written(self, answer: str) -> str:
         """In a tag where the family's answers have several lines."""
-        return f"{_OPEN}{answer}{_CLOSE}" if self._is_tagged else answer
+        return written(answer, "tag") if self._is_tagged else answer
 
     def judge(self, problem: Problem, text: str) -> Verdict:
         """By the family's own score. An answer that its judge takes too long for is INCORRECT."""
@@ -240,10 +241,6 @@ class ReasoningGymDomain:
             raise DomainError(said.get("refused") or f"reasoning_gym's {self._family} fails: {said['error']}")
         return said
 
-    @staticmethod
-    def _asked(text: str) -> str:
-        return f"Question: {text}\nAnswer:"
-
 
 class _LateError(DomainError):
     """The child took too long."""
@@ -263,4 +260,4 @@ def _can_be_posed(entry: Mapping[str, Any]) -> bool:
     """Whether its texts can be shown and stored, and its answer read again."""
     question, answer = entry["question"], entry["answer"]
     is_short = 0 < len(question) <= LONGEST_TEXT and "\0" not in question + answer
-    return is_short and is_unicode(question + answer) and _given(f"{_OPEN}{answer}{_CLOSE}") == _given(answer) == answer
+    return is_short and is_unicode(question + answer) and _given(written(answer, "tag")) == _given(answer) == answer

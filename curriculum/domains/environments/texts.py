@@ -1,13 +1,4 @@
-"""What is said to environments: the forms in which they want an answer written, and what is no text."""
-
-from collections.abc import Mapping
-
-FORMS: Mapping[str, str] = {  # the plainest first
-    "text": "%s",
-    "boxed": "\\boxed{%s}",
-    "tag": "<answer>%s</answer>",
-    "hashes": "#### %s",
-}
+"""What of an environment's texts can be stored."""
 
 
 def is_unicode(text: str) -> bool:

@@ -18,9 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from curriculum.answers.forms import asked, written
 from curriculum.child import Child, ChildEnded, ChildLate
 from curriculum.domains.environments.extras import version_of
-from curriculum.domains.environments.texts import FORMS, is_unicode
+from curriculum.domains.environments.texts import is_unicode
+from curriculum.domains.options import require_integer, require_number
 from curriculum.domains.protocol import Statement, Verdict
 from curriculum.domains.seed_files import DomainError
 from store.records import Outcome, Problem
@@ -77,15 +79,12 @@ class VerifiersDomain:
                 f"domain_options.environment is {environment!r}: give module:Taskset, or a package's name"
             )
         self._version = version_of("verifiers", "verifiers", wanted_by="domain verifiers")
-        _require_number("test_share", test_share, 0.0, 0.999)
-        _require_number("correct_at", correct_at, _ROUNDING, 1.0)
+        require_number("test_share", test_share, 0.0, 0.999)
+        require_number("correct_at", correct_at, _ROUNDING, 1.0)
         if full_reward is not None:
-            _require_number("full_reward", full_reward, _ROUNDING, math.inf)
+            require_number("full_reward", full_reward, _ROUNDING, math.inf)
         for option, value in {"limit": limit, "test_limit": test_limit}.items():
-            if type(value) is not int or not 1 <= value <= MOST_TASKS:
-                raise DomainError(
-                    f"domain_options.{option} is {value!r}: it must be an integer from 1 to {MOST_TASKS:,}"
-                )
+            require_integer(option, value, 1, MOST_TASKS)
         self._environment, self._answer_field, self.correct_at = environment, answer_field, float(correct_at)
         self._sources = {"train": (dict(config or {}), limit)}
         if test_config is not None:
@@ -96,18 +95,18 @@ class VerifiersDomain:
             raise DomainError(
                 f"{environment}: none of its rewards has a weight above 0: set domain_options.full_reward"
             )
-        self._form = FORMS.get(loaded["train"]["form"], "")
+        self._form = loaded["train"]["form"]  # "" where no form of the known answer gets the full reward
         self.stops = (stop,)
         statements = self._statements("train", loaded["train"]["tasks"])
         self._share_out(statements, loaded.get("test", {}).get("tasks"), test_share, examples)
 
     def question(self, problem: Problem) -> str:
         """The prompt, as in a form."""
-        return self._asked(problem.text)
+        return asked(problem.text)
 
     def written(self, answer: str) -> str:
         """In the form that the rewards read."""
-        return (self._form or "%s") % answer
+        return written(answer, self._form or "text")
 
     def judge(self, problem: Problem, text: str) -> Verdict:
         """By the environment's rewards for the whole reply. Raises what keeps them from being known."""
@@ -136,10 +135,7 @@ class VerifiersDomain:
         self, statements: Sequence[Statement], num_test: int | None, test_share: float, examples: int
     ) -> None:
         """Examples from the beginning, the held-out tasks, and the rest."""
-        if type(examples) is not int or not 0 <= examples < len(statements):
-            raise DomainError(
-                f"domain_options.examples is {examples!r}: it must be an integer from 0 to {len(statements) - 1}"
-            )
+        require_integer("examples", examples, 0, len(statements) - 1)
         shown = statements[:examples]
         if examples and not (self._form and all(each.answer for each in shown)):
             raise DomainError(
@@ -157,7 +153,7 @@ class VerifiersDomain:
         self._examples = [each for each in shown if each.canonical not in held_out]
         self._test = test
         self._seeds = [each for each in rest if each.canonical not in held_out]
-        self.solver_examples = [(self._asked(each.text), self.written(each.answer)) for each in self._examples]
+        self.solver_examples = [(asked(each.text), self.written(each.answer)) for each in self._examples]
         if not self._seeds:
             raise DomainError(f"{self._environment}: nothing is left to practise besides {len(test)} held-out tasks")
 
@@ -211,12 +207,3 @@ class VerifiersDomain:
         if "refused" in said or "error" in said:
             raise DomainError(said.get("refused") or f"{self._environment} fails: {said['error']}")
         return said
-
-    @staticmethod
-    def _asked(text: str) -> str:
-        return f"Question: {text}\nAnswer:"
-
-
-def _require_number(option: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise DomainError(f"domain_options.{option} is {value!r}: it must be a number from {low:g} to {high:g}")

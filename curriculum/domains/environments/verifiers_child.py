@@ -18,9 +18,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import verifiers.v1 as vf
 
+from curriculum.answers.forms import written
+from curriculum.answers.reading import AnswerRule
 from curriculum.child import serve
-from curriculum.domains.environments.texts import FORMS
 
+FORMS: tuple[AnswerRule, ...] = (
+    "text",
+    "boxed",
+    "tag",
+    "hashes",
+)  # in which rewards may want an answer, plainest first
 MEMORY = 4 * 2**30  # bytes, beyond what the libraries take
 LONGEST_TEXT = 20_000  # characters of a prompt
 WAIT = 20.0  # seconds of wall time for all rewards of a completion
@@ -202,10 +209,10 @@ def _form(task: Any, field: str, full: float) -> str:
     """The first form in which the task's own answer gets the full reward; "" where none does."""
     known = _known_answer(task, field)
     if known:
-        for name, form in FORMS.items():
+        for form in FORMS:
             try:
-                if _reward(task, form % known) >= full > 0:
-                    return name
+                if _reward(task, written(known, form)) >= full > 0:
+                    return form
             except Exception:  # a reward may read one form only
                 continue
     return ""

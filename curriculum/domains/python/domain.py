@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
+from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.python import drawing
 from curriculum.domains.python.checking import checked_outputs
@@ -142,8 +143,7 @@ class PythonDomain:
             ("max_digits", max_digits, 12),
             ("max_output", max_output, 120),
         ):
-            if type(value) is not int or not 1 <= value <= high:
-                raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from 1 to {high}")
+            require_integer(option, value, 1, high)
         if type(worked) is not bool:
             raise DomainError(f"domain_options.worked is {worked!r}: it must be true or false")
         self.worked = worked

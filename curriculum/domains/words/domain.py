@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from curriculum.answers.comparing import is_same_answer
+from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError, read_seeds
 from curriculum.domains.words import drawing
@@ -89,8 +90,7 @@ class WordsDomain:
             ("max_digits", max_digits, 2, 6),
             ("max_value", max_value, 100, 10**12),
         ):
-            if type(value) is not int or not low <= value <= high:
-                raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from {low} to {high}")
+            require_integer(option, value, low, high)
         if not isinstance(seeds_path, str | None):
             raise DomainError(f"domain_options.seeds_path is {seeds_path!r}: it must be the path of a JSONL file")
         self.max_operations = max_operations

@@ -1,0 +1,15 @@
+"""Checks of a domain's options, in the words that every domain has for them."""
+
+from curriculum.domains.seed_files import DomainError
+
+
+def require_integer(option: str, value: object, low: int, high: int) -> None:
+    """DomainError unless low <= value <= high. A bool is no integer here."""
+    if type(value) is not int or not low <= value <= high:
+        raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer from {low} to {high}")
+
+
+def require_number(option: str, value: object, low: float, high: float) -> None:
+    """DomainError unless low <= value <= high. A bool is no number here, and NaN is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise DomainError(f"domain_options.{option} is {value!r}: it must be a number from {low:g} to {high:g}")
