@@ -22,12 +22,7 @@ from curriculum.answers.forms import written
 from curriculum.answers.reading import AnswerRule
 from curriculum.child import serve
 
-FORMS: tuple[AnswerRule, ...] = (
-    "text",
-    "boxed",
-    "tag",
-    "hashes",
-)  # in which rewards may want an answer, plainest first
+FORMS: tuple[AnswerRule, ...] = ("text", "boxed", "tag", "hashes")  # that rewards may read, plainest first
 MEMORY = 4 * 2**30  # bytes, beyond what the libraries take
 LONGEST_TEXT = 20_000  # characters of a prompt
 WAIT = 20.0  # seconds of wall time for all rewards of a completion

@@ -1,5 +1,11 @@
-"""Families of reasoning-gym as domains: the same problems in every process, judged by their own score."""
+"""Families of reasoning-gym as domains: the same problems in every process, judged by their own score.
 
+Skipped without the extra. Tests that start a process of their own, which imports the library for seconds, are slow:
+
+    uv sync --extra reasoning-gym && uv run pytest -m "slow or not slow" tests/curriculum/domains/test_reasoning_gym.py
+"""
+
+import importlib.util
 import os
 import random
 import signal
@@ -25,7 +31,8 @@ SMALL = {"levels": 2, "entries": 4, "test_entries": 4}
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    pytest.importorskip("reasoning_gym", reason="the extra reasoning-gym is not installed")
+    if importlib.util.find_spec("reasoning_gym") is None:  # not imported: this process never does
+        pytest.skip("the extra reasoning-gym is not installed")
 
 
 def made(family: str, **options: object) -> ReasoningGymDomain:
@@ -46,6 +53,7 @@ def test_families_of_all_kinds_pass_every_check(family: str) -> None:
     assert list(domain.test_sets()) == ["level1", "level2"]
 
 
+@pytest.mark.slow
 def test_problems_are_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """ransom_note makes its text from a set, whose order is that of the process's hashes."""
     found = []
@@ -64,6 +72,7 @@ def test_making_problems_leaves_this_process_as_it_is() -> None:
     assert random.getstate() == before
 
 
+@pytest.mark.slow
 def test_a_stored_problem_is_made_again_from_its_recipe() -> None:
     domain = made("leg_counting", seed=7)
     drawn = domain.draw(random.Random(1), 2)
@@ -107,6 +116,7 @@ def test_an_answer_of_several_lines_stands_in_a_tag_that_the_stop_closes() -> No
     assert domain.judge(problem, f"<answer>{seed.answer}</answer> or <answer>1</answer>").outcome is Outcome.UNPARSED
 
 
+@pytest.mark.slow
 def test_an_answer_that_makes_the_judge_fail_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reasoning_gym, "SCORING_SECONDS", 1.0)
     domain = made("countdown", levels=1, entries=1, test_entries=0, examples=0)
