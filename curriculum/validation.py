@@ -200,17 +200,19 @@ def _draw_is_deterministic(domain: Domain) -> str:
 
 
 def _examples_are_not_held_out(domain: Domain) -> str:
-    """HeldOut leaves out what `shown_examples` names, so every example must be named there."""
+    """HeldOut leaves out what `shown_examples` names, so every example that a set has must be named there."""
     shown = {statement.canonical for statement in domain.shown_examples()}
+    sets = (*domain.evaluation_sets().values(), *domain.test_sets().values())
+    members = {each.canonical: each for each in chain(*sets) if each.canonical not in shown}
     texts = [text for pair in domain.escalation_examples for text in pair]
     for text in texts if can(domain, "parse") else ():
         parsed = domain.parse(text)
         _hold(isinstance(parsed, Statement), f"the example {text!r} parses to {parsed!r}")
-        _hold(isinstance(parsed, Statement) and parsed.canonical in shown, f"shown_examples() lacks {text!r}")
-    sets = (*domain.evaluation_sets().values(), *domain.test_sets().values())
-    members = {_asked(domain, each) for each in chain(*sets) if each.canonical not in shown}
+        is_member = isinstance(parsed, Statement) and parsed.canonical in members
+        _hold(not is_member, f"shown_examples() lacks {text!r}")
+    asked = {_asked(domain, each) for each in members.values()}
     for question, _ in domain.solver_examples:
-        _hold(question not in members, f"shown_examples() lacks the problem of {question!r}")
+        _hold(question not in asked, f"shown_examples() lacks the problem of {question!r}")
     return f"{len(shown)} examples"
 
 

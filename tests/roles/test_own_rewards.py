@@ -173,7 +173,7 @@ def test_in_another_thread_nothing_is_limited_and_nothing_fails() -> None:
 
 
 def test_the_reward_of_the_documentation_is_one() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "domains.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "rewards.md").read_text()
     [code] = re.findall(r"```python\n(class Short.*?)```", text, re.DOTALL)
     module = ModuleType("my_rewards")
     exec(code, module.__dict__)

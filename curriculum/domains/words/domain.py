@@ -48,7 +48,7 @@ class WordsDomain:
     name = "words"
     step_ends: Sequence[str] = ()
     # With the working in front SmolLM2-135M gets most problems of level 1 right; with the number alone it says the same
-    # number to all (docs/domains.md).
+    # number to all (docs/words.md).
     solver_examples: Sequence[tuple[str, str]] = (
         ("Mary has 5 pens and finds 2 more. How many pens does Mary have? Answer:", "5 + 2 = 7"),
         ("There are 3 bags with 4 nuts in each bag. How many nuts are there? Answer:", "3 * 4 = 12"),
