@@ -20,11 +20,9 @@ class JudgeWatch:
         turns = [turn for group in groups for attempt in group.attempts for turn in attempt.turns]
         errors = [turn.error for turn in turns if turn.error]
         for error in errors:
-            kind = ": ".join(
-                error.split(": ")[:2]
-            )  # such as "reward Mine: ValueError"; what follows may differ each time
-            if kind not in self.said:
-                self.said.add(kind)
+            failure = ": ".join(error.split(": ")[:2])  # "reward Mine: ValueError"; what follows may differ each time
+            if failure not in self.said:
+                self.said.add(failure)
                 self.say(f"{when}: an answer is left out, for nobody could judge it: {error}")
         if len(errors) > self.max_share * len(turns):
             raise RewardError(

@@ -116,8 +116,8 @@ def _part_metrics(lessons: Sequence[SolverLesson]) -> dict[str, float]:
     """Mean and standard deviation of each part of the reward, over the turns that have it."""
     by_part: dict[str, list[float]] = {}
     for parts in (turn for lesson in lessons for attempt in lesson.parts for turn in attempt):
-        for name, share_of_it in parts.items():
-            by_part.setdefault(name, []).append(share_of_it)
+        for name, paid in parts.items():
+            by_part.setdefault(name, []).append(paid)
     found = {}
     for name, values in by_part.items():
         found[metrics.PART_MEAN.format(part=name)] = _mean(values)

@@ -23,7 +23,6 @@ from curriculum.domains.python.execution import Failure, outputs_of
 from curriculum.domains.python.structure import applied_text, canonical_of, family_of, level_of, without_neutral
 from curriculum.domains.python.tasks import (
     KINDS,
-    MIN_CALLS,
     Kind,
     Task,
     answer_text,
@@ -391,7 +390,7 @@ def _seed_text(kind: Kind, expression: str, calls: Sequence[str]) -> str:
             return f"f = {program}; f({calls[0]})"
         case "abduction":
             return f"f = {program}; f(?) == f({calls[0]})"
-    return f"f = ?; {program}; " + ", ".join(f"f({call})" for call in calls[: max(MIN_CALLS, len(calls))])
+    return f"f = ?; {program}; " + ", ".join(f"f({call})" for call in calls)
 
 
 def _ordered(examples: Mapping[Kind, Sequence[Shown]], kinds: Sequence[Kind]) -> list[Shown]:

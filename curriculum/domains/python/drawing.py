@@ -50,9 +50,9 @@ _OPERATIONS: dict[TypeName, Sequence[tuple[str, TypeName]]] = {
 }
 
 
-def drawn_expression(rng: random.Random, kind: TypeName, operations: int, digits: int) -> str:
-    """An expression in `x`, which is of type `kind`, of so many operations; numbers have up to `digits` digits."""
-    expression, now = "x", kind
+def drawn_expression(rng: random.Random, type_name: TypeName, operations: int, digits: int) -> str:
+    """An expression in `x`, which is of type `type_name`, of so many operations; numbers have up to `digits` digits."""
+    expression, now = "x", type_name
     for _ in range(operations):
         template, after = rng.choice(_OPERATIONS[now])
         inner = expression if expression == "x" or expression[-1] in ")]" else f"({expression})"
@@ -62,12 +62,12 @@ def drawn_expression(rng: random.Random, kind: TypeName, operations: int, digits
     return expression
 
 
-def drawn_input(rng: random.Random, kind: TypeName, digits: int, length: int) -> Value:
+def drawn_input(rng: random.Random, type_name: TypeName, digits: int, length: int) -> Value:
     """A number of `digits` digits, or a text or list of 2 to `length` letters or numbers."""
-    if kind == "int":
+    if type_name == "int":
         return number(rng, digits)
     size = rng.randint(2, length)
-    if kind == "str":
+    if type_name == "str":
         return "".join(rng.choice(_LETTERS) for _ in range(size))
     return [number(rng, digits) for _ in range(size)]
 

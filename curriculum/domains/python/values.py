@@ -65,7 +65,7 @@ def type_of(value: Value) -> str:
     return type(value).__name__
 
 
-def read_value(text: str) -> Value | None:
+def read_value(text: str) -> Value:
     """The value of one literal; NOTHING where the text is anything else, or is out of bounds."""
     values = read_values(text)
     return values[0] if values is not None and len(values) == 1 else NOTHING
