@@ -127,7 +127,7 @@ def test_show_has_answers_whole_on_request(run: Path, look: Look) -> None:
 
 def test_show_has_the_prompt_as_the_model_reads_it(tmp_path: Path, look: Look) -> None:
     """Case 16."""
-    config = load(None, [])
+    config = load(None, ["prompts.style=few_shot"])
     create(tmp_path / "selfplay.db", config_yaml=to_yaml(config)).close()
     style = PromptStyle(load_domain(config.domain, config.domain_options))
     found = json.loads(look("show", tmp_path, "p-seed", "--prompt", "--json")[1])["prompt"]
