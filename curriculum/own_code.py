@@ -39,11 +39,13 @@ def imported(path: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise LookupError(f"cannot import {module_name} ({error}): is it on PYTHONPATH?") from None
-    except Exception as error:  # whatever a user's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a user's module does when it is imported
         raise LookupError(f"{module_name} fails when it is imported ({_line(error)})") from None
-    found = getattr(module, attribute, None)
+    if not hasattr(module, attribute):
+        raise LookupError(f"{module_name} has no class {attribute}, and no function")
+    found = getattr(module, attribute)
     if not callable(found):
-        raise LookupError(f"{module_name} has no class {attribute}")
+        raise LookupError(f"{attribute} of {module_name} is {type(found).__name__}, and must be a class or a function")
     return found  # type: ignore[no-any-return]
 
 
@@ -66,13 +68,14 @@ def wrong_option(maker: Callable[..., Any], given: Mapping[str, object], num_pas
     return next(((key, "cannot be made without it") for key in missing), None)
 
 
-def result_of(call: Callable[[], T]) -> tuple[T | None, str]:
-    """(what `call` returned, ""), or (None, one line of what it raised). What is the machine's fault is raised."""
+def result_of(call: Callable[[], T], passing: tuple[type[Exception], ...] = ()) -> tuple[T | None, str]:
+    """(what `call` returned, ""), or (None, one line of what it raised). What is the machine's fault is raised, and
+    what is one of `passing`."""
     try:
         return call(), ""
-    except _NOT_ITS_FAULT:
-        raise
     except (Exception, SystemExit) as error:  # whatever the user's code, or what it calls, thought of
+        if isinstance(error, (*_NOT_ITS_FAULT, *passing)):
+            raise
         return None, _line(error)
 
 

@@ -63,7 +63,7 @@ def _checked(name: str, check: Callable[[Domain], str], domain: Domain) -> Check
         return Check(name, True, check(domain))
     except _FailedError as failure:
         return Check(name, False, str(failure))
-    except Exception as error:  # a user's code may raise anything: that is what is being checked
+    except (Exception, SystemExit) as error:  # a user's code may raise anything: that is what is being checked
         return Check(name, False, f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 

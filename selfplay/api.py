@@ -20,14 +20,13 @@ from typing import Any
 
 from rich.table import Table
 
-from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, Statement, Verdict
 from roles.judging.rewards import Reward
 from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
-from selfplay.config.needs import require_abilities
+from selfplay.config.needs import require_domain
 from selfplay.config.resuming import stored_config
 from selfplay.config.shipped import configuration_file
 from selfplay.config.shown import shown_settings
@@ -165,7 +164,7 @@ class _Heard(Progress):
 
 
 def _played(config: Config, is_resume: bool, note: Note) -> RunResult:
-    require_abilities(config, load_domain(config.domain, config.domain_options))
+    require_domain(config, is_new=not is_resume)
     heard = _Heard(config, note)
     code = loop.run(Arguments(config, is_resume), heard, time.monotonic())
     if code not in (OK, INTERRUPTED, TERMINATED):

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curriculum.domains.loading import load_domain
 from roles.judging.rewards import load
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.config.listing import listed
-from selfplay.config.needs import require_abilities
+from selfplay.config.needs import require_domain
 from selfplay.config.resuming import auto_resumed, resumable, stored_config
 from selfplay.config.shipped import configuration_file, default_file
 from selfplay.machine.errors import ConfigError
@@ -21,7 +20,7 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
   python -m selfplay.loop                            the default job (configs/default.yaml), five to ten minutes
   python -m selfplay.loop configs/tiny.yaml          the whole loop on a tiny random model, under a minute
   python -m selfplay.loop FILE.yaml key=value ...    your own configuration, with changes
-  python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or the named one
+  python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or one by its name or folder
   python -m selfplay.loop FILE.yaml ... --auto-resume  start, go on, or end with 0 if finished: for a supervisor
   python -m selfplay.loop --keys                     every configuration key with its default and what it means
 
@@ -68,7 +67,7 @@ def parse(argv: Sequence[str]) -> Arguments | None:
         tell(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do\n")
         return None
     # a typo there is answered now, not once torch is loaded
-    require_abilities(config, load_domain(config.domain, config.domain_options))
+    require_domain(config, is_new=not found[1])
     load(configuration.rewards(config), config.judge.reward_seconds)
     return Arguments(*found)
 
@@ -76,7 +75,9 @@ def parse(argv: Sequence[str]) -> Arguments | None:
 def _resume(rest: Sequence[str]) -> Arguments:
     names = [a for a in rest if "=" not in a]
     if len(names) > 1 or any(n.endswith((".yaml", ".yml")) or n.startswith("-") for n in names):
-        raise ConfigError("--resume takes the name of one run, and key=value; the stored configuration is used")
+        raise ConfigError(
+            "--resume takes the name or folder of one run, and key=value; the stored configuration is used"
+        )
     where = [a.removeprefix("run.dir=") for a in rest if a.startswith("run.dir=")]
     overrides = [a for a in rest if "=" in a and not a.startswith("run.dir=")]
     folder = resumable(Path(where[-1] if where else Config().run.dir), names[0] if names else None)

@@ -28,7 +28,13 @@ def close(run: Run, again: str, progress: Progress) -> int:
     if run.is_stopping and run.store.head().step < run.schedule.steps:
         progress.note(f"stopped after step {run.store.head().step}; to go on: {again}")
         return INTERRUPTED if run.signal_number == 2 else TERMINATED
-    progress.show(closing_table(summary))
+    if summary["evaluation"]["after"]:
+        progress.show(closing_table(summary))
+    else:
+        progress.note(
+            "nothing was evaluated: the domain has no held-out problems. It can have them: evaluation_sets() or "
+            "test_sets() (docs/domains.md)"
+        )
     checkpoints, head = run.store.checkpoints(), run.store.head().step
     memory, on_gpu = f"{summary['peak_memory_bytes'] / 1e9:.1f} GB", summary["peak_device_bytes"]
     if on_gpu:

@@ -75,13 +75,13 @@ class DatasetDomain:
         _require_types({"path": path, "test_path": test_path} | keys)
         if type(examples) is not int:
             raise DomainError(f"domain_options.examples is {examples!r}: it must be an integer")
-        if isinstance(test_share, bool | str) or not 0.0 < test_share <= 1.0:
+        if type(test_share) not in (int, float) or not 0.0 < test_share <= 1.0:
             raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
         if answer_rule not in ("", *RULES):
             raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
         self.name = "dataset"
         self.stops = _stops(stop)
-        rows = _statements(read_rows(Path(path), "domain_options.path"), named)
+        rows, places = _statements(read_rows(Path(path), "domain_options.path"), named)
         if not 0 <= examples < len(rows):
             raise DomainError(
                 f"domain_options.examples is {examples}: it must be from 0 to {len(rows) - 1}, one less than there are"
@@ -89,7 +89,8 @@ class DatasetDomain:
             )
         self._examples, rows = rows[:examples], rows[examples:]
         if test_path:
-            given = _statements(read_rows(Path(test_path), "domain_options.test_path"), named)
+            given, test_places = _statements(read_rows(Path(test_path), "domain_options.test_path"), named)
+            places = places | test_places
             test = {each.canonical: each for each in given}
             rows = [each for each in rows if each.canonical not in test]
         else:
@@ -103,7 +104,7 @@ class DatasetDomain:
         self._seeds, self._test = rows, list(test.values())
         self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
         self.solver_instruction = ASKED[self._rule]
-        self._require_readable([*self._examples, *rows, *self._test])
+        self._require_readable([*self._examples, *rows, *self._test], places)
         self.solver_examples = [(asked(each.text), self.written(each.answer)) for each in self._examples]
 
     def question(self, problem: Problem) -> str:
@@ -134,21 +135,25 @@ class DatasetDomain:
         """In the form that is asked for."""
         return written(answer, self._rule)
 
-    def _require_readable(self, statements: Sequence[Statement]) -> None:
-        """DomainError where an answer of the file would not be right by the rule that reads a solver's."""
+    def _require_readable(self, statements: Sequence[Statement], places: Mapping[str, str]) -> None:
+        """DomainError, which names the place, where an answer of a file would not be right by the rule that reads a
+        solver's."""
         for each in statements:
             read = read_answer(self.written(each.answer), self._rule)
             if read is None or not is_same_answer(read, each.answer):
                 raise DomainError(
-                    f"domain_options.answer_rule={self._rule} reads {read!r} of the file's own answer"
-                    f" {each.answer[:80]!r} (to {each.text[:60]!r}): choose another rule"
+                    f"{places[each.canonical]}: domain_options.answer_rule={self._rule} reads {read!r:.80} of the"
+                    f" answer {each.answer[:80]!r}: choose another rule, or correct the row"
                 )
 
 
-def _statements(rows: Sequence[Row], named: Mapping[str, str]) -> list[Statement]:
-    """Every row as a problem. DomainError for a row without question or answer, or one that an earlier row
-    contradicts."""
+def _statements(rows: Sequence[Row], named: Mapping[str, str]) -> tuple[list[Statement], dict[str, str]]:
+    """Every row as a problem, and where each stands, by canonical form. DomainError for a row without question or
+    answer, or one that an earlier row contradicts."""
     keys = _keys_of(rows[0], named)
+    for kind in ("choices", "family", "level"):
+        if named[kind] and not any(named[kind] in row.values for row in rows):
+            raise DomainError(f"domain_options.{kind}_key is {named[kind]!r:.80}: no row of {rows[0].place} on has it")
     found: dict[str, Statement] = {}
     places: dict[str, str] = {}
     for row in rows:
@@ -160,7 +165,7 @@ def _statements(rows: Sequence[Row], named: Mapping[str, str]) -> list[Statement
             )
         found.setdefault(statement.canonical, statement)
         places.setdefault(statement.canonical, row.place)
-    return list(found.values())
+    return list(found.values()), places
 
 
 def _keys_of(row: Row, named: Mapping[str, str]) -> _Keys:
@@ -199,7 +204,7 @@ def _statement(row: Row, keys: _Keys) -> Statement:
     return Statement(
         text=question,
         canonical=normalised(question),
-        family=str(row.values.get(keys.family) or "dataset")[:64],
+        family=row.text(keys.family)[:64] if row.values.get(keys.family) else "dataset",
         level=max(1, min(99, int(level[0][:2]))) if level else 1,
         answer=answer,
         answer_source="dataset",

@@ -1,6 +1,7 @@
 """Rows of a JSONL file, each with its place, so that every complaint names file and line."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class Row:
         value = self.values[key]
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DomainError(f"{self.place}: {key} is {str(value)[:80]!r}, and must be a text or a number")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DomainError(f"{self.place}: {key} is {value}, and must be a text or a finite number")
         text = str(value).strip()
         if not text or "\0" in text:
             raise DomainError(f"{self.place}: {key} is empty, or holds a NUL character")
@@ -42,10 +45,15 @@ class Row:
 def read_rows(path: Path, option: str) -> list[Row]:
     """Every line that is not empty. DomainError for the first that cannot be read; `option` is what named the file."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # it is read again on resume
+            raise DomainError(f"{option}: {path} is no file but a pipe or a device: save it as a JSONL file")
         with path.open("rb") as file:
             rows = list(_rows(path, file))
-    except OSError as error:
-        raise DomainError(f"{option}: {path} cannot be read ({error.strerror or error}): give a JSONL file") from None
+    except (OSError, ValueError) as error:  # ValueError: no name for a file
+        if isinstance(error, DomainError):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise DomainError(f"{option}: {path} cannot be read ({why}): give a JSONL file") from None
     if not rows:
         raise DomainError(f"{option}: {path} has no rows: give a JSONL file, one object a line")
     return rows
@@ -63,8 +71,10 @@ def _rows(path: Path, file: Any) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
+            if b"\0" in line:  # as UTF-16 without its mark has it
+                raise UnicodeError
             values = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise DomainError(f"{place}: not UTF-8: save the file in this encoding") from None
         except (ValueError, RecursionError) as error:
             raise DomainError(f"{place}: not JSON ({error}): is the line whole?") from None

@@ -1,11 +1,14 @@
 """Asks a domain for its verdict. A judge is a user's code: what it raises, or says beside the point, ends no run."""
 
 import math
+from itertools import islice
 
-from curriculum.domains.protocol import Domain, Verdict
+from curriculum.domains.protocol import Domain, Verdict, problem_of
+from curriculum.domains.seed_files import DomainError
 from curriculum.own_code import result_of
-from store.records import Outcome, Problem
+from store.records import Origin, Outcome, Problem
 
+_TRIED = 8  # seeds, before a run: each may take as long as an answer
 THE_JUDGE = "the domain's judge"
 
 
@@ -13,6 +16,20 @@ def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
     """The domain's verdict. UNJUDGED, with the error, where its judge raises or says no verdict."""
     verdict, error = result_of(lambda: checked(domain.judge(problem, text)))
     return verdict or Verdict(Outcome.UNJUDGED, error=f"{THE_JUDGE}: {error}")
+
+
+def require_agreement(domain: Domain) -> None:
+    """DomainError where the judge calls the answer of one of the first seeds wrong, or cannot read it. What it raises
+    is counted in the run (roles/judging/failures.py)."""
+    for seed in islice(domain.seeds(), _TRIED):
+        problem = problem_of(seed, domain.name, Origin.SEED)
+        outcome = judged(domain, problem, domain.written(problem.answer)).outcome if problem.answer else None
+        if outcome in (Outcome.INCORRECT, Outcome.UNPARSED):
+            raise DomainError(
+                f"domain {domain.name}: its judge calls {problem.answer[:80]!r}, the answer of its own seed "
+                f"{problem.text[:80]!r}, {outcome}: mend one of them (`python -m selfplay.inspect validate-domain` "
+                "tries them all)"
+            )
 
 
 def score_of(verdict: Verdict) -> float:

@@ -5,6 +5,7 @@ A dotted path imports the user's own code (curriculum/own_code.py).
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from curriculum.domains.abilities import CORE, completed
@@ -15,14 +16,14 @@ from curriculum.domains.dataset import DatasetDomain
 from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
 from curriculum.domains.environments.verifiers import ENVIRONMENT, VerifiersDomain
 from curriculum.domains.factors import FactorsDomain
-from curriculum.domains.protocol import Domain, Verdict
+from curriculum.domains.own import OwnDomain
+from curriculum.domains.protocol import Domain
 from curriculum.domains.python.domain import PythonDomain
 from curriculum.domains.seed_files import DomainError
 from curriculum.domains.sorting import SortingDomain
 from curriculum.domains.sums import SumsDomain
 from curriculum.domains.words.domain import WordsDomain
-from curriculum.own_code import imported, is_dotted_path, within, wrong_option
-from store.records import Outcome, Problem
+from curriculum.own_code import imported, is_dotted_path, result_of, wrong_option
 
 DOMAINS: Mapping[str, object] = {
     "arithmetic": ArithmeticDomain,
@@ -60,21 +61,6 @@ def names_code_well(name: str, options: Mapping[str, object]) -> bool:
     return is_ours(name) or is_dotted_path(name)
 
 
-class _Timed:
-    """A user's domain whose judge may take `seconds` > 0 for an answer; what it raises then is TimeoutError."""
-
-    def __init__(self, own: Any, seconds: float) -> None:
-        self.own, self.seconds = own, seconds
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["own"], name)
-
-    def judge(self, problem: Problem, text: str) -> Verdict | tuple[Outcome, str | None]:
-        """The verdict of the user's domain."""
-        own = self.own
-        return within(self.seconds, lambda: own.judge(problem, text))
-
-
 def load_domain(name: str, options: Mapping[str, object] | None = None, judge_seconds: float | None = None) -> Domain:
     """The domain, made with `options` as keyword arguments, with neutral answers for what it does not say.
 
@@ -86,19 +72,22 @@ def load_domain(name: str, options: Mapping[str, object] | None = None, judge_se
     maker = DOMAINS[name] if name in DOMAINS else _imported(name)
     given = {str(key): value for key, value in (options or {}).items()}
     _check_names(name, maker, given)
-    try:
-        domain = maker(**given)  # type: ignore[operator]  # a user's class: checked by its members below
-    except DomainError:
-        raise
-    except (TypeError, ValueError, OSError) as error:
-        with_what = ", ".join(f"domain_options.{key}={value!r}" for key, value in given.items()) or "no domain_options"
-        raise DomainError(f"domain {name}: cannot be made with {with_what}: {error}") from None
-    missing = [member for member in CORE if not hasattr(domain, member)]
+    domain = _made(name, maker, given)
+    missing = [member for member in CORE if result_of(partial(hasattr, domain, member))[0] is False]
     if missing:
         raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
-    if not isinstance(domain.name, str) or not _NAME.fullmatch(domain.name):
-        raise DomainError(f"domain {name}: its name is {domain.name!r}, and must be 1 to 64 of A-Z a-z 0-9 . _ -")
-    return completed(domain if judge_seconds is None or is_ours(name) else _Timed(domain, judge_seconds))
+    known = domain if is_ours(name) else OwnDomain(domain, name, judge_seconds)
+    if not isinstance(known.name, str) or not _NAME.fullmatch(known.name):
+        raise DomainError(f"domain {name}: its name is {known.name!r}, and must be 1 to 64 of A-Z a-z 0-9 . _ -")
+    return completed(known)
+
+
+def _made(name: str, maker: Any, given: Mapping[str, object]) -> Any:
+    domain, failure = result_of(lambda: maker(**given), (DomainError,))
+    if failure:
+        with_what = ", ".join(f"domain_options.{key}={value!r}" for key, value in given.items()) or "no domain_options"
+        raise DomainError(f"domain {name}: cannot be made with {with_what}: {failure}")
+    return domain
 
 
 def _check_names(name: str, maker: Any, given: Mapping[str, object]) -> None:

@@ -229,7 +229,7 @@ def _check_keys(layer: Any, known: Any, prefix: str) -> None:
             if not isinstance(value, dict):
                 raise ConfigError(f"{key} is a section: set a key in it, such as {key}.{next(iter(known[name]))}")
             _check_keys(value, known[name], f"{key}.")
-        elif {type(value), type(known[name])} == {list, dict}:  # OmegaConf names no key where these meet
+        elif isinstance(known[name], list | dict) and type(value) is not type(known[name]):
             wanted = "a list, such as [a, b]" if isinstance(known[name], list) else "keys and values, such as {a: 1}"
             raise ConfigError(f"{key} is {_shown(value)}: it must be {wanted}")
         elif "${" in str(value):
@@ -262,6 +262,10 @@ def _short(text: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    """What went wrong in one line; of YAML what the problem is and where."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if problem and mark:
+        return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
     return str(error).strip().split("\n")[0]
 
 

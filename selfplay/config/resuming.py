@@ -19,15 +19,16 @@ from store.store import Store
 
 
 def resumable(directory: Path, name: str | None) -> Path:
-    """The folder of the run to resume: the named one, or the one that was worked on last."""
+    """The folder of the run to resume: the named one, by its name in `directory` or as a path, or the one that was
+    worked on last."""
     if name is not None:
-        if Path(name).name != name:
-            raise Refused(f"{name} is not the name of a run: --resume NAME run.dir=FOLDER", USAGE)
-        folder = directory / name
+        is_name = Path(name).name == name and not (Path(name) / DATABASE).is_file()
+        folder = directory / name if is_name or (directory / name / DATABASE).is_file() else Path(name)
         require_database(folder)
         if not (folder / DATABASE).is_file():
-            raise Refused(f"there is no run {name} in {directory}/", USAGE)
-        return folder
+            where = f"no run {name} in {directory}/" if is_name else f"no run in {folder}"
+            raise Refused(f"there is {where}: `python -m selfplay.inspect runs` names those that are", USAGE)
+        return folder if folder.name not in ("", "..") else folder.resolve()
     runs = [path.parent for path in directory.glob(f"*/{DATABASE}")]
     if not runs:
         raise Refused(f"there is no run in {directory}/ to resume", USAGE)

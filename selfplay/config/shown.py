@@ -8,13 +8,15 @@ from selfplay.config.keys import Config
 @dataclass(frozen=True, slots=True)
 class ShownSettings:
     """`transcript_every`: steps between transcripts, 0 for none. The bonus and stage I are what an alarm advises to
-    change."""
+    change. `is_posed_by_model`: there are proposals; `is_any_new`: problems come that were never posed before."""
 
     num_steps: int
     turns: int
     transcript_every: int
     correction_bonus: float
     stage_one_steps: int
+    is_posed_by_model: bool = True
+    is_any_new: bool = True
 
 
 def shown_settings(config: Config) -> ShownSettings:
@@ -24,4 +26,6 @@ def shown_settings(config: Config) -> ShownSettings:
         transcript_every=config.logging.transcript_every,
         correction_bonus=config.judge.correction_bonus,
         stage_one_steps=config.train.stage_one.max_steps,
+        is_posed_by_model=config.challenger.source in ("self", "frozen"),
+        is_any_new=config.challenger.source != "none",
     )

@@ -244,7 +244,7 @@ def _room(
     """How long problems may be. Raises ModelError where those that are known cannot be asked of the model."""
     name, solver, model = config.model.name, asked.solver, policy.model
     if problems:
-        check_stops(asked.style, encode, problems[0], name)
+        check_stops(asked.style, encode, problems, name)
     report = config.evaluate.report if solver.report == "none" else solver.report
     room = Room(
         style=asked.style,

@@ -46,7 +46,7 @@ def named_sets(named: Sequence[str], own: Config, options: Mapping[str, Any], li
     found: dict[str, NamedSet] = {}
     for text in named:
         wanted = _wanted(text, own, dict(options))
-        domain = load_domain(wanted.domain, wanted.options)
+        domain = load_domain(wanted.domain, wanted.options, own.judge.reward_seconds)
         sets = HeldOut(domain, own.evaluate.holdout_key).sets
         if not sets:
             raise Refused(

@@ -89,14 +89,17 @@ class Progress:
 
     def step_done(self, row: StepRow, groups: Sequence[JudgedGroup], frontier: int) -> None:
         """One line a step; a transcript now and then."""
-        figures = row.metrics
-        self.note(
-            f"step {row.step:>3}/{self._settings.num_steps}  pass {shown(figures, PASS_RATE)}  "
-            f"signal {shown(figures, SIGNAL_SHARE)}  fixed {shown(figures, FIXED_SHARE)}  "
-            f"new {shown(figures, NEW_PROBLEMS)}  valid {shown(figures, VALID_NEW)}/{shown(figures, PROPOSALS)}  "
-            f"reward {shown(figures, REWARD_MEAN)}/{shown(figures, CHALLENGER_REWARD)}  frontier {frontier}  "
-            f"{row.seconds:.1f}s"
-        )
+        figures, settings = row.metrics, self._settings
+        said = [
+            f"step {row.step:>3}/{settings.num_steps}", f"pass {shown(figures, PASS_RATE)}",
+            f"signal {shown(figures, SIGNAL_SHARE)}", f"fixed {shown(figures, FIXED_SHARE)}",
+        ]  # fmt: skip
+        said += [f"new {shown(figures, NEW_PROBLEMS)}"] if settings.is_any_new else []
+        said += [f"valid {shown(figures, VALID_NEW)}/{shown(figures, PROPOSALS)}"] if settings.is_posed_by_model else []
+        proposals = f"/{shown(figures, CHALLENGER_REWARD)}" if settings.is_posed_by_model else ""
+        said += [f"reward {shown(figures, REWARD_MEAN)}{proposals}"]
+        said += [f"frontier {frontier}"] if settings.is_any_new else []
+        self.note("  ".join([*said, f"{row.seconds:.1f}s"]))
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=row.step)
         self._copying = self._copying + 1 if figures.get(COPIES) else 0

@@ -1,0 +1,206 @@
+"""A domain that is a user's code, as a run uses it: what its members do wrong is a DomainError, one line that names
+the member. Only what `judge` does is left as it is: an answer that nobody can judge ends no run
+(curriculum/domains/judging.py).
+
+Members that the domain lacks stay lacking: curriculum/domains/abilities.py says what holds then.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from curriculum.domains.protocol import Statement, Verdict
+from curriculum.domains.seed_files import DomainError
+from curriculum.own_code import result_of, within
+from store.records import Fate, Outcome, Problem
+
+MOST_STATEMENTS = 1_000_000  # of seeds, or of a set: a generator may have no end
+LONGEST_TEXT = 20_000  # characters of a problem or an answer
+LONGEST_NAME = 64  # characters of a family or of a set's name
+REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
+_SHOWN = 80  # characters of a wrong value
+
+
+class OwnDomain:
+    """`own`, a user's object, called `label` where something is wrong with it. Its judge may take `judge_seconds` > 0
+    for an answer, and then raises TimeoutError; None: no limit. Raises DomainError for a member of another kind."""
+
+    def __init__(self, own: Any, label: str, judge_seconds: float | None) -> None:
+        self.own, self.label, self.judge_seconds = own, label, judge_seconds
+        for member in (*METHODS, "judge"):
+            found = self._asked(member, partial(getattr, own, member, None))
+            if found is not None and not callable(found):
+                raise self._wrong(member, f"is {_shown(found)}, and must be a method: def {member}(self, ...)")
+        for member in VALUES:
+            hasattr(self, member)  # reading it checks it
+
+    def __getattr__(self, member: str) -> Any:
+        own = self.__dict__["own"]
+        found = self._asked(member, lambda: getattr(own, member), passing=(AttributeError,))
+        if member in METHODS:
+            return partial(self._called, member, found)
+        return self._asked(member, lambda: VALUES[member](found)) if member in VALUES else found
+
+    def judge(self, problem: Problem, text: str) -> Verdict | tuple[Outcome, str | None]:
+        """The verdict of the user's domain, and whatever its judge raises."""
+        judge, seconds = self.own.judge, self.judge_seconds
+        verdict = judge(problem, text) if seconds is None else within(seconds, lambda: judge(problem, text))
+        return verdict  # type: ignore[no-any-return]  # checked where it is used
+
+    def _called(self, member: str, method: Callable[..., Any], *arguments: Any) -> Any:
+        return self._asked(f"{member}()", lambda: METHODS[member](method(*arguments)))
+
+    def _asked(self, what: str, call: Callable[[], Any], passing: tuple[type[Exception], ...] = ()) -> Any:
+        try:
+            given, failure = result_of(call, (DomainError, _WrongError, *passing))
+        except _WrongError as error:
+            raise self._wrong(what, str(error)) from None
+        if failure:
+            raise self._wrong(what, f"raised {failure}")
+        return given
+
+    def _wrong(self, what: str, how: str) -> DomainError:
+        return DomainError(f"domain {self.label}: {what} {how}")
+
+
+class _WrongError(Exception):
+    """What is wrong with a value, as the end of a line."""
+
+
+def fault_of(statement: Statement) -> str:
+    """What of a statement no store or prompt can hold, as the end of a line; "" where nothing is wrong."""
+    for name, most, least in (("text", LONGEST_TEXT, 1), ("canonical", LONGEST_TEXT, 1), ("answer", LONGEST_TEXT, 0),
+                              ("family", LONGEST_NAME, 1), ("answer_source", LONGEST_NAME, 0)):  # fmt: skip
+        value = getattr(statement, name)
+        if not isinstance(value, str):
+            return f"has the {name} {_shown(value)}, which is no text"
+        if not least <= len(value.strip()) or len(value) > most:
+            return f"has a {name} of {len(value):,} characters: give it {least} to {most:,} that are not blank"
+        if not _is_storable(value):
+            return f"has the {name} {_shown(value)}, with a NUL or half of a surrogate pair"
+    if type(statement.level) is not int or statement.level < 1:
+        return f"has the level {_shown(statement.level)}: give an integer from 1 on"
+    return ""
+
+
+def _statements(given: Any) -> list[Statement]:
+    found = list(islice(given, MOST_STATEMENTS + 1))
+    if len(found) > MOST_STATEMENTS:
+        raise _WrongError(f"gave more than {MOST_STATEMENTS:,} problems")
+    for place, each in enumerate(found):
+        if not isinstance(each, Statement):
+            raise _WrongError(
+                f"gave {_shown(each)} as member {place} (the first is 0), which is not a Statement: where `parse` made "
+                "it, it refused the text"
+            )
+        if fault := fault_of(each):
+            raise _WrongError(f"gave {_shown(each.text)} as member {place} (the first is 0), which {fault}")
+    return found
+
+
+def _sets(given: Any) -> Mapping[str, Sequence[Statement]]:
+    if not isinstance(given, Mapping):
+        raise _WrongError(f"gave {_shown(given)}: give names with their problems, such as {{'mine': [...]}}")
+    for name in given:
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= LONGEST_NAME:
+            raise _WrongError(f"gave the name {_shown(name)}: a set's has 1 to {LONGEST_NAME} printable characters")
+    return {name: _statements(members) for name, members in given.items()}
+
+
+def _drawn(given: Any) -> Statement:
+    return _statements([given])[0]
+
+
+def _parsed(given: Any) -> Statement | Fate:
+    """What cannot be stored is the fault of the text that a model wrote, not of the domain."""
+    if isinstance(given, Statement):
+        if isinstance(given.text, str) and isinstance(given.canonical, str) and fault_of(given):
+            is_long = max(len(given.text), len(given.canonical)) > LONGEST_TEXT
+            return Fate.TOO_LARGE if is_long else Fate.INVALID
+        return _drawn(given)
+    if not isinstance(given, Fate) or given not in REJECTIONS:
+        raise _WrongError(f"gave {_shown(given)}: give a Statement, or one of {', '.join(REJECTIONS)}")
+    return given
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str) or not _is_storable(given):
+        raise _WrongError(f"gave {_shown(given)}, which is no text that can be written down")
+    return given
+
+
+def _text_or_none(given: Any) -> str | None:
+    return None if given is None else _text(given)
+
+
+def _anything(given: Any) -> Any:
+    return given
+
+
+def _value_text(given: Any) -> str:
+    if not isinstance(given, str) or not _is_storable(given):
+        raise _WrongError(f"is {_shown(given)}, and must be a text")
+    return given
+
+
+def _texts(given: Any) -> Sequence[str]:
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) and each for each in given):
+        raise _WrongError(f"is {_shown(given)}, and must be a list of texts, none empty, such as ['\\n']")
+    return given
+
+
+def _pairs(given: Any) -> Sequence[tuple[str, str]]:
+    pairs = given if isinstance(given, list | tuple) else [()]
+    if not all(isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs):
+        raise _WrongError(f"is {_shown(given)}, and must be a list of pairs of texts, such as [('1 + 2 =', '3')]")
+    return given  # type: ignore[no-any-return]
+
+
+def _levels(given: Any) -> Sequence[int]:
+    are_levels = isinstance(given, Sequence) and all(type(each) is int and each >= 1 for each in given)
+    if not are_levels or not given or list(given) != sorted(set(given)):
+        raise _WrongError(f"is {_shown(given)}, and must be a list of integers from 1 on, rising")
+    return given  # type: ignore[no-any-return]
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _shown(value: object) -> str:
+    said, failure = result_of(lambda: repr(value))
+    text = failure if said is None else said
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ... (cut here)"
+
+
+METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as it is then used
+    "seeds": _statements,
+    "shown_examples": _statements,
+    "evaluation_sets": _sets,
+    "test_sets": _sets,
+    "parse": _parsed,
+    "draw": _drawn,
+    "question": _text,
+    "written": _text,
+    "observation": _text,
+    "state": _text_or_none,
+    "fails": _anything,
+    "is_good": _anything,
+    "is_trivial_edit": _anything,
+    "same_answer": _anything,
+}
+VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
+    "stops": _texts,
+    "step_ends": _texts,
+    "solver_examples": _pairs,
+    "escalation_examples": _pairs,
+    "solver_instruction": _value_text,
+    "recheck_instruction": _value_text,
+    "challenger_instruction": _value_text,
+    "levels": _levels,
+}
