@@ -39,8 +39,8 @@ def score_of(verdict: Verdict) -> float:
 
 def checked(said: Verdict | tuple[Outcome, str | None]) -> Verdict:
     """Raises TypeError or ValueError for what is no verdict."""
-    verdict = Verdict(*said)
-    if not isinstance(verdict.outcome, Outcome) or not isinstance(verdict.answer, str | None):
+    verdict = Verdict(*said) if isinstance(said, tuple) and len(said) > 1 else None
+    if verdict is None or not isinstance(verdict.outcome, Outcome) or not isinstance(verdict.answer, str | None):
         raise TypeError(f"judge said {said!r}, which is no outcome with an answer")
     if verdict.score is not None:
         score = float(verdict.score)

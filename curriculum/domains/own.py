@@ -130,6 +130,12 @@ def _text(given: Any) -> str:
     return given
 
 
+def _asked_text(given: Any) -> str:
+    if not _text(given).strip():
+        raise _WrongError(f"gave {_shown(given)}, which is no text to ask")
+    return given  # type: ignore[no-any-return]
+
+
 def _text_or_none(given: Any) -> str | None:
     return None if given is None else _text(given)
 
@@ -185,7 +191,7 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "test_sets": _sets,
     "parse": _parsed,
     "draw": _drawn,
-    "question": _text,
+    "question": _asked_text,
     "written": _text,
     "observation": _text,
     "state": _text_or_none,

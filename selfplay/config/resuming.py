@@ -14,7 +14,7 @@ from curriculum.domains.loading import code_named, names_code_well
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config, RunConfig
 from selfplay.machine.errors import DATA, USAGE, Refused
-from selfplay.machine.run_folder import DATABASE, last_worked, require_database
+from selfplay.machine.run_folder import DATABASE, is_file, last_worked, require_database
 from store.store import Store
 
 
@@ -22,10 +22,10 @@ def resumable(directory: Path, name: str | None) -> Path:
     """The folder of the run to resume: the named one, by its name in `directory` or as a path, or the one that was
     worked on last."""
     if name is not None:
-        is_name = Path(name).name == name and not (Path(name) / DATABASE).is_file()
-        folder = directory / name if is_name or (directory / name / DATABASE).is_file() else Path(name)
+        is_name = Path(name).name == name and not is_file(Path(name) / DATABASE)
+        folder = directory / name if is_name or is_file(directory / name / DATABASE) else Path(name)
         require_database(folder)
-        if not (folder / DATABASE).is_file():
+        if not is_file(folder / DATABASE):
             where = f"no run {name} in {directory}/" if is_name else f"no run in {folder}"
             raise Refused(f"there is {where}: `python -m selfplay.inspect runs` names those that are", USAGE)
         return folder if folder.name not in ("", "..") else folder.resolve()

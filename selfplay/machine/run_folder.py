@@ -116,7 +116,7 @@ def last_worked(folder: Path) -> int:
 
 def leftovers(folder: Path) -> list[str]:
     """What lies in a folder of a run beside its database, by name. A run that never began leaves none of it."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # of a name that is none it is False, where Path.is_dir raises
         return []
     names = [DATABASE + end for end in ("-wal", "-journal")] + [METRICS, CONFIG, SUMMARY]
     found = [name for name in names if os.path.lexists(folder / name)]
@@ -179,9 +179,17 @@ def write_file(path: Path, lines: Iterable[str], say: Say) -> None:
         write_whole(path, lines)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file stands there; False too for what is no name of one, such as one that is too long."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def require_database(folder: Path) -> None:
     """StoreError if files of a run lie in the folder without the database that they belong to."""
-    if not (folder / DATABASE).is_file() and (found := leftovers(folder)):
+    if not is_file(folder / DATABASE) and (found := leftovers(folder)):
         raise StoreError(
             f"{folder} has no {DATABASE}, but {_few(found)}: put the database back to go on with that run, or give "
             "another one a name of its own (run.name=...); nothing was changed"

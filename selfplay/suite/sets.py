@@ -12,6 +12,7 @@ from curriculum.own_code import is_dotted_path
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.machine.errors import USAGE, ConfigError, Refused
+from selfplay.machine.run_folder import is_file
 from selfplay.suite.subjects import Subject
 from store.records import Problem
 
@@ -76,13 +77,19 @@ def own_sets(subject: Subject) -> Sequence[str]:
 
 
 def _wanted(text: str, own: Config, options: dict[str, Any]) -> _Wanted:
-    if text.endswith(".jsonl") or Path(text).is_file():
+    if text.endswith(".jsonl") or is_file(Path(text)):
         return _Wanted("dataset", options | {"path": text, "test_share": 1.0}, label=Path(text).name)
     first, colon, rest = text.partition(":")
     if first in FAMILY_DOMAINS and colon:
         return _Wanted(first, options | {"family": rest}, label=text)
     if is_ours(first) or not colon:
         name, set_name = first, rest or None
+        if not is_ours(name):
+            raise Refused(
+                f"--set {text}: there is no such file or domain: give FILE.jsonl, DOMAIN[:SET] or "
+                "my_package.my_module:MyDomain[:SET]",
+                USAGE,
+            )
     else:
         last, colon, rest = rest.partition(":")
         name, set_name = f"{first}:{last}", rest or None

@@ -9,7 +9,7 @@ from pathlib import Path
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config, CriticsConfig
 from selfplay.machine.errors import USAGE, ConfigError, Refused
-from selfplay.machine.run_folder import DATABASE
+from selfplay.machine.run_folder import DATABASE, is_file
 from store.records import CheckpointRow
 from store.store import Store
 
@@ -67,7 +67,7 @@ def with_settings_of(other: Subject, first: Subject) -> Subject:
 
 
 def _run_folder(name: str, directory: Path) -> Path | None:
-    return next((folder for folder in (Path(name), directory / name) if (folder / DATABASE).is_file()), None)
+    return next((folder for folder in (Path(name), directory / name) if is_file(folder / DATABASE)), None)
 
 
 def _checked(overrides: Sequence[str]) -> Sequence[str]:

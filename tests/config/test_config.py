@@ -233,7 +233,8 @@ def test_a_wrong_type_names_the_key(override: str) -> None:
      "evaluate.holdout_key=", "evaluate.holdout_key=" + 33 * "é", "evaluate.holdout_key=\udcff",
      "run.threads=100000", "solver.max_tokens=99999999999999999999", "challenger.max_tokens=1000000",
      "solver.report_tokens=1000000", "train.pack_tokens=99999999999999999999", "run.steps=99999999999999999999",
-     "policy.lora.target_modules={}", "train.betas={a: b}", "domain_options=[1]"],
+     "policy.lora.target_modules={}", "train.betas={a: b}", "domain_options=[1]", "judge.rewards=verdict",
+     "judge.rewards=", "domain_options=3"],
 )  # fmt: skip
 def test_an_impossible_value_names_the_key(override: str) -> None:
     assert refusal(override).startswith(f"{override.split('=')[0]} is ")
@@ -272,6 +273,13 @@ def test_a_file_runs_no_code(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not YAML"):
         load(file, [])
     assert not trace.exists()
+
+
+def test_what_is_wrong_with_a_file_is_said_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("run:\n  steps: 2\nrun:\n  steps: 3\n")
+    with pytest.raises(ConfigError, match=r"not YAML \(found duplicate key run, line 3, column 1\)$"):
+        load(file, [])
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,13 @@ class OnlyTestSet(OwnTestSet):
         return {}
 
 
+class NothingHeldOut(FewProblems):
+    """Seeds and a judge, and no set to evaluate."""
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {}
+
+
 class OwnAnswers(OnlyTestSet):
     """The answers of a seed and of a test problem stand in a file."""
 

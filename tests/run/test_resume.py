@@ -275,9 +275,12 @@ def test_refusals_name_what_to_do(server: Server, tmp_path: Path) -> None:
     missing = server.run(["--resume", "nothing", f"run.dir={tmp_path}"])
     assert missing.code == USAGE
     assert "nothing" in missing.output
-    elsewhere = server.run(["--resume", f"../{tmp_path.name}/x", f"run.dir={tmp_path}"])
+    elsewhere = server.run(["--resume", f"{tmp_path}/y"])
     assert elsewhere.code == USAGE
-    assert "is not the name of a run" in elsewhere.output
+    assert f"there is no run in {tmp_path}/y" in elsewhere.output
+    assert server.run(["--resume", "x" * 5000]).code == USAGE
+    by_folder = server.run(["--resume", f"{tmp_path}/x/", "run.steps=2", "domain=few_problems:FewProblems"])
+    assert by_folder.code == 0 and "resumed after step 1" in by_folder.output, "a run prints its folder"
 
 
 def test_a_model_that_is_not_there_leaves_no_folder(server: Server, tmp_path: Path) -> None:

@@ -90,6 +90,14 @@ def test_the_figures_of_a_line_are_the_stored_ones(plain: Seen) -> None:
         assert f"  reward {row.metrics['reward/mean']:+.2f}/{row.metrics['challenger/reward']:.2f}  " in line
 
 
+def test_what_nobody_poses_is_not_in_a_line_and_a_run_without_held_out_problems_says_so(tmp_path: Path) -> None:
+    keys = [*SMALL, "domain=own_domains:NothingHeldOut", "run.steps=1", "challenger.source=none", f"run.dir={tmp_path}"]
+    lines = seen(Arguments(load(TINY, keys), is_resume=False), is_terminal=False).output.splitlines()
+    [step] = [line for line in lines if line.startswith("step ")]
+    assert re.fullmatch(r"step +1/1  pass \d.\d\d  signal \S+  fixed \S+  reward [+-]\d\.\d\d  \d+\.\d+s", step)
+    assert any(line.startswith("nothing was evaluated: the domain has no held-out problems") for line in lines)
+
+
 def test_a_transcript_appears_every_few_steps(plain: Seen) -> None:
     lines = plain.output.splitlines()
     told = [
