@@ -8,7 +8,8 @@ an update causes does not, so it is what can be set (`train.step_kl`), and the r
 
 theta is the policy that the tokens were sampled from, theta' the one after the update: an unbiased estimate of
 KL(theta, theta'), in nats a token, which is never below 0 (Schulman, "Approximating KL divergence", 2020). To small
-changes the KL is quadratic in the rate, hence the root. The scale begins at START, for a first step that is too large
+changes the KL is quadratic in the rate, hence the root, and a rate that warms up or decays has a target that does so by
+its square. The scale begins at START, for a first step that is too large
 cannot be taken back. Adaptive rates of this kind: PPO's adaptive penalty (arXiv 1707.06347, section 4).
 """
 

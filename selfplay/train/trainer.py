@@ -227,7 +227,7 @@ class Trainer:
     @torch.no_grad()
     def _paced(self, batch: TrainBatch, packs: Sequence[PackPass], before: Sequence[Tensor]) -> dict[str, float]:
         """How far the update has moved the policy. The scale of the next one follows it."""
-        target = self._settings.step_kl
+        target = self._settings.step_kl * self._schedule() ** 2  # a KL is quadratic in the rate
         if target <= 0:
             return {}
         total = weight = 0.0
@@ -268,10 +268,14 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         """The rate of the next update: a function of the version and of the scale, so a replay takes the same steps."""
+        return self._settings.learning_rate * self._schedule() * self._scale
+
+    def _schedule(self) -> float:
+        """What warm-up and decay leave of the next update's rate."""
         s, number = self._settings, self._policy.version + 1
         rise = min(1.0, number / s.warmup_steps) if s.warmup_steps else 1.0
         fall = max(s.decay_floor, 1.0 - number / s.decay_steps) if s.decay_steps else 1.0
-        return s.learning_rate * rise * fall * self._scale
+        return rise * fall
 
     @torch.no_grad()
     def _serve(self) -> None:
