@@ -93,8 +93,8 @@ def resume(folder: str | Path, keys: Keys = (), *, note: Note = _silent) -> RunR
 
 
 def evaluate(
-    model: str | LoadedPolicy,
-    sets: str | Sequence[str] = (),
+    model: str | Path | LoadedPolicy,
+    sets: str | Path | Sequence[str | Path] = (),
     *,
     against: str | None = None,
     samples: int = 0,
@@ -111,9 +111,17 @@ def evaluate(
     solver.turns, solver.max_tokens, prompts.style, seed, evaluate.search_tokens. A model that is loaded stays as it is.
     """
     overrides = _texts(keys)
+    model = str(model) if isinstance(model, Path) else model
+    named = [sets] if isinstance(sets, str | Path) else sets
+    _require("model", model, isinstance(model, str | LoadedPolicy), "MODEL_OR_RUN[@STEP], or what load_policy gave")
+    is_named = isinstance(named, Sequence) and all(isinstance(each, str | Path) for each in named)
+    _require("sets", sets, is_named, "a set by its name, or a list of such names")
+    _require("samples", samples, type(samples) is int and samples >= 0, "an integer from 0 on")
+    _require("limit", limit, limit is None or (type(limit) is int and limit >= 1), "an integer from 1 on, or None")
+    _require("options", options, isinstance(options or {}, Mapping), "a mapping of options to their values")
     request = Request(
         model=model if isinstance(model, str) else changed(model.subject, overrides),
-        sets=[sets] if isinstance(sets, str) else sets,
+        sets=[str(each) for each in named],
         against=against,
         num_samples=samples,
         limit=limit,
@@ -124,10 +132,13 @@ def evaluate(
     return evaluated(prepare(request), note, None if isinstance(model, str) else model)
 
 
-def load_policy(model: str, keys: Keys = (), *, directory: str | Path = "runs", note: Note = _silent) -> LoadedPolicy:
+def load_policy(
+    model: str | Path, keys: Keys = (), *, directory: str | Path = "runs", note: Note = _silent
+) -> LoadedPolicy:
     """MODEL_OR_RUN[@STEP], loaded and proved, to be evaluated more than once, or used: `policy.model` is the module of
     transformers, `policy.tokenizer` its tokenizer. `keys`: model.dtype, run.device, run.threads ..."""
-    return load(subject(model, Path(directory), _texts(keys)), note)
+    _require("model", model, isinstance(model, str | Path), "MODEL_OR_RUN[@STEP]")
+    return load(subject(str(model), Path(directory), _texts(keys)), note)
 
 
 @contextmanager
@@ -181,10 +192,15 @@ def _played(config: Config, is_resume: bool, note: Note) -> RunResult:
         )
 
 
+def _require(name: str, value: object, is_right: bool, wanted: str) -> None:
+    if not is_right:
+        raise ConfigError(f"{name} is {value!r:.80}: it must be {wanted}")
+
+
 def _config(given: Keys | str | Path) -> Config:
     if isinstance(given, Mapping):
         return configuration.load(None, (), given)
-    texts = [str(given)] if isinstance(given, str | Path) else list(given)
+    texts = [str(given)] if isinstance(given, str | Path) else _texts(given)
     named = [text for text in texts[:1] if "=" not in text]
     if isinstance(given, str | Path) and not named:
         raise ConfigError(f"{given}: give a YAML file, a list of key=value, or a mapping")
@@ -193,6 +209,8 @@ def _config(given: Keys | str | Path) -> Config:
 
 def _texts(keys: Keys) -> list[str]:
     if not isinstance(keys, Mapping):
+        are_texts = isinstance(keys, Sequence) and not isinstance(keys, str) and all(isinstance(k, str) for k in keys)
+        _require("a configuration", keys, are_texts, "a mapping, or a list of key=value texts")
         return list(keys)
     flat: list[str] = []
     for key, value in keys.items():

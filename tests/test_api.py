@@ -3,11 +3,13 @@
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curriculum.validation import validate_domain
 from selfplay import api
+from store.errors import SelfplayError
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"model": {"name": "tiny-llama", "dtype": "float32"}, "domain": "sums", "run.threads": 1, "run.steps": 1}
@@ -80,3 +82,21 @@ def test_a_loaded_model_is_asked_in_another_way_but_not_loaded_in_another() -> N
     assert one.second_look is None and two.second_look is not None
     with pytest.raises(api.SelfplayError, match="give this to load_policy"):
         api.evaluate(loaded, "sums:add1", keys={"model.dtype": "float32"})
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: api.run(3), "a configuration is 3: it must be a mapping"),
+        (lambda: api.evaluate("tiny-llama", "x.jsonl", keys="solver.turns=1"), "must be a mapping, or a list"),
+        (lambda: api.evaluate(3, "x.jsonl"), "model is 3: it must be MODEL_OR_RUN"),
+        (lambda: api.evaluate("tiny-llama", 3), "sets is 3"),
+        (lambda: api.evaluate("tiny-llama", "x.jsonl", samples=-1), "samples is -1"),
+        (lambda: api.evaluate("tiny-llama", "x.jsonl", limit=0), "limit is 0"),
+        (lambda: api.evaluate("tiny-llama", "x.jsonl", options=[1]), "options is \\[1\\]"),
+        (lambda: api.load_policy(None), "model is None"),
+    ],
+)
+def test_a_call_with_something_of_another_kind_is_one_line(call: Any, words: str) -> None:
+    with pytest.raises(SelfplayError, match=words):
+        call()

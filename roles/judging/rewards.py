@@ -12,7 +12,6 @@ instead ends no run: nobody has judged the turn then.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from store.records import Outcome, Problem
 
 VERDICT = "verdict"
 RESERVED = ("correction", "report")  # what the trainer adds under names of its own (selfplay/learn/lessons.py)
+MOST_WEIGHT = 1e6  # of a part: a sum of such is finite, and float32 holds it
 _NAME = re.compile(r"[A-Za-z]\w{0,39}", re.ASCII)
 _OF_ITSELF = ("part", "weight", "name")  # keys of an entry that are no options of the part
 
@@ -183,8 +183,10 @@ def _entry(raw: Any, where: str) -> PartEntry:
             f"{where} has the name {name!r:.80}: give 1 to 40 of A-Z a-z 0-9 _, a letter first, not {taken}"
         )
     weight = raw.get("weight", 1.0)
-    if not _is_number(weight) or not math.isfinite(weight) or weight == 0:
-        raise RewardError(f"{where} has the weight {weight!r:.80}: give a finite number other than 0")
+    if not _is_number(weight) or not 0 < abs(weight) <= MOST_WEIGHT:
+        raise RewardError(
+            f"{where} has the weight {weight!r:.80}: give one from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}, not 0"
+        )
     entry = PartEntry(part, name, float(weight), options)
     if entry.is_ours:
         _check_ours(entry, where)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
+from typer.core import TyperGroup
 
 from selfplay.machine.outlet import Drawing, Outlet, spelled, tell
 
@@ -39,10 +40,20 @@ def drawn(width: int | None, soft_wrap: bool = False, file: TextIO | None = None
 console = drawn(None if Drawing().isatty() else PIPE_WIDTH)
 
 
+class _Commands(TyperGroup):
+    """Names each command with the whole of its first paragraph, which is otherwise cut at the line's end."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None and found.help and not found.short_help:
+            found.short_help = " ".join(found.help.split("\n\n")[0].split())
+        return found
+
+
 def command_line(module: str, about: str | None) -> typer.Typer:
     """An application without commands yet: plain help, plain errors, nothing of a shell's."""
     return typer.Typer(
-        name=f"python -m {module}", help=about, no_args_is_help=True, add_completion=False,
+        cls=_Commands, name=f"python -m {module}", help=about, no_args_is_help=True, add_completion=False,
         pretty_exceptions_enable=False, rich_markup_mode=None,
     )  # fmt: skip
 
