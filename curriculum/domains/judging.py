@@ -19,16 +19,20 @@ def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
 
 
 def require_agreement(domain: Domain) -> None:
-    """DomainError where the judge calls the answer of one of the first seeds wrong, or cannot read it. What it raises
-    is counted in the run (roles/judging/failures.py)."""
-    for seed in islice(domain.seeds(), _TRIED):
-        problem = problem_of(seed, domain.name, Origin.SEED)
-        outcome = judged(domain, problem, domain.written(problem.answer)).outcome if problem.answer else None
-        if outcome in (Outcome.INCORRECT, Outcome.UNPARSED):
+    """DomainError where the judge calls the answer of one of the first seeds wrong, or cannot read it.
+
+    A judge that grades may call none right, so an answer with a score is let be. What a judge raises is counted in the
+    run (roles/judging/failures.py), and ends the search here: it may have taken as long as it may.
+    """
+    for seed in islice((seed for seed in domain.seeds() if seed.answer), _TRIED):
+        verdict = judged(domain, problem_of(seed, domain.name, Origin.SEED), domain.written(seed.answer))
+        if verdict.error:
+            return
+        if verdict.outcome in (Outcome.INCORRECT, Outcome.UNPARSED) and not verdict.score:
             raise DomainError(
-                f"domain {domain.name}: its judge calls {problem.answer[:80]!r}, the answer of its own seed "
-                f"{problem.text[:80]!r}, {outcome}: mend one of them (`python -m selfplay.inspect validate-domain` "
-                "tries them all)"
+                f"domain {domain.name}: its judge calls {seed.answer[:80]!r}, the answer of its own seed "
+                f"{seed.text[:80]!r}, {verdict.outcome}: mend one of them (`python -m selfplay.inspect "
+                "validate-domain` tries them all)"
             )
 
 

@@ -11,7 +11,7 @@ from curriculum.domains.abilities import can, completed
 from curriculum.domains.judging import judged, require_agreement
 from curriculum.domains.loading import load_domain
 from curriculum.domains.own import MOST_STATEMENTS, OwnDomain
-from curriculum.domains.protocol import Statement, problem_of
+from curriculum.domains.protocol import Statement, Verdict, problem_of
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -45,6 +45,11 @@ class NoSeeds(Mine):
 class Contradicts(Mine):
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         return Outcome.UNPARSED, None
+
+
+class Grades(Mine):
+    def judge(self, problem: Problem, text: str) -> Any:
+        return Verdict(Outcome.INCORRECT, text, 0.5)
 
 
 def raising(*_: object) -> Any:
@@ -137,6 +142,7 @@ def test_a_class_that_cannot_be_made_is_one_line(name: str, words: str) -> None:
 
 
 def test_a_judge_that_contradicts_its_own_seeds_is_refused() -> None:
-    require_agreement(load_domain(f"{__name__}:Mine"))
+    for name in ("Mine", "Grades"):
+        require_agreement(load_domain(f"{__name__}:{name}"))
     with pytest.raises(DomainError, match="its judge calls '3', the answer of its own seed '1 \\+ 2', UNPARSED"):
         require_agreement(load_domain(f"{__name__}:Contradicts"))
