@@ -175,7 +175,7 @@ class _Heard(Progress):
 
 
 def _played(config: Config, is_resume: bool, note: Note) -> RunResult:
-    require_domain(config, is_new=not is_resume)
+    require_domain(config)
     heard = _Heard(config, note)
     code = loop.run(Arguments(config, is_resume), heard, time.monotonic())
     if code not in (OK, INTERRUPTED, TERMINATED):

@@ -67,7 +67,7 @@ def parse(argv: Sequence[str]) -> Arguments | None:
         tell(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do\n")
         return None
     # a typo there is answered now, not once torch is loaded
-    require_domain(config, is_new=not found[1])
+    require_domain(config)
     load(configuration.rewards(config), config.judge.reward_seconds)
     return Arguments(*found)
 

@@ -4,7 +4,6 @@ import math
 from itertools import islice
 
 from curriculum.domains.protocol import Domain, Verdict, problem_of
-from curriculum.domains.seed_files import DomainError
 from curriculum.own_code import result_of
 from store.records import Origin, Outcome, Problem
 
@@ -18,8 +17,8 @@ def judged(domain: Domain, problem: Problem, text: str) -> Verdict:
     return verdict or Verdict(Outcome.UNJUDGED, error=f"{THE_JUDGE}: {error}")
 
 
-def require_agreement(domain: Domain) -> None:
-    """DomainError where the judge calls the answer of one of the first seeds wrong, or cannot read it.
+def contradiction(domain: Domain) -> str:
+    """A line where the judge calls the answer of one of the first seeds wrong, or cannot read it; else "".
 
     A judge that grades may call none right, so an answer with a score is let be. What a judge raises is counted in the
     run (roles/judging/failures.py), and ends the search here: it may have taken as long as it may.
@@ -27,13 +26,14 @@ def require_agreement(domain: Domain) -> None:
     for seed in islice((seed for seed in domain.seeds() if seed.answer), _TRIED):
         verdict = judged(domain, problem_of(seed, domain.name, Origin.SEED), domain.written(seed.answer))
         if verdict.error:
-            return
+            break
         if verdict.outcome in (Outcome.INCORRECT, Outcome.UNPARSED) and not verdict.score:
-            raise DomainError(
-                f"domain {domain.name}: its judge calls {seed.answer[:80]!r}, the answer of its own seed "
-                f"{seed.text[:80]!r}, {verdict.outcome}: mend one of them (`python -m selfplay.inspect "
-                "validate-domain` tries them all)"
+            return (
+                f"ALARM     domain {domain.name}: its judge calls {seed.answer[:80]!r}, the answer of its own seed "
+                f"{seed.text[:80]!r}, {verdict.outcome}. One of them is wrong, and the run goes by the judge "
+                "(`python -m selfplay.inspect validate-domain` tries all seeds)"
             )
+    return ""
 
 
 def score_of(verdict: Verdict) -> float:

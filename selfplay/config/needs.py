@@ -1,19 +1,14 @@
 """What a configuration needs of its domain: asked before a model is loaded."""
 
 from curriculum.domains.abilities import require
-from curriculum.domains.judging import require_agreement
-from curriculum.domains.loading import is_ours, load_domain
+from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain
 from selfplay.config.keys import Config
 
 
-def require_domain(config: Config, is_new: bool) -> None:
-    """DomainError, one line, where the domain cannot be loaded or lacks an ability, and where the judge of a user's own
-    domain contradicts its seeds. A run that is there (not `is_new`) keeps the seeds that it began with."""
-    domain = load_domain(config.domain, config.domain_options, config.judge.reward_seconds)
-    require_abilities(config, domain)
-    if is_new and not is_ours(config.domain):
-        require_agreement(domain)
+def require_domain(config: Config) -> None:
+    """DomainError, one line, where the domain cannot be loaded or lacks an ability."""
+    require_abilities(config, load_domain(config.domain, config.domain_options))
 
 
 def require_abilities(config: Config, domain: Domain) -> None:

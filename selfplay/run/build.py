@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from curriculum.domains.loading import load_domain
+from curriculum.domains.judging import contradiction
+from curriculum.domains.loading import is_ours, load_domain
 from curriculum.domains.protocol import Domain, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
@@ -64,6 +65,8 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
     rewards = load(configuration.rewards(config), config.judge.reward_seconds)
     require_abilities(config, domain)
     held_out = HeldOut(domain, config.evaluate.holdout_key)
+    if not is_ours(config.domain) and config.judge.source == "verifier" and (line := contradiction(domain)):
+        say(line)
     policy, parity = build_model.proved_policy(config, say)
     style = prompt_style(config, domain, policy.tokenizer, say)
     teaching = build_learning.teaching_settings(config)

@@ -24,7 +24,7 @@ STYLE, SAID = PromptStyle(DOMAIN), SamplingParams(1.0, 8, ("\n",))
 
 
 def checked(tokenizer: Any, *stop: str) -> None:
-    check_stops(PromptStyle(DOMAIN, stop=stop), Encoder(tokenizer, 100_000), ASKED, "mine")
+    check_stops(PromptStyle(DOMAIN, stop=stop), Encoder(tokenizer, 100_000), [ASKED], "mine")
 
 
 def checked_room(model: Any, room: Room, problems: Any, border: int | None, name: str, say: Any) -> int | None:

@@ -100,7 +100,7 @@ def test_answers_of_several_lines_end_where_the_domain_says(
     assert style.stop == stops
     assert style.solver(asked).startswith(f"Question: Count from 1.\nAnswer: \\boxed{{1,\n2}}{separator}Question: ")
     encode = Encoder(made, 1000)
-    check_stops(style, encode, asked, "mine")
+    check_stops(style, encode, [asked], "mine")
     for end in [*stops, "<eos>"]:
         ids = encode(f" First\n\\boxed{{{asked.answer}}}{end}", encode("=", None)[-1])
         found = [at for at in range(1, len(ids) + 1) if ends(made, ids[:at], style.stop)]
@@ -130,7 +130,7 @@ def test_no_stop_and_no_end_of_sequence_is_one_line(lines: Path) -> None:
     made = bytewise(SPECIAL, None)
     style, _ = style_of(domain, made)
     with pytest.raises(ModelError, match="no end of sequence, and dataset names no stop"):
-        check_stops(style, Encoder(made, 1000), asked, "mine")
+        check_stops(style, Encoder(made, 1000), [asked], "mine")
 
 
 def test_a_stop_inside_the_answers_is_one_line(lines: Path) -> None:
@@ -138,4 +138,4 @@ def test_a_stop_inside_the_answers_is_one_line(lines: Path) -> None:
     made = bytewise(SPECIAL, "<eos>")
     style, _ = style_of(domain, made)
     with pytest.raises(DomainError, match=r"ends a completion, and an answer has it: .* Give the domain another stop"):
-        check_stops(style, Encoder(made, 1000), asked, "mine")
+        check_stops(style, Encoder(made, 1000), [asked], "mine")

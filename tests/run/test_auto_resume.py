@@ -51,7 +51,7 @@ def test_auto_resume_refuses_another_configuration_and_goes_with_no_resume(finis
     """Case 19: the same rule as --resume, for what the file says too."""
     with pytest.raises(ConfigError, match=r"train.learning_rate cannot change on resume"):
         parse([*SMALL, f"run.dir={finished}", "--auto-resume", "train.learning_rate=1"])
-    with pytest.raises(ConfigError, match="--resume takes the name of one run"):
+    with pytest.raises(ConfigError, match="--resume takes the name or folder of one run"):
         parse(["--resume", "--auto-resume", "x"])
     longer = parse([*SMALL, f"run.dir={finished}", "--auto-resume", "run.steps=9"])
     assert longer is not None and longer.is_resume and longer.config.run.steps == 9
