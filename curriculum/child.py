@@ -15,10 +15,10 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 _SHOWN = 200  # characters of an error
+_ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # a set has the same order in every process, and so has what is made from it
 
 
 class ChildLate(Exception):
@@ -30,16 +30,12 @@ class ChildEnded(Exception):
 
 
 class Child:
-    """`seconds` of processor time for a question; `patience` of wall time, the child's start included. `variables` are
-    put into the child's environment."""
+    """`seconds` of processor time for a question; `patience` of wall time, the child's start included."""
 
-    def __init__(
-        self, script: Path, seconds: float, patience: float, variables: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, script: Path, seconds: float, patience: float) -> None:
         self._script = script
         self._seconds = seconds
         self._patience = patience
-        self._variables = dict(variables)
         self._process: subprocess.Popen[str] | None = None
         self._owner: int | None = None  # a forked process has no part in its parent's child
 
@@ -78,7 +74,7 @@ class Child:
             self._owner = os.getpid()
             self._process = subprocess.Popen(
                 command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=os.environ | self._variables,
+                env=os.environ | _ENVIRONMENT,
             )  # fmt: skip
             atexit.register(self._end, self._process)
         return self._process

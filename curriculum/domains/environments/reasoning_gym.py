@@ -37,12 +37,7 @@ _PEEK = 4  # problems of the lowest and the highest level that show what the fam
 _OPEN, _CLOSE = "<answer>", "</answer>"
 _RECIPE = re.compile(r"reasoning_gym (\S+) (\w+) level (\d{1,9}) seed (\d{1,10}) entry (\d{1,10})")
 
-_child = Child(
-    Path(__file__).with_name("reasoning_gym_child.py"),
-    seconds=MAKING_SECONDS,
-    patience=300.0,
-    variables={"PYTHONHASHSEED": "0"},
-)
+_child = Child(Path(__file__).with_name("reasoning_gym_child.py"), seconds=MAKING_SECONDS, patience=300.0)
 
 
 class ReasoningGymDomain:

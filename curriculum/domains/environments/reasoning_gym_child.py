@@ -2,8 +2,8 @@
 (curriculum/child.py).
 
 Everything random in a problem is keyed: by the family's own `seed`, and, for the families that draw from the global
-generators of this process, by the problem's number. Some families iterate over sets, so the order of hashes is fixed by
-whoever starts this process.
+generators of this process, by the problem's number. Some families iterate over sets, whose order is the same in
+every child (curriculum/child.py).
 """
 
 import copy

@@ -36,12 +36,7 @@ _ROUNDING = 1e-9
 ENVIRONMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/@]*(:[^\W\d]\w*)?")  # module:Taskset, or a package
 _RECIPE = re.compile(r"verifiers \S+ (train|test) task (\d{1,9})")
 
-_child = Child(
-    Path(__file__).with_name("verifiers_child.py"),
-    seconds=LOADING_SECONDS,
-    patience=900.0,
-    variables={"PYTHONHASHSEED": "0"},
-)
+_child = Child(Path(__file__).with_name("verifiers_child.py"), seconds=LOADING_SECONDS, patience=900.0)
 
 
 class VerifiersDomain:
