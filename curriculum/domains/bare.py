@@ -2,10 +2,9 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from curriculum.domains.protocol import Statement
-from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Problem
 
 
@@ -47,13 +46,6 @@ class BareDomain(ABC):
         """The texts of the escalation examples, where they are problems of this domain."""
         found = [self.parse(text) for pair in self.escalation_examples for text in pair]
         return [each for each in found if isinstance(each, Statement)]
-
-
-def whole_numbers(options: Mapping[str, object]) -> None:
-    """Raise DomainError for the first option that is no integer, which True and 4.0 are not."""
-    for option, value in options.items():
-        if type(value) is not int:
-            raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer")
 
 
 def distinct(draw: Callable[[random.Random], Statement], size: int, key: str) -> Sequence[Statement]:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.bare import BareDomain, distinct, whole_numbers
+from curriculum.domains.bare import BareDomain, distinct
+from curriculum.domains.options import require_integers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -78,7 +79,7 @@ class ChainsDomain(BareDomain):
 
     def __init__(self, min_steps: int = 2, max_steps: int = 4, modulus: int = 97, max_operand: int = 9) -> None:
         options = {"min_steps": min_steps, "max_steps": max_steps, "modulus": modulus, "max_operand": max_operand}
-        whole_numbers(options)
+        require_integers(options)
         if not 2 <= min_steps <= max_steps <= MAX_STEPS:
             raise DomainError(f"domain_options: chains needs 2 <= min_steps <= max_steps <= {MAX_STEPS}")
         if not 11 <= modulus <= MAX_MODULUS or not 3 <= max_operand < modulus:

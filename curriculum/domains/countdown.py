@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
-from curriculum.domains.bare import BareDomain, distinct, whole_numbers
+from curriculum.domains.bare import BareDomain, distinct
+from curriculum.domains.options import require_integers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -62,7 +63,7 @@ class CountdownDomain(BareDomain):
         options = {
             "min_numbers": min_numbers, "max_numbers": max_numbers, "max_number": max_number, "max_target": max_target,
         }  # fmt: skip
-        whole_numbers(options)
+        require_integers(options)
         if not 3 <= min_numbers <= max_numbers <= MAX_NUMBERS:
             raise DomainError(f"domain_options: countdown needs 3 <= min_numbers <= max_numbers <= {MAX_NUMBERS}")
         if not 9 <= max_number <= MAX_NUMBER or not 50 <= max_target <= 10**5:

@@ -19,6 +19,7 @@ from curriculum.answers.comparing import is_same_answer, normalised
 from curriculum.answers.forms import ASKED, asked, judged_by_rule, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
 from curriculum.domains.jsonl import Row, read_rows
+from curriculum.domains.options import require_integers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Outcome, Problem
@@ -73,8 +74,7 @@ class DatasetDomain:
         }  # fmt: skip
         keys = {f"{kind}_key": key for kind, key in named.items()}
         _require_types({"path": path, "test_path": test_path} | keys)
-        if type(examples) is not int:
-            raise DomainError(f"domain_options.examples is {examples!r}: it must be an integer")
+        require_integers({"examples": examples})
         if type(test_share) not in (int, float) or not 0.0 < test_share <= 1.0:
             raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
         if answer_rule not in ("", *RULES):

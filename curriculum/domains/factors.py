@@ -8,7 +8,8 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from curriculum.domains.bare import BareDomain, whole_numbers
+from curriculum.domains.bare import BareDomain
+from curriculum.domains.options import require_integers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -32,7 +33,7 @@ class FactorsDomain(BareDomain):
 
     def __init__(self, min_prime: int = 2, max_prime: int = 31) -> None:
         options = {"min_prime": min_prime, "max_prime": max_prime}
-        whole_numbers(options)
+        require_integers(options)
         for option, value in options.items():
             if not 2 <= value <= MAX_PRIME:
                 raise DomainError(f"domain_options.{option} is {value!r}: it must be from 2 to {MAX_PRIME}")

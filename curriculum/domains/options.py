@@ -1,6 +1,15 @@
 """Checks of a domain's options, in the words that every domain has for them."""
 
+from collections.abc import Mapping
+
 from curriculum.domains.seed_files import DomainError
+
+
+def require_integers(options: Mapping[str, object]) -> None:
+    """DomainError for the first option that is no integer, which True and 4.0 are not."""
+    for option, value in options.items():
+        if type(value) is not int:
+            raise DomainError(f"domain_options.{option} is {value!r}: it must be an integer")
 
 
 def require_integer(option: str, value: object, low: int, high: int) -> None:

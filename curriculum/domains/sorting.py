@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from curriculum.domains.bare import BareDomain, distinct, whole_numbers
+from curriculum.domains.bare import BareDomain, distinct
+from curriculum.domains.options import require_integers
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -28,7 +29,7 @@ class SortingDomain(BareDomain):
     challenger_instruction = "Write one list of digits that is a little harder to sort. Answer with the digits only."
 
     def __init__(self, min_length: int = 4, max_length: int = 8) -> None:
-        whole_numbers({"min_length": min_length, "max_length": max_length})
+        require_integers({"min_length": min_length, "max_length": max_length})
         if not 3 <= min_length <= max_length <= MAX_LENGTH:
             raise DomainError(f"domain_options: sorting needs 3 <= min_length <= max_length <= {MAX_LENGTH}")
         self.levels = range(min_length, max_length + 1)
