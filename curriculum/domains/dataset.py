@@ -8,7 +8,6 @@ An answer is compared as text, then as a number, then as mathematics (curriculum
 code. Left out: images, conversations, answers that a program must check.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from curriculum.answers.forms import ASKED, asked, judged_by_rule, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
 from curriculum.domains.jsonl import Row, read_rows
 from curriculum.domains.options import require_integers
-from curriculum.domains.protocol import Statement
+from curriculum.domains.protocol import Statement, by_hash
 from curriculum.domains.seed_files import DomainError
 from store.records import Outcome, Problem
 
@@ -269,5 +268,5 @@ def _stops(option: object) -> tuple[str, ...]:
 def _share(statements: Sequence[Statement], share: float) -> list[Statement]:
     """Those whose hash is lowest, a `share` of all, MAX_TEST at most: the same ones whatever their order in the
     file. All of them where the share is 1."""
-    ranked = sorted(statements, key=lambda each: hashlib.sha256(each.canonical.encode("utf-8", "replace")).hexdigest())
+    ranked = by_hash(statements)
     return ranked if share == 1.0 else ranked[: min(MAX_TEST, max(1, round(share * len(ranked))))]

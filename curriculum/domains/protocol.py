@@ -11,7 +11,7 @@ an option or a file that will not do raise a `DomainError` (seed_files.py), whic
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -177,6 +177,14 @@ class HasSeveralAnswers(Protocol):
 def problem_id_of(domain_name: str, canonical: str) -> str:
     """16 hex digits: the first 64 bits of sha256 over the domain's name and the canonical form."""
     return hashlib.sha256(f"{domain_name}\0{canonical}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def by_hash(statements: Iterable[Statement]) -> list[Statement]:
+    """In the order of sha256 over the canonical form, which is the same in whatever order they are given: a share of
+    them can be held out, and stays the same one."""
+    return sorted(
+        statements, key=lambda each: hashlib.sha256(each.canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    )
 
 
 def problem_of(statement: Statement, domain_name: str, origin: Origin, parent_id: str | None = None) -> Problem:

@@ -9,7 +9,6 @@ the taskset and its prompt; where another one stands there, that is an error and
 Left out: images, and a challenger's proposals.
 """
 
-import hashlib
 import math
 import os
 import re
@@ -23,7 +22,7 @@ from curriculum.child import Child, ChildEnded, ChildLate
 from curriculum.domains.environments.extras import version_of
 from curriculum.domains.environments.texts import is_unicode
 from curriculum.domains.options import require_integer, require_number
-from curriculum.domains.protocol import Statement, Verdict
+from curriculum.domains.protocol import Statement, Verdict, by_hash
 from curriculum.domains.seed_files import DomainError
 from store.records import Outcome, Problem
 
@@ -142,7 +141,7 @@ class VerifiersDomain:
         if num_test is not None:
             test = self._statements("test", num_test)
         else:
-            ranked = sorted(rest, key=lambda each: hashlib.sha256(each.canonical.encode()).hexdigest())
+            ranked = by_hash(rest)
             test = ranked[: round(test_share * len(ranked))]
         held_out = {each.canonical for each in test}
         self._examples = [each for each in shown if each.canonical not in held_out]
