@@ -8,6 +8,7 @@ math-verify (curriculum/answers/mathematics.py), and only where a problem asks f
 import re
 from fractions import Fraction
 from functools import lru_cache
+from typing import Literal
 
 from curriculum.answers.characters import folded
 from curriculum.answers.mathematics import is_same_expression
@@ -27,6 +28,11 @@ def is_same_answer(given: str, right: str, as_mathematics: bool = False) -> bool
     if None not in numbers:
         return numbers[0] == numbers[1]
     return as_mathematics and is_same_expression(given, right)
+
+
+def side_of(number: float | Fraction, right: float | Fraction) -> Literal["too low", "equal", "too high"]:
+    """On which side of the right one a number is: what a second look may be told of it."""
+    return "equal" if number == right else "too low" if number < right else "too high"
 
 
 def normalised(text: str) -> str:

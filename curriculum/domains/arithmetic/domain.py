@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from curriculum.answers.comparing import side_of
 from curriculum.domains.arithmetic import sets
 from curriculum.domains.arithmetic.shapes import drawn_expression, known_levels
 from curriculum.domains.arithmetic.syntax import (
@@ -114,10 +115,7 @@ class ArithmeticDomain:
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""
         found = _ANSWER.fullmatch(text)
-        if found is None:
-            return "no number"
-        gap = int(found[1]) - int(problem.answer)
-        return "equal" if gap == 0 else "too low" if gap < 0 else "too high"
+        return "no number" if found is None else side_of(int(found[1]), int(problem.answer))
 
     def question(self, problem: Problem) -> str:
         return f"{problem.text} ="

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
+from curriculum.answers.comparing import side_of
 from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.python import drawing
@@ -361,7 +362,7 @@ def _compared(value: Value, expected: Value) -> str:
     if type_of(value) != type_of(expected):
         return "another type"
     if isinstance(value, int | float) and isinstance(expected, int | float) and value != expected:
-        return "too low" if value < expected else "too high"
+        return side_of(value, expected)
     return "another value"
 
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-from curriculum.answers.comparing import is_same_answer
+from curriculum.answers.comparing import is_same_answer, side_of
 from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError, read_seeds
@@ -141,10 +141,7 @@ class WordsDomain:
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""
         found = _ANSWER.fullmatch(text)
-        if found is None:
-            return "no number"
-        gap = Fraction(found[1]) - int(problem.answer)
-        return "equal" if gap == 0 else "too low" if gap < 0 else "too high"
+        return "no number" if found is None else side_of(Fraction(found[1]), int(problem.answer))
 
     def question(self, problem: Problem) -> str:
         """The text without the program."""

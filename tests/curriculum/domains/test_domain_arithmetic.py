@@ -191,6 +191,11 @@ def test_what_the_sandbox_cannot_run_is_unjudged() -> None:
     assert DOMAIN.judge(broken, "23") == (Outcome.UNJUDGED, "23")
 
 
+def test_an_observation_says_on_which_side_a_number_is() -> None:
+    seen = {text: DOMAIN.observation(problem("3 + 4"), text) for text in (" -7", " 7", " 8", " seven")}
+    assert seen == {" -7": "too low", " 7": "equal", " 8": "too high", " seven": "no number"}
+
+
 def test_the_question_shows_the_problem() -> None:
     assert DOMAIN.question(problem("23+45")) == "23 + 45 ="
 
