@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_SHOWN = 200  # characters of an error
+from curriculum.error_lines import first_line
+
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # a set has the same order in every process, and so has what is made from it
 
 
@@ -123,7 +124,7 @@ def _answered(
     except RecursionError:
         return {"error": "it calls itself without end"}
     except Exception as error:  # whatever the library, or the author of its input, thought of
-        return {"error": (str(error).strip().splitlines() or [type(error).__name__])[0][:_SHOWN]}
+        return {"error": first_line(error)}
 
 
 def _limit(memory: int) -> None:

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from curriculum.error_lines import described
 from curriculum.sandbox import SandboxBrokenError, SandboxForkError
 
 T = TypeVar("T")
 
-LONGEST_ERROR = 200  # characters
 _AGAIN = 1.0  # seconds until a call that went on after its time is interrupted once more
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _NOT_ITS_FAULT = (SandboxBrokenError, SandboxForkError, MemoryError)  # the machine's
@@ -40,7 +40,7 @@ def imported(path: str) -> Callable[..., Any]:
     except ImportError as error:
         raise LookupError(f"cannot import {module_name} ({error}): is it on PYTHONPATH?") from None
     except (Exception, SystemExit) as error:  # whatever a user's module does when it is imported
-        raise LookupError(f"{module_name} fails when it is imported ({_line(error)})") from None
+        raise LookupError(f"{module_name} fails when it is imported ({described(error)})") from None
     if not hasattr(module, attribute):
         raise LookupError(f"{module_name} has no class {attribute}, and no function")
     found = getattr(module, attribute)
@@ -76,7 +76,7 @@ def result_of(call: Callable[[], T], passing: tuple[type[Exception], ...] = ()) 
     except (Exception, SystemExit) as error:  # whatever the user's code, or what it calls, thought of
         if isinstance(error, (*_NOT_ITS_FAULT, *passing)):
             raise
-        return None, _line(error)
+        return None, described(error)
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -114,8 +114,3 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     if is_late:
         raise TimeoutError(f"it took longer than {seconds:g} s")
     return result
-
-
-def _line(error: BaseException) -> str:
-    """A failure in one line, such as "LookupError: no a"."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_ERROR]

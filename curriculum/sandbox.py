@@ -33,6 +33,7 @@ from pydantic_monty import (
     ResourceLimits,
 )
 
+from curriculum.error_lines import described
 from store.errors import SelfplayError
 
 MAX_SOURCE_CHARS = 500
@@ -187,12 +188,12 @@ def _tried(source: str, limits: ResourceLimits = _LIMITS, policy: OSPolicy = _OS
         raise
     except _GONE as error:
         _check_sandbox()
-        raise _NoValueError(_described(error), may_be_the_hosts=True) from None
+        raise _NoValueError(described(error), may_be_the_hosts=True) from None
     except MontyError as error:
         is_late = isinstance(error, MontyRuntimeError) and "time limit" in str(error)
-        raise _NoValueError(_described(error), may_be_the_hosts=is_late) from None
+        raise _NoValueError(described(error), may_be_the_hosts=is_late) from None
     except (ValueError, OverflowError) as error:  # a value that the host cannot hold, such as an int of 5,000 digits
-        raise _NoValueError(_described(error)) from None
+        raise _NoValueError(described(error)) from None
 
 
 def _check_sandbox() -> None:
@@ -204,7 +205,7 @@ def _check_sandbox() -> None:
         try:
             value = _feed(_started_pool(), _CANARY)
         except (*_GONE, MontyError) as error:
-            reason = _described(error)
+            reason = described(error)
             continue
         if value == _CANARY_VALUE:
             return
@@ -213,11 +214,6 @@ def _check_sandbox() -> None:
         f"the sandbox that executes what the model writes does not work ({reason}): nothing was judged by it. "
         "Reinstall pydantic-monty-runtime (uv sync), see that processes and memory are left, and go on with --resume"
     )
-
-
-def _described(error: Exception) -> str:
-    line = " ".join(str(error).split())
-    return f"{type(error).__name__}: {line[:200]}"
 
 
 def _feed(pool: Monty, source: str, limits: ResourceLimits = _LIMITS, policy: OSPolicy = _OS_POLICY) -> object:

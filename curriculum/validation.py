@@ -9,6 +9,7 @@ from curriculum.answers.comparing import is_same_answer
 from curriculum.domains.abilities import can, completed
 from curriculum.domains.judging import checked
 from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.error_lines import described
 from curriculum.holdout import HeldOut
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -64,7 +65,7 @@ def _checked(name: str, check: Callable[[Domain], str], domain: Domain) -> Check
     except _FailedError as failure:
         return Check(name, False, str(failure))
     except (Exception, SystemExit) as error:  # a user's code may raise anything: that is what is being checked
-        return Check(name, False, f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        return Check(name, False, f"raised {described(error)}")
 
 
 def _seeds_parse(domain: Domain) -> str:

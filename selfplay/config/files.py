@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 from rapidfuzz import process
 
+from curriculum.error_lines import first_line
 from curriculum.settings import CurriculumSettings
 from roles.judging.rewards import PartEntry, RewardError, entries
 from selfplay.config.checking import all_keys, broken_rules, odd_values
@@ -155,7 +156,7 @@ def _parsed(source: str, text: str) -> Any:
     try:
         loaded = OmegaConf.create(text)
     except Exception as error:  # the YAML reader's own errors share no base class
-        raise ConfigError(f"{source}: not YAML ({_first_line(error)})") from error
+        raise ConfigError(f"{source}: not YAML ({_problem_of(error)})") from error
     if not OmegaConf.is_dict(loaded):
         raise ConfigError(f"{source}: must hold keys and values")
     return loaded
@@ -167,7 +168,7 @@ def _layer(values: Mapping[str, Any]) -> Any:
         try:
             OmegaConf.update(layer, key, str(value) if isinstance(value, Path) else value)
         except Exception as error:  # such as of a value that is no plain data
-            raise ConfigError(f"{_shown(key)}: {_short(_first_line(error))}") from error
+            raise ConfigError(f"{_shown(key)}: {_short(_problem_of(error))}") from error
     return layer
 
 
@@ -186,7 +187,7 @@ def _dotlist(overrides: Sequence[str]) -> Any:
             else:
                 layer.merge_with_dotlist([override])
         except Exception as error:
-            raise ConfigError(f"{_typed(override)}: {_short(_first_line(error))}") from error
+            raise ConfigError(f"{_typed(override)}: {_short(_problem_of(error))}") from error
     return layer
 
 
@@ -244,7 +245,7 @@ def _refusal(error: OmegaConfBaseException) -> str:
     key = all_keys().get(str(name))
     if key is not None and key.rule is not None and key.choices and isinstance(error, ValidationError):
         return f"{name} is {_shown(error.value)}: it must be {key.rule.wanted}"
-    return f"{name}: {_short(_first_line(error))}"
+    return f"{name}: {_short(_problem_of(error))}"
 
 
 def _typed(override: str) -> str:
@@ -261,12 +262,12 @@ def _short(text: str) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ... (cut here)"
 
 
-def _first_line(error: Exception) -> str:
+def _problem_of(error: Exception) -> str:
     """What went wrong in one line; of YAML what the problem is and where."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     if problem and mark:
         return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
-    return str(error).strip().split("\n")[0]
+    return first_line(error)
 
 
 def keys() -> Sequence[str]:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from curriculum.error_lines import described
 from roles.tree import Tree
 from selfplay.machine.errors import ModelError
 from selfplay.model.adapters import MergedAdapters
@@ -228,7 +229,7 @@ class Policy:
         try:
             self.head.find_scale(scales, self.plain_hidden(ids)[0], self.plain_logits(ids)[0])
         except Exception as error:  # any architecture may fail in its own way
-            raise ModelError(f"{type(self.model).__name__} cannot be run ({in_one_line(error)}): {ANOTHER}") from error
+            raise ModelError(f"{type(self.model).__name__} cannot be run ({described(error)}): {ANOTHER}") from error
 
     @contextmanager
     def _implementation(self, name: str) -> Iterator[None]:
@@ -248,9 +249,3 @@ def _decoder_of(model: Any) -> Any:
         if isinstance(found, nn.Module) and found is not model:
             return found
     raise ModelError(f"{type(model).__name__} has no decoder apart from its head, which is not supported: {ANOTHER}")
-
-
-def in_one_line(error: Exception) -> str:
-    """An exception of a model's own code in one line; some have no message."""
-    words = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {words[0]}" if words else f"{type(error).__name__} without a message"

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.error_lines import described
 from roles.tree import Tree
 from selfplay.machine.errors import ModelError
 from selfplay.model.attention.interface import KeyValues, Pass
@@ -32,7 +33,7 @@ from selfplay.model.attention.plan import plan_paths
 from selfplay.model.attention.windows import narrow_lengths, narrow_windows
 from selfplay.model.head import ANOTHER
 from selfplay.model.padding import left_padded
-from selfplay.model.policy import Policy, in_one_line
+from selfplay.model.policy import Policy
 from selfplay.model.precision import sharp_fp32
 
 TOLERANCE = 1e-4  # of `relative_error` of hidden states or logits in fp32; correct passes are within 1e-5
@@ -73,7 +74,7 @@ def check_logits(policy: Policy) -> None:
             ours, truth = policy.head.logits(policy.plain_hidden(ids)[0]), policy.plain_logits(ids)[0]
             apart = relative_error(ours, truth)
         except Exception as error:  # any architecture may fail in its own way
-            raise ModelError(f"{_name(policy)} cannot be run ({in_one_line(error)}): {ANOTHER}") from error
+            raise ModelError(f"{_name(policy)} cannot be run ({described(error)}): {ANOTHER}") from error
     if not apart <= TOLERANCE:  # so for NaN
         raise ModelError(
             f"{_name(policy)} makes its logits in a way that is not supported (they are off by {apart:.1e}): {ANOTHER}"
@@ -90,7 +91,7 @@ def check_paths(policy: Policy) -> Parity:
             parity = _compare_tree(policy)
         reason = _compare_gradients(policy, *_tree_gradient_rows(policy)) if parity.holds else None
     except Exception as error:  # any architecture may fail in its own way; the padded pass is the answer to all
-        return Parity(False, float("inf"), f"its code does not run on a tree ({in_one_line(error)})")
+        return Parity(False, float("inf"), f"its code does not run on a tree ({described(error)})")
     return parity if reason is None else Parity(False, parity.relative_error, reason)
 
 
@@ -106,7 +107,7 @@ def check_padded(policy: Policy) -> None:
                 policy, few, lambda: nullcontext(torch.cat([each[:-1] for each in _flat_states(policy, few)]))
             )
     except Exception as error:  # any architecture may fail in its own way
-        reason = in_one_line(error)
+        reason = described(error)
     if reason is not None:
         raise ModelError(f"{_name(policy)} runs neither on the token tree nor as a padded batch ({reason}): {ANOTHER}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from curriculum.answers.reading import THOUGHT_END, THOUGHT_START
 from curriculum.domains.protocol import Domain
+from curriculum.error_lines import first_line
 from roles.prompts import Messages, PromptStyle, Thought
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.prompting.codec import beginning, following, text_of
@@ -76,7 +77,7 @@ class _Template:
         try:
             return str(self.tokenizer.get_chat_template())
         except ValueError as error:
-            raise self.refusal(f"is none of several ({str(error).splitlines()[0][:200]})") from error
+            raise self.refusal(f"is none of several ({first_line(error)})") from error
 
     def behind(self, content: str) -> str:
         """What follows an assistant's words where the user says `content` next."""

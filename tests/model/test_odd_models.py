@@ -8,7 +8,6 @@ from odd_models import odd_folder, odd_model
 from run_server import Server
 
 from selfplay.machine.errors import NO_MODEL, OK, ModelError
-from selfplay.model import policy as policies
 from selfplay.model.policy import Policy
 from selfplay.model.precision import sharp_fp32
 from selfplay.model.probe import check_logits, check_padded, check_paths, prove
@@ -125,18 +124,6 @@ def test_a_window_that_cannot_be_made_narrow_is_not_trusted(monkeypatch: pytest.
     )
     monkeypatch.setattr(policy.model.config, "layer_types", ["full_attention"] * 2)  # so it is nobody's
     assert check_paths(policy).holds
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (StopIteration(), "StopIteration without a message"),
-        (KeyError("a"), "KeyError: 'a'"),
-        (ValueError("a\nb"), "ValueError: a"),
-    ],
-)
-def test_the_reason_is_never_empty(error: Exception, line: str) -> None:
-    assert policies.in_one_line(error) == line
 
 
 def test_a_model_is_as_it_was_once_it_is_proved() -> None:

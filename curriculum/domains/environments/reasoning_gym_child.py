@@ -22,6 +22,7 @@ import numpy as np
 from reasoning_gym.factory import CURRICULA, DATASETS
 
 from curriculum.child import serve
+from curriculum.error_lines import first_line
 
 MEMORY = 2 * 2**30  # bytes, beyond what the libraries take
 BLOCK = 64  # problems of one dataset: number n is problem n % BLOCK of the dataset whose seed is n - n % BLOCK higher
@@ -55,7 +56,7 @@ def _levels(request: dict[str, Any]) -> dict[str, Any]:
         try:
             found.setdefault(repr(_configuration(family, json.dumps(options), level, 0)), level)
         except (AssertionError, ValueError, TypeError) as error:
-            failure = str(error) or type(error).__name__
+            failure = first_line(error)
     if not found:
         raise RefusedError(f"reasoning_gym's {family} refuses its configuration ({failure}): see domain_options.config")
     return {"levels": sorted(found.values())}

@@ -21,6 +21,7 @@ import verifiers.v1 as vf
 from curriculum.answers.forms import written
 from curriculum.answers.reading import AnswerRule
 from curriculum.child import serve
+from curriculum.error_lines import described
 
 FORMS: tuple[AnswerRule, ...] = ("text", "boxed", "tag", "hashes")  # that rewards may read, plainest first
 MEMORY = 4 * 2**30  # bytes, beyond what the libraries take
@@ -98,7 +99,7 @@ def _class_of(environment: str) -> type[Any]:
         kind = getattr(module, name) if name else _exported(module, vf.Taskset)
     except (ImportError, AttributeError) as error:
         raise RefusedError(
-            f"domain_options.environment={environment} cannot be imported ({_line(error)}): give module:Taskset, "
+            f"domain_options.environment={environment} cannot be imported ({described(error)}): give module:Taskset, "
             "or the name of an installed environment"
         ) from None
     if not (isinstance(kind, type) and issubclass(kind, vf.Taskset)):
@@ -126,7 +127,8 @@ def _configuration(kind: type[Any], environment: str, options: dict[str, Any]) -
     except ValueError as error:  # pydantic's
         fields = ", ".join(name for name in config_type.model_fields if name not in vf.TasksetConfig.model_fields)
         raise RefusedError(
-            f"domain_options.config: {environment} takes other options ({_line(error)}); its own: {fields or 'none'}"
+            f"domain_options.config: {environment} takes other options ({described(error)}); its own: "
+            + (fields or "none")
         ) from None
 
 
@@ -239,10 +241,6 @@ def _reward(task: Any, given: str) -> float:
     finally:
         socket.socket.connect = connect  # type: ignore[method-assign]
     return float(trace.reward)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:150] or type(error).__name__
 
 
 def _refuse_network(*_: object) -> None:

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
 from transformers import __version__ as _VERSION
 
+from curriculum.error_lines import first_line
 from selfplay.machine.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
@@ -84,7 +85,7 @@ def check_tensors(path: Path, name: str) -> None:
             kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"model.name={name}: {path.name} is cut or damaged ({_first_line(error)}); fetch that file again"
+            f"model.name={name}: {path.name} is cut or damaged ({first_line(error)}); fetch that file again"
         ) from error
     for key, kind in kinds.items():
         if key.endswith("weight") and kind not in _PLAIN:
@@ -99,12 +100,8 @@ def _mapping(path: Path, name: str) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"model.name={name}: its {path.name} is no JSON ({_first_line(error)}); fetch it again"
+            f"model.name={name}: its {path.name} is no JSON ({first_line(error)}); fetch it again"
         ) from error
     if not isinstance(facts, dict):
         raise ModelError(f"model.name={name}: its {path.name} is no JSON object; fetch it again")
     return facts
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:150]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers.utils import logging as transformers_logging
 
+from curriculum.error_lines import first_line
 from selfplay.machine.errors import ModelError
 
 Say = Callable[[str], None]
@@ -32,10 +33,9 @@ def readable(name: str, shows_progress: bool = False) -> Iterator[None]:
         except (MemoryError, ModelError):
             raise
         except Exception as error:  # a damaged file fails anywhere in the readers, some of whose errors have no base
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise ModelError(
-                f"model.name={name}: cannot be loaded ({reason}). Give a folder with a transformers model, a .gguf "
-                f"file, an id that is in the Hugging Face cache or can be fetched, or {EMBEDDED}"
+                f"model.name={name}: cannot be loaded ({first_line(error)}). Give a folder with a transformers model, "
+                f"a .gguf file, an id that is in the Hugging Face cache or can be fetched, or {EMBEDDED}"
             ) from error
 
 

@@ -1,0 +1,22 @@
+"""One line of an error, whatever it says."""
+
+import pytest
+
+from curriculum.error_lines import LONGEST, described, first_line
+
+
+@pytest.mark.parametrize(
+    ("error", "whole", "first"),
+    [
+        (StopIteration(), "StopIteration", "StopIteration"),
+        (KeyError("a"), "KeyError: 'a'", "'a'"),
+        (ValueError("\na\n  b"), "ValueError: a b", "a"),
+    ],
+)
+def test_a_line_is_never_empty_and_never_two(error: Exception, whole: str, first: str) -> None:
+    assert (described(error), first_line(error)) == (whole, first)
+
+
+def test_a_line_has_an_end() -> None:
+    error = ValueError("a" * 10_000)
+    assert len(described(error)) == len(first_line(error)) == LONGEST
