@@ -131,8 +131,9 @@ def _note_supports(is_left: Tensor, groups: Sequence[Sequence[Speaker]]) -> None
     have put it just below the border.
     """
     vocabulary = is_left.shape[1]
-    for row, group in zip(is_left.cpu().numpy(), groups, strict=True):
+    for left, group in zip(is_left.cpu().numpy(), groups, strict=True):
         scripted = [speaker.script.ids[len(speaker.ids)] for speaker in group if speaker.script is not None]
+        row = left.copy()  # on a CPU it is the tensor's own memory
         row[scripted] = True
         support = None if row.all() else Support.of(np.flatnonzero(row), vocabulary)
         for speaker in group:

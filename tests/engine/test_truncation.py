@@ -14,8 +14,10 @@ from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 from roles.requests import SamplingParams
 from roles.support import Support
 from roles.tree import ROOT, Tree
+from selfplay.engine import sampling
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.protocol import Draw, Sampler
+from selfplay.engine.sampling import Speaker
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.truncation import drawable
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
@@ -25,6 +27,7 @@ from selfplay.model.weights.tiny import VOCABULARY
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, read_journal, write_journal
+from store.records import Completion, Finish
 
 PLAIN = SamplingParams(1.3, 6, ("\n",))
 KINDS = {
@@ -90,6 +93,17 @@ def test_tokens_that_are_equally_likely_stay_or_go_together() -> None:
     probabilities = torch.tensor([[0.1, 0.3, 0.3, 0.3, 0.0]])
     for params in (replace(PLAIN, top_k=1), replace(PLAIN, top_p=0.2), replace(PLAIN, min_p=0.9)):
         assert drawable(probabilities, params).tolist() == [[False, True, True, True, False]]
+
+
+def test_a_token_said_again_is_drawable_and_what_truncation_left_stays_as_it_was() -> None:
+    """On another machine, rounding may leave out a token that was said before a crash."""
+    is_left = torch.tensor([[True, True, False, False]])
+    said = Completion((3,), (-1.0,), "", Finish.LENGTH, 0, 0)
+    draw = Draw(ROOT, 1, replace(KINDS["top_k"], max_tokens=1), (), "solver/0")
+    again = Speaker(draw, np.zeros(1), None, ROOT, said)
+    sampling._note_supports(is_left, [[again]])
+    assert again.support is not None and list(again.support.ids()) == [0, 1, 3]
+    assert is_left.tolist() == [[True, True, False, False]]
 
 
 def spoken(policy: Policy, engine: type[Sampler], params: SamplingParams, second: SamplingParams) -> TrainBatch:
