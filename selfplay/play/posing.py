@@ -20,9 +20,7 @@ from store.records import Fate, Origin, Problem
 
 DRAWS = 200  # tries to find new problems for the procedural control
 LevelRule = Literal["uniform", "learnable"]
-_LEAST_WEIGHT = (
-    0.05  # of a level that teaches nothing now, beside 1 for one of pass rate 1/2: so that it is seen to rise
-)
+_LEAST_WEIGHT = 0.05  # of a level that teaches nothing now, beside 1 at pass rate 1/2: so that a rise is seen
 
 
 @dataclass(frozen=True, slots=True)
