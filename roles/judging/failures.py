@@ -4,7 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from roles.judging.groups import JudgedGroup
-from roles.judging.rewards import RewardError
+from store.errors import SelfplayError
+
+
+class NotJudgedError(SelfplayError):
+    """Too many answers could not be judged. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class JudgeWatch:
     said: set[str] = field(default_factory=set)
 
     def check(self, groups: Sequence[JudgedGroup], when: str) -> None:
-        """Raises RewardError where the judge or a reward failed on more than `max_share` of the answers."""
+        """Raises NotJudgedError where the judge or a reward failed on more than `max_share` of the answers."""
         turns = [turn for group in groups for attempt in group.attempts for turn in attempt.turns]
         errors = [turn.error for turn in turns if turn.error]
         for error in errors:
@@ -25,7 +29,7 @@ class JudgeWatch:
                 self.said.add(failure)
                 self.say(f"{when}: an answer is left out, for nobody could judge it: {error}")
         if len(errors) > self.max_share * len(turns):
-            raise RewardError(
+            raise NotJudgedError(
                 f"{when}: {len(errors)} of {len(turns)} answers could not be judged ({errors[0]}): mend it, and go on "
                 f"with --resume (judge.max_error_share={self.max_share:g})"
             )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from curriculum.domains.seed_files import DomainError
 from curriculum.sandbox import SandboxBrokenError
+from roles.judging.failures import NotJudgedError
 from roles.judging.rewards import RewardError
 from selfplay.machine.errors import BUSY, DATA, DISK, INTERRUPTED, NO_SANDBOX, NO_SYSTEM, USAGE, Failure
 from selfplay.machine.outlet import Outlet, complain, gate
@@ -22,6 +23,7 @@ STARVED = (
 _CODES = (  # of the failures that the packages below know, the particular ones first
     (DomainError, USAGE),
     (RewardError, USAGE),
+    (NotJudgedError, USAGE),
     (SandboxBrokenError, NO_SANDBOX),
     (DiskFull, DISK),
     (ClockError, NO_SYSTEM),

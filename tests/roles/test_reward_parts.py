@@ -18,7 +18,7 @@ from scripted_roles import DOMAIN, completion, problem
 from curriculum.domains.judging import judged
 from curriculum.domains.loading import load_domain
 from curriculum.own_code import within
-from roles.judging.failures import JudgeWatch
+from roles.judging.failures import JudgeWatch, NotJudgedError
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.judging.rewards import Part, RewardError, entries, load
 from roles.prompts import PromptStyle
@@ -144,7 +144,7 @@ def test_failures_are_said_once_a_kind_and_stop_the_run_beyond_their_share() -> 
     watch.check([broken, fine], "step 4")
     line = "step 3: an answer is left out, for nobody could judge it: reward raises: LookupError: no such thing"
     assert said == [line]
-    with pytest.raises(RewardError, match=r"^step 5: 2 of 2 answers .*reward raises.*--resume"):
+    with pytest.raises(NotJudgedError, match=r"^step 5: 2 of 2 answers .*reward raises.*--resume"):
         watch.check([broken], "step 5")
 
 
