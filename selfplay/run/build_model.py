@@ -1,7 +1,6 @@
 """The model as the configuration has it: its weights, how they run, and who speaks with which."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -23,22 +22,20 @@ from selfplay.train.passes import PackPass, pack_hidden, row_supports, row_tempe
 from selfplay.train.trainer import TrainerSettings
 
 
-def with_dtype(config: Config) -> Config:
-    """The configuration with a precision in the place of model.dtype=auto. Raises Refused for a device that is not
-    there."""
+def dtype_of(config: Config) -> Literal["bfloat16", "float32"]:
+    """The model's precision: model.dtype, or for auto what the device is fast at. Raises Refused for a device that is
+    not there."""
     if config.model.dtype != "auto":
-        return config
-    dtype: Literal["bfloat16", "float32"] = "bfloat16" if has_bfloat16(device_of(config.run.device)) else "float32"
-    return replace(config, model=replace(config.model, dtype=dtype))
+        return config.model.dtype
+    return "bfloat16" if has_bfloat16(device_of(config.run.device)) else "float32"
 
 
 def proved_policy(config: Config, say: Callable[[str], None]) -> tuple[Policy, Parity]:
     """The policy, and what was found by comparing it with its own plain arithmetic. Raises ModelError, Refused."""
-    config = with_dtype(config)
     torch.set_num_threads(config.run.threads)
     device = device_of(config.run.device)
     be_deterministic(device)
-    policy = _policy(config, load_model(config.model.name, config.model.dtype, say), device, say)
+    policy = _policy(config, load_model(config.model.name, dtype_of(config), say), device, say)
     parity = prove(policy, wants_tree=config.train.pass_mode != "flat")
     if not parity.holds:
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
@@ -90,7 +87,7 @@ def start_policy(
     is_frozen = "frozen" in (config.challenger.source, config.solver.source)
     if not (has_kl or is_frozen or config.evaluate.mechanism):
         return None
-    return Policy(load_model(config.model.name, with_dtype(config).model.dtype).model, tokenizer, device)
+    return Policy(load_model(config.model.name, dtype_of(config)).model, tokenizer, device)
 
 
 def encoder(policy: Policy) -> Encoder:

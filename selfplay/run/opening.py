@@ -35,7 +35,7 @@ from selfplay.machine.run_folder import (
 )
 from selfplay.run import metrics_file
 from selfplay.run.build import Parts, build, seed_problems
-from selfplay.run.build_model import with_dtype
+from selfplay.run.build_model import dtype_of
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
 from selfplay.run.session import Run, stopping_on_signals
@@ -52,9 +52,10 @@ def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) 
     """
     folder = Path(config.run.dir) / config.run.name
     say = watcher.note
-    asked, config = config, with_dtype(config)
-    if config.model.dtype == "float32" != asked.model.dtype:
+    dtype = dtype_of(config)
+    if dtype == "float32" != config.model.dtype:
         say("the model runs in float32: this processor has no products of bfloat16 (model.dtype=auto)")
+    config = replace(config, model=replace(config.model, dtype=dtype))  # a run keeps the one that it began with
     with _owned(folder, config, is_resume, say) as (parts, owned):
         for line in idle(config):
             say(line)

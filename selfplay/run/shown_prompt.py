@@ -9,7 +9,7 @@ from selfplay.config import files as configuration
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
 from selfplay.run.build import prompt_style
-from selfplay.run.build_model import with_dtype
+from selfplay.run.build_model import dtype_of
 from store.store import Store
 
 
@@ -22,6 +22,6 @@ def solver_prompt(store: Store, problem_id: str, domain_name: str | None = None)
         raise Refused(f"the run's domain is code of its own: if you trust it, add --domain {code}", USAGE)
     domain = load_domain(config.domain, config.domain_options)
     needs_tokenizer = config.prompts.style != "few_shot"
-    tokenizer = load_model(config.model.name, with_dtype(config).model.dtype).tokenizer if needs_tokenizer else None
+    tokenizer = load_model(config.model.name, dtype_of(config)).tokenizer if needs_tokenizer else None
     problem, _ = store.problem(problem_id)
     return prompt_style(config, domain, tokenizer).solver(problem)

@@ -17,10 +17,8 @@ KEYS = ["model.dtype=auto", "run.name=x", "run.steps=1", "run.threads=1", "evalu
 @pytest.mark.parametrize(("is_fast", "dtype"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_is_what_the_processor_is_fast_at(is_fast: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_model, "has_bfloat16", lambda device: is_fast)
-    assert build_model.with_dtype(configuration.load(TINY, ["model.dtype=auto"])).model.dtype == dtype
-    for given in ("bfloat16", "float32"):
-        named = configuration.load(TINY, [f"model.dtype={given}"])
-        assert build_model.with_dtype(named) is named
+    for asked, found in {"auto": dtype, "bfloat16": "bfloat16", "float32": "float32"}.items():
+        assert build_model.dtype_of(configuration.load(TINY, [f"model.dtype={asked}"])) == found
 
 
 def test_a_gpu_has_products_of_bfloat16() -> None:
