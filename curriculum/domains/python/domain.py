@@ -65,41 +65,64 @@ _SEEDS: Mapping[drawing.TypeName, Sequence[tuple[str, Sequence[str]]]] = {  # pr
         ("x + [2]", ("[3]", "[1, 4]", "[8, 3]", "[6]")),
     ),
 }
-_SOLVED: Mapping[Kind, Sequence[str]] = {  # texts of problems that prompts show with their answers
+_SOLVED: Mapping[
+    Kind, Sequence[tuple[drawing.TypeName, str]]
+] = {  # texts of problems that prompts show with their answers
     "deduction": (
-        "f = lambda x: x * 3; f(4)",
-        "f = lambda x: x[::-1]; f('dog')",
-        "f = lambda x: x + [7]; f([3, 5])",
-        "f = lambda x: x + 'ed'; f('jump')",
-        "f = lambda x: sum(x); f([2, 4, 1])",
-        "f = lambda x: x * 2 + 1; f(6)",
+        ("int", "f = lambda x: x * 3; f(4)"),
+        ("str", "f = lambda x: x[::-1]; f('dog')"),
+        ("list", "f = lambda x: len(x); f([5, 8, 5])"),
+        ("list", "f = lambda x: x + [7]; f([3, 5])"),
+        ("int", "f = lambda x: x - 6; f(2)"),
+        ("list", "f = lambda x: x[:2]; f([6, 2, 8])"),
+        ("str", "f = lambda x: x + 'ed'; f('jump')"),
+        ("list", "f = lambda x: sorted(x); f([9, 3, 7])"),
+        ("list", "f = lambda x: x[-1]; f([4, 9, 2])"),
+        ("list", "f = lambda x: sum(x); f([2, 4, 1])"),
+        ("int", "f = lambda x: x * 2 + 1; f(6)"),
     ),
     "abduction": (
-        "f = lambda x: x + 5; f(?) == f(2)",
-        "f = lambda x: x + 's'; f(?) == f('cat')",
-        "f = lambda x: x * 4; f(?) == f(3)",
+        ("int", "f = lambda x: x + 5; f(?) == f(2)"),
+        ("str", "f = lambda x: x + 's'; f(?) == f('cat')"),
+        ("list", "f = lambda x: x[1:]; f(?) == f([4, 9, 2])"),
+        ("int", "f = lambda x: x * 4; f(?) == f(3)"),
     ),
     "induction": (
-        "f = ?; lambda x: x + 3; f(1), f(4), f(6), f(8)",
-        "f = ?; lambda x: x[0]; f('dog'), f('cat'), f('sun'), f('at')",
+        ("int", "f = ?; lambda x: x + 3; f(1), f(4), f(6), f(8)"),
+        ("list", "f = ?; lambda x: x + [5]; f([2]), f([7, 1]), f([3]), f([4, 4])"),
+        ("str", "f = ?; lambda x: x[0]; f('dog'), f('cat'), f('sun'), f('at')"),
     ),
 }
-_ESCALATED: Mapping[Kind, Sequence[tuple[str, str]]] = {
+_ESCALATED: Mapping[Kind, Sequence[tuple[drawing.TypeName, str, str]]] = {
     "deduction": (
-        ("f = lambda x: x + 2; f(5)", "f = lambda x: x * 3 + 2; f(4)"),
-        ("f = lambda x: x[::-1]; f('top')", "f = lambda x: x[::-1] + 's'; f('gum')"),
-        ("f = lambda x: len(x); f('home')", "f = lambda x: len(x) * 2; f('bag')"),
-        ("f = lambda x: x[1]; f([3, 8])", "f = lambda x: max(x) - x[0]; f([2, 7, 5])"),
-        ("f = lambda x: x - 3; f(9)", "f = lambda x: x - 3; f(27)"),
+        ("int", "f = lambda x: x + 2; f(5)", "f = lambda x: x * 3 + 2; f(4)"),
+        ("str", "f = lambda x: x[::-1]; f('top')", "f = lambda x: x[::-1] + 's'; f('gum')"),
+        ("list", "f = lambda x: sum(x); f([4, 3])", "f = lambda x: sum(x[1:]); f([6, 1, 5])"),
+        ("str", "f = lambda x: len(x); f('home')", "f = lambda x: len(x) * 2; f('bag')"),
+        ("list", "f = lambda x: x[1]; f([3, 8])", "f = lambda x: max(x) - x[0]; f([2, 7, 5])"),
+        ("int", "f = lambda x: x - 3; f(9)", "f = lambda x: x - 3; f(27)"),
+        ("list", "f = lambda x: x[::-1]; f([7, 3])", "f = lambda x: x[::-1] + [4]; f([8, 6])"),
     ),
     "abduction": (
-        ("f = lambda x: x + 1; f(?) == f(7)", "f = lambda x: x * 2 + 1; f(?) == f(8)"),
-        ("f = lambda x: len(x); f(?) == f('bus')", "f = lambda x: len(x) * 2; f(?) == f('net')"),
+        ("int", "f = lambda x: x + 1; f(?) == f(7)", "f = lambda x: x * 2 + 1; f(?) == f(8)"),
+        ("list", "f = lambda x: x[1]; f(?) == f([5, 2])", "f = lambda x: x[1] * 2; f(?) == f([3, 6])"),
+        ("str", "f = lambda x: len(x); f(?) == f('bus')", "f = lambda x: len(x) * 2; f(?) == f('net')"),
     ),
     "induction": (
         (
+            "int",
             "f = ?; lambda x: x * 2; f(1), f(3), f(5), f(7)",
             "f = ?; lambda x: x * 2 + 1; f(2), f(3), f(6), f(9)",
+        ),
+        (
+            "list",
+            "f = ?; lambda x: x[0]; f([3, 1]), f([8, 2]), f([5, 1]), f([4, 6])",
+            "f = ?; lambda x: x[0] + 1; f([6, 1]), f([2, 7]), f([3, 9]), f([5, 5])",
+        ),
+        (
+            "str",
+            "f = ?; lambda x: x[0]; f('up'), f('sea'), f('map'), f('it')",
+            "f = ?; lambda x: x[0] * 2; f('no'), f('tap'), f('cup'), f('we')",
         ),
     ),
 }
@@ -151,9 +174,11 @@ class PythonDomain:
         self.levels = range(1, min(4, max_level) + 1)
         self.solver_examples: Sequence[tuple[str, str]] = [
             (self._asked(task, outputs[: len(task.shown)]), self._worked_out(task) + _answer(task, outputs))
-            for task, outputs in map(self._shown, _ordered(_SOLVED, self.kinds))
+            for task, outputs in map(self._shown, self._solved_texts())
         ]
-        self.escalation_examples = _ordered(_ESCALATED, self.kinds)
+        self.escalation_examples = [
+            (easy, harder) for name, easy, harder in _ordered(_ESCALATED, self.kinds) if name in self.types
+        ]
 
     def parse(self, text: str) -> Statement | Fate:
         """UNPARSED unless it is a task of one of the domain's kinds; INVALID where its program uses what is not
@@ -223,7 +248,7 @@ class PythonDomain:
 
     def shown_examples(self) -> Sequence[Statement]:
         pairs = [text for pair in self.escalation_examples for text in pair]
-        found = [self.parse(text) for text in [*_ordered(_SOLVED, self.kinds), *pairs]]
+        found = [self.parse(text) for text in [*self._solved_texts(), *pairs]]
         return [each for each in found if isinstance(each, Statement)]
 
     def draw(self, rng: random.Random, level: int) -> Statement:
@@ -287,6 +312,10 @@ class PythonDomain:
             answer=_answer(task, outputs),
             answer_source="executed",
         )
+
+    def _solved_texts(self) -> list[str]:
+        """What prompts show solved: of the domain's kinds and types alone, since a model says what it is shown."""
+        return [text for name, text in _ordered(_SOLVED, self.kinds) if name in self.types]
 
     def _is_large(self, value: Value) -> bool:
         """Whether a number in it has more than `max_digits` digits."""
