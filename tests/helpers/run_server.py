@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
+USERS = ROOT / "tests" / "helpers" / "users"  # modules such as a user writes: domains, rewards, tasksets
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{USERS}", "OMP_NUM_THREADS": "1"}  # of a command that finds them
 IMPORTED = (  # what runs and looks at them import, some of it late
     "few_problems", "selfplay.inspect", "selfplay.loop", "selfplay.model.weights.tiny", "selfplay.run.opening",
     "selfplay.run.shown_prompt", "selfplay.view.picture", "selfplay.view.progress", "selfplay.view.trees", "peft",
@@ -60,13 +62,12 @@ class Server:
     """Runs `selfplay.loop` in forked children of one prepared process."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=ENVIRONMENT,
             cwd=ROOT,
         )
         self._domains: dict[str, str] = {}  # of the run that was started last, by the folder of runs

@@ -5,7 +5,6 @@ Cases 40 and 52.
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from run_server import ROOT, Ended, Server
+from run_server import ENVIRONMENT, ROOT, Ended, Server
 
 from selfplay.config.keys import Config
 from selfplay.config.shown import shown_settings
@@ -29,7 +28,6 @@ from store.store import Store
 
 PACKAGES = ("selfplay", "roles", "curriculum", "store")
 GATES = {"selfplay/machine/outlet.py", "selfplay/view/terminal.py"}
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
 TINY = ("configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=2", "domain=few_problems:FewProblems",
         "evaluate.pass_size=1", "evaluate.pass_k=2", "logging.transcript_every=1")  # fmt: skip
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e:skull: [red]red[/red]"

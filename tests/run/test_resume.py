@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from few_problems import TRAINED
-from run_server import ROOT, Ended, Server
+from run_server import ENVIRONMENT, ROOT, Ended, Server
 
 from selfplay.machine.errors import BUSY, DATA, INTERRUPTED, NO_MODEL, USAGE
 from store.kill_points import POINTS
@@ -198,9 +198,8 @@ def test_killed_through_the_real_command(server: Server, uninterrupted_trained: 
     """With a challenger that is trained, as in the default job. The command begins it and ends it; between them are
     children of the server, whose bits must be the command's."""
     command = [sys.executable, "-m", "selfplay.loop"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "helpers"), "OMP_NUM_THREADS": "1"}
     begin = [*command, *SMALL, f"run.dir={tmp_path}", *TRAINED]
-    armed = environment | {"SELFPLAY_KILL_AT": "wave.committed:5"}
+    armed = ENVIRONMENT | {"SELFPLAY_KILL_AT": "wave.committed:5"}
     began = subprocess.run(begin, cwd=ROOT, env=armed, capture_output=True)
     assert began.returncode == -signal.SIGKILL, began.stderr
     domain = "domain=few_problems:AnyText"
@@ -208,7 +207,7 @@ def test_killed_through_the_real_command(server: Server, uninterrupted_trained: 
         killed = resume(server, tmp_path, domain, environment={"SELFPLAY_KILL_AT": point})
         assert killed.code == -signal.SIGKILL, killed.output
     go_on = [*command, "--resume", "x", f"run.dir={tmp_path}", domain]
-    ended = subprocess.run(go_on, cwd=ROOT, env=environment, capture_output=True)
+    ended = subprocess.run(go_on, cwd=ROOT, env=ENVIRONMENT, capture_output=True)
     assert ended.returncode == 0, ended.stderr
     assert result(tmp_path) == uninterrupted_trained
 

@@ -1,7 +1,6 @@
 """Looking at a run: every command, as people and as programs read it, without touching it."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_server import ROOT, Ended, Server
+from run_server import ENVIRONMENT, ROOT, Ended, Server
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "helpers"), "OMP_NUM_THREADS": "1"}
 Inspect = Callable[..., Ended]
 Told = Callable[..., Any]
 

@@ -1,9 +1,9 @@
 """Tasksets of the verifiers package as domains: judged by their own rewards, in another process, or refused by name."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
+from run_server import USERS
 
 from curriculum.domains.abilities import completed
 from curriculum.domains.environments.verifiers import VerifiersDomain
@@ -14,7 +14,6 @@ from curriculum.validation import validate_domain
 from roles.prompts import few_shot_style
 from store.records import Origin, Outcome
 
-HELPERS = Path(__file__).parents[2] / "helpers"
 DOUBLING = "verifiers_tasksets:Doubling"
 
 
@@ -22,7 +21,7 @@ DOUBLING = "verifiers_tasksets:Doubling"
 def _in_the_folder_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("verifiers") is None:  # not imported: this process never does
         pytest.skip("the extra verifiers is not installed")
-    monkeypatch.chdir(HELPERS)
+    monkeypatch.chdir(USERS)
 
 
 def test_a_taskset_is_judged_by_its_rewards() -> None:
