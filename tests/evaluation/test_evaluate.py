@@ -1,24 +1,23 @@
 """Evaluation: the figures by hand, and the evaluator with an engine that answers from a table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_roles import DOMAIN, completion, problem
+from scripted_roles import DOMAIN, TableSampler, completion, problem
 
 from roles.judging.failures import JudgeWatch
 from roles.prompts import PromptStyle
-from roles.requests import Sampled, SamplingParams
+from roles.requests import SamplingParams
 from roles.solver import SolverSettings, attempt
 from roles.tree import Tree
-from selfplay.engine.protocol import Draw, TokenCount, Weights
+from selfplay.engine.protocol import Draw
 from selfplay.engine.rollout import Rollout
 from selfplay.evaluation.evaluator import Answered, Evaluator, batches, turn_metrics
 from selfplay.stats.intervals import paired_interval, wilson
-from store.records import Completion
 
 ANSWERED = st.builds(Answered, st.booleans(), st.booleans(), st.booleans(), st.booleans())
 WATCH = JudgeWatch(0.0, lambda line: None)
@@ -55,43 +54,18 @@ def test_delta_is_what_was_mended_less_what_was_broken(answers: list[Answered]) 
 
 
 @dataclass(slots=True)
-class TableEngine:
+class TableEngine(TableSampler):
     """Answers by question: (first tries, second look), the first tries taken in turn by the samples of a draw."""
 
     answers: dict[str, tuple[Sequence[str], str]]
-    asked: list[Draw] = field(default_factory=list)
-    calls: list[Sequence[Draw]] = field(default_factory=list)
 
-    def load(self, version: int, weights: Weights) -> None:
-        """One version for ever."""
+    @property
+    def asked(self) -> list[Draw]:
+        return [draw for call in self.calls for draw in call]
 
-    def end_sampling(self) -> None:
-        """A table stays."""
-
-    def sample(
-        self,
-        tree: Tree,
-        draws: Sequence[Draw],
-        script: Sequence[Completion] | None = None,
-        count: TokenCount | None = None,
-    ) -> list[list[Sampled]]:
-        self.asked += draws
-        self.calls.append(draws)
-        if script is None:
-            return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
-        known = iter(script)
-        return [[self._repeat(tree, draw, next(known)) for _ in range(draw.n)] for draw in draws]
-
-    def _repeat(self, tree: Tree, draw: Draw, said: Completion) -> Sampled:
-        return Sampled(tree.sampled(draw.node, said.ids, said.logprobs, draw.label), said)
-
-    def _say(self, tree: Tree, draw: Draw, index: int) -> Sampled:
-        heard = "".join(chr(tree.tokens[n]) for n in tree.path(draw.node))
-        question = heard.rsplit("\n", 1)[-1]
-        firsts, look = self.answers[question.removeprefix("Recheck: ")]
-        text = look if question.startswith("Recheck") else firsts[index % len(firsts)]
-        said = completion(text)
-        return Sampled(tree.sampled(draw.node, said.ids, said.logprobs, draw.label), said)
+    def said(self, line: str, draw: Draw, index: int) -> str:
+        firsts, look = self.answers[line.removeprefix("Recheck: ")]
+        return look if line.startswith("Recheck") else firsts[index % len(firsts)]
 
 
 PROBLEMS = [problem(text) for text in ("1 + 1", "2 + 2", "3 + 3", "4 + 4")]

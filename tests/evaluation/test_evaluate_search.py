@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scripted_roles import COUNTDOWN, completion, countdown, step_style
+from scripted_roles import COUNTDOWN, TableSampler, countdown, line_to, step_style
 
 from roles.judging.failures import JudgeWatch
 from roles.prompts import PromptStyle
-from roles.requests import Sampled, Scored
+from roles.requests import Scored
 from roles.search.critics import CriticWeights
 from roles.search.mcts import SearchSettings
 from roles.tree import Tree
-from selfplay.engine.protocol import Draw, Question, TokenCount, Weights
+from selfplay.engine.protocol import Draw, Question, TokenCount
 from selfplay.evaluation.evaluator import Evaluator
 from selfplay.evaluation.search import SearchEvaluation
-from store.records import Completion
 
 PROBLEMS = [countdown("3 5 8: 16"), countdown("2 3 7: 42")]
 SAID = {  # what is said behind a context, in this order, for steps and for whole answers
@@ -30,40 +29,17 @@ BAD_HEADS = {step: 1.0 - value for step, value in GOOD_HEADS.items()}
 WATCH = JudgeWatch(0.0, lambda line: None)
 
 
-def text_to(tree: Tree, node: int) -> str:
-    """Everything on the path to `node`, behind the examples of the prompt."""
-    return "".join(chr(tree.tokens[n]) for n in tree.path(node)).rsplit("\n", 1)[-1]
-
-
 @dataclass(slots=True)
-class TableEngine:
+class TableEngine(TableSampler):
     """Says what the table has behind a context: a step where steps end a completion, else a whole answer."""
 
     searched: list[tuple[str, int]] = field(default_factory=list)  # (context, samples) of searches alone
 
-    def load(self, version: int, weights: Weights) -> None:
-        """One version for ever."""
-
-    def end_sampling(self) -> None:
-        """A table stays."""
-
-    def sample(
-        self,
-        tree: Tree,
-        draws: Sequence[Draw],
-        script: Sequence[Completion] | None = None,
-        count: TokenCount | None = None,
-    ) -> list[list[Sampled]]:
-        return [[self._say(tree, draw, i) for i in range(draw.n)] for draw in draws]
-
-    def _say(self, tree: Tree, draw: Draw, index: int) -> Sampled:
-        context = text_to(tree, draw.node)
-        steps, answers = SAID[context]
+    def said(self, line: str, draw: Draw, index: int) -> str:
+        steps, answers = SAID[line]
         if index == 0 and "search" in draw.key:
-            self.searched.append((context, draw.n))
-        said = (steps if "step" in draw.key else answers)[index % 3]
-        found = completion(said, stops=draw.params.stop)
-        return Sampled(tree.sampled(draw.node, found.ids, found.logprobs, draw.label), found)
+            self.searched.append((line, draw.n))
+        return (steps if "step" in draw.key else answers)[index % 3]
 
 
 @dataclass(slots=True)
@@ -74,7 +50,7 @@ class TableHeads:
     asked: list[str] = field(default_factory=list)
 
     def __call__(self, tree: Tree, questions: Sequence[Question], count: TokenCount) -> list[Scored]:
-        contexts = [text_to(tree, question.node) for question in questions]
+        contexts = [line_to(tree, question.node) for question in questions]
         self.asked += contexts
         return [Scored(value=self.values[context.partition(" =")[2]], process=0.5) for context in contexts]
 

@@ -1,4 +1,5 @@
-"""A scripted engine for roles: strings and a loop. One character is one token, so a text's ids are its code points."""
+"""A scripted engine for roles, and a sampler that answers from a table: strings and a loop. One character is one token,
+so a text's ids are its code points."""
 
 import random
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
 from roles.search.growth import Growth, StepStyle
 from roles.search.step_tree import Piece
 from roles.tree import ROOT, Tree
+from selfplay.engine.protocol import Draw, TokenCount, Weights
 from store.records import Completion, Finish, Origin, Outcome, Problem
 
 DOMAIN = ArithmeticDomain()
@@ -127,7 +129,53 @@ class ScriptedEngine:
 
     def text_to(self, node: int) -> str:
         """Everything said and given on the path to `node`."""
-        return "".join(chr(self.tree.tokens[n]) for n in self.tree.path(node))
+        return text_to(self.tree, node)
+
+
+def text_to(tree: Tree, node: int) -> str:
+    """Everything said and given on the path to `node`."""
+    return "".join(chr(tree.tokens[n]) for n in tree.path(node))
+
+
+def line_to(tree: Tree, node: int) -> str:
+    """What of it stands behind the examples of a few-shot prompt: its last line."""
+    return text_to(tree, node).rsplit("\n", 1)[-1]
+
+
+@dataclass(slots=True, kw_only=True)
+class TableSampler:
+    """A sampler of one version: its completions are what `said` has, or the script's. `calls` keeps what every call was
+    asked for."""
+
+    calls: list[Sequence[Draw]] = field(default_factory=list)
+
+    def said(self, line: str, draw: Draw, index: int) -> str:
+        """What sample `index` of a draw says behind `line`, which `line_to` gives of the draw's node."""
+        raise NotImplementedError
+
+    def load(self, version: int, weights: Weights) -> None:
+        """One version for ever."""
+
+    def end_sampling(self) -> None:
+        """A table stays."""
+
+    def sample(
+        self,
+        tree: Tree,
+        draws: Sequence[Draw],
+        script: Sequence[Completion] | None = None,
+        count: TokenCount | None = None,
+    ) -> list[list[Sampled]]:
+        self.calls.append(draws)
+        known = None if script is None else iter(script)
+        return [[self._sampled(tree, draw, i, known) for i in range(draw.n)] for draw in draws]
+
+    def _sampled(self, tree: Tree, draw: Draw, index: int, known: Iterator[Completion] | None) -> Sampled:
+        if known is None:
+            found = completion(self.said(line_to(tree, draw.node), draw, index), stops=draw.params.stop)
+        else:
+            found = next(known)
+        return Sampled(tree.sampled(draw.node, found.ids, found.logprobs, draw.label), found)
 
 
 def wander(sample: Sample, above: str, index: int) -> str:
