@@ -26,10 +26,10 @@ from selfplay import loop
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
-from selfplay.config.needs import require_domain
 from selfplay.config.resuming import stored_config
 from selfplay.config.shipped import configuration_file
 from selfplay.config.shown import shown_settings
+from selfplay.config.task import load_task
 from selfplay.machine.errors import INTERRUPTED, OK, TERMINATED, USAGE, ConfigError, Refused
 from selfplay.machine.run_folder import DATABASE, lock, require_database
 from selfplay.run.checkpoint import PRODUCT
@@ -175,9 +175,9 @@ class _Heard(Progress):
 
 
 def _played(config: Config, is_resume: bool, note: Note) -> RunResult:
-    require_domain(config)
+    arguments = Arguments(config, is_resume, load_task(config))
     heard = _Heard(config, note)
-    code = loop.run(Arguments(config, is_resume), heard, time.monotonic())
+    code = loop.run(arguments, heard, time.monotonic())
     if code not in (OK, INTERRUPTED, TERMINATED):
         raise Refused(heard.last, code)
     folder = Path(config.run.dir) / config.run.name

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roles.judging.rewards import load
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
 from selfplay.config.listing import listed
-from selfplay.config.needs import require_domain
 from selfplay.config.resuming import auto_resumed, resumable, stored_config
 from selfplay.config.shipped import configuration_file, default_file
+from selfplay.config.task import Task, load_task
 from selfplay.machine.errors import ConfigError
 from selfplay.machine.outlet import tell
 
@@ -37,10 +36,11 @@ Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What to run: a checked configuration, and whether its run exists."""
+    """What to run: a checked configuration, whether its run exists, and what it plays, where that is loaded already."""
 
     config: Config
     is_resume: bool
+    task: Task | None = None
 
 
 def parse(argv: Sequence[str]) -> Arguments | None:
@@ -66,10 +66,8 @@ def parse(argv: Sequence[str]) -> Arguments | None:
     if found is None:
         tell(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do\n")
         return None
-    # a typo there is answered now, not once torch is loaded
-    require_domain(config)
-    load(configuration.rewards(config), config.judge.reward_seconds)
-    return Arguments(*found)
+    config, is_resume = found
+    return Arguments(config, is_resume, load_task(config))  # a typo there is answered now, not once torch is loaded
 
 
 def _resume(rest: Sequence[str]) -> Arguments:

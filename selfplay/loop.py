@@ -30,7 +30,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
 
     config = arguments.config
     watcher = progress or Progress(shown_settings(config))
-    with open_run(config, arguments.is_resume, watcher, started) as run:
+    with open_run(config, arguments.is_resume, watcher, started, arguments.task) as run:
         run.evaluate()  # the start model, on problems that will never be trained on
         run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():

@@ -1,14 +1,8 @@
 """What a configuration needs of its domain: asked before a model is loaded."""
 
 from curriculum.domains.abilities import require
-from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain
 from selfplay.config.keys import Config
-
-
-def require_domain(config: Config) -> None:
-    """DomainError, one line, where the domain cannot be loaded or lacks an ability."""
-    require_abilities(config, load_domain(config.domain, config.domain_options))
 
 
 def require_abilities(config: Config, domain: Domain) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from curriculum.domains.judging import contradiction
-from curriculum.domains.loading import is_ours, load_domain
+from curriculum.domains.loading import is_ours
 from curriculum.domains.protocol import Domain, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
@@ -13,15 +13,14 @@ from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgeSettings
-from roles.judging.rewards import Part, load
+from roles.judging.rewards import Part
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.search.growth import StepStyle
 from roles.solver import SolverSettings
-from selfplay.config import files as configuration
 from selfplay.config.files import curriculum_settings
 from selfplay.config.keys import ChallengerConfig, Config, SolverConfig
-from selfplay.config.needs import require_abilities
+from selfplay.config.task import Task, load_task
 from selfplay.engine.rollout import Ask
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.evaluator import Evaluator
@@ -59,11 +58,11 @@ class Parts:
     schedule: Schedule
 
 
-def build(config: Config, say: Callable[[str], None]) -> Parts:
-    """Load the model, check how it can run, and put the parts together. Raises ModelError, DomainError, Refused."""
-    domain = load_domain(config.domain, config.domain_options, config.judge.reward_seconds)
-    rewards = load(configuration.rewards(config), config.judge.reward_seconds)
-    require_abilities(config, domain)
+def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Parts:
+    """Load the model, check how it can run, and put the parts together. `task`: what the configuration names to be
+    played, where it is loaded already. Raises ModelError, DomainError, RewardError, Refused."""
+    task = task or load_task(config)
+    domain = task.domain
     held_out = HeldOut(domain, config.evaluate.holdout_key)
     if not is_ours(config.domain) and config.judge.source == "verifier" and (line := contradiction(domain)):
         say(line)
@@ -90,7 +89,7 @@ def build(config: Config, say: Callable[[str], None]) -> Parts:
         held_out=held_out,
         policy=policy,
         tracker=tracker,
-        game=_game(config, asked, voices, score, encode, room, poser, watch, rewards),
+        game=_game(config, asked, voices, score, encode, room, poser, watch, task.rewards),
         teacher=Teacher(teaching, tracker, style, encode, build_search.critic_teaching(config, critic is not None)),
         trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),

@@ -12,6 +12,7 @@ from selfplay.config import files as configuration
 from selfplay.config.checking import idle
 from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
+from selfplay.config.task import Task
 from selfplay.evaluation.alarms import WATCHED_STEPS
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint
@@ -45,10 +46,13 @@ from store.store import Store
 
 
 @contextmanager
-def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) -> Iterator[Run]:
+def open_run(
+    config: Config, is_resume: bool, watcher: Watcher, started: float, task: Task | None = None
+) -> Iterator[Run]:
     """A run ready for its next step, owned by this process until the end of the block.
 
-    `started`: when the work on it began, on the clock of time.monotonic().
+    `started`: when the work on it began, on the clock of time.monotonic(). `task`: what the configuration names to be
+    played, where it is loaded already.
     """
     folder = Path(config.run.dir) / config.run.name
     say = watcher.note
@@ -56,7 +60,7 @@ def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) 
     if dtype == "float32" != config.model.dtype:
         say("the model runs in float32: this processor has no products of bfloat16 (model.dtype=auto)")
     config = replace(config, model=replace(config.model, dtype=dtype))  # a run keeps the one that it began with
-    with _owned(folder, config, is_resume, say) as (parts, owned):
+    with _owned(folder, config, is_resume, task, say) as (parts, owned):
         for line in idle(config):
             say(line)
         for name in (JOURNAL_FOLDER, CHECKPOINT_FOLDER):
@@ -100,19 +104,19 @@ def open_run(config: Config, is_resume: bool, watcher: Watcher, started: float) 
 
 
 @contextmanager
-def _owned(folder: Path, config: Config, is_resume: bool, say: Say) -> Iterator[tuple[Parts, Lock]]:
+def _owned(folder: Path, config: Config, is_resume: bool, task: Task | None, say: Say) -> Iterator[tuple[Parts, Lock]]:
     """The parts of a run whose folder is locked to this process."""
     keep_freed_memory()
     if is_resume:
         with lock(folder, say) as owned:
             say(f"run {folder}")
-            yield build(config, say), owned
+            yield build(config, task, say), owned
         return
     with usable(folder):
         refuse_used(folder, config)
         _refuse_no_folder(folder)
     say(f"run {folder}")
-    parts = build(config, say)  # before there is a folder: a model that cannot be loaded leaves none behind
+    parts = build(config, task, say)  # before there is a folder: a model that cannot be loaded leaves none behind
     with usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with lock(folder, say) as owned:

@@ -166,6 +166,19 @@ def test_a_domains_own_slips_are_one_line(domain: ArithmeticDomain, words: str) 
     assert re.search(words, failed["every set has problems to hold out"])
 
 
+def test_a_run_makes_a_domain_and_a_reward_once(server: Server, tmp_path: Path) -> None:
+    """A domain may read a large file, or ask a hub for one."""
+    made = tmp_path / "made"
+    own = ["domain=own_domains:Made", f"judge.rewards=[{{part: verdict}}, {{part: 'own_rewards:Made', path: {made}}}]"]
+    arguments = ["configs/tiny.yaml", *SHORT, *own, f"domain_options.path={made}", f"run.dir={tmp_path}"]
+    done = server.run(arguments)
+    assert done.code == 0, done.output
+    assert made.read_text() == "domain\nreward\n"
+    resumed = server.run(["--resume", "x", f"run.dir={tmp_path}", *own, "run.steps=2"])
+    assert resumed.code == 0, resumed.output
+    assert made.read_text() == 2 * "domain\nreward\n"
+
+
 def test_what_a_judge_fails_on_is_left_out_and_said(server: Server, tmp_path: Path) -> None:
     options = ["domain=own_domains:Failing", f"run.dir={tmp_path}", "judge.rewards=[{part: verdict}]", "run.steps=2"]
     few = server.run(["configs/tiny.yaml", *SHORT, *options, "domain_options.letters=a", "judge.max_error_share=1.0"])

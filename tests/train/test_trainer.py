@@ -286,7 +286,7 @@ def test_bf16_serves_what_fp32_masters_hold() -> None:
 
 def built(*changes: str) -> Parts:
     """The working parts of a tiny run."""
-    return build(load(None, [*TINY, *changes]), lambda line: None)
+    return build(load(None, [*TINY, *changes]), None, lambda line: None)
 
 
 def test_gradient_checkpointing_recomputes_and_gives_the_same_update() -> None:

@@ -58,3 +58,12 @@ class Failing(FewProblems):
         if any(letter in text for letter in self.letters):
             raise LookupError(f"no {self.letters[0]}, please")
         return super().judge(problem, text)
+
+
+class Made(FewProblems):
+    """Writes into a file that it was made, as one would see it that reads a large one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        with Path(path).open("a") as file:
+            file.write("domain\n")

@@ -33,6 +33,17 @@ def scaled(problem: Problem, text: str, verdict: Verdict, by: float) -> float:
     return by * hashed(text)
 
 
+class Made:
+    """Writes into a file that it was made."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("a") as file:
+            file.write("reward\n")
+
+    def __call__(self, problem: Problem, text: str, verdict: Verdict) -> float:
+        return 0.5
+
+
 class Uncallable:
     """No reward at all."""
 
