@@ -42,6 +42,7 @@ from store.schema import (
 )
 
 Row = Mapping[str, Any]
+_IDS_AT_A_TIME = 1000  # SQLite limits how many values a statement names
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -244,24 +245,30 @@ def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> Non
 
 def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:
     """Inserts problems, or takes them over from an abandoned step. StoreError for one of the live branch."""
-    robbed = set()
-    for ordinal, problem in enumerate(admitted):
-        row = problem_row(problem, step_id, ordinal)
-        found = connection.execute(
-            select(steps.c.status, steps.c.step, steps.c.step_id)
-            .join(problems, problems.c.admitted_step_id == steps.c.step_id)
-            .where(problems.c.problem_id == problem.problem_id)
-        ).first()
-        if found is None:
-            connection.execute(insert(problems), row)
-        elif found.status == "ABANDONED":
-            # all of the row is replaced: parent and text may differ from those of the abandoned branch
-            connection.execute(update(problems).where(problems.c.problem_id == problem.problem_id).values(row))
-            robbed.add(found.step_id)
-        else:
-            raise StoreError(f"problem {problem.problem_id} was admitted at step {found.step} already")
-    for abandoned in robbed:
+    by_id = {problem.problem_id: problem_row(problem, step_id, i) for i, problem in enumerate(admitted)}
+    if len(by_id) < len(admitted):
+        raise StoreError("a step admits no problem twice")
+    known = _admitted_before(connection, list(by_id))
+    for problem_id, found in known.items():
+        if found.status != "ABANDONED":
+            raise StoreError(f"problem {problem_id} was admitted at step {found.step} already")
+    insert_rows(connection, problems, [row for problem_id, row in by_id.items() if problem_id not in known])
+    for problem_id in known:
+        # all of the row is replaced: parent and text may differ from those of the abandoned branch
+        connection.execute(update(problems).where(problems.c.problem_id == problem_id).values(by_id[problem_id]))
+    for abandoned in {found.step_id for found in known.values()}:
         sealing.seal_step(connection, abandoned, with_rows=True)
+
+
+def _admitted_before(connection: Connection, problem_ids: Sequence[str]) -> dict[str, Any]:
+    """Of those that are stored: the status, number and id of the step that admitted each, by the problem's id."""
+    columns = problems.c.problem_id, steps.c.status, steps.c.step, steps.c.step_id
+    query = select(*columns).join(problems, problems.c.admitted_step_id == steps.c.step_id)
+    found: dict[str, Any] = {}
+    for first in range(0, len(problem_ids), _IDS_AT_A_TIME):
+        some = problems.c.problem_id.in_(problem_ids[first : first + _IDS_AT_A_TIME])
+        found |= {row.problem_id: row for row in connection.execute(query.where(some))}
+    return found
 
 
 def consume_waves(connection: Connection, parent_step_id: int, step_id: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
-from store_samples import SEED, copy_new, new_problem, step_commit, wave
+from sqlalchemy import Engine, text
+from sqlalchemy.event import listen, remove
+from store_samples import SEED, copy_new, create, new_problem, step_commit, wave
 
 from store.encoding import MAX_TEXT_CHARS, clean_text, pack_ids, pack_logprobs, unpack_ids, unpack_logprobs
 from store.errors import StoreError
@@ -34,6 +35,23 @@ def test_a_new_run_has_the_base_model_as_head_and_the_seeds_as_problems(store: S
     assert (head.step, head.policy_version, head.weights_digest, head.parent_step_id) == (0, 0, "weights-0", None)
     assert (head.journal_file, head.metrics) == (None, {})
     assert list(store.problems()) == [(SEED, 0)]
+
+
+def test_many_seeds_are_written_in_a_few_statements(tmp_path: Path) -> None:
+    """A dataset may have a hundred thousand."""
+    seeds = tuple(new_problem(n, parent_id=None) for n in range(2500))
+    said: list[str] = []
+
+    def hear(*arguments: object) -> None:
+        said.append(str(arguments[2]))
+
+    listen(Engine, "before_cursor_execute", hear)
+    try:
+        with create(tmp_path / "selfplay.db", seeds=seeds) as store:
+            assert [problem for problem, _ in store.problems()] == list(seeds)
+    finally:
+        remove(Engine, "before_cursor_execute", hear)
+    assert 1 <= sum("problems" in statement for statement in said) < 50
 
 
 def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
@@ -102,6 +120,7 @@ def test_only_the_step_after_the_head_is_committed(store: Store, step: int) -> N
         ({"metrics": {"grad_norm": float("inf")}}, "grad_norm"),
         ({"seconds": float("nan")}, "seconds"),
         ({"problems": (SEED,)}, "p-seed was admitted at step 0 already"),
+        ({"problems": (new_problem(1), new_problem(1))}, "no problem twice"),
         ({"problems": ()}, "breaks its rules"),  # attempts at a problem that is nowhere
         ({"journal_file": "../x"}, "no folder"),
     ],
