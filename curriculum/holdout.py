@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from curriculum.domains.abilities import completed
-from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Domain, Evaluated, Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from store.records import Origin, Problem
 
@@ -32,11 +32,11 @@ class HeldOut:
         refused."""
         if not 1 <= len(key.encode()) <= 64:
             raise ValueError("the held-out key must have 1 to 64 bytes")
-        domain = completed(domain)
         try:
+            evaluated = ability(domain, Evaluated)
             shown = {each.canonical for each in _stated(domain, "seeds", domain.seeds())}
-            shown |= {each.canonical for each in _stated(domain, "shown_examples", domain.shown_examples())}
-            chosen = [*_chosen(domain, shown, key)]
+            shown |= {each.canonical for each in _stated(domain, "shown_examples", evaluated.shown_examples())}
+            chosen = [*_chosen(evaluated, shown, key)]
         except OSError as error:
             raise DomainError(f"domain {domain.name}: its problems cannot be read ({error})") from None
         sets: dict[str, tuple[Problem, ...]] = {}
@@ -55,7 +55,7 @@ class HeldOut:
         return canonical in self._canonicals
 
 
-def _chosen(domain: Domain, shown: set[str], key: str) -> Iterator[tuple[str, Sequence[Statement]]]:
+def _chosen(domain: Evaluated, shown: set[str], key: str) -> Iterator[tuple[str, Sequence[Statement]]]:
     """(set, its held-out members), the domain's own sets first."""
     given = domain.test_sets()
     for name, members in domain.evaluation_sets().items():

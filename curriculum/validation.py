@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from itertools import chain
 
 from curriculum.answers.comparing import is_same_answer
-from curriculum.domains.abilities import can, completed
+from curriculum.domains.abilities import ability, able
 from curriculum.domains.judging import checked
-from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.domains.protocol import (
+    Domain,
+    Drawable,
+    Evaluated,
+    HasSeveralAnswers,
+    Mergeable,
+    Posable,
+    Prompted,
+    Statement,
+    Stepwise,
+    problem_of,
+)
 from curriculum.error_lines import described
 from curriculum.holdout import HeldOut
 from store.records import Fate, Origin, Outcome, Problem
@@ -37,8 +48,7 @@ class Check:
 def validate_domain(domain: Domain) -> list[Check]:
     """All checks of what the domain can do, in a fixed order. A check in which the domain raises has failed; nothing is
     raised from here."""
-    domain = completed(domain)
-    parses, draws = can(domain, "parse"), can(domain, "draw")
+    parses, draws = able(domain, Posable) is not None, able(domain, Drawable) is not None
     checks: list[tuple[str, Callable[[Domain], str]]] = [
         ("seeds parse to themselves" if parses else "seeds are problems", _seeds_parse),
         ("canonical forms are stable" if parses else "canonical forms are distinct", _canonicals_are_stable),
@@ -79,8 +89,9 @@ def _seeds_parse(domain: Domain) -> str:
 
 
 def _canonicals_are_stable(domain: Domain) -> str:
-    for seed in domain.seeds() if can(domain, "parse") else ():
-        again = domain.parse(seed.text)
+    posable = able(domain, Posable)
+    for seed in domain.seeds():
+        again = seed if posable is None else posable.parse(seed.text)
         _hold(
             isinstance(again, Statement) and again.canonical == seed.canonical,
             f"{seed.text!r} has canonical form {seed.canonical!r}, and parsed again {again!r}",
@@ -91,10 +102,11 @@ def _canonicals_are_stable(domain: Domain) -> str:
 
 
 def _right_answers(domain: Domain) -> str:
+    spelled = ability(domain, Prompted).written
     known = [seed for seed in domain.seeds() if seed.answer]
     for seed in known:
         problem = problem_of(seed, domain.name, Origin.SEED)
-        for text in (domain.written(seed.answer), f" {domain.written(seed.answer)}"):
+        for text in (spelled(seed.answer), f" {spelled(seed.answer)}"):
             outcome, answer = _verdict(domain, problem, text)
             _hold(outcome is Outcome.CORRECT and answer is not None, f"{seed.text!r}: {text!r} is judged {outcome}")
     questions: dict[str, str] = {}
@@ -108,7 +120,8 @@ def _right_answers(domain: Domain) -> str:
 def _wrong_answers(domain: Domain) -> str:
     """The answers of other seeds are the wrong ones, so that answers need not be numbers."""
     tried, right = 0, 0
-    several_right = getattr(domain, "several_right", False)
+    several_right = ability(domain, HasSeveralAnswers).several_right
+    spelled = ability(domain, Prompted).written
     known = [seed for seed in domain.seeds() if seed.answer]
     answers = sorted({seed.answer for seed in known})[:_WRONG_ANSWERS]
     if not known:
@@ -120,7 +133,7 @@ def _wrong_answers(domain: Domain) -> str:
             [str(int(seed.answer) + 1)] if seed.answer.isascii() and seed.answer.isdigit() else []
         )
         for text in wrong:
-            outcome, answer = _verdict(domain, problem, domain.written(text))
+            outcome, answer = _verdict(domain, problem, spelled(text))
             is_other = several_right and outcome is Outcome.CORRECT
             is_refused = outcome is Outcome.UNPARSED and answer is None  # an answer of another form than this one's
             is_wrong = outcome is Outcome.INCORRECT
@@ -136,19 +149,20 @@ def _wrong_answers(domain: Domain) -> str:
 def _nothing_raises(domain: Domain) -> str:
     seed = domain.seeds()[0]
     problem = problem_of(seed, domain.name, Origin.SEED)
+    posable, mergeable = able(domain, Posable), able(domain, Mergeable)
     for text in NASTY_TEXTS:
-        if can(domain, "parse"):
-            parsed = domain.parse(text)
+        if posable is not None:
+            parsed = posable.parse(text)
             _hold(isinstance(parsed, Statement) or parsed in _REJECTIONS, f"{text[:40]!r} parses to {parsed!r}")
         outcome, _ = _verdict(domain, problem, text)
         _hold(isinstance(outcome, Outcome), f"{text[:40]!r} is judged {outcome!r}")
-        state = domain.state(problem, text)
+        state = None if mergeable is None else mergeable.state(problem, text)
         _hold(state is None or isinstance(state, str), f"{text[:40]!r} leaves {state!r}, not a text or None")
     return f"{len(NASTY_TEXTS)} hostile texts"
 
 
 def _step_ends_are_strings(domain: Domain) -> str:
-    ends = domain.step_ends
+    ends = ability(domain, Stepwise).step_ends
     _hold(not isinstance(ends, str), f"step_ends is the text {ends!r}, not a sequence of texts")
     for end in ends:
         _hold(isinstance(end, str) and end != "", f"{end!r} ends a step, but is no text or an empty one")
@@ -182,16 +196,19 @@ def _sets_are_held_out(domain: Domain) -> str:
 
 
 def _all_sets(domain: Domain) -> dict[str, Sequence[Statement]]:
-    return {**domain.evaluation_sets(), **domain.test_sets()}
+    evaluated = ability(domain, Evaluated)
+    return {**evaluated.evaluation_sets(), **evaluated.test_sets()}
 
 
 def _draw_is_deterministic(domain: Domain) -> str:
-    levels = list(domain.levels)
+    drawable = ability(domain, Drawable)
+    levels = list(drawable.levels)
     are_levels = bool(levels) and all(type(each) is int and each >= 1 for each in levels)
     _hold(are_levels and levels == sorted(set(levels)), f"levels are {levels!r}: give integers from 1 on, rising")
     for level in levels:
         first, second = (
-            [domain.draw(random.Random(f"validate/{level}"), level) for _ in range(_DRAWS_PER_LEVEL)] for _ in range(2)
+            [drawable.draw(random.Random(f"validate/{level}"), level) for _ in range(_DRAWS_PER_LEVEL)]
+            for _ in range(2)
         )
         _hold(first == second, f"level {level}: the same generator draws {first[0].text!r} and {second[0].text!r}")
         for drawn in first:
@@ -202,24 +219,24 @@ def _draw_is_deterministic(domain: Domain) -> str:
 
 def _examples_are_not_held_out(domain: Domain) -> str:
     """HeldOut leaves out what `shown_examples` names, so every example that a set has must be named there."""
-    shown = {statement.canonical for statement in domain.shown_examples()}
-    sets = (*domain.evaluation_sets().values(), *domain.test_sets().values())
+    shown = {statement.canonical for statement in ability(domain, Evaluated).shown_examples()}
+    sets = _all_sets(domain).values()
     members = {each.canonical: each for each in chain(*sets) if each.canonical not in shown}
-    texts = [text for pair in domain.escalation_examples for text in pair]
-    for text in texts if can(domain, "parse") else ():
-        parsed = domain.parse(text)
-        _hold(isinstance(parsed, Statement), f"the example {text!r} parses to {parsed!r}")
-        is_member = isinstance(parsed, Statement) and parsed.canonical in members
-        _hold(not is_member, f"shown_examples() lacks {text!r}")
+    if (posable := able(domain, Posable)) is not None:
+        for text in chain(*posable.escalation_examples):
+            parsed = posable.parse(text)
+            _hold(isinstance(parsed, Statement), f"the example {text!r} parses to {parsed!r}")
+            is_member = isinstance(parsed, Statement) and parsed.canonical in members
+            _hold(not is_member, f"shown_examples() lacks {text!r}")
     asked = {_asked(domain, each) for each in members.values()}
-    for question, _ in domain.solver_examples:
+    for question, _ in ability(domain, Prompted).solver_examples:
         _hold(question not in asked, f"shown_examples() lacks the problem of {question!r}")
     return f"{len(shown)} examples"
 
 
 def _asked(domain: Domain, statement: Statement) -> str:
     """The question that states it."""
-    return domain.question(problem_of(statement, domain.name, Origin.SEED))
+    return ability(domain, Prompted).question(problem_of(statement, domain.name, Origin.SEED))
 
 
 def _verdict(domain: Domain, problem: Problem, text: str) -> tuple[Outcome, str | None]:
@@ -229,7 +246,8 @@ def _verdict(domain: Domain, problem: Problem, text: str) -> tuple[Outcome, str 
 
 def _reads(domain: Domain, statement: Statement) -> bool:
     """Whether the statement's text is read as it, where the domain reads proposals at all."""
-    return not can(domain, "parse") or domain.parse(statement.text) == statement
+    posable = able(domain, Posable)
+    return posable is None or posable.parse(statement.text) == statement
 
 
 def _hold(condition: bool, failure: str) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from curriculum.answers.reading import THOUGHT_END, THOUGHT_START
-from curriculum.domains.abilities import completed
-from curriculum.domains.protocol import Domain
+from curriculum.domains.abilities import ability, able
+from curriculum.domains.protocol import Domain, Observable, Posable, Prompted
 from store.records import Completion, Finish, Problem
 
 Messages = Sequence[tuple[str, str]]  # (role, content): "system", "user" or "assistant"
@@ -39,16 +39,13 @@ class PromptStyle:
     between two assistant's turns. In few-shot text without a stop, `end_of_turn` is the end of sequence.
     """
 
-    domain: Domain
+    domain: Prompted
     stop: tuple[str, ...] = ("\n",)
     render: Render | None = None
     end_of_turn: str = ""
     next_turn: Callable[[str], str] | None = None
     feedback: bool = False  # the second look is shown the domain's `observation` of the answer
     thought: Thought = "none"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "domain", completed(self.domain))  # what it does not say has a neutral answer
 
     def solver(self, problem: Problem) -> str:
         """Ask for a first try."""
@@ -67,11 +64,16 @@ class PromptStyle:
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for a second look. The prompt continues the completion `previous`, which has its stop token if any."""
-        seen = self.domain.observation(problem, self.visible(previous.text)) if self.feedback else ""
+        seen = self._observed(problem, previous) if self.feedback else ""
         if self.next_turn is not None:
             return self._closing(previous) + self.next_turn(f"{seen}\n{self.domain.recheck_instruction}".lstrip())
         check = f"Check: {seen}\n" if self.feedback else ""
         return f"{self._closing(previous)}{check}Recheck: {self.domain.question(problem)}"
+
+    def _observed(self, problem: Problem, previous: Completion) -> str:
+        """Empty for a domain that runs nothing, such as that of a set which a run with feedback is evaluated on."""
+        observable = able(self.domain, Observable)
+        return "" if observable is None else observable.observation(problem, self.visible(previous.text))
 
     def report(self, kind: ReportKind, previous: Completion) -> str:
         """Ask the solver how sure it is of the answer in `previous`, or whether that is right."""
@@ -93,9 +95,10 @@ class PromptStyle:
 
     def challenger(self, parent: Problem) -> str:
         """Ask for something harder than `parent`."""
+        domain = ability(self.domain, Posable, "a challenger")
         if self.render is not None:
-            return self.render((("user", f"{self.domain.challenger_instruction}\n{parent.text}"),))
-        shown = "".join(f"Easy: {easy}\nHarder: {harder}\n\n" for easy, harder in self.domain.escalation_examples)
+            return self.render((("user", f"{domain.challenger_instruction}\n{parent.text}"),))
+        shown = "".join(f"Easy: {easy}\nHarder: {harder}\n\n" for easy, harder in domain.escalation_examples)
         return f"{shown}Easy: {parent.text}\nHarder:"
 
     def strip_stop(self, text: str) -> str:
@@ -125,5 +128,6 @@ class PromptStyle:
 def few_shot_style(domain: Domain, feedback: bool = False, eos: str = "") -> PromptStyle:
     """Plain text with the domain's examples. A completion ends where the domain says, and with `eos`, which the
     tokenizer calls the end of sequence."""
-    stop = tuple(completed(domain).stops)
-    return PromptStyle(domain, stop=stop, feedback=feedback, end_of_turn="" if stop else eos)
+    prompted = ability(domain, Prompted)
+    stop = tuple(prompted.stops)
+    return PromptStyle(prompted, stop=stop, feedback=feedback, end_of_turn="" if stop else eos)

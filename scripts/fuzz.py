@@ -26,10 +26,20 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from curriculum.domains.abilities import can, completed  # noqa: E402
+from curriculum.domains.abilities import ability, able  # noqa: E402
 from curriculum.domains.judging import checked  # noqa: E402
 from curriculum.domains.loading import DOMAINS, load_domain  # noqa: E402
-from curriculum.domains.protocol import Domain, Statement, problem_of  # noqa: E402
+from curriculum.domains.protocol import (  # noqa: E402
+    Domain,
+    Drawable,
+    Mergeable,
+    Observable,
+    Posable,
+    Prompted,
+    Prunable,
+    Statement,
+    problem_of,
+)
 from curriculum.domains.seed_files import DomainError  # noqa: E402
 from store.records import Fate, Origin, Outcome, Problem  # noqa: E402
 
@@ -56,13 +66,13 @@ class Report:
 
 def fuzz(domain: Domain, count: int, seed: int) -> Report:
     """`count` texts, each made by a generator of its own: the n-th is the same whatever else is asked."""
-    report, domain = Report(), completed(domain)
+    report, asked = Report(), ability(domain, Prompted).question
     problems = [problem_of(each, domain.name, Origin.SEED) for each in [*domain.seeds()][:200]]
     drawn: list[str] = []
-    if can(domain, "draw"):
+    if (drawable := able(domain, Drawable)) is not None:
         rng = random.Random(f"fuzz/{domain.name}/{seed}")
-        drawn = [domain.draw(rng, rng.choice(list(domain.levels))).text for _ in range(_DRAWN)]
-    texts = sorted({*drawn, *(each for one in problems for each in (one.text, one.answer, domain.question(one)))})
+        drawn = [drawable.draw(rng, rng.choice(list(drawable.levels))).text for _ in range(_DRAWN)]
+    texts = sorted({*drawn, *(each for one in problems for each in (one.text, one.answer, asked(one)))})
     for n in range(count):
         rng = random.Random(f"fuzz/{domain.name}/{seed}/{n}")
         text = _text(rng, texts)
@@ -92,28 +102,33 @@ def loaded(name: str, folder: Path) -> Domain | None:
 
 
 def _parsed(domain: Domain, text: str, report: Report) -> str:
-    if not can(domain, "parse"):
+    posable = able(domain, Posable)
+    if posable is None:
         return ""
-    found = domain.parse(text)
+    found = posable.parse(text)
     report.fates[found.name if isinstance(found, Fate) else "problem"] += 1
     if isinstance(found, Fate):
         return "" if found in _REJECTED else f"parsed as {found!r}"
     if not isinstance(found, Statement) or found.level < 1 or not found.family or not found.answer:
         return f"parsed as {found!r}"
-    again = domain.parse(found.text)
+    again = posable.parse(found.text)
     if again != found:
         return f"is {found!r}, and parsed again {again!r}"
-    outcome = checked(domain.judge(problem_of(found, domain.name, Origin.CHALLENGER), domain.written(found.answer)))[0]
+    answer = ability(domain, Prompted).written(found.answer)
+    outcome = checked(domain.judge(problem_of(found, domain.name, Origin.CHALLENGER), answer))[0]
     return "" if outcome is Outcome.CORRECT else f"is {found!r}, whose own answer is {outcome}"
 
 
 def _answered(domain: Domain, problem: Problem, text: str, report: Report) -> str:
     outcome = checked(domain.judge(problem, text))[0]
     report.outcomes[outcome.name] += 1
-    if not isinstance(domain.observation(problem, text), str):
+    observable, mergeable, prunable = able(domain, Observable), able(domain, Mergeable), able(domain, Prunable)
+    if observable is not None and not isinstance(observable.observation(problem, text), str):
         return "is observed as no text"
-    domain.state(problem, text)
-    domain.fails(problem, text)
+    if mergeable is not None:
+        mergeable.state(problem, text)
+    if prunable is not None:
+        prunable.fails(problem, text)
     return "" if outcome in (Outcome.CORRECT, Outcome.INCORRECT, Outcome.UNPARSED) else f"is {outcome} as an answer"
 
 

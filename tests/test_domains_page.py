@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from capabilities import CAPABILITIES
 
-from curriculum.domains.abilities import can
+from curriculum.domains.abilities import members_of
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Domain, problem_of
 from curriculum.validation import validate_domain
@@ -43,7 +44,23 @@ def after(step: int, folder: Path) -> Domain:
 def test_every_step_is_a_domain(folder: Path, step: int) -> None:
     domain = after(step, folder)
     assert [check.detail for check in validate_domain(domain) if not check.passed] == []
-    assert [can(domain, member) for member in ADDED] == [place < step for place in range(len(ADDED))]
+    assert [hasattr(domain, member) for member in ADDED] == [place < step for place in range(len(ADDED))]
+
+
+def test_the_table_has_every_member_under_its_capability_and_the_keys_that_need_it() -> None:
+    rows = re.findall(r"^\| (?:`(\w+)`:[^|]*)?\|([^|]*)\|([^|]*)\|[^|]*\|$", PAGE.read_text(), flags=re.MULTILINE)
+    members: dict[str, set[tuple[str, bool]]] = {}
+    keys: dict[str, list[str]] = {}
+    name = ""
+    for first, needed_by, cell in rows:
+        name = first or name
+        members.setdefault(name, set()).update((each, bool(bold)) for bold, each in re.findall(r"(\*\*)?`(\w+)`", cell))
+        keys.setdefault(name, []).extend(re.findall(r"`([\w.]+=\w+)`", needed_by))
+    for each in CAPABILITIES:
+        own = [member for member in members_of(each) if member not in members_of(Domain)]
+        assert members[each.__name__] == {(member, member in each.__abstractmethods__) for member in own}
+        said = " ".join(each.__doc__.split())
+        assert keys[each.__name__] == ([] if "No key needs it" in said else re.findall(r"`([\w.]+=\w+)`", said))
 
 
 def test_the_whole_is_short_and_right(folder: Path) -> None:

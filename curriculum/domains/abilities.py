@@ -1,113 +1,86 @@
-"""What a domain may say besides its core, and what holds where it says nothing.
+"""Asks a domain for a capability: one of the Protocols of curriculum/domains/protocol.py.
 
-A domain has to have a `name`, `seeds` and a `judge` (curriculum/domains/protocol.py). Every other member is an ability:
-whoever needs one asks for it by name, and a configuration that needs one which the domain lacks is refused in one line.
+What a capability consists of, what of it must be written, and what holds where a domain does not say the rest, all
+that is read from the Protocol itself.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
-from curriculum.answers.comparing import is_same_answer
-from curriculum.domains.protocol import Domain, Statement
+from curriculum.domains.protocol import Domain
 from curriculum.domains.seed_files import DomainError
-from store.records import Problem
 
-CORE = ("name", "seeds", "judge")
-ABILITIES: Mapping[str, str] = {  # member -> what a domain can do that has it
-    "parse": "read a proposal, so that a challenger can pose problems: parse(text)",
-    "draw": "draw a problem of a level without a challenger: draw(rng, level)",
-    "levels": "name the levels that it draws from: levels",
-    "observation": "say what running an answer shows: observation(problem, text)",
-    "fails": "execute the steps of an unfinished answer: fails(problem, text)",
-    "state": "say what an unfinished answer leaves to be done: state(problem, text)",
-}
+C = TypeVar("C", bound=Domain)
+Capability = Callable[..., C]  # a Protocol; mypy takes no abstract class for a `type[C]`
 
 
-class _Neutral:
-    """What is used of a domain that does not say it."""
-
-    solver_examples: Sequence[tuple[str, str]] = ()
-    escalation_examples: Sequence[tuple[str, str]] = ()
-    solver_instruction = "Answer the question. Give the answer only."
-    recheck_instruction = "Check your answer, and give it again."
-    challenger_instruction = "Write one problem that is a little harder. Give its text only."
-    step_ends: Sequence[str] = ()
-    stops: Sequence[str] = ("\n",)
-
-    @staticmethod
-    def question(problem: Problem) -> str:
-        """The problem's text."""
-        return problem.text
-
-    @staticmethod
-    def is_trivial_edit(parent: Problem, child: Statement) -> bool:
-        """Whether both are the same problem."""
-        return parent.canonical == child.canonical
-
-    @staticmethod
-    def observation(problem: Problem, text: str) -> str:
-        """Nothing was run."""
-        return ""
-
-    @staticmethod
-    def state(problem: Problem, text: str) -> str | None:
-        """Not known: no two partial answers are merged."""
+def able(domain: Domain, wanted: Capability[C]) -> C | None:
+    """The domain as `wanted`: members that it does not say are the Protocol's own. None where it lacks one that has to
+    be written."""
+    if lacking(domain, wanted):
         return None
+    is_whole = all(hasattr(domain, member) for member in members_of(wanted))
+    return cast(C, domain if is_whole else _Completed(domain, wanted))
 
-    @staticmethod
-    def fails(problem: Problem, text: str) -> bool:
-        """Never: steps are not executed."""
-        return False
 
-    @staticmethod
-    def shown_examples() -> Sequence[Statement]:
-        """No example shows a problem."""
-        return ()
+def ability(domain: Domain, wanted: Capability[C], wanted_by: str = "") -> C:
+    """The domain as `wanted`. DomainError, one line that names the members to write, where it lacks any.
 
-    @staticmethod
-    def written(answer: str) -> str:
-        """The answer itself."""
-        return answer
+    `wanted_by`: who needs it, as a user knows it, such as "solver.feedback=true"; it may be left out where nothing of
+    `wanted` has to be written.
+    """
+    found = able(domain, wanted)
+    if found is None:
+        missing = lacking(domain, wanted)
+        calls = " and ".join(call_of(wanted, member) for member in missing)
+        what = "; ".join(_meaning(wanted, member) for member in missing)
+        raise DomainError(
+            f"{wanted_by or _name(wanted)} needs a domain with {calls}, which {domain.name} lacks: {what} "
+            "(docs/domains.md)"
+        )
+    return found
 
-    @staticmethod
-    def same_answer(given: str, right: str) -> bool:
-        """As text, then as numbers: 7.0 is 7."""
-        return is_same_answer(given, right)
 
-    @staticmethod
-    def test_sets() -> Mapping[str, Sequence[Statement]]:
-        """None."""
-        return {}
+def members_of(wanted: Capability[C]) -> Sequence[str]:
+    """Everything that the Protocol asks of a domain, the core first."""
+    protocols = [each for each in inspect.getmro(cast(type, wanted)) if getattr(each, "_is_protocol", False)]
+    return [name for each in reversed(protocols) for name in vars(each) if not name.startswith("_")]
 
-    @staticmethod
-    def evaluation_sets() -> Mapping[str, Sequence[Statement]]:
-        """None."""
-        return {}
+
+def lacking(domain: Any, wanted: Capability[C]) -> Sequence[str]:
+    """The members of `wanted` that have to be written and are not there."""
+    must = cast(Any, wanted).__abstractmethods__
+    return [member for member in members_of(wanted) if member in must and not hasattr(domain, member)]
+
+
+def call_of(wanted: Capability[C], member: str) -> str:
+    """How the member is spelled: "parse(text)", "levels"."""
+    found = getattr(wanted, member)
+    if isinstance(found, property):
+        return member
+    _, *parameters = inspect.signature(found).parameters  # the first is self
+    return f"{member}({', '.join(parameters)})"
+
+
+def _meaning(wanted: Capability[C], member: str) -> str:
+    """The first sentence of the member's documentation, as the end of a line."""
+    first = " ".join((inspect.getdoc(getattr(wanted, member)) or "").split()).split(". ")[0].rstrip(".")
+    return first[:1].lower() + first[1:]
+
+
+def _name(wanted: Capability[C]) -> str:
+    return cast(type, wanted).__name__
 
 
 class _Completed:
-    """A domain with neutral answers for what it does not say. `can` tells them apart."""
+    """`own`, with the Protocol's own bodies for what it does not say."""
 
-    def __init__(self, own: Any) -> None:
-        self.own = own
+    def __init__(self, own: Domain, wanted: Capability[C]) -> None:
+        self.own, self.wanted = own, wanted
 
-    def __getattr__(self, name: str) -> Any:
-        own = self.__dict__["own"]
-        return getattr(own, name) if hasattr(own, name) else getattr(_Neutral, name)
-
-
-def completed(domain: Any) -> Domain:
-    """The domain as everything here uses it: itself, if it says all there is to say."""
-    neutral = [name for name in vars(_Neutral) if not name.startswith("_")]
-    return domain if all(hasattr(domain, name) for name in neutral) else _Completed(domain)  # type: ignore[return-value]
-
-
-def can(domain: Domain, member: str) -> bool:
-    """Whether the domain itself has the member."""
-    return hasattr(domain.own if isinstance(domain, _Completed) else domain, member)
-
-
-def require(domain: Domain, member: str, wanted_by: str) -> None:
-    """DomainError, which names the member to write, where the domain lacks what a configuration key needs."""
-    if not can(domain, member):
-        raise DomainError(f"{wanted_by} needs a domain that can {ABILITIES[member]}. {domain.name} has no {member}")
+    def __getattr__(self, member: str) -> Any:
+        own, wanted = self.__dict__["own"], self.__dict__["wanted"]
+        if hasattr(own, member) or member not in members_of(wanted):
+            return getattr(own, member)
+        return getattr(wanted, member).__get__(self)  # a method becomes a bound one, a property its value

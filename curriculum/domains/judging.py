@@ -3,7 +3,8 @@
 import math
 from itertools import islice
 
-from curriculum.domains.protocol import Domain, Verdict, problem_of
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Domain, Prompted, Verdict, problem_of
 from curriculum.own_code import result_of
 from store.records import Origin, Outcome, Problem
 
@@ -23,8 +24,9 @@ def contradiction(domain: Domain) -> str:
     A judge that grades may call none right, so an answer with a score is let be. What a judge raises is counted in the
     run (roles/judging/failures.py), and ends the search here: it may have taken as long as it may.
     """
+    spelled = ability(domain, Prompted).written
     for seed in islice((seed for seed in domain.seeds() if seed.answer), _TRIED):
-        verdict = judged(domain, problem_of(seed, domain.name, Origin.SEED), domain.written(seed.answer))
+        verdict = judged(domain, problem_of(seed, domain.name, Origin.SEED), spelled(seed.answer))
         if verdict.error:
             break
         if verdict.outcome in (Outcome.INCORRECT, Outcome.UNPARSED) and not verdict.score:

@@ -5,10 +5,9 @@ A dotted path imports the user's own code (curriculum/own_code.py).
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from curriculum.domains.abilities import CORE, completed
+from curriculum.domains.abilities import call_of, lacking
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
@@ -62,7 +61,8 @@ def names_code_well(name: str, options: Mapping[str, object]) -> bool:
 
 
 def load_domain(name: str, options: Mapping[str, object] | None = None, judge_seconds: float | None = None) -> Domain:
-    """The domain, made with `options` as keyword arguments, with neutral answers for what it does not say.
+    """The domain, made with `options` as keyword arguments: its core, and whatever else it can do
+    (curriculum/domains/abilities.py).
 
     `judge_seconds` > 0: how long the judge of a domain that is a user's code may take for an answer; None: no limit.
     Those of ours have limits of their own, where there is something to limit.
@@ -73,13 +73,14 @@ def load_domain(name: str, options: Mapping[str, object] | None = None, judge_se
     given = {str(key): value for key, value in (options or {}).items()}
     _check_names(name, maker, given)
     domain = _made(name, maker, given)
-    missing = [member for member in CORE if result_of(partial(hasattr, domain, member))[0] is False]
+    missing, _ = result_of(lambda: lacking(domain, Domain))  # what it raises instead, OwnDomain says in a line
     if missing:
-        raise DomainError(f"domain {name} lacks {', '.join(missing)}: see curriculum/domains/protocol.py")
+        calls = ", ".join(call_of(Domain, member) for member in missing)
+        raise DomainError(f"domain {name} lacks {calls}: see curriculum/domains/protocol.py")
     known = domain if is_ours(name) else OwnDomain(domain, name, judge_seconds)
     if not isinstance(known.name, str) or not _NAME.fullmatch(known.name):
         raise DomainError(f"domain {name}: its name is {known.name!r}, and must be 1 to 64 of A-Z a-z 0-9 . _ -")
-    return completed(known)
+    return known
 
 
 def _made(name: str, maker: Any, given: Mapping[str, object]) -> Any:

@@ -2,7 +2,7 @@
 the member. Only what `judge` does is left as it is: an answer that nobody can judge ends no run
 (curriculum/domains/judging.py).
 
-Members that the domain lacks stay lacking: curriculum/domains/abilities.py says what holds then.
+Members that the domain lacks stay lacking: curriculum/domains/protocol.py says what holds then.
 """
 
 from collections.abc import Callable, Mapping, Sequence

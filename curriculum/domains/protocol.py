@@ -1,9 +1,10 @@
 """What a domain is: a kind of problem that can be judged, and perhaps posed.
 
 To write your own, make a class with a `name`, `seeds` and a `judge`, and name it in the configuration as
-`my_package.my_module:MyDomain`. Every other member of `Domain` is an ability: write it if you want what it is for, such
-as `parse` for a challenger (curriculum/domains/abilities.py says what holds without it). No base class is needed;
-sums.py, beside this file, is a short example. `python -m selfplay.inspect validate-domain
+`my_package.my_module:MyDomain`. That is the core, `Domain`. Whatever else a domain can do is a capability: a small
+`Protocol` below, which only what uses it asks for (curriculum/domains/abilities.py). A member that is abstract there
+has to be written for the capability; the body of any other is what holds for a domain that does not say it. No base
+class is needed; sums.py, beside this file, is a short example. `python -m selfplay.inspect validate-domain
 my_package.my_module:MyDomain` checks it without a model. The package has to be importable: in the folder where the
 command is given, or on PYTHONPATH. `domain_options` of the configuration are the keyword arguments of `__init__`; for
 an option or a file that will not do raise a `DomainError` (seed_files.py), which the user reads as one line.
@@ -11,10 +12,12 @@ an option or a file that will not do raise a `DomainError` (seed_files.py), whic
 
 import hashlib
 import random
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from curriculum.answers.comparing import is_same_answer
 from store.records import Fate, Origin, Outcome, Problem
 
 
@@ -44,134 +47,177 @@ class Verdict(NamedTuple):
 
 
 class Domain(Protocol):
-    """One kind of problem. Everything here is deterministic, and nothing raises on account of a model's text."""
+    """The core: one kind of problem, where it comes from and which answers are right. Every configuration needs it.
+
+    Everything here and below is deterministic, and nothing raises on account of a model's text.
+    """
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Short and stable: it is part of every problem's id."""
-        ...
+
+    @abstractmethod
+    def seeds(self) -> Sequence[Statement]:
+        """The problems a run starts from."""
+
+    @abstractmethod
+    def judge(self, problem: Problem, text: str) -> Verdict | tuple[Outcome, str | None]:
+        """The verdict on a solver's text (stop string cut) and the answer read from it, None when there is none.
+
+        CORRECT, INCORRECT or UNPARSED; UNJUDGED when the domain cannot tell what is right.
+        """
+
+
+class Prompted(Domain, Protocol):
+    """How problems are put to a solver, and how its answers are spelled: prompts, whatever `prompts.style` is. No key
+    needs it."""
 
     @property
     def solver_examples(self) -> Sequence[tuple[str, str]]:
         """(question, answer) pairs for few-shot prompts; questions are spelled as `question` spells them."""
-        ...
-
-    @property
-    def escalation_examples(self) -> Sequence[tuple[str, str]]:
-        """(easy, harder) pairs of problem texts for few-shot prompts."""
-        ...
+        return ()
 
     @property
     def solver_instruction(self) -> str:
         """Chat use: what the solver is told, before the question."""
-        ...
+        return "Answer the question. Give the answer only."
 
     @property
     def recheck_instruction(self) -> str:
         """Chat use: what asks for the second look. It must not say whether the first answer was right."""
-        ...
-
-    @property
-    def challenger_instruction(self) -> str:
-        """Chat use: what the challenger is told, before the parent problem."""
-        ...
+        return "Check your answer, and give it again."
 
     @property
     def stops(self) -> Sequence[str]:
         """Few-shot use: strings that end a completion. The first stands behind every example's answer, too. Answers of
         several lines need another than a line end, such as a blank line; with none a completion ends where the model
         ends it. In chat the end of the model's turn ends a completion, whatever stands here."""
-        ...
-
-    @property
-    def step_ends(self) -> Sequence[str]:
-        """Strings that end a step inside an answer, for tree search; none: an answer is one step."""
-        ...
-
-    def parse(self, text: str) -> Statement | Fate:
-        """A proposal as a statement, or UNPARSED, INVALID or TOO_LARGE. Strict; never raises on any str."""
-        ...
-
-    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
-        """Whether `child` differs from `parent` by nothing that counts."""
-        ...
-
-    def judge(self, problem: Problem, text: str) -> Verdict | tuple[Outcome, str | None]:
-        """The verdict on a solver's text (stop string cut) and the answer read from it, None when there is none.
-
-        CORRECT, INCORRECT or UNPARSED; UNJUDGED when the domain cannot tell what is right.
-        """
-        ...
-
-    def observation(self, problem: Problem, text: str) -> str:
-        """One line that executing a solver's text showed, for `solver.feedback`. Never raises."""
-        ...
+        return ("\n",)
 
     def question(self, problem: Problem) -> str:
         """What is put before the solver: "23 + 45 ="."""
-        ...
+        return problem.text
 
-    def state(self, problem: Problem, text: str) -> str | None:
-        """What an unfinished answer leaves to be done, as a text: a search merges answers whose states are equal. None
-        where that is not known. Never raises. It must not tell whether a right answer can still be reached."""
-        ...
+    def written(self, answer: str) -> str:
+        """How a completion says `answer`, where `judge` reads a form such as a box."""
+        return answer
 
-    def fails(self, problem: Problem, text: str) -> bool:
-        """Whether a step of an unfinished answer fails when executed, so that no continuation can be right. Never
-        raises; False where steps cannot be executed."""
-        ...
 
-    def seeds(self) -> Sequence[Statement]:
-        """The problems a run starts from."""
-        ...
+class Posable(Domain, Protocol):
+    """A challenger can pose its problems: `challenger.source=self` and `challenger.source=frozen` need it."""
 
-    def shown_examples(self) -> Sequence[Statement]:
-        """Every problem that an example shows; these are kept out of the held-out sets."""
-        ...
+    @abstractmethod
+    def parse(self, text: str) -> Statement | Fate:
+        """A proposal as a statement, or UNPARSED, INVALID or TOO_LARGE. Strict; never raises on any str."""
+
+    def is_trivial_edit(self, parent: Problem, child: Statement) -> bool:
+        """Whether `child` differs from `parent` by nothing that counts."""
+        return parent.canonical == child.canonical
 
     @property
+    def escalation_examples(self) -> Sequence[tuple[str, str]]:
+        """(easy, harder) pairs of problem texts for few-shot prompts."""
+        return ()
+
+    @property
+    def challenger_instruction(self) -> str:
+        """Chat use: what the challenger is told, before the parent problem."""
+        return "Write one problem that is a little harder. Give its text only."
+
+
+class Drawable(Domain, Protocol):
+    """Its problems can be drawn at random, without a model: `challenger.source=procedural` needs it."""
+
+    @property
+    @abstractmethod
     def levels(self) -> Sequence[int]:
         """The levels that `draw` is asked for, rising. The control without a challenger gives each the same chance."""
-        ...
 
+    @abstractmethod
     def draw(self, rng: random.Random, level: int) -> Statement:
-        """A random problem of `level`, one of `levels`, or of a lower level where next to no problem of this one is
-        valid."""
-        ...
+        """A random problem of `level`, one of `levels`. It may be of a lower level where next to no problem of this one
+        is valid."""
+
+
+class Evaluated(Domain, Protocol):
+    """Some of its problems are held out and measured (curriculum/holdout.py). No key needs it: a domain without sets is
+    trained on and not evaluated. The command `selfplay.evaluate` needs a set."""
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """Every member of each evaluation set, one text for each canonical form, in a fixed order. A keyed hash chooses
         which of them are held out: half of a set under 200, else 500. {} where there are only `test_sets`."""
-        ...
+        return {}
 
     def test_sets(self) -> Mapping[str, Sequence[Statement]]:
         """Sets that are evaluated whole, and of which nothing is ever trained on: one text for each canonical form, in
         a fixed order. No seed and no shown example may be among them."""
-        ...
+        return {}
+
+    def shown_examples(self) -> Sequence[Statement]:
+        """Every problem that an example shows; these are kept out of the held-out sets."""
+        return ()
+
+
+class Observable(Domain, Protocol):
+    """A second look can be shown what running an answer showed: `solver.feedback=true` needs it."""
+
+    @abstractmethod
+    def observation(self, problem: Problem, text: str) -> str:
+        """One line that executing a solver's text showed. Never raises."""
+
+
+class ComparesAnswers(Domain, Protocol):
+    """Answers are counted as votes: `judge.source=majority`, and the vote of `selfplay.evaluate`. No key needs it."""
 
     def same_answer(self, given: str, right: str) -> bool:
         """Whether two answers that `judge` has read say the same: in a majority vote they are one. Never raises."""
-        ...
-
-    def written(self, answer: str) -> str:
-        """How a completion says `answer`, where `judge` reads a form such as a box."""
-        ...
+        return is_same_answer(given, right)  # as text, then as numbers: 7.0 is 7
 
 
-class KnowsGoodSteps(Protocol):
-    """An optional capability, for measuring a search. A search itself never calls it: it may be slow, and it tells the
-    way to the answer."""
+class Stepwise(Domain, Protocol):
+    """Answers have steps, by which a search grows (`judge.search.when`, `evaluate.search_tokens`). No key needs it."""
 
+    @property
+    def step_ends(self) -> Sequence[str]:
+        """Strings that end a step inside an answer, for tree search; none: an answer is one step."""
+        return ()
+
+
+class Mergeable(Domain, Protocol):
+    """Unfinished answers that leave the same to be done can be told: `judge.search.merge=true` needs it."""
+
+    @abstractmethod
+    def state(self, problem: Problem, text: str) -> str | None:
+        """What an unfinished answer leaves to be done, as a text. A search merges answers whose states are equal. None
+        where that is not known. Never raises. It must not tell whether a right answer can still be reached."""
+
+
+class Prunable(Domain, Protocol):
+    """Steps of an unfinished answer can be executed: `judge.search.prune=true` needs it."""
+
+    @abstractmethod
+    def fails(self, problem: Problem, text: str) -> bool:
+        """Whether a step of an unfinished answer fails when executed, so that no continuation can be right. Never
+        raises; False where steps cannot be executed."""
+
+
+class KnowsGoodSteps(Domain, Protocol):
+    """For measuring a search (selfplay/lab/credit.py). A search itself never calls it: it may be slow, and it tells the
+    way to the answer. No key needs it."""
+
+    @abstractmethod
     def is_good(self, problem: Problem, text: str) -> bool:
         """Whether this unfinished answer can still be continued to a right one with only right steps. Never raises."""
-        ...
 
 
-class HasSeveralAnswers(Protocol):
-    """An optional capability, for checking a domain: that another problem's answer is judged right is no fault of it,
-    as long as not all of them are."""
+class HasSeveralAnswers(Domain, Protocol):
+    """For checking a domain (curriculum/validation.py). No key needs it."""
 
-    several_right: bool
+    @property
+    def several_right(self) -> bool:
+        """Whether another problem's answer may be judged right, which is then no fault, as long as not all are."""
+        return False
 
 
 def problem_id_of(domain_name: str, canonical: str) -> str:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.protocol import Domain, Statement, problem_id_of, problem_of
+from curriculum.domains.protocol import Posable, Statement, problem_id_of, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.selection.novelty import archive_of, most_novel_first
 from curriculum.settings import CurriculumSettings
@@ -31,7 +31,7 @@ def triage(
     parent: Problem,
     text: str,
     finish: Finish,
-    domain: Domain,
+    domain: Posable,
     known: Callable[[str], bool],
     held_out: HeldOut,
     seen_this_step: set[str],

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from curriculum.domains.judging import judged
-from curriculum.domains.protocol import Domain, Verdict
+from curriculum.domains.protocol import ComparesAnswers, Verdict
 from roles.judging.groups import JudgedGroup, JudgeSettings, Read, verdict, with_verdicts
 from roles.requests import Sampled, Score, Scored
 from roles.solver import SolvedGroup
@@ -65,7 +65,12 @@ def label_of(found: Vote | None, settings: MajoritySettings) -> str | None:
 
 
 def judge_by_majority(
-    group: SolvedGroup, domain: Domain, read: Read, majority: MajoritySettings, settings: JudgeSettings, step: int
+    group: SolvedGroup,
+    domain: ComparesAnswers,
+    read: Read,
+    majority: MajoritySettings,
+    settings: JudgeSettings,
+    step: int,
 ) -> JudgedGroup:
     """`judge_group` with the first tries' most frequent answer in the place of the domain's. The domain only reads
     answers here. Without a label every turn is UNJUDGED, so that the group counts nowhere."""
@@ -79,7 +84,7 @@ def judge_by_majority(
     return with_verdicts(group, judge, read, settings, step)
 
 
-def labelled(own: Verdict, label: str | None, domain: Domain) -> Verdict:
+def labelled(own: Verdict, label: str | None, domain: ComparesAnswers) -> Verdict:
     """The verdict by `label` on an answer to which the domain's is `own`; only what was read of it counts."""
     if label is None or own.error:
         return Verdict(Outcome.UNJUDGED, own.answer, error=own.error)
@@ -96,7 +101,7 @@ class ByMajority:
     """The verdicts of a search that begins with a group: by the label of that group (roles/judging/verdicts.py)."""
 
     problem: Problem
-    domain: Domain
+    domain: ComparesAnswers
     label: str | None
 
     def question(self, text: str) -> Score | None:
@@ -108,7 +113,7 @@ class ByMajority:
         return labelled(judged(self.domain, self.problem, text), self.label, self.domain).outcome
 
 
-def by_majority(group: JudgedGroup, domain: Domain) -> ByMajority:
+def by_majority(group: JudgedGroup, domain: ComparesAnswers) -> ByMajority:
     """The judge of a search for the group, which the majority has judged. Its first right answer is the label."""
     label = next((a.turns[0].answer for a in group.first_tries if a.turns[0].is_right), None)
     return ByMajority(group.problem, domain, label)

@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from curriculum.domains.protocol import Domain, Verdict
+from curriculum.domains.protocol import Prompted, Verdict
 from roles.judging.canaries import CANARIES
 from roles.judging.groups import JudgedGroup, JudgeSettings, with_verdicts
 from roles.prompts import PromptStyle
@@ -217,7 +217,7 @@ def _item(question: str, answer: str) -> str:
     return f'Question: {question}\nAnswer: "{answer}"'
 
 
-def _examples(domain: Domain) -> list[tuple[str, str, bool]]:
+def _examples(domain: Prompted) -> list[tuple[str, str, bool]]:
     """(question, answer, is right): each of the domain's examples with its own answer and with another's, then empty
     talk as wrong answers."""
     pairs = list(domain.solver_examples) or list(_EXAMPLES)

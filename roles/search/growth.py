@@ -19,7 +19,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curriculum.domains.protocol import Domain
+from curriculum.domains.abilities import ability, able
+from curriculum.domains.protocol import Mergeable, Prompted, Prunable, Stepwise
 from roles.judging.verdicts import Judging
 from roles.prompts import PromptStyle
 from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
@@ -45,13 +46,15 @@ class StepStyle:
     decode: Callable[[Sequence[int]], str]
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Prompted:
         """The domain of the problems."""
         return self.style.domain
 
     def one_step(self, room: int) -> SamplingParams:
         """Parameters of one step: it ends with the step or the answer, after `room` tokens at the latest."""
-        return replace(self.params, max_tokens=room, stop=(*self.params.stop, *self.domain.step_ends))
+        return replace(
+            self.params, max_tokens=room, stop=(*self.params.stop, *ability(self.domain, Stepwise).step_ends)
+        )
 
     def to_the_end(self, room: int) -> SamplingParams:
         """Parameters of the rest of an answer, of at most `room` tokens."""
@@ -113,11 +116,16 @@ class Growth:
     num_sampled: int = 0
     right_after: int | None = None
     right_after_nodes: int | None = None
+    _mergeable: Mergeable | None = field(init=False)
+    _prunable: Prunable | None = field(init=False)
     _asked: dict[str, Score] = field(default_factory=dict)  # by answer, the questions for the next wave
     _waiting: list[_Ended] = field(default_factory=list)  # answers whose verdict has been asked for
 
     def __post_init__(self) -> None:
         self.tree = StepTree(self.merge)
+        # None also where the search evaluates on another domain than the configuration was made for
+        self._mergeable = able(self.steps.domain, Mergeable) if self.merge else None
+        self._prunable = able(self.steps.domain, Prunable) if self.prune else None
 
     def take(self, given: Sequence[Sampled]) -> Generator[list[Any], list[Any], None]:
         """Begin with whole answers that were sampled before, such as a group's first tries. Each is one visit."""
@@ -232,14 +240,20 @@ class Growth:
                 text
             )  # steps inside a thought are not executed
             shown = self.steps.style.after_thought(text)
-            if is_open and self.prune and self.steps.domain.fails(self.problem, shown):
+            if is_open and self._fails(shown):
                 outcome = Outcome.INCORRECT
-            state = self.steps.domain.state(self.problem, shown) if is_open and outcome is None else None
+            state = self._state(shown) if is_open and outcome is None else None
             logprob = sum(said.logprobs[start:end])
             pieces.append(Piece(token_nodes[end - 1], end - start, step, logprob, outcome, state))
             if outcome is not None:
                 break
         return pieces
+
+    def _fails(self, shown: str) -> bool:
+        return self._prunable is not None and self._prunable.fails(self.problem, shown)
+
+    def _state(self, shown: str) -> str | None:
+        return None if self._mergeable is None else self._mergeable.state(self.problem, shown)
 
     def _outcome(self, said: Completion, text: str, num_tokens: int) -> Outcome | None:
         """The verdict on an answer, UNJUDGED while it has to be asked for.

@@ -1,21 +1,30 @@
 """What a configuration needs of its domain: asked before a model is loaded."""
 
-from curriculum.domains.abilities import require
-from curriculum.domains.protocol import Domain
+from collections.abc import Iterator
+
+from curriculum.domains.abilities import Capability, ability
+from curriculum.domains.protocol import Domain, Drawable, Mergeable, Observable, Posable, Prunable
 from selfplay.config.keys import Config
 
 
 def require_abilities(config: Config, domain: Domain) -> None:
-    """DomainError, one line that names the member to write, for the first thing that the domain cannot do."""
+    """DomainError, one line that names the members to write, for the first thing that the domain cannot do."""
+    for wanted_by, wanted in needs(config):
+        ability(domain, wanted, wanted_by)
+
+
+def needs(config: Config) -> Iterator[tuple[str, Capability[Domain]]]:
+    """(key=value that needs it, capability), beside the core. Capabilities of which nothing has to be written are
+    needed by none."""
     source, search = config.challenger.source, config.judge.search
+    searches = search.when != "never" or config.evaluate.search_tokens > 0
     if source in ("self", "frozen"):
-        require(domain, "parse", f"challenger.source={source} (challenger.source=none poses the domain's own problems)")
+        yield f"challenger.source={source} (challenger.source=none poses the domain's own problems)", Posable
     if source == "procedural":
-        require(domain, "draw", "challenger.source=procedural")
-        require(domain, "levels", "challenger.source=procedural")
+        yield "challenger.source=procedural", Drawable
     if config.solver.feedback:
-        require(domain, "observation", "solver.feedback=true")
-    if search.when != "never" and search.prune:
-        require(domain, "fails", "judge.search.prune=true")
-    if search.when != "never" and search.merge:
-        require(domain, "state", "judge.search.merge=true")
+        yield "solver.feedback=true", Observable
+    if searches and search.prune:
+        yield "judge.search.prune=true", Prunable
+    if searches and search.merge:
+        yield "judge.search.merge=true", Mergeable

@@ -5,9 +5,8 @@ is right like all before it.
 """
 
 from collections.abc import Collection, Sequence
-from typing import cast
 
-from curriculum.domains.abilities import can
+from curriculum.domains.abilities import able
 from curriculum.domains.protocol import Domain, KnowsGoodSteps
 from selfplay.stats.calibration import auroc
 from store.records import SearchNode
@@ -17,7 +16,8 @@ from store.store import Store
 def credit_auroc(store: Store, domain: Domain, steps: Collection[int]) -> dict[str, float]:
     """{"credit_auroc": P(a good step's advantage is above a bad one's)} over the searched trees of `steps`, each
     unfinished step once; {} where none was paid, or all were good, or none, or the domain cannot tell."""
-    if not can(domain, "is_good"):
+    knowing = able(domain, KnowsGoodSteps)
+    if knowing is None:
         return {}
     good: list[bool] = []
     paid: list[float] = []
@@ -25,7 +25,7 @@ def credit_auroc(store: Store, domain: Domain, steps: Collection[int]) -> dict[s
         for step, nodes in store.search_nodes(problem.problem_id).items():
             for node, said in zip(nodes, _said(nodes), strict=True):
                 if step in steps and node.advantage is not None and node.outcome is None:
-                    good.append(cast(KnowsGoodSteps, domain).is_good(problem, said))
+                    good.append(knowing.is_good(problem, said))
                     paid.append(node.advantage)
     return {"credit_auroc": auroc(good, paid)} if len(set(good)) == 2 else {}
 

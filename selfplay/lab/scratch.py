@@ -20,8 +20,9 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.loading import load_domain
-from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.domains.protocol import Drawable, Statement, problem_of
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle, ReportKind, few_shot_style
 from selfplay.machine.cache import made_once
@@ -88,7 +89,7 @@ def start_model(
     traces that it would be trained on today, so that one made before the code of a domain or of the prompts changed is
     not used after it.
     """
-    loaded = load_domain(domain, options)
+    loaded = ability(load_domain(domain, options), Drawable, "a start model")
     traces = traces_digest(loaded, settings, seed, holdout_key)
     said = [domain, dict(options), asdict(settings), seed, holdout_key, traces]
     source = json.dumps(said, sort_keys=True)
@@ -100,7 +101,7 @@ def start_model(
     return made_once(cache_folder() / "lab" / name, source, make)
 
 
-def traces_digest(domain: Domain, settings: WarmStart, seed: int, holdout_key: str) -> str:
+def traces_digest(domain: Drawable, settings: WarmStart, seed: int, holdout_key: str) -> str:
     """16 hex digits of the tokens of some batches, first tries only and whole traces: those of a shorter training.
 
     Of the data, not of source files, which change without changing it. What alters one trace in thousands and draws no
@@ -114,7 +115,7 @@ def traces_digest(domain: Domain, settings: WarmStart, seed: int, holdout_key: s
     return digest.hexdigest()[:16]
 
 
-def warm_start(domain: Domain, settings: WarmStart, seed: int, holdout_key: str, folder: Path, say: Say) -> None:
+def warm_start(domain: Drawable, settings: WarmStart, seed: int, holdout_key: str, folder: Path, say: Say) -> None:
     """Train a start model and save it to `folder`. The same arguments give the same bits on one machine."""
     tokenizer = character_tokenizer()
     with torch.random.fork_rng(devices=[]):
@@ -184,7 +185,7 @@ def _fit(model: Any, batches: Iterator[tuple[np.ndarray, np.ndarray]], settings:
 
 
 def _batches(
-    domain: Domain, settings: WarmStart, seed: int, holdout_key: str, tokenizer: PreTrainedTokenizerFast
+    domain: Drawable, settings: WarmStart, seed: int, holdout_key: str, tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`iterations` pairs (ids, labels), each [batch, L] int64; labels are IGNORED outside of what is to be said."""
     rng = random.Random(f"{seed}/warm start")
@@ -215,7 +216,7 @@ def _padded(
 
 
 def _trace(
-    domain: Domain, held_out: HeldOut, style: PromptStyle, settings: WarmStart, rng: random.Random, is_short: bool
+    domain: Drawable, held_out: HeldOut, style: PromptStyle, settings: WarmStart, rng: random.Random, is_short: bool
 ) -> Sequence[tuple[str, bool]]:
     """Parts of a trace, each with whether the model is to learn to say it; a short one is a first try only."""
     statement = _new_statement(domain, held_out, rng)
@@ -234,7 +235,7 @@ def _trace(
     return parts
 
 
-def _new_statement(domain: Domain, held_out: HeldOut, rng: random.Random) -> Statement:
+def _new_statement(domain: Drawable, held_out: HeldOut, rng: random.Random) -> Statement:
     while True:
         statement = domain.draw(rng, rng.choice(domain.levels))
         if not held_out.contains(statement.canonical):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import ComparesAnswers
 from roles.challenger import propose
 from roles.judging.by_majority import MajoritySettings, judge_by_majority
 from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
@@ -104,7 +106,7 @@ class Game:
         domain, read = self.style.domain, self.style.visible
         if self.majority is None:
             return judge_group(group, domain, read, self.judge, step)
-        return judge_by_majority(group, domain, read, self.majority, self.judge, step)
+        return judge_by_majority(group, ability(domain, ComparesAnswers), read, self.majority, self.judge, step)
 
     def _judged_by_model(self, step: Step, solved: Sequence[SolvedGroup], judge: ModelJudge) -> Judged:
         """Verdicts of the model itself; canaries say now and then how easily it is fooled."""

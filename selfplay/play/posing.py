@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from curriculum.domains.protocol import Domain, problem_id_of, problem_of
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Domain, Drawable, Posable, problem_id_of, problem_of
 from curriculum.holdout import HeldOut
 from curriculum.selection.admission import Candidate, triage
 from curriculum.selection.filling import fill, fill_up
@@ -38,6 +39,7 @@ class Poser:
 
     def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
         """Triage proposals, admit the most promising, fill up with replays to exactly `num_problems`."""
+        domain = ability(self.domain, Posable, "a challenger")
         proposals: list[TriagedProposal] = []
         candidates = []
         seen: set[str] = set()
@@ -45,12 +47,12 @@ class Poser:
             for index, sampled in enumerate(group.proposals):
                 fate, statement = triage(
                     group.parent, style.visible(sampled.completion.text), sampled.completion.finish,
-                    self.domain, self.tracker.knows, self.held_out, seen, self.fits,
+                    domain, self.tracker.knows, self.held_out, seen, self.fits,
                 )  # fmt: skip
                 known = statement is not None and fate is Fate.DUPLICATE
-                problem_id = problem_id_of(self.domain.name, statement.canonical) if statement and known else None
+                problem_id = problem_id_of(domain.name, statement.canonical) if statement and known else None
                 if statement is not None and fate is Fate.ACCEPTED:
-                    problem = problem_of(statement, self.domain.name, Origin.CHALLENGER, group.parent.problem_id)
+                    problem = problem_of(statement, domain.name, Origin.CHALLENGER, group.parent.problem_id)
                     candidates.append(Candidate(group.group, index, problem))
                 proposals.append(TriagedProposal(group.parent, group.group, index, sampled, fate, problem_id))
         rng = self._random(step, "admission")
@@ -65,17 +67,18 @@ class Poser:
     def pose_procedurally(self, step: int, num_problems: int) -> Posed:
         """The domain's own sampler in the challenger's place. Levels are drawn uniformly, as a control, or by what they
         may teach: 4 p (1 - p) + 0.05 of the level's pass rate p, so that they rise and fall with what is solved."""
+        domain = ability(self.domain, Drawable, "posing without a challenger")
         rng = self._random(step, "procedural")
         new: dict[str, Problem] = {}
         num_new = self.scheduler.num_new(step, num_problems)
-        levels = self.domain.levels
+        levels = domain.levels
         weights = [learnability(self.tracker.level_rate(level)) + _LEAST_WEIGHT for level in levels]
         for _ in range(DRAWS):
             if len(new) == num_new:
                 break
             level = rng.choice(levels) if self.levels == "uniform" else rng.choices(levels, weights)[0]
-            statement = self.domain.draw(rng, level)
-            problem = problem_of(statement, self.domain.name, Origin.PROCEDURAL)
+            statement = domain.draw(rng, level)
+            problem = problem_of(statement, domain.name, Origin.PROCEDURAL)
             if self.held_out.contains(statement.canonical) or self.tracker.knows(problem.problem_id):
                 continue
             if self.fits(problem):

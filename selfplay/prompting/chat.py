@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from curriculum.answers.reading import THOUGHT_END, THOUGHT_START
-from curriculum.domains.protocol import Domain
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Domain, Prompted
 from curriculum.error_lines import first_line
 from roles.prompts import Messages, PromptStyle, Thought
 from selfplay.machine.errors import USAGE, Refused
@@ -39,8 +40,8 @@ def chat_style(domain: Domain, tokenizer: Any, name: str, thinking: bool, feedba
     if is_said:
         _compare_ids(template, next_turn, end)
     return PromptStyle(
-        domain, stop=(end,), render=template, end_of_turn=end, next_turn=next_turn, feedback=feedback,
-        thought=_thought(template),
+        ability(domain, Prompted), stop=(end,), render=template, end_of_turn=end, next_turn=next_turn,
+        feedback=feedback, thought=_thought(template),
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import ComparesAnswers, Stepwise
 from roles.judging.by_majority import MajoritySettings, by_majority
 from roles.judging.by_model import ModelJudgeSettings
 from roles.judging.groups import JudgedGroup
@@ -27,7 +29,7 @@ from selfplay.train.critic import Critic, CriticSettings
 
 def step_style(style: PromptStyle, params: SamplingParams, tokenizer: Any) -> StepStyle:
     """How answers are cut into steps: where the domain says, else an answer is one step."""
-    ends = tuple(style.domain.step_ends)
+    ends = tuple(ability(style.domain, Stepwise).step_ends)
     step_tokens = stop_tokens(tokenizer, ends) - {tokenizer.eos_token_id} if ends else frozenset()
     stops = stop_tokens(tokenizer, style.stop)
     return StepStyle(style, params, step_tokens, lambda ids: text_of(tokenizer, ids, stops))
@@ -117,7 +119,8 @@ def majority(config: Config) -> MajoritySettings | None:
 def _judging(config: Config, style: PromptStyle) -> Callable[[JudgedGroup], Judging]:
     """The verifier, or who `judge.source` says: then no verdict in a search is the verifier's."""
     if config.judge.source == "majority":
-        return lambda group: by_majority(group, style.domain)
+        domain = ability(style.domain, ComparesAnswers)
+        return lambda group: by_majority(group, domain)
     settings = model_judge(config)
     if settings is None:
         return lambda group: ByVerifier(group.problem, style.domain)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import ComparesAnswers
 from roles.judging.by_majority import Same, vote
 from roles.judging.groups import JudgedGroup, JudgedTurn
 from roles.search.growth import Searched
@@ -59,9 +61,10 @@ def measure(evaluator: Evaluator, named: NamedSet, num_samples: int, step: int, 
     if evaluator.search is not None:
         progress.begins(f"searches within {evaluator.search.settings.token_budget} tokens each")
         searches = list(zip(*evaluator.searched(problems, step), strict=True))
+    is_same = ability(named.domain, ComparesAnswers).same_answer
     return _report(
         name,
-        [_outcome(i, greedy, sampled, searches, named.domain.same_answer) for i in range(len(problems))],
+        [_outcome(i, greedy, sampled, searches, is_same) for i in range(len(problems))],
         turn_metrics([answered(group.attempts[0]) for group in greedy], evaluator.turns),
         num_samples=num_samples,
         search_budget=0 if evaluator.search is None else evaluator.search.settings.token_budget,

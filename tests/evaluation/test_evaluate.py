@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_roles import DOMAIN, TableSampler, completion, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.judging.failures import JudgeWatch
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
@@ -81,7 +83,12 @@ def evaluator(engine: TableEngine, **changes: Any) -> Evaluator:
     given = {"turns": 2, "max_tokens": 8, "interim_size": 2, "pass_k": 4, "pass_size": 3} | changes
     encode = lambda text, after: [ord(c) for c in text]  # noqa: E731
     return Evaluator(
-        judge_watch=WATCH, sampler=engine, encode=encode, style=PromptStyle(DOMAIN), sets={"sums": PROBLEMS}, **given
+        judge_watch=WATCH,
+        sampler=engine,
+        encode=encode,
+        style=PromptStyle(ability(DOMAIN, Prompted)),
+        sets={"sums": PROBLEMS},
+        **given,
     )
 
 
@@ -145,7 +152,7 @@ def test_a_wave_is_given_whole_or_not_at_all() -> None:
     rollout = Rollout(1, Tree(), engine, lambda text, after: [ord(c) for c in text], lambda wave: wave, {})
     settings = SolverSettings(2, 1, SamplingParams(1.0, 8, ("\n",)))
     tries = [completion(" 5\n"), completion(" 4\n")]
-    style, given = PromptStyle(DOMAIN), ([], tries)
+    style, given = PromptStyle(ability(DOMAIN, Prompted)), ([], tries)
     roles = (attempt(p, style, settings, 1, given=own) for p, own in zip(PROBLEMS, given, strict=False))
     with pytest.raises(ValueError, match="x/0: all requests of a wave give their completions, or none does"):
         rollout.run("x", roles)

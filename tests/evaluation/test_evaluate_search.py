@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scripted_roles import COUNTDOWN, TableSampler, countdown, line_to, step_style
+from scripted_roles import TableSampler, countdown, line_to, step_style
 
 from roles.judging.failures import JudgeWatch
-from roles.prompts import PromptStyle
 from roles.requests import Scored
 from roles.search.critics import CriticWeights
 from roles.search.mcts import SearchSettings
@@ -64,7 +63,7 @@ def evaluated(heads: TableHeads, engine: TableEngine, budget: int) -> tuple[dict
     search = SearchEvaluation(settings, step_style(), merge=False, prune=False)
     found = Evaluator(
         judge_watch=WATCH,
-        sampler=engine, encode=lambda text, after: [ord(c) for c in text], style=PromptStyle(COUNTDOWN),
+        sampler=engine, encode=lambda text, after: [ord(c) for c in text], style=step_style().style,
         sets={"few": PROBLEMS}, turns=1, max_tokens=step_style().params.max_tokens, interim_size=1, pass_k=2,
         pass_size=2, search=search, score=heads,
     ).full(3, "few")  # fmt: skip

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
@@ -13,7 +15,7 @@ from selfplay.evaluation.alarms import UNREADABLE, Collapse, collapses, first_tr
 from selfplay.evaluation.mechanism import mechanism_metrics, total_variation
 from selfplay.run.figures import copying_metrics
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 
 
 def group_of(firsts: Sequence[str], lasts: Sequence[str]) -> JudgedGroup:

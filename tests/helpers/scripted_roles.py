@@ -6,9 +6,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.countdown import STEP_END, CountdownDomain, left_after, moves, read_steps
-from curriculum.domains.protocol import Domain, Statement, problem_of
+from curriculum.domains.protocol import Domain, Prompted, Statement, problem_of
 from roles.judging.verdicts import ByVerifier
 from roles.prompts import PromptStyle
 from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
@@ -46,7 +47,9 @@ def countdown(text: str) -> Problem:
 def step_style(max_tokens: int = 40, domain: Domain = COUNTDOWN) -> StepStyle:
     """Answers of at most `max_tokens` characters; a comma ends a step, a new line the answer."""
     params = replace(PARAMS, max_tokens=max_tokens)
-    return StepStyle(PromptStyle(domain), params, frozenset({ord(STEP_END)}), lambda ids: "".join(map(chr, ids)))
+    return StepStyle(
+        PromptStyle(ability(domain, Prompted)), params, frozenset({ord(STEP_END)}), lambda ids: "".join(map(chr, ids))
+    )
 
 
 def piece(node: int, text: str = "x,", outcome: Outcome | None = None, state: str | None = None) -> Piece:

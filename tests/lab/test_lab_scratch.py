@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from curriculum.domains.protocol import Statement
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted, Statement
 from curriculum.domains.sums import SumsDomain
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle
@@ -128,7 +129,7 @@ def test_a_model_that_is_too_large_is_refused() -> None:
 
 
 def test_traces_are_right_where_they_are_learned_and_never_of_held_out_problems() -> None:
-    held_out, style, rng = HeldOut(DOMAIN, KEY), PromptStyle(DOMAIN), random.Random(1)
+    held_out, style, rng = HeldOut(DOMAIN, KEY), PromptStyle(ability(DOMAIN, Prompted)), random.Random(1)
     wrong = 0
     for _ in range(200):
         trace = scratch._trace(DOMAIN, held_out, style, SHORT, rng, is_short=False)

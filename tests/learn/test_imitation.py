@@ -5,6 +5,8 @@ import pytest
 from chat_templates import CHATML, tokenizer
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
@@ -18,7 +20,7 @@ from selfplay.play.step import Judged, Played, Posed
 from selfplay.prompting.chat import chat_style
 from selfplay.prompting.codec import Encoder
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 LEARNING = LearningSettings("rloo", 1.0, "one_minus", -0.1)
 
 

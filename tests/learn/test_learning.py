@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem, unjudgeable
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.challenger import ProposedGroup, propose
@@ -23,7 +25,7 @@ from selfplay.play.step import Judged, Played, Posed, TriagedProposal
 from selfplay.stats.intervals import share
 from store.records import Fate, PassRate, Problem, StepHistory
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 PROBLEM = problem("23 + 45")
 SETTINGS = LearningSettings(
     advantage="centred", correction_bonus=10.0, challenger_reward="learnability", invalid_reward=-0.5

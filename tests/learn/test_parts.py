@@ -3,8 +3,9 @@
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
-from curriculum.domains.protocol import Verdict
+from curriculum.domains.protocol import Prompted, Verdict
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group, pass_rate
@@ -42,8 +43,8 @@ def test_parts_are_in_order_and_sum_to_what_every_turn_was_paid(first_turn_rewar
     said = {"solver/0": [" 68\n", " 67\n", " 6\n", " 680\n"], "solver/1": [" 68\n", " 68\n", " 11111\n", " x\n"]}
     engine = ScriptedEngine(said | {REPORT_LABEL: [" 0.7\n", " 0.1\n", " x\n", " 1\n"]})
     asked = SolverSettings(4, 2, PARAMS, report="confidence", report_params=PARAMS)
-    solved = engine.drive(attempt(PROBLEM, PromptStyle(DOMAIN), asked, step=1))
-    group = judge_group(solved, DOMAIN, PromptStyle(DOMAIN).visible, JudgeSettings(PARTS), step=1)
+    solved = engine.drive(attempt(PROBLEM, PromptStyle(ability(DOMAIN, Prompted)), asked, step=1))
+    group = judge_group(solved, DOMAIN, PromptStyle(ability(DOMAIN, Prompted)).visible, JudgeSettings(PARTS), step=1)
     found = taught(group, report_reward="brier", first_turn_reward=first_turn_reward)
     for paid, parts in zip(found.paid, found.parts, strict=True):
         assert [list(turn) for turn in parts] == [["verdict", "length"], ["verdict", "length", "correction", "report"]]
@@ -57,7 +58,7 @@ def test_parts_are_in_order_and_sum_to_what_every_turn_was_paid(first_turn_rewar
 
 
 def graded(firsts: list[str], seconds: list[str]) -> JudgedGroup:
-    engine, style = ScriptedEngine({"solver/0": firsts, "solver/1": seconds}), PromptStyle(Graded())
+    engine, style = ScriptedEngine({"solver/0": firsts, "solver/1": seconds}), PromptStyle(ability(Graded(), Prompted))
     solved = engine.drive(attempt(PROBLEM, style, SolverSettings(len(firsts), 2, PARAMS), step=1))
     return judge_group(solved, style.domain, style.visible, JudgeSettings(), step=1)
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle, ReportKind
 from roles.solver import REPORT_LABEL, SolverSettings, attempt
@@ -13,7 +15,7 @@ from selfplay.learn.reports import ReportRule, report_pay
 from selfplay.learn.settings import LearningSettings
 from store.records import Outcome
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 RIGHT, WRONG = " 68\n", " 67\n"
 
 

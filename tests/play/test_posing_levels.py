@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-from curriculum.domains.abilities import completed
 from curriculum.domains.protocol import problem_of
 from curriculum.domains.sums import SumsDomain
 from curriculum.holdout import HeldOut
@@ -12,7 +11,7 @@ from curriculum.tracking.difficulty import Tracker
 from selfplay.play.posing import LevelRule, Poser
 from store.records import Origin, PassRate, StepHistory
 
-DOMAIN = completed(SumsDomain(2, 6))
+DOMAIN = SumsDomain(2, 6)
 
 
 def drawn(successes: dict[int, int], rule: LevelRule) -> Counter[int]:

@@ -8,8 +8,10 @@ import pytest
 from odd_models import bytewise, piecewise, with_bos
 from scripted_roles import DOMAIN, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.judging.groups import verdict
-from roles.prompts import PromptStyle
+from roles.prompts import PromptStyle, few_shot_style
 from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw
@@ -43,7 +45,7 @@ def test_a_context_begins_with_what_the_tokenizer_puts_in_front_and_nothing_behi
 
 def test_the_default_model_begins_with_its_prompt_and_reads_a_text_alike_everywhere(default: Any) -> None:
     """Case 26: its bits are what they were."""
-    style, asked = PromptStyle(DOMAIN), problem("23 + 45")
+    style, asked = PromptStyle(ability(DOMAIN, Prompted)), problem("23 + 45")
     first = Completion((1,), (0.0,), " 67\n", Finish.STOP, 0, 0)
     for tokenizer in (default, ByteTokenizer(), character_tokenizer()):
         assert leading(tokenizer) == ()
@@ -92,13 +94,13 @@ def test_the_judge_sees_special_tokens() -> None:
         found = speak(tokenizer, tokenizer.encode(text, add_special_tokens=False))
         assert found.finish is Finish.STOP
         assert found.text == text.removesuffix("<eos>")
-        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible)[:2] == (
+        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, few_shot_style(DOMAIN).visible)[:2] == (
             Outcome.UNPARSED,
             None,
         )
     for text in (" 68\n", " 68<eos>"):
         found = speak(tokenizer, tokenizer.encode(text, add_special_tokens=False))
-        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, PromptStyle(DOMAIN).visible)[:2] == (
+        assert verdict(problem("23 + 45"), Sampled(0, found), DOMAIN, few_shot_style(DOMAIN).visible)[:2] == (
             Outcome.CORRECT,
             "68",
         )
@@ -127,7 +129,7 @@ def test_a_stop_string_of_several_tokens_ends_a_completion(stop: str) -> None:
     ids = tokenizer.encode(f" 68{stop}and more", add_special_tokens=False)
     found = speak(tokenizer, ids, (stop,))
     assert (found.finish, found.text) == (Finish.STOP, f" 68{stop}")
-    assert PromptStyle(DOMAIN, stop=(stop,)).visible(found.text) == " 68"
+    assert PromptStyle(ability(DOMAIN, Prompted), stop=(stop,)).visible(found.text) == " 68"
     assert speak(tokenizer, tokenizer.encode(f" 6{stop[:-1]} 8", add_special_tokens=False), (stop,)).finish is (
         Finish.LENGTH
     )

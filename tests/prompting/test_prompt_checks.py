@@ -8,6 +8,8 @@ from odd_models import bytewise, odd_model, piecewise
 from scripted_roles import DOMAIN, problem
 from tokenizers import normalizers
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import SolverSettings
@@ -20,11 +22,11 @@ from selfplay.prompting.codec import Encoder
 from selfplay.prompting.room import Room, check_room
 
 ASKED = problem("23 + 45")
-STYLE, SAID = PromptStyle(DOMAIN), SamplingParams(1.0, 8, ("\n",))
+STYLE, SAID = PromptStyle(ability(DOMAIN, Prompted)), SamplingParams(1.0, 8, ("\n",))
 
 
 def checked(tokenizer: Any, *stop: str) -> None:
-    check_stops(PromptStyle(DOMAIN, stop=stop), Encoder(tokenizer, 100_000), [ASKED], "mine")
+    check_stops(PromptStyle(ability(DOMAIN, Prompted), stop=stop), Encoder(tokenizer, 100_000), [ASKED], "mine")
 
 
 def checked_room(model: Any, room: Room, problems: Any, border: int | None, name: str, say: Any) -> int | None:

@@ -6,6 +6,8 @@ import pytest
 from chat_templates import CHATML, tokenizer
 from scripted_roles import DOMAIN, ScriptedEngine, completion, countdown, problem, step_style
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from curriculum.holdout import HeldOut
 from curriculum.selection.admission import triage
 from roles.judging.by_model import answer_in
@@ -23,7 +25,7 @@ OPENS = CHATML.replace("assistant\n{% endif %}", "assistant\n{% if enable_thinki
 
 
 def thinker(thought: Thought = "said") -> PromptStyle:
-    return PromptStyle(DOMAIN, stop=(END,), thought=thought)
+    return PromptStyle(ability(DOMAIN, Prompted), stop=(END,), thought=thought)
 
 
 def said(text: str) -> Completion:

@@ -20,7 +20,7 @@ def texts(growth: Growth) -> list[str]:
 
 def test_a_completion_of_several_steps_is_cut_where_each_ends() -> None:
     engine = ScriptedEngine()
-    growth = engine.growth(PROBLEM)
+    growth = engine.growth(PROBLEM, merge=True)
     logprobs = tuple(-i / 8 for i in range(len(RIGHT)))
     prompt = engine.tree.extend(-1, map(ord, "3 5 8: 16 ="))
     last = engine.tree.sampled(prompt, list(map(ord, RIGHT)), logprobs, "solver/0")

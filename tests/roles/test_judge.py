@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem, unjudgeable
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.judging.groups import JudgedGroup, JudgeSettings, attempt_record, judge_group, node_values, pass_rate
 from roles.judging.rewards import entries, load
 from roles.prompts import PromptStyle
@@ -17,7 +19,7 @@ from roles.solver import SolvedGroup
 from roles.tree import ROOT
 from store.records import Finish, Outcome, PassRate, Problem
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 PROBLEM = problem("23 + 45")
 FORMAT, COINS = (load(entries([{"part": part}]), 1.0) for part in ("format", "random"))
 

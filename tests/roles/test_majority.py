@@ -7,7 +7,8 @@ import pytest
 from scripted_roles import DOMAIN, completion, problem
 
 from curriculum.answers.comparing import is_same_answer
-from curriculum.domains.protocol import Domain, Verdict
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import ComparesAnswers, Prompted, Verdict
 from roles.judging.by_majority import (
     MajoritySettings,
     Vote,
@@ -26,7 +27,8 @@ from selfplay.run.figures import majority_metrics
 from store.records import Finish, Outcome
 
 PROBLEM = problem("23 + 45")  # 68
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
+VOTES = ability(DOMAIN, ComparesAnswers)
 RIGHT, WRONG, UNREAD, UNJUDGED = Outcome.CORRECT, Outcome.INCORRECT, Outcome.UNPARSED, Outcome.UNJUDGED
 
 
@@ -37,7 +39,7 @@ def group_of(*attempts: Sequence[str], looks: int = 1) -> SolvedGroup:
 
 def judged_by_vote(group: SolvedGroup, min_share: float = 0.0) -> JudgedGroup:
     settings = MajoritySettings(min_share)
-    return judge_by_majority(group, STYLE.domain, STYLE.visible, settings, JudgeSettings(), 1)
+    return judge_by_majority(group, VOTES, STYLE.visible, settings, JudgeSettings(), 1)
 
 
 def outcomes(group: JudgedGroup) -> list[list[Outcome]]:
@@ -87,14 +89,14 @@ def test_the_domain_has_no_say_in_it() -> None:
         """Reads as the domain, and says the contrary of it."""
 
         def __getattr__(self, name: str) -> object:
-            return getattr(STYLE.domain, name)
+            return getattr(VOTES, name)
 
         def judge(self, problem: object, text: str) -> tuple[Outcome, str | None]:
             outcome, answer = DOMAIN.judge(problem, text)  # type: ignore[arg-type]
             return {RIGHT: WRONG, WRONG: RIGHT}.get(outcome, outcome), answer
 
     said = group_of([" 67\n"], [" 67\n"], [" 68\n"], ["?\n"])
-    contrary: Domain = Contrary()  # type: ignore[assignment]
+    contrary: ComparesAnswers = Contrary()  # type: ignore[assignment]
     found = judge_by_majority(said, contrary, STYLE.visible, MajoritySettings(), JudgeSettings(), 1)
     assert outcomes(found) == outcomes(judged_by_vote(said)) == [[RIGHT], [RIGHT], [WRONG], [UNREAD]]
 
@@ -116,12 +118,12 @@ def test_a_cut_answer_has_no_vote_and_a_failing_judge_is_said() -> None:
     cut = Sampled(7, replace(completion(" 67"), finish=Finish.LENGTH))
     said = SolvedGroup(PROBLEM, ((cut,), (cut,), *group_of([" 68\n"], [" 68\n"]).attempts))
     assert outcomes(judged_by_vote(said)) == [[Outcome.TRUNCATED], [Outcome.TRUNCATED], [RIGHT], [RIGHT]]
-    failed = labelled(Verdict(UNJUDGED, error="ValueError: no"), "68", STYLE.domain)
+    failed = labelled(Verdict(UNJUDGED, error="ValueError: no"), "68", VOTES)
     assert (failed.outcome, failed.error) == (UNJUDGED, "ValueError: no")
 
 
 def test_a_search_judges_by_the_label_of_its_group() -> None:
-    judging = by_majority(judged_by_vote(group_of([" 67\n"], [" 67\n"], [" 68\n"])), STYLE.domain)
+    judging = by_majority(judged_by_vote(group_of([" 67\n"], [" 67\n"], [" 68\n"])), VOTES)
     assert judging.question(" 67") is None
     assert [judging.verdict(text, None) for text in (" 67", " 68", "?")] == [RIGHT, WRONG, UNREAD]
 
@@ -132,4 +134,4 @@ def test_how_true_labels_are() -> None:
     groups = [judged_by_vote(each) for each in (true, false, none, true)]
     assert majority_metrics(groups, STYLE) == pytest.approx({LABEL_ACCURACY: 2 / 3, LABEL_COUNT: 3.0})
     assert majority_metrics([judged_by_vote(none)], STYLE) == {LABEL_COUNT: 0.0}
-    assert judge_group(false, STYLE.domain, STYLE.visible, JudgeSettings(), 1).num_first_right == 1
+    assert judge_group(false, DOMAIN, STYLE.visible, JudgeSettings(), 1).num_first_right == 1

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_roles import DOMAIN, completion, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from curriculum.domains.sums import SumsDomain
 from roles.judging.by_model import (
     ALARM_RATE,
@@ -48,8 +50,8 @@ def render(messages: Messages) -> str:
     return "".join(f"<|{role}|>{content}<|end|>" for role, content in messages) + "<|assistant|>"
 
 
-FEW_SHOT = PromptStyle(DOMAIN)
-CHAT = PromptStyle(DOMAIN, stop=("<|end|>",), render=render)
+FEW_SHOT = PromptStyle(ability(DOMAIN, Prompted))
+CHAT = PromptStyle(ability(DOMAIN, Prompted), stop=("<|end|>",), render=render)
 STYLES = [FEW_SHOT, CHAT]
 MODEL = ModelJudgeSettings()
 PROBLEM = problem("23 + 45")
@@ -122,7 +124,7 @@ def test_prompts_share_everything_before_the_question(style: PromptStyle) -> Non
 
 
 def test_a_domain_without_examples_is_asked_about_with_general_ones() -> None:
-    prompt = judge_prompt(PROBLEM, "68", PromptStyle(SumsDomain()), MODEL)
+    prompt = judge_prompt(PROBLEM, "68", PromptStyle(ability(SumsDomain(), Prompted)), MODEL)
     assert 'What is the capital of France?\nAnswer: "Paris"\nRight: 1' in prompt
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from scripted_roles import DOMAIN, completion, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.prompts import Messages, PromptStyle
 from selfplay.config.files import load
 from selfplay.machine.errors import Refused
@@ -15,7 +17,7 @@ from selfplay.model.weights.tiny import ByteTokenizer
 from selfplay.run.build import prompt_style
 from store.records import Finish
 
-FEW_SHOT = PromptStyle(DOMAIN)
+FEW_SHOT = PromptStyle(ability(DOMAIN, Prompted))
 
 
 def render(messages: Messages) -> str:
@@ -24,7 +26,7 @@ def render(messages: Messages) -> str:
 
 
 CHAT = PromptStyle(
-    DOMAIN,
+    ability(DOMAIN, Prompted),
     stop=("<end>",),
     render=render,
     end_of_turn="<end>",
@@ -106,7 +108,7 @@ def test_chat_asks_for_the_second_look_in_a_new_user_turn() -> None:
     ],
 )
 def test_text_ends_at_its_first_stop(text: str, expected: str) -> None:
-    assert PromptStyle(DOMAIN, stop=("\n", ";")).strip_stop(text) == expected
+    assert PromptStyle(ability(DOMAIN, Prompted), stop=("\n", ";")).strip_stop(text) == expected
 
 
 @pytest.fixture(scope="module")

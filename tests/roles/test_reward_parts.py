@@ -15,8 +15,10 @@ import own_rewards
 import pytest
 from scripted_roles import DOMAIN, completion, problem
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.judging import judged
 from curriculum.domains.loading import load_domain
+from curriculum.domains.protocol import Prompted
 from curriculum.own_code import within
 from roles.judging.failures import JudgeWatch, NotJudgedError
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
@@ -27,7 +29,7 @@ from roles.solver import SolvedGroup
 from selfplay.config import files as configuration
 from store.records import Outcome
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 PROBLEM = problem("23 + 45")
 ATTEMPTS = [[" 68\n", " 67\n"], [" 67\n", " no\n"], [" 68", " 68\n"]]
 

@@ -2,13 +2,15 @@
 
 from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, problem
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Prompted
 from roles.challenger import propose
 from roles.judging.groups import JudgeSettings, judge_group, pass_rate
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
 from store.records import Outcome, PassRate
 
-STYLE = PromptStyle(DOMAIN)
+STYLE = PromptStyle(ability(DOMAIN, Prompted))
 PROBLEM = problem("23 + 45")
 SCRIPT = {"solver/0": [" 68\n", " 67\n", " 68\n"], "solver/1": [" 68\n", " 68\n", " 69\n"]}
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from store_samples import SEED, create, new_problem, step_commit
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.loading import load_domain
+from curriculum.domains.protocol import Prompted
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.prompts import PromptStyle
@@ -129,7 +131,7 @@ def test_show_has_the_prompt_as_the_model_reads_it(tmp_path: Path, look: Look) -
     """Case 16."""
     config = load(None, ["prompts.style=few_shot"])
     create(tmp_path / "selfplay.db", config_yaml=to_yaml(config)).close()
-    style = PromptStyle(load_domain(config.domain, config.domain_options))
+    style = PromptStyle(ability(load_domain(config.domain, config.domain_options), Prompted))
     found = json.loads(look("show", tmp_path, "p-seed", "--prompt", "--json")[1])["prompt"]
     assert found == style.solver(SEED)
     assert all(line in look("show", tmp_path, "p-seed", "--prompt")[1].splitlines() for line in found.splitlines())

@@ -324,7 +324,7 @@ def test_domains_are_loaded_by_name_and_by_path() -> None:
         ("algebra", {}, "my_package.my_module:MyDomain"),
         ("no_such_package:Domain", {}, "cannot import no_such_package"),
         (f"{__name__}:Missing", {}, "has no class Missing"),
-        (f"{__name__}:MuteDomain", {}, "lacks seeds, judge"),
+        (f"{__name__}:MuteDomain", {}, r"lacks seeds\(\), judge\(problem, text\)"),
         ("arithmetic", {"max_digit": 2}, "max_digit"),
         ("arithmetic", {"max_digits": 0}, "from 1 to 9"),
     ],

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curriculum.domains.abilities import can
+from curriculum.domains.abilities import able
 from curriculum.domains.chains import Chain, ChainsDomain, Operation, read_values
 from curriculum.domains.loading import load_domain
-from curriculum.domains.protocol import Statement, problem_of
+from curriculum.domains.protocol import KnowsGoodSteps, Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.validation import validate_domain
 from store.records import Fate, Origin, Outcome, Problem
@@ -122,7 +122,7 @@ def test_the_same_value_after_more_steps_leaves_something_else() -> None:
 
 
 def test_it_knows_good_steps() -> None:
-    assert can(DOMAIN, "is_good") and not can(load_domain("sorting"), "is_good")
+    assert able(DOMAIN, KnowsGoodSteps) is DOMAIN and able(load_domain("sorting"), KnowsGoodSteps) is None
 
 
 @given(st.integers(0, 10**6), st.sampled_from(DOMAIN.levels))

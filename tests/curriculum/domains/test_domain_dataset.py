@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from curriculum.domains.abilities import can, completed, require
+from curriculum.domains.abilities import ability
 from curriculum.domains.dataset import DatasetDomain
-from curriculum.domains.protocol import problem_of
+from curriculum.domains.protocol import Drawable, Evaluated, Stepwise, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.validation import validate_domain
@@ -73,7 +73,7 @@ def test_a_test_file_is_held_out_whole_and_not_trained_on(tmp_path: Path) -> Non
     test = tmp_path / "test.jsonl"
     test.write_text(json.dumps(GSM8K[0]))
     domain = DatasetDomain(written(tmp_path, GSM8K), test_path=str(test))
-    held_out = HeldOut(completed(domain), "selfplay-1")
+    held_out = HeldOut(domain, "selfplay-1")
     assert [len(members) for members in held_out.sets.values()] == [1]
     assert len(domain.seeds()) == 29 and not any(held_out.contains(seed.canonical) for seed in domain.seeds())
 
@@ -121,13 +121,11 @@ def test_what_is_wrong_with_a_file_is_one_line_that_names_it(tmp_path: Path, con
 
 
 def test_what_a_domain_cannot_do_is_asked_for_by_name(tmp_path: Path) -> None:
-    domain = completed(DatasetDomain(written(tmp_path, GSM8K)))
-    assert not can(domain, "parse") and can(domain, "test_sets")
-    assert domain.step_ends == () and domain.evaluation_sets() == {} and domain.challenger_instruction
-    with pytest.raises(
-        DomainError, match=r"challenger.source=self needs a domain that can read a proposal.*parse\(text\)"
-    ):
-        require(domain, "parse", "challenger.source=self")
+    domain = DatasetDomain(written(tmp_path, GSM8K))
+    assert ability(domain, Stepwise).step_ends == ()
+    assert ability(domain, Evaluated).evaluation_sets() == {} and ability(domain, Evaluated).test_sets()
+    with pytest.raises(DomainError, match=r"needs a domain with levels and draw\(rng, level\), which .* lacks: "):
+        ability(domain, Drawable, "challenger.source=procedural")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +169,7 @@ def test_decimals_without_a_zero_are_right_as_they_are_written(tmp_path: Path) -
 @pytest.mark.parametrize("rule", ["", "boxed", "tag", "hashes"])
 def test_a_dataset_passes_every_check(tmp_path: Path, rule: str) -> None:
     domain = DatasetDomain(written(tmp_path, GSM8K), answer_rule=rule, examples=1)
-    assert [check for check in validate_domain(completed(domain)) if not check.passed] == []
+    assert [check for check in validate_domain(domain) if not check.passed] == []
 
 
 def test_choices_have_the_labels_of_the_file(tmp_path: Path) -> None:

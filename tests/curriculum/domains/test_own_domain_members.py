@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from curriculum.domains.abilities import can, completed
+from curriculum.domains.abilities import ability, able
 from curriculum.domains.judging import contradiction, judged
 from curriculum.domains.loading import load_domain
 from curriculum.domains.own import MOST_STATEMENTS, OwnDomain
-from curriculum.domains.protocol import Statement, Verdict, problem_of
+from curriculum.domains.protocol import Posable, Prompted, Statement, Verdict, problem_of
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Origin, Outcome, Problem
 
@@ -129,8 +129,8 @@ def test_a_statement_that_cannot_be_stored_is_a_rejected_proposal(text: str, fat
 
 
 def test_what_a_domain_lacks_it_still_lacks_and_what_its_judge_raises_is_counted() -> None:
-    domain = completed(with_member("judge", raising))  # type: ignore[arg-type]
-    assert not can(domain, "parse") and domain.question(PROBLEM) == "1 + 2"
+    domain = with_member("judge", raising)
+    assert able(domain, Posable) is None and ability(domain, Prompted).question(PROBLEM) == "1 + 2"
     assert judged(domain, PROBLEM, "3").error == "the domain's judge: KeyError: 'ouch'"
 
 

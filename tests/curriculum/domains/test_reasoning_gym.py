@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from curriculum.domains.abilities import completed
 from curriculum.domains.environments import reasoning_gym
 from curriculum.domains.environments.extras import version_of
 from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
@@ -98,7 +97,7 @@ def test_levels_are_the_attributes_of_the_curriculum() -> None:
 def test_nothing_is_practised_and_held_out() -> None:
     """coin_flip has few problems, and its levels share them."""
     domain = made("coin_flip", levels=3, entries=10, test_entries=10)
-    held_out = HeldOut(completed(domain), "selfplay-1")
+    held_out = HeldOut(domain, "selfplay-1")
     assert held_out.sets and domain.seeds()
     assert not any(held_out.contains(each.canonical) for each in (*domain.seeds(), *domain.shown_examples()))
     texts = [each.text for members in held_out.sets.values() for each in members]
@@ -109,7 +108,7 @@ def test_an_answer_of_several_lines_stands_in_a_tag_that_the_stop_closes() -> No
     domain = made("mini_sudoku")
     seed = domain.seeds()[0]
     problem = problem_of(seed, domain.name, Origin.SEED)
-    style = few_shot_style(completed(domain))
+    style = few_shot_style(domain)
     assert style.solver(problem).count("</answer>") == 3 and "\n" in seed.answer
     for text in (style.visible(style.completion(seed.answer)), f"I see: <answer>{seed.answer}</answer>."):
         assert domain.judge(problem, text).outcome is Outcome.CORRECT

@@ -5,7 +5,6 @@ import importlib.util
 import pytest
 from run_server import USERS
 
-from curriculum.domains.abilities import completed
 from curriculum.domains.environments.verifiers import VerifiersDomain
 from curriculum.domains.loading import code_named, load_domain
 from curriculum.domains.protocol import problem_of
@@ -36,7 +35,7 @@ def test_a_taskset_is_judged_by_its_rewards() -> None:
         assert domain.judge(problem, text) == (outcome, text, score, "")
     assert domain.judge(problem, " ").outcome is Outcome.UNPARSED
     assert domain.written("3") == "\\boxed{3}"  # the form that its rewards read
-    assert "Question: Double 10.\nAnswer: \\boxed{20}\n" in few_shot_style(completed(domain)).solver(problem)
+    assert "Question: Double 10.\nAnswer: \\boxed{20}\n" in few_shot_style(domain).solver(problem)
 
 
 def test_a_taskset_passes_every_check() -> None:
