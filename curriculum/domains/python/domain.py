@@ -45,24 +45,41 @@ SET_SIZE = 400  # members of an evaluation set
 _DRAWS = 2_000  # tries to find a problem of a level
 _INDUCTION_CALLS = 6
 _CHAIN = "=="
-_SEEDS: Mapping[drawing.TypeName, Sequence[tuple[str, Sequence[str]]]] = {  # program, arguments
+_SEEDS: Mapping[drawing.TypeName, Sequence[tuple[str, Sequence[str]]]] = {  # program, arguments: every operation once
     "int": (
         ("x + 4", ("3", "7", "1", "6")),
         ("x - 2", ("8", "5", "9", "3")),
         ("x * 2", ("4", "3", "6", "5")),
         ("9 - x", ("7", "4", "1", "6")),
+        ("x // 2", ("8", "5", "3", "6")),
+        ("x % 5", ("7", "3", "9", "6")),
     ),
     "str": (
         ("x + 'e'", ("'car'", "'on'", "'pin'", "'cut'")),
+        ("'s' + x", ("'top'", "'in'", "'kip'", "'cat'")),
         ("x[::-1]", ("'tap'", "'no'", "'pit'", "'was'")),
         ("x.upper()", ("'hat'", "'go'", "'dig'", "'me'")),
+        ("x * 2", ("'so'", "'bye'", "'cha'", "'do'")),
+        ("x[1:]", ("'cold'", "'tin'", "'farm'", "'pan'")),
+        ("x[:2]", ("'into'", "'bee'", "'wet'", "'rags'")),
+        ("x[0]", ("'red'", "'blue'", "'sky'", "'oak'")),
+        ("x[-1]", ("'milk'", "'jam'", "'tea'", "'pop'")),
         ("len(x)", ("'window'", "'my'", "'sun'", "'a'")),
     ),
     "list": (
         ("x[0]", ("[5, 2]", "[1, 8, 3]", "[9, 4]", "[6, 6, 2]")),
+        ("x[-1]", ("[3, 8]", "[6, 2, 7]", "[1, 5]", "[4, 9, 4]")),
         ("sorted(x)", ("[4, 1]", "[3, 9, 2]", "[7, 5]", "[8, 1, 6]")),
         ("max(x)", ("[2, 6]", "[1, 3, 2]", "[9, 5]", "[4, 7, 1]")),
+        ("min(x)", ("[7, 3]", "[5, 2, 8]", "[4, 6]", "[9, 1, 3]")),
+        ("sum(x)", ("[2, 3]", "[4, 1, 2]", "[6, 3]", "[5, 2, 7]")),
+        ("len(x)", ("[6, 4]", "[7, 7, 2]", "[3]", "[9, 5, 1, 8]")),
         ("x + [2]", ("[3]", "[1, 4]", "[8, 3]", "[6]")),
+        ("x[1:]", ("[2, 9]", "[8, 5, 3]", "[4, 4, 6]", "[7, 1]")),
+        ("x[:2]", ("[1, 6, 4]", "[5, 8, 9]", "[3, 2, 2, 7]", "[9, 7, 5]")),
+        ("x[::-1]", ("[6, 9]", "[2, 4, 7]", "[8, 3]", "[1, 5, 5]")),
+        ("[i + 3 for i in x]", ("[4, 2]", "[6]", "[1, 7]", "[5, 3]")),
+        ("[i * 2 for i in x]", ("[3, 5]", "[4]", "[2, 6]", "[1, 8]")),
     ),
 }
 _SOLVED: Mapping[
@@ -172,6 +189,7 @@ class PythonDomain:
         self.worked = worked
         self.max_level, self.max_digits, self.max_output = max_level, max_digits, max_output
         self.levels = range(1, min(4, max_level) + 1)
+        self.several_right = self.kinds != ("deduction",)  # 8 // 2 is 9 // 2, and a program may be written in many ways
         self.solver_examples: Sequence[tuple[str, str]] = [
             (self._asked(task, outputs[: len(task.shown)]), self._worked_out(task) + _answer(task, outputs))
             for task, outputs in map(self._shown, self._solved_texts())
@@ -243,7 +261,8 @@ class PythonDomain:
         return self._asked(task, [each for each in outputs if not isinstance(each, Failure)] or [None])
 
     def seeds(self) -> Sequence[Statement]:
-        """For each kind and type up to four problems of one operation."""
+        """For each kind and type a problem of every operation that `draw` knows, where it is one of the kind: what no
+        parent does, the challenger hardly ever proposes."""
         return self._seeds
 
     def shown_examples(self) -> Sequence[Statement]:
