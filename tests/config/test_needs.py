@@ -160,6 +160,17 @@ def test_a_domain_of_the_core_alone_is_played(tmp_path: Path) -> None:
     assert found.is_finished and found.evaluations == ()
 
 
+def test_a_run_that_needs_everything_is_evaluated_on_a_domain_that_has_nothing(tmp_path: Path) -> None:
+    """The keys are the run's, and the questions of a file can be neither posed, observed, merged nor pruned."""
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "2 doubled?", "answer": "4"}\n')
+    given = {**SMALL, "domain": f"{__name__}:Whole", "run.dir": str(tmp_path)}
+    for keys, wanted, _ in NEEDED:
+        given |= keys if wanted is not Drawable else {}
+    report = api.evaluate(str(api.run(given).folder), [questions])
+    assert [each.num_problems for each in report.model.sets] == [1]
+
+
 def test_every_capability_of_which_something_must_be_written_has_its_keys() -> None:
     must = {each for each in CAPABILITIES if each.__abstractmethods__ - CORE}
     assert must - {KnowsGoodSteps} == {wanted for _, wanted, _ in NEEDED}  # a lab's measure, no configuration's
