@@ -110,21 +110,24 @@ def evaluate_expressions(sources: Sequence[str]) -> list[int | SandboxFailure]:
     return values
 
 
-def execute_program(source: str, name: str, seed: int = 0) -> str | SandboxFailure:
+def execute_program(
+    source: str, name: str, seed: int = 0, seconds: Sequence[float] | None = None, memory: int | None = None
+) -> str | SandboxFailure:
     """The text of what `source` has given `name`, as Python prints it; an error or a limit is a SandboxFailure.
 
     `seed` is that of the guest's random numbers and clock: a program that gives two values under two seeds has none.
-    Raises as `evaluate_expression` does.
+    `seconds`: how long each try may take; another follows only where the machine may have been busy. `memory` in bytes.
+    By default PROGRAM_SECONDS and PROGRAM_MEMORY. Raises as `evaluate_expression` does.
     """
     moment = datetime(2000 + seed % 1000, 1, 1, tzinfo=UTC)
     policy: OSPolicy = {**_OS_POLICY, "random_start": {"seed": seed}, "datetime": moment}
     failure: _NoValueError | None = None
-    for seconds in PROGRAM_SECONDS:
+    for limit in PROGRAM_SECONDS if seconds is None else seconds:
         limits: ResourceLimits = {
             **_LIMITS,
-            "max_feed_duration_secs": seconds,
-            "max_turn_duration_secs": seconds,
-            "max_memory": PROGRAM_MEMORY,
+            "max_feed_duration_secs": limit,
+            "max_turn_duration_secs": limit,
+            "max_memory": PROGRAM_MEMORY if memory is None else memory,
             "max_recursion_depth": PROGRAM_DEPTH,
         }
         try:

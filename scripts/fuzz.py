@@ -90,11 +90,12 @@ def fuzz(domain: Domain, count: int, seed: int) -> Report:
 
 def loaded(name: str, folder: Path) -> Domain | None:
     """The domain without options; None for one that cannot be made without, or whose library is not installed."""
-    options = {}
+    options: dict[str, object] = {}
     if name == "dataset":
         path = folder / "questions.jsonl"
-        path.write_text("".join(json.dumps({"question": f"{a} + 2?", "answer": str(a + 2)}) + "\n" for a in range(40)))
-        options = {"path": str(path)}
+        rows = [{"question": f"How much is {a} + 2?", "program": f"answer = {a} + 2"} for a in range(40)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        options = {"path": str(path), "posed": True}
     try:
         return load_domain(name, options)
     except DomainError:

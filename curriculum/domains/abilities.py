@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from curriculum.domains.protocol import Domain
+from curriculum.domains.protocol import Domain, HasByOption
 from curriculum.domains.seed_files import DomainError
 
 C = TypeVar("C", bound=Domain)
@@ -28,13 +28,16 @@ def ability(domain: Domain, wanted: Capability[C], wanted_by: str = "") -> C:
     """The domain as `wanted`. DomainError, one line that names the members to write, where it lacks any.
 
     `wanted_by`: who needs it, as a user knows it, such as "solver.feedback=true"; it may be left out where nothing of
-    `wanted` has to be written.
+    `wanted` has to be written. A domain that has the members by an option says by which (`HasByOption`).
     """
     found = able(domain, wanted)
     if found is None:
         missing = lacking(domain, wanted)
         calls = " and ".join(call_of(wanted, member) for member in missing)
-        what = "; ".join(_meaning(wanted, member) for member in missing)
+        options = ability(domain, HasByOption).by_option
+        what = "; ".join(
+            f"set {options[member]}" if member in options else _meaning(wanted, member) for member in missing
+        )
         raise DomainError(
             f"{wanted_by or _name(wanted)} needs a domain with {calls}, which {domain.name} lacks: {what} "
             "(docs/domains.md)"

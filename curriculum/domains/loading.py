@@ -11,7 +11,7 @@ from curriculum.domains.abilities import call_of, lacking
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.countdown import CountdownDomain
-from curriculum.domains.dataset import DatasetDomain
+from curriculum.domains.datasets.domain import DatasetDomain
 from curriculum.domains.environments.reasoning_gym import ReasoningGymDomain
 from curriculum.domains.environments.verifiers import ENVIRONMENT, VerifiersDomain
 from curriculum.domains.factors import FactorsDomain

@@ -170,6 +170,20 @@ def _levels(given: Any) -> Sequence[int]:
     return given  # type: ignore[no-any-return]
 
 
+def _flag(given: Any) -> bool:
+    if type(given) is not bool:
+        raise _WrongError(f"is {_shown(given)}, and must be True or False")
+    return given
+
+
+def _options(given: Any) -> Mapping[str, str]:
+    if not isinstance(given, Mapping) or not all(isinstance(text, str) for pair in given.items() for text in pair):
+        raise _WrongError(
+            f"is {_shown(given)}, and must name options by member, such as {{'parse': 'domain_options.x=1'}}"
+        )
+    return given
+
+
 def _is_storable(text: str) -> bool:
     try:
         text.encode()
@@ -209,4 +223,6 @@ VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "recheck_instruction": _value_text,
     "challenger_instruction": _value_text,
     "levels": _levels,
+    "leaves_answers_open": _flag,
+    "by_option": _options,
 }

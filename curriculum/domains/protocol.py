@@ -125,6 +125,12 @@ class Posable(Domain, Protocol):
         """Chat use: what the challenger is told, before the parent problem."""
         return "Write one problem that is a little harder. Give its text only."
 
+    @property
+    def leaves_answers_open(self) -> bool:
+        """Whether nobody knows the answer of a new problem that `parse` gives: its `answer` is "", `judge` says
+        UNJUDGED of what it can read, and `judge.source=verifier` is refused."""
+        return False
+
 
 class Drawable(Domain, Protocol):
     """Its problems can be drawn at random, without a model: `challenger.source=procedural` needs it."""
@@ -218,6 +224,16 @@ class HasSeveralAnswers(Domain, Protocol):
     def several_right(self) -> bool:
         """Whether another problem's answer may be judged right, which is then no fault, as long as not all are."""
         return False
+
+
+class HasByOption(Domain, Protocol):
+    """Some of its members are there by an option alone, which the line that refuses a key then names. No key needs
+    it."""
+
+    @property
+    def by_option(self) -> Mapping[str, str]:
+        """By member that the domain lacks: what to set for it, such as "domain_options.posed=true"."""
+        return {}
 
 
 def problem_id_of(domain_name: str, canonical: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from curriculum.domains.abilities import Capability, ability
 from curriculum.domains.protocol import Domain, Drawable, Mergeable, Observable, Posable, Prunable
+from curriculum.domains.seed_files import DomainError
 from selfplay.config.keys import Config
 
 
@@ -11,6 +12,13 @@ def require_abilities(config: Config, domain: Domain) -> None:
     """DomainError, one line that names the members to write, for the first thing that the domain cannot do."""
     for wanted_by, wanted in needs(config):
         ability(domain, wanted, wanted_by)
+    source = config.challenger.source
+    poses = source in ("self", "frozen") and ability(domain, Posable).leaves_answers_open
+    if poses and config.judge.source == "verifier":
+        raise DomainError(
+            f"judge.source=verifier cannot judge what challenger.source={source} poses: {domain.name} knows no answer "
+            "to a new question. Set judge.source=majority or judge.source=model"
+        )
 
 
 def needs(config: Config) -> Iterator[tuple[str, Capability[Domain]]]:

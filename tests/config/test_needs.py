@@ -46,7 +46,8 @@ class Whole:
     solver_instruction = recheck_instruction = challenger_instruction = "Double it."
     stops, step_ends = ("\n",), (",",)
     levels = (1, 2)
-    several_right = False
+    several_right = leaves_answers_open = False
+    by_option: Mapping[str, str] = {}
 
     def seeds(self) -> list[Statement]:
         return [self._stated(number) for number in range(3, 9)]

@@ -9,7 +9,7 @@ import pytest
 from chat_templates import CHATML, tokenizer
 from odd_models import bytewise
 
-from curriculum.domains.dataset import DatasetDomain
+from curriculum.domains.datasets.domain import DatasetDomain
 from curriculum.domains.protocol import problem_of
 from curriculum.domains.seed_files import DomainError
 from roles.prompts import PromptStyle

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from curriculum.domains.abilities import ability
-from curriculum.domains.dataset import DatasetDomain
+from curriculum.domains.datasets.domain import DatasetDomain
 from curriculum.domains.protocol import Drawable, Evaluated, Stepwise, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut

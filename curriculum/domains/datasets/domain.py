@@ -1,0 +1,212 @@
+"""Questions with answers out of a JSONL file: a dataset as a domain, without a line of code.
+
+    domain=dataset domain_options.path=questions.jsonl
+
+GSM8K's and MATH's published files are read as they come, and multiple choice (rows.py). Keys are found by their usual
+names, or named. A part of the problems is kept for evaluation: another file (`test_path`), or a share that a hash
+chooses. An answer is compared as text, then as a number, then as mathematics (curriculum/answers); it is never
+evaluated as code. A column of programs, which the sandbox executes, may take the place of answers (programs.py). With
+`posed` a challenger writes questions like those of the file (posing.py). Left out: images, conversations, answers that
+a program must check.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from curriculum.answers.comparing import is_same_answer
+from curriculum.answers.forms import ASKED, asked, judged_by_rule, written
+from curriculum.answers.reading import RULES, AnswerRule, read_answer
+from curriculum.domains.datasets.jsonl import LONGEST_TEXT, read_rows
+from curriculum.domains.datasets.posing import File, Posing
+from curriculum.domains.datasets.rows import Keys, question_of, read_statements
+from curriculum.domains.options import require_integer, require_integers
+from curriculum.domains.protocol import Statement, by_hash
+from curriculum.domains.seed_files import DomainError
+from store.records import Fate, Outcome, Problem
+
+MAX_TEST = 500  # problems that a hash keeps for evaluation, at most
+MOST_PAIRS = 32
+_TO_POSE = (
+    "Write one question that is a little harder than the given one, in the same form and in one line. Write the "
+    "question only, without its answer."
+)
+_TO_POSE_WITH_PROGRAM = (
+    "Write one question that is a little harder than the given one, in the same form and in one line: the question, a "
+    "bar with a blank on each side, and Python that computes the answer, in statements with semicolons between them. "
+    "The answer must not stand in the question."
+)
+
+
+class DatasetDomain:
+    """See the module. `answer_rule` (curriculum/answers/reading.py) says how a solver's answer is read: by default the
+    letter of a choice, the last number where all answers are numbers, else the whole text. `examples` rows of the
+    file's beginning are shown few-shot, and never posed. `test_share` of the rest is kept for evaluation where there is
+    no `test_path`; 1 keeps all, so that there is nothing to practise. `stop`: what ends a few-shot completion, a text
+    or some. `posed`: a challenger may pose questions of at most `max_chars` characters, its program included; few-shot,
+    it is shown `pairs` pairs of rows. Raises DomainError, which names file and line."""
+
+    solver_instruction: str
+    # These it has where it is `posed` alone (curriculum/domains/abilities.py).
+    parse: Callable[[str], Statement | Fate]
+    is_trivial_edit: Callable[[Problem, Statement], bool]
+    escalation_examples: Sequence[tuple[str, str]]
+    challenger_instruction: str
+    leaves_answers_open: bool
+    recheck_instruction = "Check your answer, and give it again in the same form."
+    by_option: Mapping[str, str] = {"parse": "domain_options.posed=true"}
+
+    def __init__(
+        self,
+        path: str,
+        test_path: str = "",
+        test_share: float = 0.2,
+        question_key: str = "",
+        answer_key: str = "",
+        choices_key: str = "",
+        family_key: str = "",
+        level_key: str = "",
+        program_key: str = "",
+        answer_rule: str = "",
+        examples: int = 0,
+        stop: str | Sequence[str] = "\n",
+        posed: bool = False,
+        pairs: int = 4,
+        max_chars: int = 400,
+    ) -> None:
+        named = {
+            "question": question_key, "answer": answer_key, "choices": choices_key, "family": family_key,
+            "level": level_key, "program": program_key,
+        }  # fmt: skip
+        keys = {f"{kind}_key": key for kind, key in named.items()}
+        _require_types({"path": path, "test_path": test_path} | keys)
+        require_integers({"examples": examples})
+        if type(test_share) not in (int, float) or not 0.0 < test_share <= 1.0:
+            raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
+        if answer_rule not in ("", *RULES):
+            raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
+        if type(posed) is not bool:
+            raise DomainError(f"domain_options.posed is {posed!r}: it must be true or false")
+        require_integer("pairs", pairs, 0, MOST_PAIRS)
+        require_integer("max_chars", max_chars, 10, LONGEST_TEXT)
+        self.name = "dataset"
+        self._is_posed = posed
+        self.stops = _stops(stop)
+        rows, places, columns = read_statements(read_rows(Path(path), "domain_options.path"), named, posed)
+        if not 0 <= examples < len(rows):
+            raise DomainError(
+                f"domain_options.examples is {examples}: it must be from 0 to {len(rows) - 1}, one less than there are"
+                " problems"
+            )
+        self._examples, rows = rows[:examples], rows[examples:]
+        if test_path:
+            given, test_places, _ = read_statements(
+                read_rows(Path(test_path), "domain_options.test_path"), named, posed, may_lack_program=True
+            )
+            places = places | test_places
+            test = {each.canonical: each for each in given}
+            rows = [each for each in rows if each.canonical not in test]
+        else:
+            test = {each.canonical: each for each in _share(rows, test_share)}
+            rows = [each for each in rows if each.canonical not in test]
+        if not rows and test_share < 1.0:
+            why = (
+                "all its problems are in test_path" if test_path else f"it has {len(test)} besides {examples} examples"
+            )
+            raise DomainError(f"{path}: nothing is left to practise, because {why}")
+        self._seeds, self._test = rows, list(test.values())
+        self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
+        self.solver_instruction = ASKED[self._rule]
+        self._require_readable([*self._examples, *rows, *self._test], places)
+        self.solver_examples = [(self._asked(each), self.written(each.answer)) for each in self._examples]
+        if posed and rows:
+            self._pose(File(rows, self._examples, self._test), columns, pairs, max_chars)
+
+    def question(self, problem: Problem) -> str:
+        """As in a form, and without the program."""
+        return self._asked(problem)
+
+    def seeds(self) -> Sequence[Statement]:
+        """All problems that may be trained on."""
+        return self._seeds
+
+    def shown_examples(self) -> Sequence[Statement]:
+        """The rows that are shown few-shot."""
+        return self._examples
+
+    def test_sets(self) -> Mapping[str, Sequence[Statement]]:
+        """What is kept for evaluation."""
+        return {"test": self._test}
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        """By the answer that the text gives in the form that was asked for; UNJUDGED where the right one is not
+        known."""
+        if not problem.answer:
+            read = read_answer(text, self._rule)
+            return (Outcome.UNPARSED if read is None else Outcome.UNJUDGED), read
+        return judged_by_rule(problem.answer, text, self._rule)
+
+    def same_answer(self, given: str, right: str) -> bool:
+        """As text, as numbers, then as mathematics; letters of choices as text alone."""
+        return is_same_answer(given, right, as_mathematics=self._rule != "choice")
+
+    def written(self, answer: str) -> str:
+        """In the form that is asked for."""
+        return written(answer, self._rule)
+
+    def _pose(self, file: File, columns: Keys, pairs: int, max_chars: int) -> None:
+        """Take on the abilities of a domain that a challenger poses for."""
+        posing = Posing(file, columns.program != "", columns.level != "", max_chars, self._reads)
+        self.parse, self.is_trivial_edit = posing.parse, posing.is_trivial_edit
+        self.escalation_examples = posing.examples(pairs)
+        self.challenger_instruction = _TO_POSE_WITH_PROGRAM if posing.has_programs else _TO_POSE
+        self.leaves_answers_open = not posing.has_programs
+
+    def _asked(self, stated: Statement | Problem) -> str:
+        return asked(question_of(stated) if self._is_posed else stated.text)
+
+    def _reads(self, answer: str) -> bool:
+        """Whether an answer is right by the rule that reads a solver's."""
+        read = read_answer(self.written(answer), self._rule)
+        return read is not None and is_same_answer(read, answer)
+
+    def _require_readable(self, statements: Sequence[Statement], places: Mapping[str, str]) -> None:
+        """DomainError, which names the place, for an answer of a file that cannot be read."""
+        for each in statements:
+            if not self._reads(each.answer):
+                read = read_answer(self.written(each.answer), self._rule)
+                raise DomainError(
+                    f"{places[each.canonical]}: domain_options.answer_rule={self._rule} reads {read!r:.80} of the"
+                    f" answer {each.answer[:80]!r}: choose another rule, or correct the row"
+                )
+
+
+def _rule_of(statements: Sequence[Statement]) -> AnswerRule:
+    if all(re.fullmatch("[A-Z]", each.answer) and f"\n{each.answer}. " in each.text for each in statements):
+        return "choice"
+    are_numbers = all(read_answer(each.answer, "last_number") == each.answer for each in statements)
+    return "last_number" if are_numbers else "text"
+
+
+def _require_types(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if not isinstance(value, str):
+            raise DomainError(f"domain_options.{name} is {value!r}: it must be a text")
+
+
+def _stops(option: object) -> tuple[str, ...]:
+    stops: Sequence[object] = option if isinstance(option, list | tuple) else [option]
+    found = tuple(stop for stop in stops if isinstance(stop, str) and stop and "\\n" not in stop)
+    if len(found) < len(stops):
+        raise DomainError(
+            f"domain_options.stop is {option!r}: it must be a text that ends a completion, a list of such texts, or []"
+            " where the model's end of sequence is enough"
+        )
+    return found
+
+
+def _share(statements: Sequence[Statement], share: float) -> list[Statement]:
+    """Those whose hash is lowest, a `share` of all, MAX_TEST at most: the same ones whatever their order in the
+    file. All of them where the share is 1."""
+    ranked = by_hash(statements)
+    return ranked if share == 1.0 else ranked[: min(MAX_TEST, max(1, round(share * len(ranked))))]
