@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from curriculum.domains.abilities import able
 from curriculum.domains.judging import contradiction
 from curriculum.domains.loading import is_ours
-from curriculum.domains.protocol import Domain, Posable, problem_of
+from curriculum.domains.protocol import Domain, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.selection.scheduler import Scheduler
@@ -248,14 +247,12 @@ def _room(
     name, solver, model = config.model.name, asked.solver, policy.model
     if problems:
         check_stops(asked.style, encode, problems, name)
-    # a run may be evaluated on a domain for which its challenger cannot pose
-    poses = asked.challenger.source == "model" and able(asked.style.domain, Posable) is not None
     report = config.evaluate.report if solver.report == "none" else solver.report
     room = Room(
         style=asked.style,
         encode=encode,
         solver=replace(solver, report=report),
-        proposal=asked.challenger.params if poses else None,
+        proposal=asked.challenger.params if asked.challenger.source == "model" else None,
         judge=None if asked.model_judge is None else asked.model_judge.settings,
         is_told=config.train.imitation == "truth",
     )

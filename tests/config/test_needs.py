@@ -162,7 +162,7 @@ def test_a_domain_of_the_core_alone_is_played(tmp_path: Path) -> None:
 
 
 def test_a_run_that_needs_everything_is_evaluated_on_a_domain_that_has_nothing(tmp_path: Path) -> None:
-    """The keys are the run's, and the questions of a file can be neither posed, observed, merged nor pruned."""
+    """The keys are the run's, and the questions of a file can be neither observed, merged nor pruned."""
     questions = tmp_path / "questions.jsonl"
     questions.write_text('{"question": "2 doubled?", "answer": "4"}\n')
     given = {**SMALL, "domain": f"{__name__}:Whole", "run.dir": str(tmp_path)}
