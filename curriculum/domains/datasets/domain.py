@@ -17,9 +17,9 @@ from pathlib import Path
 from curriculum.answers.comparing import is_same_answer
 from curriculum.answers.forms import ASKED, asked, judged_by_rule, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
-from curriculum.domains.datasets.jsonl import LONGEST_TEXT, read_rows
+from curriculum.domains.datasets.jsonl import LONGEST_TEXT, Row, read_rows
 from curriculum.domains.datasets.posing import File, Posing
-from curriculum.domains.datasets.rows import Keys, question_of, read_statements
+from curriculum.domains.datasets.rows import Keys, final_of, question_of, read_statements
 from curriculum.domains.options import require_integer, require_integers
 from curriculum.domains.protocol import Statement, by_hash
 from curriculum.domains.seed_files import DomainError
@@ -27,6 +27,7 @@ from store.records import Fate, Outcome, Problem
 
 MAX_TEST = 500  # problems that a hash keeps for evaluation, at most
 MOST_PAIRS = 32
+_NOTE = re.compile("<<[^<>]*>>")
 _TO_POSE = (
     "Write one question that is a little harder than the given one, in the same form and in one line. Write the "
     "question only, without its answer."
@@ -41,7 +42,8 @@ _TO_POSE_WITH_PROGRAM = (
 class DatasetDomain:
     """See the module. `answer_rule` (curriculum/answers/reading.py) says how a solver's answer is read: by default the
     letter of a choice, the last number where all answers are numbers, else the whole text. `examples` rows of the
-    file's beginning are shown few-shot, and never posed. `test_share` of the rest is kept for evaluation where there is
+    file's beginning are shown few-shot, and never posed; `worked`: with all that the row's answer says, such as GSM8K's
+    solutions, and not with the final answer alone. `test_share` of the rest is kept for evaluation where there is
     no `test_path`; 1 keeps all, so that there is nothing to practise. `stop`: what ends a few-shot completion, a text
     or some. `posed`: a challenger may pose questions of at most `max_chars` characters, its program included; few-shot,
     it is shown `pairs` pairs of rows. Raises DomainError, which names file and line."""
@@ -69,6 +71,7 @@ class DatasetDomain:
         program_key: str = "",
         answer_rule: str = "",
         examples: int = 0,
+        worked: bool = False,
         stop: str | Sequence[str] = "\n",
         posed: bool = False,
         pairs: int = 4,
@@ -85,14 +88,16 @@ class DatasetDomain:
             raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
         if answer_rule not in ("", *RULES):
             raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
-        if type(posed) is not bool:
-            raise DomainError(f"domain_options.posed is {posed!r}: it must be true or false")
+        for option, value in (("posed", posed), ("worked", worked)):
+            if type(value) is not bool:
+                raise DomainError(f"domain_options.{option} is {value!r}: it must be true or false")
         require_integer("pairs", pairs, 0, MOST_PAIRS)
         require_integer("max_chars", max_chars, 10, LONGEST_TEXT)
         self.name = "dataset"
         self._is_posed = posed
         self.stops = _stops(stop)
-        rows, places, columns = read_statements(read_rows(Path(path), "domain_options.path"), named, posed)
+        read = read_rows(Path(path), "domain_options.path")
+        rows, places, columns = read_statements(read, named, posed)
         if not 0 <= examples < len(rows):
             raise DomainError(
                 f"domain_options.examples is {examples}: it must be from 0 to {len(rows) - 1}, one less than there are"
@@ -118,7 +123,14 @@ class DatasetDomain:
         self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
         self.solver_instruction = ASKED[self._rule]
         self._require_readable([*self._examples, *rows, *self._test], places)
-        self.solver_examples = [(self._asked(each), self.written(each.answer)) for each in self._examples]
+        told = {row.place: row for row in read} if worked else {}
+        self.solver_examples = [
+            (
+                self._asked(each),
+                self._told(told[places[each.canonical]], columns) if worked else self.written(each.answer),
+            )
+            for each in self._examples
+        ]
         if posed and rows:
             self._pose(File(rows, self._examples, self._test), columns, pairs, max_chars)
 
@@ -164,6 +176,21 @@ class DatasetDomain:
 
     def _asked(self, stated: Statement | Problem) -> str:
         return asked(question_of(stated) if self._is_posed else stated.text)
+
+    def _told(self, row: Row, columns: Keys) -> str:
+        """All that the row's answer says, without GSM8K's notes for a calculator; in one line where a line end ends a
+        completion. DomainError where the final answer could not be read of it."""
+        if not columns.answer:
+            raise DomainError(f"{row.place}: it has no answer that domain_options.worked=true could show")
+        said = _NOTE.sub("", row.text(columns.answer))
+        said = " ".join(said.split()) if "\n" in self.stops else said
+        final, read = final_of(row.text(columns.answer)), read_answer(said, self._rule)
+        if read is None or not is_same_answer(read, final):
+            raise DomainError(
+                f"{row.place}: domain_options.answer_rule={self._rule} reads {read!r:.80} of the whole answer, and not"
+                f" {final[:80]!r}: choose another rule (boxed, hashes ...), or leave domain_options.worked out"
+            )
+        return said
 
     def _reads(self, answer: str) -> bool:
         """Whether an answer is right by the rule that reads a solver's."""

@@ -125,7 +125,7 @@ def _statement(row: Row, keys: Keys, is_posed: bool) -> Statement:
         if is_posed:
             text = _posed(row, question, program)
     else:
-        answer = _final(row.text(keys.answer))
+        answer = final_of(row.text(keys.answer))
         if not answer:
             raise DomainError(f"{row.place}: {keys.answer} has no answer that can be read")
     said = re.search(r"\d+", str(row.values.get(keys.level, "")), re.ASCII)
@@ -145,7 +145,7 @@ def _executed(row: Row, keys: Keys) -> tuple[Program, str]:
     value = _found(row, keys, value_of(program))
     if row.values.get(keys.answer) is not None:
         said = row.values[keys.answer]
-        given = spelled(said) if isinstance(said, float) else _final(row.text(keys.answer))
+        given = spelled(said) if isinstance(said, float) else final_of(row.text(keys.answer))
         if given is None or not is_same_answer(value, given, as_mathematics=True):
             raise DomainError(
                 f"{row.place}: {keys.program} gives {value!r:.80}, and {keys.answer} says {str(given)!r:.80}: correct "
@@ -169,7 +169,7 @@ def _posed(row: Row, question: str, program: Program) -> str:
     return with_program(question, program)
 
 
-def _final(answer: str) -> str:
+def final_of(answer: str) -> str:
     """The answer itself: behind GSM8K's ####, in MATH's box, or all of it."""
     for rule, mark in (("hashes", "####"), ("boxed", "\\boxed{")):
         if mark in answer:

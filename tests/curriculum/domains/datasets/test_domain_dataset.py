@@ -145,6 +145,11 @@ def test_what_a_domain_cannot_do_is_asked_for_by_name(tmp_path: Path) -> None:
         ({"family_key": "nonsense"}, "domain_options.family_key is 'nonsense': no row"),
         ({"answer_rule": "nonsense"}, "must be one of text, last_line"),
         ({"answer_rule": "choice"}, "choose another rule"),
+        ({"worked": "yes"}, "domain_options.worked is 'yes': it must be true or false"),
+        (
+            {"worked": True, "examples": 2, "answer_rule": "boxed"},
+            r"rows.jsonl:1: .*=boxed reads None of the whole",
+        ),
     ],
 )
 def test_an_option_that_will_not_do_is_one_line(tmp_path: Path, options: dict[str, Any], words: str) -> None:
@@ -159,6 +164,15 @@ def test_examples_show_the_form_that_is_asked_for(tmp_path: Path, rule: str, sho
     domain = DatasetDomain(written(tmp_path, GSM8K), examples=1, answer_rule=rule)
     assert domain.solver_examples[0][1] == shown
     assert verdict(domain, f" {domain.written(domain.seeds()[0].answer)}") is Outcome.CORRECT
+
+
+def test_examples_may_show_the_whole_answer(tmp_path: Path) -> None:
+    rows = [{"question": f"{n} + 1?", "answer": f"{n} + 1 = <<{n}+1={n + 1}>>{n + 1}\n#### {n + 1}"} for n in range(9)]
+    path = written(tmp_path, rows)
+    for stop, shown in (("\n", "0 + 1 = 1 #### 1"), ("\n\n", "0 + 1 = 1\n#### 1")):
+        domain = DatasetDomain(path, examples=1, worked=True, stop=stop)
+        assert domain.solver_examples[0][1] == shown
+        assert verdict(domain, domain.solver_examples[0][1].replace("1", domain.seeds()[0].answer)) is Outcome.CORRECT
 
 
 def test_decimals_without_a_zero_are_right_as_they_are_written(tmp_path: Path) -> None:
