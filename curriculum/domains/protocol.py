@@ -133,7 +133,8 @@ class Posable(Domain, Protocol):
 
 
 class Drawable(Domain, Protocol):
-    """Its problems can be drawn at random, without a model: `challenger.source=procedural` needs it."""
+    """Its problems can be drawn at random, without a model: `challenger.source=procedural` needs it, and
+    `challenger.drawn_share=0.25`."""
 
     @property
     @abstractmethod

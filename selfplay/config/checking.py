@@ -81,6 +81,9 @@ def _is_storable(text: str) -> bool:
 
 def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
     """Values that are possible, but not beside another key's."""
+    source = config.challenger.source
+    if config.challenger.drawn_share > 0 and source not in ("self", "frozen"):
+        yield "challenger.drawn_share", f"0 while challenger.source is {source}: no challenger poses beside the sampler"
     wanted = {"none": ("none",), "confidence": ("none", *CONFIDENCE_REWARDS)}
     allowed = wanted.get(config.solver.report, ("none", *SELF_EVALUATION_REWARDS))
     if config.judge.report_reward not in allowed:

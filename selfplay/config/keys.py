@@ -114,8 +114,12 @@ class ChallengerConfig:
         "sampler); none: nobody, a step's problems are drawn from the domain's seeds, as from a dataset",
     )
     levels: LevelRule = key(
-        "uniform", "procedural: how the levels of new problems are drawn: uniform; or learnable, more often those of "
-        "which about half is solved now, so that they rise and fall with the model",
+        "uniform", "how the domain's own sampler draws the levels of new problems: uniform; or learnable, more often "
+        "those of which about half is solved now, so that they rise and fall with the model",
+    )  # fmt: skip
+    drawn_share: float = key(
+        0.0, "self, frozen: share of a step's problems that the domain's own sampler poses beside the challenger, so "
+        "that what nobody proposes is practised too", share_below_one(),
     )  # fmt: skip
     targets: int = key(8, "parents that are made harder in a step", count(1))
     proposals: int = key(6, "proposals for each parent; they are each other's baseline", count(2))

@@ -28,6 +28,8 @@ def needs(config: Config) -> Iterator[tuple[str, Capability[Domain]]]:
     searches = search.when != "never" or config.evaluate.search_tokens > 0
     if source in ("self", "frozen"):
         yield f"challenger.source={source} (challenger.source=none poses the domain's own problems)", Posable
+        if config.challenger.drawn_share > 0:
+            yield f"challenger.drawn_share={config.challenger.drawn_share:g}", Drawable
     if source == "procedural":
         yield "challenger.source=procedural", Drawable
     if config.solver.feedback:

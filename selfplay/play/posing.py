@@ -26,7 +26,8 @@ _LEAST_WEIGHT = 0.05  # of a level that teaches nothing now, beside 1 at pass ra
 
 @dataclass(frozen=True, slots=True)
 class Poser:
-    """Admission and scheduling for one run. `fits`: whether all that is said about a problem fits into the model."""
+    """Admission and scheduling for one run. `fits`: whether all that is said about a problem fits into the model.
+    `drawn_share`: share of a step's places that the domain's own sampler fills beside the challenger."""
 
     domain: Domain
     held_out: HeldOut
@@ -36,13 +37,16 @@ class Poser:
     seed: int
     fits: Callable[[Problem], bool] = lambda problem: True
     levels: LevelRule = "uniform"
+    drawn_share: float = 0.0
 
     def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
-        """Triage proposals, admit the most promising, fill up with replays to exactly `num_problems`."""
+        """Draw the domain's share, triage proposals, admit the most promising, fill up with replays to exactly
+        `num_problems`."""
         domain = ability(self.domain, Posable, "a challenger")
+        drawn = self._drawn(step, round(num_problems * self.drawn_share))
         proposals: list[TriagedProposal] = []
         candidates = []
-        seen: set[str] = set()
+        seen = set(drawn)
         for group in groups:
             for index, sampled in enumerate(group.proposals):
                 fate, statement = triage(
@@ -56,39 +60,43 @@ class Poser:
                     candidates.append(Candidate(group.group, index, problem))
                 proposals.append(TriagedProposal(group.parent, group.group, index, sampled, fate, problem_id))
         rng = self._random(step, "admission")
-        filled = fill(step, num_problems, candidates, self.scheduler, self.tracker, self.settings, rng)
+        filled = fill(step, num_problems - len(drawn), candidates, self.scheduler, self.tracker, self.settings, rng)
         admitted = {(c.group, c.index): c.problem.problem_id for c in filled.accepted}
         return Posed(
-            new=tuple(candidate.problem for candidate in filled.accepted),
+            new=(*drawn.values(), *(candidate.problem for candidate in filled.accepted)),
             replays=filled.replays,
             proposals=tuple(_settled(proposal, admitted) for proposal in proposals),
         )
 
     def pose_procedurally(self, step: int, num_problems: int) -> Posed:
-        """The domain's own sampler in the challenger's place. Levels are drawn uniformly, as a control, or by what they
-        may teach: 4 p (1 - p) + 0.05 of the level's pass rate p, so that they rise and fall with what is solved."""
-        domain = ability(self.domain, Drawable, "posing without a challenger")
-        rng = self._random(step, "procedural")
-        new: dict[str, Problem] = {}
-        num_new = self.scheduler.num_new(step, num_problems)
-        levels = domain.levels
-        weights = [learnability(self.tracker.level_rate(level)) + _LEAST_WEIGHT for level in levels]
-        for _ in range(DRAWS):
-            if len(new) == num_new:
-                break
-            level = rng.choice(levels) if self.levels == "uniform" else rng.choices(levels, weights)[0]
-            statement = domain.draw(rng, level)
-            problem = problem_of(statement, domain.name, Origin.PROCEDURAL)
-            if self.held_out.contains(statement.canonical) or self.tracker.knows(problem.problem_id):
-                continue
-            if self.fits(problem):
-                new[problem.problem_id] = problem
+        """The domain's own sampler in the challenger's place."""
+        new = self._drawn(step, self.scheduler.num_new(step, num_problems))
         replays = fill_up(step, num_problems - len(new), num_problems, self.scheduler)
         return Posed(tuple(new.values()), tuple(replays))
 
     def pose_known(self, step: int, num_problems: int) -> Posed:
         """Nothing new: problems of a finite set, chosen as replays are."""
         return Posed((), tuple(fill_up(step, num_problems, num_problems, self.scheduler)))
+
+    def _drawn(self, step: int, count: int) -> dict[str, Problem]:
+        """Up to `count` new problems of the domain's sampler, by id. Levels are drawn uniformly, or by what they may
+        teach: 4 p (1 - p) + 0.05 of the level's pass rate p, so that they rise and fall with what is solved."""
+        drawn: dict[str, Problem] = {}
+        if count == 0:
+            return drawn
+        rng, domain = self._random(step, "procedural"), ability(self.domain, Drawable, "a sampler")
+        weights = [learnability(self.tracker.level_rate(level)) + _LEAST_WEIGHT for level in domain.levels]
+        for _ in range(DRAWS):
+            if len(drawn) == count:
+                break
+            level = rng.choice(domain.levels) if self.levels == "uniform" else rng.choices(domain.levels, weights)[0]
+            statement = domain.draw(rng, level)
+            problem = problem_of(statement, domain.name, Origin.PROCEDURAL)
+            if self.held_out.contains(statement.canonical) or self.tracker.knows(problem.problem_id):
+                continue
+            if self.fits(problem):
+                drawn[problem.problem_id] = problem
+        return drawn
 
     def _random(self, step: int, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}/posing/{step}/{purpose}")

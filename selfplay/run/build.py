@@ -82,8 +82,9 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     watch = JudgeWatch(config.judge.max_error_share, say)
     scheduler = Scheduler(tracker, tracker.settings, config.seed)
     poser = Poser(
-        domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits, config.challenger.levels
-    )
+        domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits,
+        config.challenger.levels, config.challenger.drawn_share,
+    )  # fmt: skip
     return Parts(
         domain=domain,
         held_out=held_out,

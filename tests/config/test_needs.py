@@ -172,6 +172,17 @@ def test_a_run_that_needs_everything_is_evaluated_on_a_domain_that_has_nothing(t
     assert [each.num_problems for each in report.model.sets] == [1]
 
 
+def test_a_share_of_the_domains_own_problems_needs_a_sampler_and_a_challenger(tmp_path: Path) -> None:
+    given = {**SMALL, **domain_without(Drawable), "challenger.drawn_share": 0.5, "run.dir": str(tmp_path)}
+    with pytest.raises(
+        api.SelfplayError, match=r"^challenger.drawn_share=0.5 needs a domain with levels and draw\(rng"
+    ):
+        api.run(given)
+    for source in ("procedural", "none"):
+        with pytest.raises(api.SelfplayError, match=f"must be 0 while challenger.source is {source}"):
+            api.run(given | {"challenger.source": source})
+
+
 def test_every_capability_of_which_something_must_be_written_has_its_keys() -> None:
     must = {each for each in CAPABILITIES if each.__abstractmethods__ - CORE}
     assert must - {KnowsGoodSteps} == {wanted for _, wanted, _ in NEEDED}  # a lab's measure, no configuration's
