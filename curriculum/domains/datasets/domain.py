@@ -108,7 +108,7 @@ class DatasetDomain:
             given, test_places, _ = read_statements(
                 read_rows(Path(test_path), "domain_options.test_path"), named, posed, may_lack_program=True
             )
-            places = places | test_places
+            places = test_places | places  # a row of both files is the practised one here
             test = {each.canonical: each for each in given}
             rows = [each for each in rows if each.canonical not in test]
         else:

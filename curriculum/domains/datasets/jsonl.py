@@ -25,14 +25,21 @@ class Row:
         """A text, or a number as text. DomainError where there is none, or one that is empty or too long."""
         if key not in self.values:
             raise DomainError(f"{self.place}: it has no {key!r} (keys: {', '.join(self.values)[:200]})")
-        value = self.values[key]
+        text = self.text_of(key, self.values[key]).strip()
+        if not text:
+            raise DomainError(f"{self.place}: {key} is empty")
+        return text
+
+    def text_of(self, key: str, value: Any) -> str:
+        """`value`, which is that of `key` or made of it: a text, or a number as text. DomainError for one of another
+        kind, one that cannot be stored and one that is too long."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DomainError(f"{self.place}: {key} is {str(value)[:80]!r}, and must be a text or a number")
         if isinstance(value, float) and not math.isfinite(value):
             raise DomainError(f"{self.place}: {key} is {value}, and must be a text or a finite number")
-        text = str(value).strip()
-        if not text or "\0" in text:
-            raise DomainError(f"{self.place}: {key} is empty, or holds a NUL character")
+        text = str(value)
+        if "\0" in text:
+            raise DomainError(f"{self.place}: {key} holds a NUL character")
         if len(text) > LONGEST_TEXT:
             raise DomainError(f"{self.place}: {key} has {len(text):,} characters; at most {LONGEST_TEXT:,} are taken")
         try:

@@ -28,6 +28,7 @@ MAX_CHARS = 4_000  # of a program
 MAX_STEPS = 100_000  # rounds of loops, calls and numbers of ranges: a tenth of a second or two
 MAX_MEMORY = 16 * 2**20
 MAX_VALUE = 1_000  # characters: a longer answer is none (curriculum/answers/reading.py)
+MAX_DIGITS = 1_000  # of an integer in a program: Python writes out 4,300 at most, and reads more of them in hexadecimal
 SECONDS = (0.5, 4.0)  # a last resort, for what takes long without a loop of its own
 FLOAT_DIGITS = 12  # significant ones: 0.1 + 0.2 is 0.3
 VARIABLES = ("answer", "ans", "result")
@@ -110,6 +111,8 @@ def read_program(text: str) -> Program | NoValue:
         return NoValue("it is nested too deeply")
     if _is_deeper(tree, _MAX_DEPTH):
         return NoValue("it is nested too deeply")
+    if _has_long_integer(tree):
+        return NoValue(f"it has an integer of more than {MAX_DIGITS:,} digits")
     if ours := _OURS.search(source):
         return NoValue(f"it uses the name {ours[0]}, which the sandbox needs")
     return _with_result(tree.body)
@@ -192,6 +195,11 @@ def _is_deeper(tree: ast.AST, limit: int) -> bool:
     for _ in range(limit):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
     return bool(level)
+
+
+def _has_long_integer(tree: ast.AST) -> bool:
+    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return any(type(value) is int and value >= 10**MAX_DIGITS for value in constants)
 
 
 def _unparsed(statements: Sequence[ast.stmt]) -> str:

@@ -1,7 +1,7 @@
 """Rows of a file as problems: which key holds what, and what the right answer is."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ def read_statements(
     for kind in ("program", "choices", "family", "level"):
         if named[kind] and not any(named[kind] in row.values for row in rows):
             raise DomainError(f"domain_options.{kind}_key is {named[kind]!r:.80}: no row of {rows[0].place} on has it")
-    keys = _keys_of(rows[0], named)
+    keys = _keys_of(rows, named)
     found: dict[str, Statement] = {}
     places: dict[str, str] = {}
     for row in rows:
@@ -84,9 +84,12 @@ def level_of(program: Program) -> int:
     return max(1, min(MOST_LEVEL, program.operations))
 
 
-def _keys_of(row: Row, named: Mapping[str, str]) -> Keys:
-    def key(kind: str, usual: Sequence[str]) -> str:
-        return named[kind] or next((name for name in usual if name in row.values and name != named["program"]), "")
+def _keys_of(rows: Sequence[Row], named: Mapping[str, str]) -> Keys:
+    """What every row must have is looked for in the first row, what some may have in all."""
+    row, everywhere = rows[0], {name for each in rows for name in each.values}
+
+    def key(kind: str, usual: Sequence[str], among: Container[str] = row.values) -> str:
+        return named[kind] or next((name for name in usual if name in among and name != named["program"]), "")
 
     question, answer, program = key("question", QUESTION_KEYS), key("answer", ANSWER_KEYS), named["program"]
     if not answer and not program:
@@ -102,9 +105,9 @@ def _keys_of(row: Row, named: Mapping[str, str]) -> Keys:
         question=question,
         answer=answer,
         program=program,
-        choices=key("choices", CHOICE_KEYS),
-        family=key("family", FAMILY_KEYS),
-        level=key("level", LEVEL_KEYS),
+        choices=key("choices", CHOICE_KEYS, everywhere),
+        family=key("family", FAMILY_KEYS, everywhere),
+        level=key("level", LEVEL_KEYS, everywhere),
     )
 
 
@@ -118,7 +121,8 @@ def _statement(row: Row, keys: Keys, is_posed: bool) -> Statement:
             what = f"domain_options.program_key={keys.program}" if keys.program else "domain_options.posed=true"
             raise DomainError(f"{row.place}: it has choices, which {what} does not go with: leave that option out")
         choices, answer = _choices(row, keys)
-        text = question = "\n".join([question, *(f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices))])
+        lines = [question, *(f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices))]
+        text = question = row.text_of(keys.choices, "\n".join(lines))
     elif keys.program:
         program, answer = _executed(row, keys)
         level, source = level_of(program), "executed"
@@ -148,7 +152,7 @@ def _executed(row: Row, keys: Keys) -> tuple[Program, str]:
         given = spelled(said) if isinstance(said, float) else final_of(row.text(keys.answer))
         if given is None or not is_same_answer(value, given, as_mathematics=True):
             raise DomainError(
-                f"{row.place}: {keys.program} gives {value!r:.80}, and {keys.answer} says {str(given)!r:.80}: correct "
+                f"{row.place}: {keys.program} gives {value!r:.80}, and {keys.answer} says {str(said)!r:.80}: correct "
                 "one of them, or say where the answer stands (domain_options.answer_key)"
             )
     return program, value
@@ -161,7 +165,7 @@ def _found(row: Row, keys: Keys, given: T | NoValue) -> T:
 
 
 def _posed(row: Row, question: str, program: Program) -> str:
-    if BAR in question:
+    if BAR in f"{question} ":  # a bar at its end would stand before the one that follows
         raise DomainError(
             f"{row.place}: the question has {BAR!r} in it, which stands between a question and its program where "
             "domain_options.posed=true: write it otherwise"
@@ -186,11 +190,18 @@ def _choices(row: Row, keys: Keys) -> tuple[list[str], str]:
         given, labels = given.get("text"), given.get("label")
     if not isinstance(given, list) or not 2 <= len(given) <= len(LETTERS):
         raise DomainError(f"{row.place}: {keys.choices} must be a list of 2 to {len(LETTERS)} texts")
+    if not all(isinstance(choice, str | int | float) for choice in given):
+        raise DomainError(f"{row.place}: {keys.choices} has {str(given)[:80]!r}: a choice is a text or a number")
     choices = [str(choice) for choice in given]
     answer = row.values.get(keys.answer)
     if isinstance(labels, list) and len(labels) == len(choices) and labels.count(answer) == 1:
         return choices, LETTERS[labels.index(answer)]
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
+        if answer in given and given[answer] != answer:
+            raise DomainError(
+                f"{row.place}: {keys.answer} is {answer}, which is one of the choices, and the place (from 0 on) of "
+                f"{choices[answer]!r:.80}: write the letter of the right one"
+            )
         return choices, LETTERS[answer]
     said = normalised(str(answer))
     if len(said) == 1 and said in LETTERS[: len(choices)]:

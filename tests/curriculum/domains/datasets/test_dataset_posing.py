@@ -191,6 +191,7 @@ def test_a_program_of_several_lines_is_practised_and_not_shown(tmp_path: Path) -
     [
         ({"choices": ["x", "y"], "answer": "x"}, {}, "rows.jsonl:1: it has choices, which domain_options.posed=true"),
         ({"question": "a | b?", "program": "3"}, {}, "rows.jsonl:1: the question has ' | ' in it"),
+        ({"question": "a? |", "program": "3"}, {}, "rows.jsonl:1: the question has ' | ' in it"),
         ({"answer": "3"}, {"posed": "yes"}, "domain_options.posed is 'yes': it must be true or false"),
         ({"answer": "3"}, {"pairs": -1}, "domain_options.pairs is -1: it must be an integer from 0 to 32"),
         ({"answer": "3"}, {"max_chars": 0}, "domain_options.max_chars is 0: it must be an integer from 10"),

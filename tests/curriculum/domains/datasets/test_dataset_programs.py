@@ -112,6 +112,7 @@ def test_a_function_stands_in_one_line_without_its_description() -> None:
         ("-" * 3000 + "1", "nested too deeply"),
         ("(" * 3000, "no Python"),
         ("a\0", "no Python"),
+        ("answer = 0x" + "f" * 3600 + " % 7", "an integer of more than 1,000 digits"),
         ("'\ud800'", "no Python"),
     ],
 )
@@ -176,6 +177,7 @@ def test_the_test_file_may_have_answers_alone(tmp_path: Path) -> None:
         ({"program": ["3"]}, "program", "rows.jsonl:2: program is .* must be a text"),
         ({"program": "3", "answer": "4"}, "program", "rows.jsonl:2: program gives '3', and answer says '4'"),
         ({"program": "1/3", "answer": 0.33}, "program", "program gives '0.333333333333', and answer says '0.33'"),
+        ({"program": "3", "answer": float("inf")}, "program", "program gives '3', and answer says 'inf'"),
         ({"program": "3"}, "nonsense", "domain_options.program_key is 'nonsense': no row"),
         ({"program": "3"}, 3, "domain_options.program_key is 3: it must be a text"),
     ],

@@ -98,6 +98,14 @@ def test_the_share_that_is_held_out_does_not_depend_on_the_order_of_rows(tmp_pat
         (b'{"problem": "a", "solution": "\\\\boxed{1"}', "solution has no answer that can be read"),
         (b'{"question": "a", "choices": ["x", "y"], "answer": "C"}', "names none of the choices"),
         (b'{"question": "a", "choices": "x", "answer": "x"}', "must be a list of 2 to 26 texts"),
+        (b'{"question": "a", "choices": ["x", "\\ud800"], "answer": "A"}', "rows.jsonl:1: choices is no text"),
+        (b'{"question": "a", "choices": ["x", "\\u0000"], "answer": "A"}', "rows.jsonl:1: choices holds a NUL"),
+        (b'{"question": "a", "choices": ["x", null], "answer": "A"}', "a choice is a text or a number"),
+        (
+            b'{"question": "a", "choices": ["x", "%s"], "answer": "A"}' % (b"y" * 30_000),
+            "choices has 30,010 characters",
+        ),
+        (b'{"question": "a", "choices": [1, 2, 3], "answer": 1}', "answer is 1, which is one of the choices, and the"),
         (b'{"question": "\\ud800", "answer": "1"}', "no text in Unicode"),
         (b'{"question": "a", "answer": [1]}', "must be a text or a number"),
         (b'{"question": "a", "answer": NaN}', "rows.jsonl:1: answer is nan, and must be .* a finite number"),
@@ -184,6 +192,21 @@ def test_decimals_without_a_zero_are_right_as_they_are_written(tmp_path: Path) -
 def test_a_dataset_passes_every_check(tmp_path: Path, rule: str) -> None:
     domain = DatasetDomain(written(tmp_path, GSM8K), answer_rule=rule, examples=1)
     assert [check for check in validate_domain(domain) if not check.passed] == []
+
+
+def test_choices_may_begin_in_a_later_row(tmp_path: Path) -> None:
+    rows = [{"question": "2 + 2?", "answer": "4"}, *CHOICES[:4]]
+    domain = DatasetDomain(written(tmp_path, rows))
+    texts = {each.text for each in [*domain.seeds(), *domain.test_sets()["test"]]}
+    assert "Which is 0?\nA. zero\nB. one\nC. two" in texts and "2 + 2?" in texts
+
+
+def test_a_worked_example_that_is_a_test_row_too_is_said_by_the_held_out_set(tmp_path: Path) -> None:
+    test = tmp_path / "test.jsonl"
+    test.write_text(json.dumps(GSM8K[0]))
+    domain = DatasetDomain(written(tmp_path, GSM8K), test_path=str(test), examples=2, worked=True)
+    with pytest.raises(DomainError, match="are seeds or shown examples"):
+        HeldOut(domain, "selfplay-1")
 
 
 def test_choices_have_the_labels_of_the_file(tmp_path: Path) -> None:
