@@ -59,11 +59,15 @@ def lacking(domain: Any, wanted: Capability[C]) -> Sequence[str]:
 
 def call_of(wanted: Capability[C], member: str) -> str:
     """How the member is spelled: "parse(text)", "levels"."""
-    found = getattr(wanted, member)
-    if isinstance(found, property):
+    if isinstance(getattr(wanted, member), property):
         return member
-    _, *parameters = inspect.signature(found).parameters  # the first is self
-    return f"{member}({', '.join(parameters)})"
+    return f"{member}({', '.join(parameters_of(wanted, member))})"
+
+
+def parameters_of(wanted: Capability[C], method: str) -> Sequence[str]:
+    """What the method is given, without self."""
+    _, *parameters = inspect.signature(getattr(wanted, method)).parameters
+    return parameters
 
 
 def _meaning(wanted: Capability[C], member: str) -> str:

@@ -5,12 +5,15 @@ the member. Only what `judge` does is left as it is: an answer that nobody can j
 Members that the domain lacks stay lacking: curriculum/domains/protocol.py says what holds then.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from curriculum.domains.protocol import Statement, Verdict
+from curriculum.domains import protocol
+from curriculum.domains.abilities import members_of, parameters_of
+from curriculum.domains.protocol import Domain, Statement, Verdict
 from curriculum.domains.seed_files import DomainError
 from curriculum.own_code import result_of, within
 from store.records import Fate, Outcome, Problem
@@ -20,6 +23,7 @@ LONGEST_TEXT = 20_000  # characters of a problem or an answer
 LONGEST_NAME = 64  # characters of a family or of a set's name
 REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
 _SHOWN = 80  # characters of a wrong value
+_LACKING = object()  # in the place of a member that is not there
 
 
 class OwnDomain:
@@ -29,9 +33,9 @@ class OwnDomain:
     def __init__(self, own: Any, label: str, judge_seconds: float | None) -> None:
         self.own, self.label, self.judge_seconds = own, label, judge_seconds
         for member in (*METHODS, "judge"):
-            found = self._asked(member, partial(getattr, own, member, None))
-            if found is not None and not callable(found):
-                raise self._wrong(member, f"is {_shown(found)}, and must be a method: def {member}(self, ...)")
+            found = self._asked(member, partial(getattr, own, member, _LACKING))
+            if found is not _LACKING and (fault := _fault_of_method(member, found)):
+                raise self._wrong(member, fault)
         for member in VALUES:
             hasattr(self, member)  # reading it checks it
 
@@ -66,6 +70,22 @@ class OwnDomain:
 
 class _WrongError(Exception):
     """What is wrong with a value, as the end of a line."""
+
+
+def _fault_of_method(member: str, found: Any) -> str:
+    """What keeps `found` from being called as the member is, as the end of a line; "" where nothing does."""
+    given = _PARAMETERS[member]
+    wanted = f"must be a method: def {member}({', '.join(['self', *given])})"
+    if not callable(found):
+        return f"is {_shown(found)}, and {wanted}"
+    if inspect.iscoroutinefunction(found):
+        return f"is async, and {wanted}"
+    try:
+        inspect.signature(found).bind(*given)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, TypeError) or inspect.ismethod(found):  # another callable need not tell what it takes
+            return f"cannot be called as it will be ({error}), and {wanted}"
+    return ""
 
 
 def fault_of(statement: Statement) -> str:
@@ -224,5 +244,13 @@ VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "challenger_instruction": _value_text,
     "levels": _levels,
     "leaves_answers_open": _flag,
+    "several_right": _flag,
     "by_option": _options,
+}
+_PARAMETERS: Mapping[str, Sequence[str]] = {  # what a method is given, without self
+    member: parameters_of(each, member)
+    for each in vars(protocol).values()
+    if Domain in getattr(each, "__mro__", ())
+    for member in members_of(each)
+    if member in METHODS or member == "judge"
 }

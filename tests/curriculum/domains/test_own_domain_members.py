@@ -56,6 +56,10 @@ def raising(*_: object) -> Any:
     raise KeyError("ouch")
 
 
+async def waiting(*_: object) -> Any:
+    return True
+
+
 def endless(*_: object) -> Iterator[Statement]:
     return (replace(STATED, canonical=str(number)) for number in count())
 
@@ -70,6 +74,13 @@ def with_member(name: str, value: Any) -> OwnDomain:
     [
         ("seeds", [STATED], "seeds is .*must be a method"),
         ("judge", 3, "judge is 3, and must be a method"),
+        ("judge", waiting, r"judge is async, and must be a method: def judge\(self, problem, text\)"),
+        ("same_answer", waiting, "same_answer is async"),  # a coroutine is true
+        ("parse", None, r"parse is None, and must be a method: def parse\(self, text\)"),
+        ("fails", lambda self, text: False, r"fails cannot be called .*too many.* def fails\(self, problem, text\)"),
+        ("draw", lambda self, rng, level, size: None, "draw cannot be called .*'size'"),
+        ("seeds", lambda: [STATED], "seeds cannot be called"),
+        ("several_right", lambda self: False, "several_right is .*must be True or False"),
         ("stops", "\n", r"stops is '\\n', and must be a list of texts"),
         ("stops", [""], "stops is .*none empty"),
         ("solver_examples", ["ab"], "solver_examples is .*pairs"),
