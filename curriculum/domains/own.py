@@ -21,6 +21,7 @@ from store.records import Fate, Outcome, Problem
 MOST_STATEMENTS = 1_000_000  # of seeds, or of a set: a generator may have no end
 LONGEST_TEXT = 20_000  # characters of a problem or an answer
 LONGEST_NAME = 64  # characters of a family or of a set's name
+MOST_LEVEL = 1_000_000  # a level is a size that is reasoned with as a number, and stored in 64 bits
 REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
 _SHOWN = 80  # characters of a wrong value
 _LACKING = object()  # in the place of a member that is not there
@@ -99,8 +100,8 @@ def fault_of(statement: Statement) -> str:
             return f"has a {name} of {len(value):,} characters: give it {least} to {most:,} that are not blank"
         if not _is_storable(value):
             return f"has the {name} {_shown(value)}, with a NUL or half of a surrogate pair"
-    if type(statement.level) is not int or statement.level < 1:
-        return f"has the level {_shown(statement.level)}: give an integer from 1 on"
+    if type(statement.level) is not int or not 1 <= statement.level <= MOST_LEVEL:
+        return f"has the level {_shown(statement.level)}: give an integer from 1 to {MOST_LEVEL:,}"
     return ""
 
 
@@ -184,9 +185,9 @@ def _pairs(given: Any) -> Sequence[tuple[str, str]]:
 
 
 def _levels(given: Any) -> Sequence[int]:
-    are_levels = isinstance(given, Sequence) and all(type(each) is int and each >= 1 for each in given)
+    are_levels = isinstance(given, Sequence) and all(type(each) is int and 1 <= each <= MOST_LEVEL for each in given)
     if not are_levels or not given or list(given) != sorted(set(given)):
-        raise _WrongError(f"is {_shown(given)}, and must be a list of integers from 1 on, rising")
+        raise _WrongError(f"is {_shown(given)}, and must be a list of integers from 1 to {MOST_LEVEL:,}, rising")
     return given  # type: ignore[no-any-return]
 
 

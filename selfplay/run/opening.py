@@ -76,6 +76,7 @@ def open_run(
                 say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
             write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
             kept = keep(store, parts.tracker, fold(store, parts.tracker))
+            _say_practised(parts, say)
             if not metrics_file.is_whole(folder / METRICS, store):
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
             parts.game.voices.serve(parts.policy.version, parts.trainer.weights)
@@ -185,6 +186,19 @@ def _bring_back(store: Store, folder: Path, config: Config, parts: Parts, checkp
 def _note_incarnation(store: Store, config: Config, environment: str, note: str) -> None:
     digests = {"config_digest": configuration.digest(config), "code_digest": code_digest()}
     store.add_incarnation(environment, note, **digests)
+
+
+def _say_practised(parts: Parts, say: Say) -> None:
+    """One line for each held-out set with problems that the run knows: once rows of its file are added or removed, a
+    share of them may hold out what was practised before."""
+    for name, members in parts.held_out.sets.items():
+        known = [each for each in members if parts.tracker.knows(each.problem_id)]
+        if known:
+            say(
+                f"ALARM     held-out set {name}: this run practises {len(known)} of its {len(members)} problems, such "
+                f"as {known[0].text[:80]!r}: its figures are not of unseen problems. Give the domain the data that the "
+                "run began with"
+            )
 
 
 def _say_other_seeds(store: Store, seeds: Sequence[Problem], say: Say) -> None:

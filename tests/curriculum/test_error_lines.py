@@ -5,12 +5,18 @@ import pytest
 from curriculum.error_lines import LONGEST, described, first_line
 
 
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("ouch")
+
+
 @pytest.mark.parametrize(
     ("error", "whole", "first"),
     [
         (StopIteration(), "StopIteration", "StopIteration"),
         (KeyError("a"), "KeyError: 'a'", "'a'"),
         (ValueError("\na\n  b"), "ValueError: a b", "a"),
+        (Silent(), "Silent", "Silent"),
     ],
 )
 def test_a_line_is_never_empty_and_never_two(error: Exception, whole: str, first: str) -> None:

@@ -1,5 +1,6 @@
 """A domain of the user's own, from the command line, with a test set of the user's own, whole."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -11,6 +12,7 @@ from own_domains import OnlyTestSet, OwnTestSet
 from run_server import Server
 
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
+from curriculum.domains.datasets.domain import DatasetDomain
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
@@ -124,6 +126,21 @@ def test_an_answer_that_was_changed_in_a_domains_file_is_said_on_resume(server: 
         "1 have another answer, such as " in changed.output and ": '7' then, '8' now. The run keeps" in changed.output
     )
     assert "held-out set mine has other members than at the run's start" in changed.output
+
+
+def test_held_out_problems_that_were_practised_are_said_on_resume(server: Server, tmp_path: Path) -> None:
+    """Rows that are removed from a dataset's file make its share hold out others, which the run has practised."""
+    rows = [json.dumps({"question": f"What is {n} + {n}?", "answer": str(2 * n)}) for n in range(20)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(rows))
+    options = ("domain=dataset", f"domain_options.path={path}", "challenger.source=none", f"run.dir={tmp_path}/runs")
+    first = server.run(["configs/tiny.yaml", *SHORT, *options])
+    assert first.code == 0 and "ALARM     held-out" not in first.output, first.output
+    held_out = {each.text for each in DatasetDomain(str(path)).test_sets()["test"]}
+    path.write_text("\n".join(row for row in rows if json.loads(row)["question"] not in held_out))
+    again = server.run(["--resume", "x", "run.steps=2", f"run.dir={tmp_path}/runs"])
+    assert again.code == 0, again.output
+    assert "ALARM     held-out set test: this run practises 3 of its 3 problems, such as 'What is" in again.output
 
 
 class FileAsTestSet(OnlyTestSet):

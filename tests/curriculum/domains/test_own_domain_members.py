@@ -87,6 +87,7 @@ def with_member(name: str, value: Any) -> OwnDomain:
         ("solver_instruction", 3, "solver_instruction is 3, and must be a text"),
         ("levels", [2, 1], "levels is .*rising"),
         ("levels", [], "levels is .*rising"),
+        ("levels", [1, 10**30], "levels is .*from 1 to 1,000,000"),
     ],
 )
 def test_a_member_of_another_kind_is_refused_when_it_is_loaded(member: str, value: Any, words: str) -> None:
@@ -101,6 +102,7 @@ def test_a_member_of_another_kind_is_refused_when_it_is_loaded(member: str, valu
         ("seeds", lambda self: None, "raised TypeError"),
         ("seeds", lambda self: ["1 + 2"], "gave '1 \\+ 2' as member 0 .*not a Statement"),
         ("seeds", lambda self: [replace(STATED, level=0)], "level 0: give an integer from 1"),
+        ("seeds", lambda self: [replace(STATED, level=2**63)], "level 9223372036854775808: give an integer from 1 to"),
         ("seeds", lambda self: [replace(STATED, answer=3)], "the answer 3, which is no text"),
         ("seeds", lambda self: [replace(STATED, text="1 \0 2")], "with a NUL"),
         ("seeds", lambda self: [replace(STATED, text="1 \ud800 2")], "surrogate"),
