@@ -21,6 +21,8 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
   python -m selfplay.loop FILE.yaml key=value ...    your own configuration, with changes
   python -m selfplay.loop --resume [NAME]            go on with a run: the latest, or one by its name or folder
   python -m selfplay.loop FILE.yaml ... --auto-resume  start, go on, or end with 0 if finished: for a supervisor
+  python -m selfplay.loop FILE.yaml ... --dry-run    what the run will take, from one real step: memory, disk, tokens,
+                                                     seconds. Nothing is left behind. --json: as one JSON value
   python -m selfplay.loop --keys                     every configuration key with its default and what it means
 
 On resume the stored configuration is used; only run.steps, run.kept_mib, evaluate.*, logging.* and resume.* may change.
@@ -36,11 +38,14 @@ Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What to run: a checked configuration, whether its run exists, and what it plays, where that is loaded already."""
+    """What to run: a checked configuration, whether its run exists, and what it plays, where that is loaded already.
+    `is_dry`: one step alone, to say what the run will take, which `as_json` has said as one JSON value."""
 
     config: Config
     is_resume: bool
     task: Task | None = None
+    is_dry: bool = False
+    as_json: bool = False
 
 
 def parse(argv: Sequence[str]) -> Arguments | None:
@@ -51,10 +56,15 @@ def parse(argv: Sequence[str]) -> Arguments | None:
     if "--keys" in argv:
         tell(listed())
         return None
+    is_dry, as_json = "--dry-run" in argv, "--json" in argv
+    if is_dry and (resuming := [a for a in argv if a in ("--resume", "--auto-resume")]):
+        raise ConfigError(f"--dry-run says what a new run will take: it goes without {resuming[0]}")
+    if as_json and not is_dry:
+        raise ConfigError("--json goes with --dry-run: a run writes its figures to metrics.jsonl and summary.json")
     if "--resume" in argv:
         return _resume([a for a in argv if a != "--resume"])
     is_auto = "--auto-resume" in argv
-    argv = [a for a in argv if a != "--auto-resume"]
+    argv = [a for a in argv if a not in ("--auto-resume", "--dry-run", "--json")]
     if unknown := [a for a in argv if a.startswith("-")]:
         raise ConfigError(f"{unknown[0]} is not an option; see python -m selfplay.loop --help")
     files = [a for a in argv if a.endswith((".yaml", ".yml")) and "=" not in a]
@@ -67,7 +77,8 @@ def parse(argv: Sequence[str]) -> Arguments | None:
         tell(f"run {Path(config.run.dir) / config.run.name} is finished: there is nothing to do\n")
         return None
     config, is_resume = found
-    return Arguments(config, is_resume, load_task(config))  # a typo there is answered now, not once torch is loaded
+    task = load_task(config)  # a typo there is answered now, not once torch is loaded
+    return Arguments(config, is_resume, task, is_dry, as_json)
 
 
 def _resume(rest: Sequence[str]) -> Arguments:

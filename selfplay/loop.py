@@ -1,6 +1,6 @@
 """Self-play: a model poses problems to itself, attempts them, looks again, and learns from what came of it.
 
-python -m selfplay.loop [CONFIG.yaml] [key=value ...] [--auto-resume]
+python -m selfplay.loop [CONFIG.yaml] [key=value ...] [--auto-resume | --dry-run [--json]]
 python -m selfplay.loop --resume [NAME] [key=value ...]    code of your own: domain=..., judge.rewards=... again
 """
 
@@ -17,6 +17,8 @@ from selfplay.machine.clock import process_started
 from selfplay.machine.errors import OK
 
 if TYPE_CHECKING:
+    from selfplay.play.step import Step
+    from selfplay.run.session import Run
     from selfplay.view.progress import Progress
 
 
@@ -24,7 +26,6 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
     """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now."""
     started = time.monotonic() if started is None else started
     from selfplay.closing import close  # loads torch, and a wrong argument is answered before
-    from selfplay.play.step import Played
     from selfplay.run.opening import open_run
     from selfplay.view.progress import Progress
 
@@ -34,17 +35,24 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
         run.evaluate()  # the start model, on problems that will never be trained on
         run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():
-            proposed = run.propose(step)  # the challenger makes known problems harder
-            posed = run.pose(step, proposed)  # what is valid, new and promising is admitted; replays fill the step
-            judged = run.solve(step, posed)  # attempts, second looks, verdicts
-            searches = run.search(step, judged)  # the judge looks further, where it is told to
-            played = Played(posed, judged, searches)
-            taught = run.teach(step, played)  # rewards and advantages, summed over the tree
-            written = run.update(step, taught)  # one optimizer step for challenger and solver
-            run.commit(step, played, taught, written)  # one transaction
+            take(run, step)
             run.evaluate()
             run.checkpoint()
         return close(run, resume_command(run.folder, config), watcher)
+
+
+def take(run: "Run", step: "Step") -> None:
+    """One step: played, learned from, stored."""
+    from selfplay.play.step import Played
+
+    proposed = run.propose(step)  # the challenger makes known problems harder
+    posed = run.pose(step, proposed)  # what is valid, new and promising is admitted; replays fill the step
+    judged = run.solve(step, posed)  # attempts, second looks, verdicts
+    searches = run.search(step, judged)  # the judge looks further, where it is told to
+    played = Played(posed, judged, searches)
+    taught = run.teach(step, played)  # rewards and advantages, summed over the tree
+    written = run.update(step, taught)  # one optimizer step for challenger and solver
+    run.commit(step, played, taught, written)  # one transaction
 
 
 def main(argv: Sequence[str] | None = None) -> Any:
@@ -53,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> Any:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments is None:
             return OK
+        if arguments.is_dry:
+            with exits.clear_errors(is_answer=True):  # its table is what the command is for
+                from selfplay.dry_run.command import answer
+
+                sys.exit(answer(arguments.config, arguments.task, take, started, arguments.as_json))
         return run(arguments, started=started)
 
 

@@ -65,7 +65,7 @@ class Checkpoints:
         temporary, final = self._folder / f".tmp-{name}-{os.getpid()}", self._folder / name
         weights_digest = trainer.digest()  # not the head's: a run that came from another machine has bits of its own
         with self._whole_or_nothing(store, temporary):
-            self._check_room(state, policy)
+            self._check_room(self.expected_bytes(trainer, policy))
             self._folder.mkdir(exist_ok=True)  # not its parents: a run's folder that was removed is not made anew
             temporary.mkdir()
             for part, tensors in _parts(state).items():
@@ -86,6 +86,12 @@ class Checkpoints:
         store.commit_checkpoint(row)
         self._drop_old(store)
         return row
+
+    @staticmethod
+    def expected_bytes(trainer: Trainer, policy: Policy) -> int:
+        """What the tensors of a checkpoint take; the rest of it is small."""
+        saved = [*trainer.state().values(), *policy.model.parameters()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in saved)
 
     def examine(self, store: Store) -> Examined:
         """Every row's folder against its manifest: hashed until one is found good, older ones by their sizes."""
@@ -184,9 +190,7 @@ class Checkpoints:
                 raise disk_full(temporary, str(error)) from error
             raise
 
-    def _check_room(self, state: dict[str, Tensor], policy: Policy) -> None:
-        needed = sum(t.numel() * t.element_size() for t in state.values())
-        needed += sum(p.numel() * p.element_size() for p in policy.model.parameters())
+    def _check_room(self, needed: int) -> None:
         free = shutil.disk_usage(self.run_folder).free
         if free < 1.1 * needed:
             raise DiskFull(f"a checkpoint needs {needed / 1e6:.0f} MB, {self.run_folder} has {free / 1e6:.0f} MB free")

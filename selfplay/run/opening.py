@@ -2,8 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,12 +47,17 @@ from store.store import Store
 
 @contextmanager
 def open_run(
-    config: Config, is_resume: bool, watcher: Watcher, started: float, task: Task | None = None
+    config: Config,
+    is_resume: bool,
+    watcher: Watcher,
+    started: float,
+    task: Task | None = None,
+    on_signals: Callable[[Run], AbstractContextManager[None]] = stopping_on_signals,
 ) -> Iterator[Run]:
     """A run ready for its next step, owned by this process until the end of the block.
 
     `started`: when the work on it began, on the clock of time.monotonic(). `task`: what the configuration names to be
-    played, where it is loaded already.
+    played, where it is loaded already. `on_signals`: what Ctrl-C and SIGTERM do within the block.
     """
     folder = Path(config.run.dir) / config.run.name
     say = watcher.note
@@ -100,7 +105,7 @@ def open_run(
             )
             head = store.head().step
             recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
-            with stopping_on_signals(run), watcher.running(head, recent):
+            with on_signals(run), watcher.running(head, recent):
                 yield run
 
 
@@ -113,9 +118,7 @@ def _owned(folder: Path, config: Config, is_resume: bool, task: Task | None, say
             say(f"run {folder}")
             yield build(config, task, say), owned
         return
-    with usable(folder):
-        refuse_used(folder, config)
-        _refuse_no_folder(folder)
+    require_free(folder, config)
     say(f"run {folder}")
     parts = build(config, task, say)  # before there is a folder: a model that cannot be loaded leaves none behind
     with usable(folder):
@@ -125,6 +128,13 @@ def _owned(folder: Path, config: Config, is_resume: bool, task: Task | None, say
         if (folder / DATABASE).exists():
             set_unbegun_aside(folder, say)
         yield parts, owned
+
+
+def require_free(folder: Path, config: Config) -> None:
+    """Refuses a folder that a new run cannot have, before a model is loaded. Raises Refused or StoreError."""
+    with usable(folder):
+        refuse_used(folder, config)
+        _refuse_no_folder(folder)
 
 
 def _refuse_no_folder(folder: Path) -> None:

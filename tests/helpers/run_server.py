@@ -206,8 +206,8 @@ def _another_machine() -> None:
     opening.fingerprint = lambda device: "another machine"  # type: ignore[assignment]
 
 
-def _interrupted_in_step_3(number: int, times: int = 1) -> Callable[[], None]:
-    """A signal arrives while step 3 is being committed: not at a time that a busy machine would move."""
+def _interrupted_in(step: int, number: int, times: int = 1) -> Callable[[], None]:
+    """A signal arrives while the step is being committed: not at a time that a busy machine would move."""
 
     def plant() -> None:
         from store.store import Store
@@ -215,7 +215,7 @@ def _interrupted_in_step_3(number: int, times: int = 1) -> Callable[[], None]:
         honest = Store.commit_step
 
         def commit_step(self: Any, commit: Any) -> Any:
-            for _ in range(times if commit.step == 3 else 0):
+            for _ in range(times if commit.step == step else 0):
                 signal.raise_signal(number)
             return honest(self, commit)
 
@@ -344,9 +344,11 @@ FAULTS = {
     "Ctrl-C while the model loads": _interrupted_while_loading,
     "no replay": _no_replay,
     "another machine": _another_machine,
-    "Ctrl-C in step 3": _interrupted_in_step_3(signal.SIGINT),
-    "SIGTERM in step 3": _interrupted_in_step_3(signal.SIGTERM),
-    "Ctrl-C twice in step 3": _interrupted_in_step_3(signal.SIGINT, times=2),
+    "Ctrl-C in step 1": _interrupted_in(1, signal.SIGINT),
+    "SIGTERM in step 1": _interrupted_in(1, signal.SIGTERM),
+    "Ctrl-C in step 3": _interrupted_in(3, signal.SIGINT),
+    "SIGTERM in step 3": _interrupted_in(3, signal.SIGTERM),
+    "Ctrl-C twice in step 3": _interrupted_in(3, signal.SIGINT, times=2),
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,212 @@
+"""One real step of a run, in a folder that goes again: what it took of time, memory, tokens and disk.
+
+It is a run of one step as it would be, from the start model's evaluation to the checkpoint. Only the evaluations ask
+a sample of each set, as large as a few seconds allow.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from roles.judging.groups import JudgedGroup
+from selfplay.config.keys import Config
+from selfplay.config.task import Task
+from selfplay.dry_run.estimate import Evaluations, Measured, Memory, Storage
+from selfplay.evaluation.evaluator import Evaluator, batches
+from selfplay.machine.memory import device_peak_bytes, peak_bytes, restart_peak
+from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, METRICS
+from selfplay.metrics import EVALUATION_SECONDS, MEAN_LENGTH, PHASE_SECONDS, TOKENS_COMPUTED, TOKENS_FLAT, TRAINED
+from selfplay.play.step import Step
+from selfplay.run.opening import open_run
+from selfplay.run.session import Run
+from store.records import Evaluation, Problem, StepRow
+
+SAMPLE_SIZES = (8, 32, 128)  # problems of a set: two sizes tell apart what a batch takes and what each problem adds
+SAMPLE_SECONDS = 6.0  # of all sets' first tries and second looks, about, where larger samples than the second are taken
+_PHASE = PHASE_SECONDS.format(phase="")
+
+Play = Callable[[Run, Step], None]  # plays, trains and commits a step
+
+
+@dataclass(slots=True)
+class Heard:
+    """A watcher of one step, of which nobody sees the figures. `say` gets the lines, but not those about the folder
+    that goes again, `hidden`."""
+
+    say: Callable[[str], None]
+    hidden: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        if not self.hidden or self.hidden not in line:
+            self.lines.append(line)
+            self.say(line)
+
+    def running(self, head: int, recent: Sequence[Mapping[str, float]]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def step_begins(self, number: int) -> None: ...
+
+    def step_done(self, row: StepRow, groups: Sequence[JudgedGroup], frontier: int) -> None: ...
+
+    def evaluating(self, step: int, kind: str, names: Sequence[str]) -> Iterator[str]:
+        yield from names
+
+    def evaluated(self, evaluation: Evaluation) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The first `problems` of the `size` of a set. A full evaluation samples `pass_size` of them for pass@k, which is
+    the same part of what it would be. `fixed` is the share of its seconds that a batch takes however small it is."""
+
+    name: str
+    problems: Sequence[Problem]
+    size: int
+    pass_size: int
+    fixed: float
+
+    def scale(self, evaluator: Evaluator, most: int) -> float:
+        """By how much longer the whole set takes, or its first `most` problems."""
+        whole, asked = min(most, self.size), min(most, len(self.problems))
+        many = len(batches(whole, evaluator.interim_size)) / len(batches(asked, evaluator.interim_size))
+        return self.fixed * many + (1 - self.fixed) * whole / asked
+
+
+def measure(config: Config, task: Task | None, play: Play, place: Path, watcher: Heard, started: float) -> Measured:
+    """`place`: an empty folder, for all that the run writes. `started`: on the clock of time.monotonic()."""
+    watcher.hidden = str(place)
+    moved = replace(config, run=replace(config.run, dir=str(place)))
+    with open_run(moved, False, watcher, started, task, lambda run: nullcontext()) as run:
+        start_seconds, loading = time.monotonic() - started, peak_bytes()
+        evaluator, schedule = run.evaluator, replace(run.schedule, steps=1)
+        run.schedule = schedule
+        if evaluator.sets:
+            watcher.say("evaluating a sample of the held-out problems ...")
+        samples = list(_samples(evaluator))
+        empty = _database_bytes(run)
+        before = _evaluated(run, evaluator, samples)
+        evaluated = _database_bytes(run)
+
+        watcher.say("playing and training one step ...")
+        restart_peak()
+        log, begun = _size(run.folder / METRICS), time.monotonic()
+        for step in run.steps():
+            play(run, step)
+        step_seconds, step_peak = time.monotonic() - begun, peak_bytes()
+        log, grown = _size(run.folder / METRICS) - log, _database_bytes(run) - evaluated
+        journal = sum(_size(path) for path in (run.folder / JOURNAL_FOLDER).iterdir())
+
+        restart_peak()
+        after = _evaluated(run, evaluator, samples)
+        interim = None
+        if config.run.steps > config.evaluate.every:
+            run.schedule = replace(schedule, steps=2, evaluate_every=1)
+            interim = _interim_seconds(run, evaluator, samples)
+            run.schedule = schedule
+        evaluation_peak = peak_bytes()
+
+        restart_peak()
+        begun = time.monotonic()
+        run.checkpoint()
+        checkpoint_seconds = time.monotonic() - begun
+        rows, row = run.store.checkpoints(), run.store.step(1)
+        saved = (
+            _folder_bytes(run.folder / rows[0].path)
+            if rows
+            else run.checkpoints.expected_bytes(run.trainer, run.policy)
+        )
+        phases = {name.removeprefix(_PHASE): v for name, v in row.metrics.items() if name.startswith(_PHASE)}
+        return Measured(
+            trained_parameters=sum(p.numel() for _, p in run.policy.trainable),
+            all_parameters=sum(p.numel() for p in run.policy.model.parameters()),
+            start_seconds=start_seconds,
+            step_seconds=step_seconds,
+            phase_seconds=phases | {"other": max(0.0, step_seconds - sum(phases.values()))},
+            tokens_computed=int(row.metrics[TOKENS_COMPUTED]),
+            tokens_flat=int(row.metrics[TOKENS_FLAT]),
+            trained_groups=int(row.metrics[TRAINED]),
+            answer_tokens=row.metrics[MEAN_LENGTH],
+            memory=Memory(loading, step_peak, evaluation_peak, peak_bytes(), device_peak_bytes(run.policy.device)),
+            storage=Storage(
+                checkpoint_bytes=saved,
+                journal_bytes=journal,
+                database_bytes=empty,
+                step_bytes=max(0, grown),
+                evaluation_bytes=(evaluated - empty) / max(1, len(samples)),
+                log_bytes=log,
+            ),
+            evaluations=Evaluations(
+                sets=len(samples),
+                problems=sum(each.size for each in samples),
+                sampled=sum(len(each.problems) for each in samples),
+                full_seconds=(before, after),
+                interim_seconds=interim,
+            ),
+            checkpoint_seconds=checkpoint_seconds if rows else None,
+        )
+
+
+def _samples(evaluator: Evaluator) -> Iterator[_Sample]:
+    """Of each set that is not empty as many problems as its part of the time allows."""
+    sets = {name: problems for name, problems in evaluator.sets.items() if problems}
+    for problems in [*sets.values()][:1]:
+        evaluator.greedy(problems[: SAMPLE_SIZES[0]], evaluator.turns, step=0)  # the first pass of all is a slow one
+    for name, problems in sets.items():
+        size, fixed = _sample_size(evaluator, problems, SAMPLE_SECONDS / len(sets))
+        pass_size = max(1, round(size / len(problems) * min(evaluator.pass_size, len(problems))))
+        yield _Sample(name, problems[:size], len(problems), pass_size, fixed)
+
+
+def _sample_size(evaluator: Evaluator, problems: Sequence[Problem], allowed: float) -> tuple[int, float]:
+    """How many problems to ask, and the share of their seconds that does not depend on how many there are."""
+    took: list[tuple[int, float]] = []
+    for number, size in enumerate(SAMPLE_SIZES):
+        if len(problems) <= size or (number > 1 and took[-1][1] * size > allowed * took[-1][0]):
+            break
+        begun = time.monotonic()
+        evaluator.greedy(problems[:size], evaluator.turns, step=0)
+        took.append((size, time.monotonic() - begun))
+    if len(took) < 2:
+        return len(problems), 0.0
+    (few, short), (many, long) = took[-2:]
+    each = max(0.0, (long - short) / (many - few))
+    return many, min(1.0, max(0.0, 1 - each * many / long))
+
+
+def _evaluated(run: Run, evaluator: Evaluator, samples: Sequence[_Sample]) -> float:
+    """The full evaluation that is due, of the samples. Returns the seconds that whole sets would take."""
+    scales = {each.name: each.scale(evaluator, each.size) for each in samples}
+    return _scaled_seconds(run, evaluator, samples, "full", scales)
+
+
+def _interim_seconds(run: Run, evaluator: Evaluator, samples: Sequence[_Sample]) -> float:
+    scales = {each.name: each.scale(evaluator, evaluator.interim_size) for each in samples}
+    return _scaled_seconds(run, evaluator, samples, "interim", scales)
+
+
+def _scaled_seconds(
+    run: Run, evaluator: Evaluator, samples: Sequence[_Sample], kind: str, scales: Mapping[str, float]
+) -> float:
+    for each in samples:
+        run.evaluator = replace(evaluator, sets={each.name: each.problems}, pass_size=each.pass_size)
+        run.evaluate()
+    run.evaluator = evaluator
+    head = run.store.head().step
+    found = [each for each in run.store.evaluations() if (each.step, each.kind) == (head, kind)]
+    return sum(scales[each.set_name] * each.metrics[EVALUATION_SECONDS] for each in found)
+
+
+def _database_bytes(run: Run) -> int:
+    run.store.checkpoint_wal()
+    return _size(run.folder / DATABASE)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(_size(path) for path in folder.rglob("*"))
