@@ -24,6 +24,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs
 CITING = [
     *SOURCES,
     *(path for folder in ("configs", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.*"))),
+    *(ROOT / "engines" / "vllm" / name for name in ("README.md", "pyproject.toml", "worker.py")),  # beside a .venv
 ]
 FILES = [
     ROOT / "pyproject.toml",

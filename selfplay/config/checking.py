@@ -16,6 +16,7 @@ from selfplay.learn.reports import ReportRule
 
 CONFIDENCE_REWARDS: tuple[ReportRule, ...] = ("brier", "log", "brier_apart")
 SELF_EVALUATION_REWARDS = tuple(each for each in get_args(ReportRule) if each not in ("none", *CONFIDENCE_REWARDS))
+LEAST_VLLM_TEMPERATURE = 0.01
 MOST_TEXT = 4096  # characters of a value: no path is longer
 
 
@@ -93,8 +94,20 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
     if config.policy.lora.r > 0 and not config.policy.lora.target_modules:
         yield "policy.lora.target_modules", "the names of some layers while policy.lora.r is above 0"
     yield from _broken_searches(config)
+    yield from _broken_engine(config)
     if config.evaluate.mechanism and config.solver.turns < 2:
         yield "evaluate.mechanism", "false while solver.turns is 1: it measures second looks"
+
+
+def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
+    """What vLLM cannot do here. It samples at a temperature of 0.01 where it is asked for a lower one."""
+    if config.engine.kind != "vllm":
+        return
+    if config.policy.lora.r > 0:
+        yield "engine.kind", "local while policy.lora.r is above 0: adapters do not travel to vLLM yet"
+    for role, params in (("challenger", config.challenger), ("solver", config.solver)):
+        if params.temperature < LEAST_VLLM_TEMPERATURE:
+            yield f"{role}.temperature", f"at least {LEAST_VLLM_TEMPERATURE} while engine.kind is vllm"
 
 
 def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ from selfplay.config.keys import Config
 from selfplay.config.stored import renamed
 from selfplay.machine.errors import ConfigError
 
-CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "evaluate.", "logging.", "resume.")
+CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "engine.", "evaluate.", "logging.", "resume.")
 MOST_SHOWN = 120  # characters of a wrong value in the line that refuses it
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
 

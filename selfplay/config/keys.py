@@ -32,6 +32,7 @@ from selfplay.config.rules import (
     share_below_one,
     two_betas,
 )
+from selfplay.engine.voices import EngineKind
 from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.settings import FirstTurnRule
@@ -81,6 +82,21 @@ class ModelConfig:
         "precision of sampling and of forward passes: bfloat16, float32, or auto: bfloat16 where the processor has "
         "products of it. A run keeps what it began with. What is trained is kept in float32",
     )
+
+
+@dataclass
+class EngineConfig:  # docs/engines.md
+    kind: EngineKind = key(
+        "local", "what samples from the policy: local, the run's own process; or vllm, a process beside it"
+    )
+    context: int = key(0, "vllm: the longest context, in tokens; 0: the model's own", count(0))
+    kv_cache_mib: int = key(1024, "vllm: memory for keys and values, in MiB", count(1))
+    max_logprob_gap: float = key(
+        0.1, "vllm: mean difference of sampler's and trainer's log-probabilities, in nats, above which a run ends",
+        positive(),
+    )  # fmt: skip
+    seconds: float = key(600.0, "vllm: how long the worker may take to answer, then it hangs", positive())
+    restarts: int = key(2, "vllm: times that a lost worker is started anew for one question", count(0))
 
 
 @dataclass
@@ -448,6 +464,7 @@ class Config:
     domain_options: dict[str, Any] = key({}, "keyword arguments for the domain")
     run: RunConfig = section(RunConfig, "the run folder, the run's length, and the machine")
     model: ModelConfig = section(ModelConfig, "the start weights")
+    engine: EngineConfig = section(EngineConfig, "what samples")
     policy: PolicyConfig = section(PolicyConfig, "what of the weights is trained")
     prompts: PromptsConfig = section(PromptsConfig, "how roles are put into words")
     challenger: ChallengerConfig = section(ChallengerConfig, "who poses problems")

@@ -34,6 +34,9 @@ class FlatEngine:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)
 
+    def close(self) -> None:
+        """Everything is in this process."""
+
     @torch.no_grad()
     def sample(
         self,

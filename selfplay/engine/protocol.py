@@ -68,6 +68,10 @@ class Sampler(Protocol):
         """From now on samples from the policy of `version`.
 
         A sampler in the policy's own process shares its weights and only drops what was computed with the old ones; any
-        other takes the new ones from `weights`.
+        other takes the new ones, and raises SyncError where it then does not have them.
         """
+        ...
+
+    def close(self) -> None:
+        """Ends what the sampler keeps outside this process. It may be called again; nothing is sampled afterwards."""
         ...

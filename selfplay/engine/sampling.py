@@ -25,8 +25,12 @@ FEW_TOKENS = 2048  # a vocabulary that is summed as it is
 
 def uniforms(seed: int, key: Sequence[str | int], version: int, count: int) -> np.ndarray:
     """[count] float64 in [0, 1): the random stream of one sample, a pure function of its key."""
-    digest = hashlib.sha256(repr((seed, *key, version)).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(count)
+    return np.random.Generator(np.random.Philox(key=stream(seed, key, version))).random(count)
+
+
+def stream(seed: int, key: Sequence[str | int], version: int) -> int:
+    """128 bits that name one sample's random stream, whichever generator draws it."""
+    return int.from_bytes(hashlib.sha256(repr((seed, *key, version)).encode()).digest()[:16], "little")
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class Speaker:
     randoms: np.ndarray  # [max_tokens] float64, one for each token
     tokenizer: Any
     node: int  # of the last token so far
+    key: tuple[str | int, ...] = ()  # of its random stream: the draw's, and which of its samples this is
     script: Completion | None = None
     chosen: tuple[int, float] = (0, 0.0)  # the next token and its log-probability
     support: Support | None = None  # what it is drawn from, where that is not the whole vocabulary
@@ -82,6 +87,7 @@ def speakers(
         [
             Speaker(
                 draw=draw,
+                key=(*draw.key, i),
                 randoms=uniforms(seed, (*draw.key, i), version, draw.params.max_tokens),
                 tokenizer=tokenizer,
                 node=draw.node,

@@ -45,6 +45,9 @@ class TreeEngine:
         assert version == self._policy.version, (version, self._policy.version)
         self._forget(None)
 
+    def close(self) -> None:
+        """Everything is in this process."""
+
     @torch.no_grad()
     def sample(
         self,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from selfplay.engine.protocol import Sampler, Weights
 
+EngineKind = Literal["local", "vllm"]  # what samples from the policy
 Speaks = Literal["challenger", "solver", "judge"]
 
 
@@ -33,3 +34,9 @@ class Voices:
         for sampler in (self.policy, self.start):
             if sampler is not None:
                 sampler.end_sampling()
+
+    def close(self) -> None:
+        """End what samplers keep outside this process."""
+        for sampler in (self.policy, self.start):
+            if sampler is not None:
+                sampler.close()

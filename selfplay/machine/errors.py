@@ -9,8 +9,10 @@ NO_MODEL = 66  # the model cannot be loaded
 NO_SANDBOX = 69  # what executes proposals does not work
 SOFTWARE = 70  # NaN or infinite logits, loss or gradient
 NO_SYSTEM = 71  # memory, open files or threads ran out, or the clock is wrong
+NO_ENGINE = 72  # the sampler's process cannot be started, or was lost again and again
 DISK = 74  # no room on the disk
 BUSY = 75  # another process works on the run, or holds its database
+OUT_OF_SYNC = 76  # the sampler has other weights than the trainer
 INTERRUPTED = 130  # Ctrl-C
 TERMINATED = 143  # SIGTERM
 
@@ -37,6 +39,18 @@ class ModelError(Failure):
     """The model cannot be loaded or run."""
 
     code = NO_MODEL
+
+
+class EngineError(Failure):
+    """A sampler in a process of its own cannot be started, does not take the model, or was lost again and again."""
+
+    code = NO_ENGINE
+
+
+class SyncError(Failure):
+    """A sampler in a process of its own has other weights than the trainer: the message has both figures."""
+
+    code = OUT_OF_SYNC
 
 
 class CheckpointError(Failure):

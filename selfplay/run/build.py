@@ -61,6 +61,7 @@ class Parts:
 def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Parts:
     """Load the model, check how it can run, and put the parts together. `task`: what the configuration names to be
     played, where it is loaded already. Raises ModelError, DomainError, RewardError, Refused."""
+    build_model.require_engine(config)
     task = task or load_task(config)
     domain = task.domain
     held_out = HeldOut(domain, config.evaluate.holdout_key)
@@ -70,7 +71,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     style = prompt_style(config, domain, policy.tokenizer, say)
     teaching = build_learning.teaching_settings(config)
     start = build_model.start_policy(config, policy.tokenizer, policy.device, teaching.objectives.values())
-    sampler = build_model.sampler(policy, config.seed, parity)
+    sampler = build_model.policy_sampler(config, policy, parity, say)
     voices = build_model.voices(config, sampler, start, parity)
     training = build_learning.trainer_settings(config, parity)
     critic = build_search.critic(config, policy, policy.device)
@@ -258,9 +259,9 @@ def _room(
         is_told=config.train.imitation == "truth",
     )
     is_table = learned_positions(model) is not None
-    return replace(
-        room, limit=check_room(room, problems, positions(model), is_table, longest_context(policy), name, say)
-    )
+    limit = check_room(room, problems, positions(model), is_table, longest_context(policy), name, say)
+    bounds = [bound for bound in (limit, build_model.engine_limit(config, policy)) if bound is not None]
+    return replace(room, limit=min(bounds, default=None))
 
 
 def prompt_style(

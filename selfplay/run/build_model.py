@@ -9,12 +9,15 @@ from selfplay.config.keys import Config
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.tree_engine import TreeEngine
+from selfplay.engine.vllm.process import worker_python
+from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
 from selfplay.engine.voices import Speaks, Voices
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.settings import Objective
 from selfplay.machine.environment import be_deterministic, device_of, has_bfloat16
 from selfplay.model.adapter_layers import make_adapters
 from selfplay.model.policy import Policy
+from selfplay.model.positions import positions
 from selfplay.model.probe import Parity, prove
 from selfplay.model.weights.loading import LoadedModel, load_model
 from selfplay.prompting.codec import Encoder
@@ -65,6 +68,44 @@ def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Call
 def sampler(policy: Policy, seed: int, parity: Parity) -> LocalSampler:
     """On the token tree where that is proved to be right, else on padded rows."""
     return TreeEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
+
+
+def require_engine(config: Config) -> None:
+    """Raises Refused where what samples is not there: to be told before a model is loaded."""
+    if config.engine.kind == "vllm":
+        worker_python()
+
+
+def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable[[str], None]) -> LocalSampler:
+    """What samples from the policy that is trained, by engine.kind. Raises Refused."""
+    local = sampler(policy, config.seed, parity)
+    match config.engine.kind:
+        case "local":
+            return local
+        case "vllm":
+            return VllmSampler(policy, local, config.seed, _vllm_settings(config, policy), say)
+
+
+def engine_limit(config: Config, policy: Policy) -> int | None:
+    """Tokens of the longest context that what samples takes; None where only the model bounds it."""
+    if config.engine.kind == "local":
+        return None
+    bounds = [bound for bound in (positions(policy.model), config.engine.context) if bound]
+    return min(bounds, default=None)
+
+
+def _vllm_settings(config: Config, policy: Policy) -> VllmSettings:
+    engine = config.engine
+    return VllmSettings(
+        python=worker_python(),
+        threads=config.run.threads,
+        dtype=dtype_of(config),
+        context=engine_limit(config, policy),
+        kv_cache_bytes=engine.kv_cache_mib << 20,
+        max_gap=engine.max_logprob_gap,
+        seconds=engine.seconds,
+        restarts=engine.restarts,
+    )
 
 
 def reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch, PackPass], torch.Tensor]:

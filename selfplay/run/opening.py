@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,29 +84,30 @@ def open_run(
             _say_practised(parts, say)
             if not metrics_file.is_whole(folder / METRICS, store):
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
-            parts.game.voices.serve(parts.policy.version, parts.trainer.weights)
-            first = store.steps(after=0, until=parts.teacher.settings.stage_one.max_steps)
-            run = Run(
-                schedule=parts.schedule,
-                game=parts.game,
-                teacher=parts.teacher,
-                trainer=parts.trainer,
-                evaluator=parts.evaluator,
-                policy=parts.policy,
-                tracker=parts.tracker,
-                store=store,
-                folder=folder,
-                checkpoints=checkpoints,
-                watcher=watcher,
-                started=started,
-                worked=owned.touch,
-                snapshot_step=kept,
-                stage_facts=[stage_facts(row.metrics) for row in first],
-            )
-            head = store.head().step
-            recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
-            with on_signals(run), watcher.running(head, recent):
-                yield run
+            with closing(parts.game.voices) as voices:
+                voices.serve(parts.policy.version, parts.trainer.weights)
+                first = store.steps(after=0, until=parts.teacher.settings.stage_one.max_steps)
+                run = Run(
+                    schedule=parts.schedule,
+                    game=parts.game,
+                    teacher=parts.teacher,
+                    trainer=parts.trainer,
+                    evaluator=parts.evaluator,
+                    policy=parts.policy,
+                    tracker=parts.tracker,
+                    store=store,
+                    folder=folder,
+                    checkpoints=checkpoints,
+                    watcher=watcher,
+                    started=started,
+                    worked=owned.touch,
+                    snapshot_step=kept,
+                    stage_facts=[stage_facts(row.metrics) for row in first],
+                )
+                head = store.head().step
+                recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
+                with on_signals(run), watcher.running(head, recent):
+                    yield run
 
 
 @contextmanager
