@@ -42,8 +42,8 @@ class Speaker:
     randoms: np.ndarray  # [max_tokens] float64, one for each token
     tokenizer: Any
     node: int  # of the last token so far
-    key: tuple[str | int, ...] = ()  # of its random stream: the draw's, and which of its samples this is
     script: Completion | None = None
+    key: tuple[str | int, ...] = ()  # of its random stream: the draw's, and which of its samples this is
     chosen: tuple[int, float] = (0, 0.0)  # the next token and its log-probability
     support: Support | None = None  # what it is drawn from, where that is not the whole vocabulary
     ids: list[int] = field(default_factory=list)
