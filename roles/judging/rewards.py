@@ -3,6 +3,7 @@
     reward = sum over parts of weight * part
 
     verdict  the domain's score of the answer, in [0, 1]
+    correct  1 if the answer is right, else 0: without the score that a judge may give for being near
     format   1 if an answer could be read, else 0; a control beside or in place of the verdict
     length   0 up to `free` tokens, from there falling to -1 at `limit` (DAPO, arXiv 2503.14476)
     random   a coin, 0 or 1, that knows nothing of the answer; a control
@@ -27,7 +28,7 @@ from roles.pay.rewards import soft_overlong
 from store.errors import SelfplayError
 from store.records import Outcome, Problem
 
-VERDICT = "verdict"
+VERDICT, CORRECT = "verdict", "correct"
 RESERVED = ("correction", "report")  # what the trainer adds under names of its own (selfplay/learn/lessons.py)
 MOST_WEIGHT = 1e6  # of a part: a sum of such is finite, and float32 holds it
 _NAME = re.compile(r"[A-Za-z]\w{0,39}", re.ASCII)
@@ -89,6 +90,11 @@ def by_verdict(said: Said) -> float:
     return score_of(said.verdict)
 
 
+def by_outcome(said: Said) -> float:
+    """1 if the answer is right, else 0."""
+    return float(said.verdict.outcome is Outcome.CORRECT)
+
+
 def by_format(said: Said) -> float:
     """1 if an answer could be read, right or wrong, else 0."""
     return float(said.verdict.outcome in (Outcome.CORRECT, Outcome.INCORRECT))
@@ -106,6 +112,7 @@ def by_length(said: Said, free: int, limit: int) -> float:
 
 OURS: Mapping[str, Callable[..., float]] = {
     VERDICT: by_verdict,
+    CORRECT: by_outcome,
     "format": by_format,
     "length": by_length,
     "random": by_coin,
@@ -164,8 +171,8 @@ def total(paid: Mapping[str, float]) -> float:
 
 
 def verdict_weight(found: Sequence[PartEntry]) -> float:
-    """What a right answer is paid beyond a wrong one: the verdict's weight; 1 where no part is the verdict."""
-    return next((entry.weight for entry in found if entry.part == VERDICT), 1.0)
+    """What a right answer is paid beyond a wrong one: the weight of the parts that know it; 1 where there is none."""
+    return sum(entry.weight for entry in found if entry.part in (VERDICT, CORRECT)) or 1.0
 
 
 def _entry(raw: Any, where: str) -> PartEntry:

@@ -18,11 +18,11 @@ from scripted_roles import DOMAIN, completion, problem
 from curriculum.domains.abilities import ability
 from curriculum.domains.judging import judged
 from curriculum.domains.loading import load_domain
-from curriculum.domains.protocol import Prompted
+from curriculum.domains.protocol import Prompted, Verdict
 from curriculum.own_code import within
 from roles.judging.failures import JudgeWatch, NotJudgedError
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
-from roles.judging.rewards import Part, RewardError, entries, load
+from roles.judging.rewards import Part, RewardError, Said, entries, load, verdict_weight
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolvedGroup
@@ -68,6 +68,18 @@ def test_a_reward_is_the_weighted_sum_of_its_parts() -> None:
     assert [turn.score for turn in turns] == [1.0, 0.0, 0.0]
 
 
+def test_right_or_not_pays_no_nearness() -> None:
+    (correct,) = parts({"part": "correct", "weight": 2})
+    for outcome, score, paid in (
+        (Outcome.CORRECT, 1.0, 1.0),
+        (Outcome.INCORRECT, 0.9, 0.0),
+        (Outcome.UNPARSED, 0.1, 0.0),
+    ):
+        assert correct.pay(Said(PROBLEM, "68", Verdict(outcome, "68", score), 3, "key")) == paid
+    assert verdict_weight(entries([{"part": "correct", "weight": 2}, {"part": "format"}])) == 2.0
+    assert verdict_weight(entries([{"part": "format"}])) == 1.0
+
+
 def test_a_coin_is_the_hash_that_it_was_when_it_had_a_key_of_its_own() -> None:
     found = group(parts({"part": "random"}), seed=7)
     for attempt in found.attempts:
@@ -81,7 +93,7 @@ def test_a_coin_is_the_hash_that_it_was_when_it_had_a_key_of_its_own() -> None:
     [
         ([], "no part"),
         (["verdict"], "part 1 is 'verdict': give a mapping"),
-        ([{"part": "truth"}], "'truth': give verdict, format, length, random or a path"),
+        ([{"part": "truth"}], "'truth': give verdict, correct, format, length, random or a path"),
         ([{"part": "verdict"}, {"part": "verdict"}], "two parts are called verdict"),
         ([{"part": "verdict", "weight": 0}], "the weight 0"),
         ([{"part": "verdict", "weight": "1"}], "the weight '1'"),
