@@ -34,6 +34,14 @@ COLUMNS = (
     "seconds",
     "memory",
 )
+ENDS = ("first", "last")
+ARM_COLUMNS = (
+    "change of all first tries [95%]",
+    "signal by thirds",
+    "of first tries alone",
+    "valid and new, first to last third",
+    "frontier at the end of each third",
+)
 
 
 def main(folders: Annotated[list[Path], typer.Argument(help="folders of finished runs")]) -> None:
@@ -60,6 +68,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="folders of finished
     if len(arms) < len(summaries):
         _print_arms("better turn at the end, mean over seeds (lowest to highest)", arms, sets, _over_seeds)
         _print_arms("change of the first try, mean over seeds [95%]", arms, sets, _mean_change)
+        _print_curriculum_of(arms)
 
 
 def _print_arms(title: str, arms: Arms, sets: list[str], cell: Callable[[list[dict[str, Any]], str], str]) -> None:
@@ -67,6 +76,28 @@ def _print_arms(title: str, arms: Arms, sets: list[str], cell: Callable[[list[di
     print("|---" * (len(sets) + 2) + "|")
     for arm, seeds in arms.items():
         print(f"| {arm} | {len(seeds)} | " + " | ".join(cell(seeds, name) for name in sets) + " |")
+
+
+def _print_curriculum_of(arms: Arms) -> None:
+    print(f"\n| means over seeds | seeds | {' | '.join(ARM_COLUMNS)} |")
+    print("|---" * (len(ARM_COLUMNS) + 2) + "|")
+    for arm, seeds in arms.items():
+        every = [found[ACC_T1][0] for each in seeds if (found := each.get("change_of_all"))]
+        shares = [_means([each[f"{name}_share_thirds"] for each in seeds]) for name in ("signal", "mixed")]
+        valid = _means([[each["challenger"][f"valid_new_share_{end}_third"] for end in ENDS] for each in seeds])
+        frontier = [each["frontier_thirds"] for each in seeds if each.get("frontier_thirds")]
+        reached = " ".join(_span(levels) for levels in zip(*frontier, strict=True)) or NOTHING
+        cells = (_interval(every), *(" ".join(share) for share in shares), " → ".join(valid), reached)
+        print(f"| {arm} | {len(seeds)} | {' | '.join(cells)} |")
+
+
+def _means(rows: list[list[float]]) -> list[str]:
+    return [f"{mean(values):.2f}" for values in zip(*rows, strict=True)]
+
+
+def _span(levels: tuple[int, ...]) -> str:
+    """The level of all seeds, or the lowest and the highest."""
+    return str(min(levels)) if min(levels) == max(levels) else f"{min(levels)}-{max(levels)}"
 
 
 def _arms(summaries: list[dict[str, Any]]) -> Arms:
@@ -97,8 +128,11 @@ def _over_seeds(summaries: list[dict[str, Any]], name: str) -> str:
 
 
 def _mean_change(summaries: list[dict[str, Any]], name: str) -> str:
+    return _interval([summary["change"][name][ACC_T1][0] for summary in summaries if name in summary["change"]])
+
+
+def _interval(changes: list[float]) -> str:
     """mean +- t s / sqrt(S) over the S seeds' own changes; the mean alone where there is one seed."""
-    changes = [summary["change"][name][ACC_T1][0] for summary in summaries if name in summary["change"]]
     if len(changes) < 2:
         return f"{changes[0]:+.2f}" if changes else NOTHING
     half = float(t95(len(changes) - 1)) * stdev(changes) / len(changes) ** 0.5

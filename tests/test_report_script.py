@@ -47,3 +47,4 @@ def test_runs_of_different_domains_stand_in_one_table(tmp_path: Path) -> None:
     assert "| a | 1 | 0.75 (0.75 to 0.75) | - |" in lines and "| b | 3 | - | 0.25 (0.25 to 0.25) |" in lines
     assert "| a | 1 | +0.50 | - |" in lines
     assert "| b | 3 | - | +0.05 [-0.59, +0.69] |" in lines  # of two changes: 0.05 +- 12.71 sqrt(0.005) / sqrt(2)
+    assert "| b | 3 | - | 0.50 0.50 0.50 | 0.25 0.25 0.25 | 0.10 → 0.20 | - |" in lines
