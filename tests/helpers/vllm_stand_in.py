@@ -3,7 +3,8 @@
     python vllm_stand_in.py SOCKET FAULTS
 
 FAULTS is a folder; a file in it, named as a fault, makes the fault happen: `crash` and `hang` once, in the next
-`generate` (the file is taken away first); `always` crashes in each; `stale` drops weights that come.
+`generate` (the file is taken away first); `always` crashes in each; `stale` drops weights that come; `refuses`
+answers `logprobs` with an error.
 """
 
 import json
@@ -151,6 +152,8 @@ def main() -> None:
             case "generate":
                 fail(faults)
                 send(connection, generated(model, message, rows_of(*blobs)), cached=0)
+            case "logprobs" if (faults / "refuses").exists():
+                send(connection, [], error="RuntimeError: heads of 16")
             case "logprobs":
                 send(connection, [scored(model, rows_of(*blobs))])
             case "stop":

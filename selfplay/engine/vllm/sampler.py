@@ -164,15 +164,15 @@ class VllmSampler:
                 "dtype": settings.dtype, "max_model_len": settings.context, "block_size": _BLOCK,
                 "kv_cache_memory_bytes": settings.kv_cache_bytes, "enforce_eager": True,
             })  # fmt: skip
-        except WorkerFailed as failed:
+            self._prove(worker)
+        except WorkerFailed as failed:  # some models load, and fail with the first tokens; they would again
             self._drop()
             raise EngineError(
-                f"vLLM does not load this model ({failed}): engine.context and engine.kv_cache_mib bound what it "
+                f"vLLM does not run this model ({failed}): engine.context and engine.kv_cache_mib bound what it "
                 "needs; or use engine.kind=local"
             ) from failed
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._prove(worker)
 
     def _take_weights(self, worker: Worker) -> None:
         folder = self._written(worker)

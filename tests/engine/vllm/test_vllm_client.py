@@ -246,6 +246,17 @@ def test_a_worker_that_does_not_start_is_one_line(
     assert time.monotonic() - began < 10
 
 
+def test_a_model_that_vllm_does_not_run_is_one_line_at_once(
+    make: Callable[..., VllmSampler], faults: Path, lines: list[str]
+) -> None:
+    (faults / "refuses").touch()
+    with pytest.raises(
+        EngineError, match=r"does not run this model \(RuntimeError: heads of 16\): .*engine.kind=local"
+    ):
+        make().load(0, lambda: iter(()))
+    assert len(lines) == 1, "it is not started again, for it would fail again"
+
+
 def test_no_environment_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(process.VARIABLE, raising=False)
     monkeypatch.setattr(process, "PYTHON", tmp_path / "python")
