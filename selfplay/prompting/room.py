@@ -73,12 +73,13 @@ def check_room(
     name: str,
     say: Callable[[str], None],
 ) -> int | None:
-    """The most tokens that a context may have, None where there is no such limit. Raises ModelError where the longest
-    conversation about known problems has more.
+    """The most tokens that a context may have, None where the model says nothing of any. Raises ModelError where the
+    longest conversation about known problems has more.
 
     `limit`: positions that the model was made for, None where it says nothing. Where these are computed (rotary ones),
-    it goes on beyond them: this is said. It does not go beyond the rows of a table (`is_table`), nor beyond a `border`
-    (`longest_context` in selfplay/model/probe.py).
+    it goes on beyond them as far as known problems need: this is said. What is invented later goes no further, or one
+    problem of a domain's could take all memory. It does not go beyond the rows of a table (`is_table`), nor beyond a
+    `border` (`longest_context` in selfplay/model/probe.py).
     """
     if limit is None and border is None:
         return None
@@ -90,9 +91,12 @@ def check_room(
             f"{border} tokens, and a conversation takes up to {needed}: {_ADVICE}"
         )
     if limit is None or not is_table:
-        if limit is not None and needed > limit:
+        if limit is None:
+            return border
+        if needed > limit:
             say(f"{name} was made for {limit} positions, and a conversation may take {needed}: {_ADVICE}")
-        return border
+        most = max(limit, needed)
+        return most if border is None else min(most, border)
     if needed > limit:
         raise ModelError(
             f"model.name={name}: it has {limit} positions, and a conversation takes up to {needed}: {_ADVICE}"

@@ -69,6 +69,17 @@ def test_a_conversation_beyond_learned_positions_is_refused_and_beyond_computed_
     assert room(tiny_model("tiny-llama"), 700, turns=1) == []
 
 
+def test_what_is_invented_later_goes_no_further_than_known_problems_need() -> None:
+    """One problem of 19,000 characters, which a domain's sampler drew, took 15 GB."""
+    short = Room(STYLE, Encoder(ByteTokenizer(), 257), SolverSettings(2, 2, SAID), SAID)
+    long = replace(ASKED, text="1 + " * 5000)
+    model = tiny_model("tiny-llama")
+    limit = checked_room(model, short, [ASKED], None, "mine", print)
+    assert limit == 1024 and not replace(short, limit=limit).fits(long)
+    grown = checked_room(model, short, [ASKED, replace(ASKED, text="1 + " * 500)], None, "mine", print)
+    assert grown is not None and grown > 1024
+
+
 def test_an_answer_that_is_told_may_be_longer_than_one_that_is_sampled() -> None:
     """D3: `train.imitation=truth` trains the domain's answer in the place of a second look."""
     params, encode = SamplingParams(1.0, 100, ("\n",)), Encoder(ByteTokenizer(), 257)
