@@ -16,8 +16,8 @@ BELOW_LIMIT = 0.5  # answers that are shorter than this share of solver.max_toke
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The most that the process held resident while the model was loaded and proved, in the step, in evaluations and in
-    a checkpoint. `device_bytes`: tensors on the GPU, at most in all of it; None for a CPU."""
+    """The most that the process held resident while the model was loaded and proved, in the step and a second update,
+    in evaluations and in a checkpoint. `device_bytes`: tensors on the GPU, at most in all of it; None for a CPU."""
 
     loading_bytes: int
     step_bytes: int

@@ -1,7 +1,7 @@
 """One real step of a run, in a folder that goes again: what it took of time, memory, tokens and disk.
 
 It is a run of one step as it would be, from the start model's evaluation to the checkpoint. Only the evaluations ask
-a sample of each set, as large as a few seconds allow.
+a sample of each set, as large as a few seconds allow. At the end the update is made once more, for its memory.
 """
 
 import time
@@ -15,12 +15,15 @@ from selfplay.config.keys import Config
 from selfplay.config.task import Task
 from selfplay.dry_run.estimate import Evaluations, Measured, Memory, Storage
 from selfplay.evaluation.evaluator import Evaluator, batches
+from selfplay.learn.batch import TrainBatch
+from selfplay.learn.critic_batch import CriticBatch
 from selfplay.machine.memory import device_peak_bytes, peak_bytes, restart_peak
 from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, METRICS
 from selfplay.metrics import EVALUATION_SECONDS, MEAN_LENGTH, PHASE_SECONDS, TOKENS_COMPUTED, TOKENS_FLAT, TRAINED
 from selfplay.play.step import Step
 from selfplay.run.opening import open_run
 from selfplay.run.session import Run
+from store.journal import read_journal
 from store.records import Evaluation, Problem, StepRow
 
 SAMPLE_SIZES = (8, 32, 128)  # problems of a set: two sizes tell apart what a batch takes and what each problem adds
@@ -97,7 +100,7 @@ def measure(config: Config, task: Task | None, play: Play, place: Path, watcher:
             play(run, step)
         step_seconds, step_peak = time.monotonic() - begun, peak_bytes()
         log, grown = _size(run.folder / METRICS) - log, _database_bytes(run) - evaluated
-        journal = sum(_size(path) for path in (run.folder / JOURNAL_FOLDER).iterdir())
+        (journal,) = (run.folder / JOURNAL_FOLDER).iterdir()
 
         restart_peak()
         after = _evaluated(run, evaluator, samples)
@@ -112,7 +115,12 @@ def measure(config: Config, task: Task | None, play: Play, place: Path, watcher:
         begun = time.monotonic()
         run.checkpoint()
         checkpoint_seconds = time.monotonic() - begun
+        checkpoint_peak = peak_bytes()
+
         rows, row = run.store.checkpoints(), run.store.step(1)
+        restart_peak()
+        _train_again(run, row)
+        step_peak = max(step_peak, peak_bytes())
         saved = (
             _folder_bytes(run.folder / rows[0].path)
             if rows
@@ -129,10 +137,10 @@ def measure(config: Config, task: Task | None, play: Play, place: Path, watcher:
             tokens_flat=int(row.metrics[TOKENS_FLAT]),
             trained_groups=int(row.metrics[TRAINED]),
             answer_tokens=row.metrics[MEAN_LENGTH],
-            memory=Memory(loading, step_peak, evaluation_peak, peak_bytes(), device_peak_bytes(run.policy.device)),
+            memory=Memory(loading, step_peak, evaluation_peak, checkpoint_peak, device_peak_bytes(run.policy.device)),
             storage=Storage(
                 checkpoint_bytes=saved,
-                journal_bytes=journal,
+                journal_bytes=_size(journal),
                 database_bytes=empty,
                 step_bytes=max(0, grown),
                 evaluation_bytes=(evaluated - empty) / max(1, len(samples)),
@@ -147,6 +155,14 @@ def measure(config: Config, task: Task | None, play: Play, place: Path, watcher:
             ),
             checkpoint_seconds=checkpoint_seconds if rows else None,
         )
+
+
+def _train_again(run: Run, row: StepRow) -> None:
+    """The step's update once more, from its journal: later updates hold Adam's moments from their beginning, while the
+    first makes them at its end, when all else of it is freed."""
+    assert row.journal_file is not None and row.journal_sha256 is not None, "the step was stored just now"
+    arrays = read_journal(run.folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256).arrays
+    run.train(TrainBatch.from_arrays(arrays), CriticBatch.from_arrays(arrays))
 
 
 def _samples(evaluator: Evaluator) -> Iterator[_Sample]:

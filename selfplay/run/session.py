@@ -19,6 +19,8 @@ from roles.tree import Tree
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.alarms import first_try_alarm
 from selfplay.evaluation.evaluator import Evaluator
+from selfplay.learn.batch import TrainBatch
+from selfplay.learn.critic_batch import CriticBatch
 from selfplay.learn.stages import StageFacts, stage_facts
 from selfplay.learn.teacher import Taught, Teacher
 from selfplay.machine.memory import device_peak_bytes, peak_bytes, release_freed_memory
@@ -118,12 +120,17 @@ class Run:
         self.store.require_own_files()  # or the journal would be written into another run's folder
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
-            self._end_sampling(self.schedule.kept_bytes)
-            update = self.trainer.step(taught.batch, critic)
-            release_freed_memory(beyond=self.schedule.kept_bytes)  # now, or sampling adds to it
+            update = self.train(taught.batch, critic)
         self.voices.serve(self.policy.version, self.trainer.weights)
         reach("loop.updated")
         return Written(update, journal)
+
+    def train(self, batch: TrainBatch, critic: CriticBatch | None) -> Update:
+        """The update in memory."""
+        self._end_sampling(self.schedule.kept_bytes)
+        update = self.trainer.step(batch, critic)
+        release_freed_memory(beyond=self.schedule.kept_bytes)  # now, or sampling adds to it
+        return update
 
     def commit(self, step: Step, played: Played, taught: Taught, written: Written) -> None:
         """Stores all of the step in one transaction; then the curriculum sees it."""
