@@ -15,6 +15,15 @@ MAX_TEXT_CHARS = 20_000
 _CUT_MARK = " [cut]"
 
 
+def is_storable(text: str) -> bool:
+    """Whether a database, a YAML file and a file system all take it as it is: without NUL and lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
 def clean_text(text: str) -> str:
     """`text` as the database keeps it: lone surrogates and NUL escaped, at most MAX_TEXT_CHARS characters.
 

@@ -5,6 +5,12 @@ from collections.abc import Mapping
 from curriculum.domains.seed_files import DomainError
 
 
+def require_flag(option: str, value: object) -> None:
+    """DomainError unless it is True or False."""
+    if type(value) is not bool:
+        raise DomainError(f"domain_options.{option} is {value!r}: it must be true or false")
+
+
 def require_integers(options: Mapping[str, object]) -> None:
     """DomainError for the first option that is no integer, which True and 4.0 are not."""
     for option, value in options.items():

@@ -16,6 +16,7 @@ from curriculum.domains.abilities import members_of, parameters_of
 from curriculum.domains.protocol import Domain, Statement, Verdict
 from curriculum.domains.seed_files import DomainError
 from curriculum.own_code import result_of, within
+from store.encoding import is_storable
 from store.records import Fate, Outcome, Problem
 
 MOST_STATEMENTS = 1_000_000  # of seeds, or of a set: a generator may have no end
@@ -98,7 +99,7 @@ def fault_of(statement: Statement) -> str:
             return f"has the {name} {_shown(value)}, which is no text"
         if not least <= len(value.strip()) or len(value) > most:
             return f"has a {name} of {len(value):,} characters: give it {least} to {most:,} that are not blank"
-        if not _is_storable(value):
+        if not is_storable(value):
             return f"has the {name} {_shown(value)}, with a NUL or half of a surrogate pair"
     if type(statement.level) is not int or not 1 <= statement.level <= MOST_LEVEL:
         return f"has the level {_shown(statement.level)}: give an integer from 1 to {MOST_LEVEL:,}"
@@ -146,7 +147,7 @@ def _parsed(given: Any) -> Statement | Fate:
 
 
 def _text(given: Any) -> str:
-    if not isinstance(given, str) or not _is_storable(given):
+    if not isinstance(given, str) or not is_storable(given):
         raise _WrongError(f"gave {_shown(given)}, which is no text that can be written down")
     return given
 
@@ -166,7 +167,7 @@ def _anything(given: Any) -> Any:
 
 
 def _value_text(given: Any) -> str:
-    if not isinstance(given, str) or not _is_storable(given):
+    if not isinstance(given, str) or not is_storable(given):
         raise _WrongError(f"is {_shown(given)}, and must be a text")
     return given
 
@@ -203,14 +204,6 @@ def _options(given: Any) -> Mapping[str, str]:
             f"is {_shown(given)}, and must name options by member, such as {{'parse': 'domain_options.x=1'}}"
         )
     return given
-
-
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
 
 
 def _shown(value: object) -> str:

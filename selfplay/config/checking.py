@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from selfplay.config.declared import Key, declared
 from selfplay.config.keys import Config
 from selfplay.learn.reports import ReportRule
+from store.encoding import is_storable
 
 CONFIDENCE_REWARDS: tuple[ReportRule, ...] = ("brier", "log", "brier_apart")
 SELF_EVALUATION_REWARDS = tuple(each for each in get_args(ReportRule) if each not in ("none", *CONFIDENCE_REWARDS))
@@ -40,7 +41,7 @@ def odd_values(whole: Any) -> Iterator[tuple[str, str]]:
         value = OmegaConf.select(whole, key)
         if isinstance(value, float) and not math.isfinite(value):
             yield key, "a finite number"
-        if not all(_is_storable(text) for text in _texts(value)):
+        if not all(is_storable(text) and len(text) <= MOST_TEXT for text in _texts(value)):
             yield key, f"UTF-8 without NUL, {MOST_TEXT} characters at most"
 
 
@@ -69,15 +70,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif OmegaConf.is_list(value):
         for inner in value:
             yield from _texts(inner)
-
-
-def _is_storable(text: str) -> bool:
-    """What a database, a YAML file and a file system all take."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
-        return False
-    return "\0" not in text and len(text) <= MOST_TEXT
 
 
 def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,15 @@ from sqlalchemy import Engine, text
 from sqlalchemy.event import listen, remove
 from store_samples import SEED, copy_new, create, new_problem, step_commit, wave
 
-from store.encoding import MAX_TEXT_CHARS, clean_text, pack_ids, pack_logprobs, unpack_ids, unpack_logprobs
+from store.encoding import (
+    MAX_TEXT_CHARS,
+    clean_text,
+    is_storable,
+    pack_ids,
+    pack_logprobs,
+    unpack_ids,
+    unpack_logprobs,
+)
 from store.errors import StoreError
 from store.records import CheckpointRow, Evaluation, Fate, RunRow, StepHistory, StepStatus
 from store.store import Store
@@ -331,7 +339,8 @@ def test_clean_text_escapes_what_the_database_cannot_hold() -> None:
 @given(st.text(alphabet=st.characters(), max_size=50), st.integers(0, 3))
 def test_clean_text_is_idempotent_and_always_storable(said: str, times: int) -> None:
     cleaned = clean_text(said * 10**times)
-    assert clean_text(cleaned) == cleaned and len(cleaned) <= MAX_TEXT_CHARS
+    assert clean_text(cleaned) == cleaned and len(cleaned) <= MAX_TEXT_CHARS and is_storable(cleaned)
+    assert is_storable(said) == (clean_text(said) == said)
     assert b"\x00" not in cleaned.encode("utf-8")
 
 

@@ -20,7 +20,7 @@ from curriculum.answers.reading import RULES, AnswerRule, read_answer
 from curriculum.domains.datasets.jsonl import LONGEST_TEXT, Row, read_rows
 from curriculum.domains.datasets.posing import File, Posing
 from curriculum.domains.datasets.rows import Keys, final_of, question_of, read_statements
-from curriculum.domains.options import require_integer, require_integers
+from curriculum.domains.options import require_flag, require_integer, require_integers
 from curriculum.domains.protocol import Statement, by_hash
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
@@ -88,9 +88,8 @@ class DatasetDomain:
             raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
         if answer_rule not in ("", *RULES):
             raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
-        for option, value in (("posed", posed), ("worked", worked)):
-            if type(value) is not bool:
-                raise DomainError(f"domain_options.{option} is {value!r}: it must be true or false")
+        require_flag("posed", posed)
+        require_flag("worked", worked)
         require_integer("pairs", pairs, 0, MOST_PAIRS)
         require_integer("max_chars", max_chars, 10, LONGEST_TEXT)
         self.name = "dataset"

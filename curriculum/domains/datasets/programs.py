@@ -23,6 +23,7 @@ from functools import lru_cache
 from curriculum.answers.comparing import normalised
 from curriculum.domains.python.metering import METER, metered
 from curriculum.sandbox import SandboxFailure, execute_program
+from store.encoding import is_storable
 
 MAX_CHARS = 4_000  # of a program
 MAX_STEPS = 100_000  # rounds of loops, calls and numbers of ranges: a tenth of a second or two
@@ -248,14 +249,6 @@ def _read(said: str | SandboxFailure) -> str | NoValue:
     value = spelled(float(text)) if kind == "float" else normalised(text)
     if value is None:
         return NoValue(f"it gives {text}")
-    if not value or not _is_storable(value):
+    if not value or not is_storable(value):
         return NoValue("it gives an empty text, or one that cannot be written down")
     return value
-
-
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text

@@ -22,9 +22,9 @@ from curriculum.answers.forms import asked, written
 from curriculum.answers.reading import LONGEST_ANSWER, read_answer
 from curriculum.child import Child, ChildEnded, ChildLate
 from curriculum.domains.environments.extras import version_of
-from curriculum.domains.environments.texts import is_unicode
 from curriculum.domains.protocol import Statement, Verdict
 from curriculum.domains.seed_files import DomainError
+from store.encoding import is_storable
 from store.records import Outcome, Problem
 
 MAKING_SECONDS = 20.0  # of processor time for a problem
@@ -255,4 +255,4 @@ def _can_be_posed(entry: Mapping[str, Any]) -> bool:
     """Whether its texts can be shown and stored, and its answer read again."""
     question, answer = entry["question"], entry["answer"]
     is_short = 0 < len(question) <= LONGEST_TEXT and "\0" not in question + answer
-    return is_short and is_unicode(question + answer) and _given(written(answer, "tag")) == _given(answer) == answer
+    return is_short and is_storable(question + answer) and _given(written(answer, "tag")) == _given(answer) == answer

@@ -20,10 +20,10 @@ from typing import Any
 from curriculum.answers.forms import asked, written
 from curriculum.child import Child, ChildEnded, ChildLate
 from curriculum.domains.environments.extras import version_of
-from curriculum.domains.environments.texts import is_unicode
 from curriculum.domains.options import require_integer, require_number
 from curriculum.domains.protocol import Statement, Verdict, by_hash
 from curriculum.domains.seed_files import DomainError
+from store.encoding import is_storable
 from store.records import Outcome, Problem
 
 LOADING_SECONDS = 300.0  # of processor time: a taskset may read a large dataset
@@ -105,7 +105,7 @@ class VerifiersDomain:
     def judge(self, problem: Problem, text: str) -> Verdict:
         """By the environment's rewards for the whole reply. Raises what keeps them from being known."""
         given = text.strip()
-        if not given or len(given) > LONGEST_REPLY or not is_unicode(given):
+        if not given or len(given) > LONGEST_REPLY or not is_storable(given):
             return Verdict(Outcome.UNPARSED)
         recipe = _RECIPE.fullmatch(problem.answer_source)
         if recipe is None or recipe[1] not in self._sources:

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TypeVar
 
 from curriculum.answers.comparing import side_of
-from curriculum.domains.options import require_integer
+from curriculum.domains.options import require_flag, require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.python import drawing
 from curriculum.domains.python.checking import checked_outputs
@@ -184,8 +184,7 @@ class PythonDomain:
             ("max_output", max_output, 120),
         ):
             require_integer(option, value, 1, high)
-        if type(worked) is not bool:
-            raise DomainError(f"domain_options.worked is {worked!r}: it must be true or false")
+        require_flag("worked", worked)
         self.worked = worked
         self.max_level, self.max_digits, self.max_output = max_level, max_digits, max_output
         self.levels = range(1, min(4, max_level) + 1)
