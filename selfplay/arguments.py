@@ -13,7 +13,7 @@ from selfplay.config.task import Task, load_task
 from selfplay.machine.errors import ConfigError
 from selfplay.machine.outlet import tell
 
-USAGE = """\
+USAGE = f"""\
 Self-play: a language model poses problems to itself, solves them, and gets better.
 
   python -m selfplay.loop                            the default job (configs/default.yaml), five to ten minutes
@@ -25,14 +25,16 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
                                                      seconds. Nothing is left behind. --json: as one JSON value
   python -m selfplay.loop --keys                     every configuration key with its default and what it means
 
-On resume the stored configuration is used; only run.steps, run.kept_mib, evaluate.*, logging.* and resume.* may change.
+On resume the stored configuration is used. Only
+{configuration.changeable()}.
 A domain or a reward of your own is named again (domain=my_package.my_module:MyDomain, judge.rewards=[...]): what a run
 folder names is never run by itself, and the refusal has the line to type.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.
 `python -m selfplay.evaluate` asks a model, or a run's weights, any other problems.
 
 Exit codes: 0 done, 2 configuration, 65 damaged data, 66 no model, 69 no sandbox, 70 NaN or infinite loss,
-71 no memory or files, 74 disk full, 75 run in use, 130 stopped by Ctrl-C, 143 by SIGTERM.
+71 no memory or files, 72 no vLLM or it was lost again and again, 74 disk full, 75 run in use, 76 vLLM has other weights
+than the trainer, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 

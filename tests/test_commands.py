@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,9 @@ from run_server import ROOT
 
 from selfplay import inspect
 from selfplay.arguments import Arguments, parse
+from selfplay.config.files import CHANGEABLE_ON_RESUME, FIXED_ON_RESUME
 from selfplay.config.shipped import configuration_file
+from selfplay.machine import errors
 from selfplay.machine.errors import OK, USAGE
 
 
@@ -26,6 +29,19 @@ def test_the_package_tells_what_there_is_to_run(tmp_path: Path) -> None:
             code == OK
         )
     assert ended.stderr == "error: nonsense is nothing that python -m selfplay runs; see python -m selfplay --help\n"
+
+
+def test_help_names_every_exit_code_and_all_that_may_change_on_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse(["--help"]) is None
+    said = capsys.readouterr().out
+    assert all(len(line) <= 120 for line in said.splitlines())
+    on_resume = said[said.index("On resume") : said.index("A domain or")]
+    assert all(key in on_resume for key in (*CHANGEABLE_ON_RESUME, *FIXED_ON_RESUME))
+    codes = {str(value) for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
+    assert len(codes) >= 13
+    assert codes == set(re.findall(r"\b\d+\b", said[said.index("Exit codes:") :]))
+    page = (ROOT / "docs" / "durability.md").read_text().partition("## Exit codes")[2]
+    assert codes == {code for row in re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE) for code in row.split(", ")}
 
 
 def test_the_default_job_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,10 +89,15 @@ def _refuse_changes(stored: Config, config: Config) -> None:
         may_change = key.startswith(CHANGEABLE_ON_RESUME) and key not in FIXED_ON_RESUME
         if not may_change and OmegaConf.select(before, key) != OmegaConf.select(after, key):
             raise ConfigError(
-                f"{key} cannot change on resume: the stored configuration is used. Only "
-                f"{', '.join(c + '*' * c.endswith('.') for c in CHANGEABLE_ON_RESUME)} may "
-                f"(and not {', '.join(FIXED_ON_RESUME)}); start a new run for anything else"
+                f"{key} cannot change on resume: the stored configuration is used. Only {changeable()}; start a new "
+                "run for anything else"
             )
+
+
+def changeable() -> str:
+    """Which keys may change on resume, in words."""
+    may = ", ".join(each + "*" * each.endswith(".") for each in CHANGEABLE_ON_RESUME)
+    return f"{may} may change (and not {', '.join(FIXED_ON_RESUME)})"
 
 
 def to_yaml(config: Config) -> str:

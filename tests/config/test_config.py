@@ -395,8 +395,12 @@ def test_the_digest_sees_every_key() -> None:
 
 def test_on_resume_only_the_future_may_change() -> None:
     stored = to_yaml(load(None, ["run.name=a", "seed=5", "run.steps=10"]))
-    config = resumed(stored, ["run.steps=20", "evaluate.every=5", "logging.transcript_every=0", "resume.mode=rewind"])
+    config = resumed(
+        stored,
+        ["run.steps=20", "evaluate.every=5", "logging.transcript_every=0", "resume.mode=rewind", "engine.kind=vllm"],
+    )
     assert (config.run.steps, config.evaluate.every, config.resume.mode, config.seed) == (20, 5, "rewind", 5)
+    assert config.engine.kind == "vllm"
 
 
 @pytest.mark.parametrize(
