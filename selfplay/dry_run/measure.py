@@ -78,91 +78,160 @@ class _Sample:
         return self.fixed * many + (1 - self.fixed) * whole / asked
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Before the step. `full_seconds`: of an evaluation of the start model; `empty_bytes` are the database's without
+    it, `evaluated_bytes` with it."""
+
+    samples: Sequence[_Sample]
+    full_seconds: float
+    empty_bytes: int
+    evaluated_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _OneStep:
+    """The step. `database_bytes` and `log_bytes` are what it added."""
+
+    seconds: float
+    peak_bytes: int
+    database_bytes: int
+    log_bytes: int
+    journal_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """Evaluations after the step; `interim_seconds` is None where the run has no interim ones."""
+
+    full_seconds: float
+    interim_seconds: float | None
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """A checkpoint: as it was written, or its size as computed and None seconds where there was no room for one."""
+
+    seconds: float | None
+    size: int
+    peak_bytes: int
+
+
 def measure(config: Config, task: Task | None, play: Play, place: Path, watcher: Heard, started: float) -> Measured:
     """`place`: an empty folder, for all that the run writes. `started`: on the clock of time.monotonic()."""
     watcher.hidden = str(place)
     moved = replace(config, run=replace(config.run, dir=str(place)))
     with open_run(moved, False, watcher, started, task, lambda run: nullcontext()) as run:
-        start_seconds, loading = time.monotonic() - started, peak_bytes()
-        evaluator, schedule = run.evaluator, replace(run.schedule, steps=1)
-        run.schedule = schedule
-        if evaluator.sets:
-            watcher.say("evaluating a sample of the held-out problems ...")
-        samples = list(_samples(evaluator))
-        empty = _database_bytes(run)
-        before = _evaluated(run, evaluator, samples)
-        evaluated = _database_bytes(run)
-
-        watcher.say("playing and training one step ...")
-        restart_peak()
-        log, begun = _size(run.folder / METRICS), time.monotonic()
-        for step in run.steps():
-            play(run, step)
-        step_seconds, step_peak = time.monotonic() - begun, peak_bytes()
-        log, grown = _size(run.folder / METRICS) - log, _database_bytes(run) - evaluated
-        (journal,) = (run.folder / JOURNAL_FOLDER).iterdir()
-
-        restart_peak()
-        after = _evaluated(run, evaluator, samples)
-        interim = None
-        if config.run.steps > config.evaluate.every:
-            run.schedule = replace(schedule, steps=2, evaluate_every=1)
-            interim = _interim_seconds(run, evaluator, samples)
-            run.schedule = schedule
-        evaluation_peak = peak_bytes()
-
-        restart_peak()
-        begun = time.monotonic()
-        run.checkpoint()
-        checkpoint_seconds = time.monotonic() - begun
-        checkpoint_peak = peak_bytes()
-
-        rows, row = run.store.checkpoints(), run.store.step(1)
-        restart_peak()
-        _train_again(run, row)
-        step_peak = max(step_peak, peak_bytes())
-        saved = (
-            _folder_bytes(run.folder / rows[0].path)
-            if rows
-            else run.checkpoints.expected_bytes(run.trainer, run.policy)
-        )
-        phases = {name.removeprefix(_PHASE): v for name, v in row.metrics.items() if name.startswith(_PHASE)}
+        start_seconds, loading_peak = time.monotonic() - started, peak_bytes()
+        run.schedule = replace(run.schedule, steps=1)
+        start = _start(run, watcher.say)
+        played = _play(run, play, start, watcher.say)
+        evaluated = _evaluate_again(run, start.samples, config.run.steps > config.evaluate.every)
+        saved = _save(run)
+        row = run.store.step(1)
+        step_peak = max(played.peak_bytes, _peak_of_training_again(run, row))
         return Measured(
             trained_parameters=sum(p.numel() for _, p in run.policy.trainable),
             all_parameters=sum(p.numel() for p in run.policy.model.parameters()),
             start_seconds=start_seconds,
-            step_seconds=step_seconds,
-            phase_seconds=phases | {"other": max(0.0, step_seconds - sum(phases.values()))},
+            step_seconds=played.seconds,
+            phase_seconds=_phases(row, played.seconds),
             tokens_computed=int(row.metrics[TOKENS_COMPUTED]),
             tokens_flat=int(row.metrics[TOKENS_FLAT]),
             trained_groups=int(row.metrics[TRAINED]),
             answer_tokens=row.metrics[MEAN_LENGTH],
-            memory=Memory(loading, step_peak, evaluation_peak, checkpoint_peak, device_peak_bytes(run.policy.device)),
-            storage=Storage(
-                checkpoint_bytes=saved,
-                journal_bytes=_size(journal),
-                database_bytes=empty,
-                step_bytes=max(0, grown),
-                evaluation_bytes=(evaluated - empty) / max(1, len(samples)),
-                log_bytes=log,
+            memory=Memory(
+                loading_bytes=loading_peak,
+                step_bytes=step_peak,
+                evaluation_bytes=evaluated.peak_bytes,
+                checkpoint_bytes=saved.peak_bytes,
+                device_bytes=device_peak_bytes(run.policy.device),
             ),
-            evaluations=Evaluations(
-                sets=len(samples),
-                problems=sum(each.size for each in samples),
-                sampled=sum(len(each.problems) for each in samples),
-                full_seconds=(before, after),
-                interim_seconds=interim,
-            ),
-            checkpoint_seconds=checkpoint_seconds if rows else None,
+            storage=_storage(start, played, saved),
+            evaluations=_evaluations(start, evaluated),
+            checkpoint_seconds=saved.seconds,
         )
 
 
-def _train_again(run: Run, row: StepRow) -> None:
-    """The step's update once more, from its journal: later updates hold Adam's moments from their beginning, while the
-    first makes them at its end, when all else of it is freed."""
+def _start(run: Run, say: Callable[[str], None]) -> _Start:
+    if run.evaluator.sets:
+        say("evaluating a sample of the held-out problems ...")
+    samples = list(_samples(run.evaluator))
+    empty = _database_bytes(run)
+    seconds = _full_seconds(run, samples)
+    return _Start(samples, seconds, empty, _database_bytes(run))
+
+
+def _play(run: Run, play: Play, start: _Start, say: Callable[[str], None]) -> _OneStep:
+    say("playing and training one step ...")
+    restart_peak()
+    log, begun = _size(run.folder / METRICS), time.monotonic()
+    for step in run.steps():
+        play(run, step)
+    seconds, peak = time.monotonic() - begun, peak_bytes()
+    (journal,) = (run.folder / JOURNAL_FOLDER).iterdir()
+    return _OneStep(
+        seconds=seconds,
+        peak_bytes=peak,
+        database_bytes=max(0, _database_bytes(run) - start.evaluated_bytes),
+        log_bytes=_size(run.folder / METRICS) - log,
+        journal_bytes=_size(journal),
+    )
+
+
+def _evaluate_again(run: Run, samples: Sequence[_Sample], has_interim: bool) -> _Evaluated:
+    restart_peak()
+    full = _full_seconds(run, samples)
+    interim = _interim_seconds(run, samples) if has_interim else None
+    return _Evaluated(full, interim, peak_bytes())
+
+
+def _save(run: Run) -> _Saved:
+    restart_peak()
+    begun = time.monotonic()
+    run.checkpoint()
+    seconds, peak = time.monotonic() - begun, peak_bytes()
+    rows = run.store.checkpoints()
+    if not rows:
+        return _Saved(None, run.checkpoints.expected_bytes(run.trainer, run.policy), peak)
+    return _Saved(seconds, _folder_bytes(run.folder / rows[0].path), peak)
+
+
+def _peak_of_training_again(run: Run, row: StepRow) -> int:
+    """Of the step's update once more, from its journal: later updates hold Adam's moments from their beginning, while
+    the first makes them at its end, when all else of it is freed."""
     assert row.journal_file is not None and row.journal_sha256 is not None, "the step was stored just now"
+    restart_peak()
     arrays = read_journal(run.folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256).arrays
     run.train(TrainBatch.from_arrays(arrays), CriticBatch.from_arrays(arrays))
+    return peak_bytes()
+
+
+def _phases(row: StepRow, seconds: float) -> dict[str, float]:
+    phases = {name.removeprefix(_PHASE): value for name, value in row.metrics.items() if name.startswith(_PHASE)}
+    return phases | {"other": max(0.0, seconds - sum(phases.values()))}
+
+
+def _storage(start: _Start, played: _OneStep, saved: _Saved) -> Storage:
+    return Storage(
+        checkpoint_bytes=saved.size,
+        journal_bytes=played.journal_bytes,
+        database_bytes=start.empty_bytes,
+        step_bytes=played.database_bytes,
+        evaluation_bytes=(start.evaluated_bytes - start.empty_bytes) / max(1, len(start.samples)),
+        log_bytes=played.log_bytes,
+    )
+
+
+def _evaluations(start: _Start, evaluated: _Evaluated) -> Evaluations:
+    return Evaluations(
+        sets=len(start.samples),
+        problems=sum(each.size for each in start.samples),
+        sampled=sum(len(each.problems) for each in start.samples),
+        full_seconds=(start.full_seconds, evaluated.full_seconds),
+        interim_seconds=evaluated.interim_seconds,
+    )
 
 
 def _samples(evaluator: Evaluator) -> Iterator[_Sample]:
@@ -192,20 +261,22 @@ def _sample_size(evaluator: Evaluator, problems: Sequence[Problem], allowed: flo
     return many, min(1.0, max(0.0, 1 - each * many / long))
 
 
-def _evaluated(run: Run, evaluator: Evaluator, samples: Sequence[_Sample]) -> float:
-    """The full evaluation that is due, of the samples. Returns the seconds that whole sets would take."""
-    scales = {each.name: each.scale(evaluator, each.size) for each in samples}
-    return _scaled_seconds(run, evaluator, samples, "full", scales)
+def _full_seconds(run: Run, samples: Sequence[_Sample]) -> float:
+    """Makes the full evaluation that is due, of the samples. Returns the seconds that whole sets would take."""
+    return _scaled_seconds(run, samples, "full", {each.name: each.scale(run.evaluator, each.size) for each in samples})
 
 
-def _interim_seconds(run: Run, evaluator: Evaluator, samples: Sequence[_Sample]) -> float:
-    scales = {each.name: each.scale(evaluator, evaluator.interim_size) for each in samples}
-    return _scaled_seconds(run, evaluator, samples, "interim", scales)
+def _interim_seconds(run: Run, samples: Sequence[_Sample]) -> float:
+    """Makes an interim evaluation as well, of the samples, as if a step were to come."""
+    schedule, most = run.schedule, run.evaluator.interim_size
+    run.schedule = replace(schedule, steps=2, evaluate_every=1)
+    seconds = _scaled_seconds(run, samples, "interim", {each.name: each.scale(run.evaluator, most) for each in samples})
+    run.schedule = schedule
+    return seconds
 
 
-def _scaled_seconds(
-    run: Run, evaluator: Evaluator, samples: Sequence[_Sample], kind: str, scales: Mapping[str, float]
-) -> float:
+def _scaled_seconds(run: Run, samples: Sequence[_Sample], kind: str, scales: Mapping[str, float]) -> float:
+    evaluator = run.evaluator
     for each in samples:
         run.evaluator = replace(evaluator, sets={each.name: each.problems}, pass_size=each.pass_size)
         run.evaluate()
