@@ -70,7 +70,7 @@ def one_step(
     assert all(s.num_tokens == workload.new_tokens and s.advantage != 0.0 for s in samples)
     batch = build_batch(tree, samples, {LABEL: 1.0})
     update = trainer.step(batch)
-    engine.load(policy.version, trainer.weights)
+    engine.load(policy.version)
     contexts = {parent for parent, label in zip(tree.parents, tree.labels, strict=True) if label != CONTEXT}
     rows = len(contexts) if isinstance(engine, TreeEngine) else len(samples) * workload.new_tokens
     return report(

@@ -21,7 +21,7 @@ from roles.search.mcts import SearchSettings, search
 from roles.search.step_tree import STEP_ROOT
 from roles.tree import Tree
 from selfplay.config.keys import Config
-from selfplay.engine.protocol import Draw, Sampler, TokenCount, Weights
+from selfplay.engine.protocol import Draw, Sampler, TokenCount
 from selfplay.engine.rollout import Rollout
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.machine.memory import release_freed_memory
@@ -62,7 +62,7 @@ class GenerateEngine:
     def end_sampling(self) -> None:
         """Nothing is kept between calls."""
 
-    def load(self, version: int, weights: Weights) -> None:
+    def load(self, version: int) -> None:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from roles.requests import Sampled
 from roles.tree import Tree
-from selfplay.engine.protocol import Draw, TokenCount, Weights
+from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import choose, say_chosen, speakers
 from selfplay.model.head import ROWS_OF_LOGITS
 from selfplay.model.padding import left_padded
@@ -30,7 +30,7 @@ class FlatEngine:
         """Keys and values live as long as a call; the policy may have a copy of its weights."""
         self._policy.end_sampling()
 
-    def load(self, version: int, weights: Weights) -> None:
+    def load(self, version: int) -> None:
         """Nothing is kept between calls."""
         assert version == self._policy.version, (version, self._policy.version)
 

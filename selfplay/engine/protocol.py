@@ -1,14 +1,12 @@
 """What every sampler answers to, in this process or in another: completions below nodes of a token tree."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from roles.requests import Sampled, SamplingParams
 from roles.tree import Tree
 from store.records import Completion
-
-Weights = Callable[[], Iterator[tuple[str, Any]]]  # called, it gives (name, tensor) of every served parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,11 @@ class Sampler(Protocol):
         """Give up memory that only sampling needs: an update and the next evaluation want it. Sampling may go on."""
         ...
 
-    def load(self, version: int, weights: Weights) -> None:
-        """From now on samples from the policy of `version`.
+    def load(self, version: int) -> None:
+        """From now on samples from the policy of `version`, whose weights it has at that moment.
 
-        A sampler in the policy's own process shares its weights and only drops what was computed with the old ones; any
-        other takes the new ones, and raises SyncError where it then does not have them.
+        A sampler in the policy's own process shares them and only drops what was computed with the old ones; any other
+        takes the new ones, and raises SyncError where it then does not have them.
         """
         ...
 

@@ -12,7 +12,7 @@ import torch
 
 from roles.requests import Sampled
 from roles.tree import Tree, depth_first, with_ancestors
-from selfplay.engine.protocol import Draw, TokenCount, Weights
+from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, choose, say_chosen, speakers
 from selfplay.model.attention.interface import KeyValues, Rows
 from selfplay.model.head import ROWS_OF_LOGITS
@@ -40,7 +40,7 @@ class TreeEngine:
         self._forget(None)
         self._policy.end_sampling()
 
-    def load(self, version: int, weights: Weights) -> None:
+    def load(self, version: int) -> None:
         """Forget keys and values made by older weights. Weights themselves are shared with the trainer."""
         assert version == self._policy.version, (version, self._policy.version)
         self._forget(None)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from selfplay.engine.protocol import Sampler, Weights
+from selfplay.engine.protocol import Sampler
 
 EngineKind = Literal["local", "vllm"]  # what samples from the policy
 Speaks = Literal["challenger", "solver", "judge"]
@@ -25,9 +25,9 @@ class Voices:
         assert self.start is not None, f"{role} is frozen, and nobody has the start weights"
         return self.start
 
-    def serve(self, version: int, weights: Weights) -> None:
+    def serve(self, version: int) -> None:
         """From now on the policy's sampler says what the policy of `version` says. The start weights stay."""
-        self.policy.load(version, weights)
+        self.policy.load(version)
 
     def end_sampling(self) -> None:
         """Give up memory that only sampling needs."""

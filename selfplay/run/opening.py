@@ -85,7 +85,7 @@ def open_run(
             if not metrics_file.is_whole(folder / METRICS, store):
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
             with closing(parts.game.voices) as voices:
-                voices.serve(parts.policy.version, parts.trainer.weights)
+                voices.serve(parts.policy.version)
                 first = store.steps(after=0, until=parts.teacher.settings.stage_one.max_steps)
                 run = Run(
                     schedule=parts.schedule,

@@ -121,7 +121,7 @@ class Run:
         journal = write_journal(self.folder / JOURNAL_FOLDER, StepJournal(step.number, arrays))
         with step.timed("update"):
             update = self.train(taught.batch, critic)
-        self.voices.serve(self.policy.version, self.trainer.weights)
+        self.voices.serve(self.policy.version)
         reach("loop.updated")
         return Written(update, journal)
 

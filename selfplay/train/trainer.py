@@ -5,7 +5,7 @@ The policy's module holds the served precision; this holds fp32 masters of what 
 same batch on the same machine gives the same bits.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -178,11 +178,6 @@ class Trainer:
             self.critic.load_state(tensors)
         self._policy.version = version
         self._serve()
-
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, values in the served precision) of what is trained, one by one, for a sampler with its own copy."""
-        for name, parameter in self._served:
-            yield name, parameter.detach()
 
     def digest(self) -> str:
         """xxh3 over every master's name and bytes, and the critic's: fast, and any moved or changed value shows."""

@@ -232,7 +232,7 @@ def test_new_weights_forget_old_keys_and_values() -> None:
     with torch.no_grad():
         for parameter in fresh.model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    engine.load(0, lambda: iter(()))
+    engine.load(0)
     after = completions(engine.sample(tree, draws(tree, [0], n=1, params=greedy)))
     plain, new_tree = TreeEngine(fresh, seed=3), Tree()
     assert after == completions(plain.sample(new_tree, draws(new_tree, [0], n=1, params=greedy)))

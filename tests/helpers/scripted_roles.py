@@ -16,7 +16,7 @@ from roles.requests import Sample, Sampled, SamplingParams, Score, Scored
 from roles.search.growth import Growth, StepStyle
 from roles.search.step_tree import Piece
 from roles.tree import ROOT, Tree
-from selfplay.engine.protocol import Draw, TokenCount, Weights
+from selfplay.engine.protocol import Draw, TokenCount
 from store.records import Completion, Finish, Origin, Outcome, Problem
 
 DOMAIN = ArithmeticDomain()
@@ -156,7 +156,7 @@ class TableSampler:
         """What sample `index` of a draw says behind `line`, which `line_to` gives of the draw's node."""
         raise NotImplementedError
 
-    def load(self, version: int, weights: Weights) -> None:
+    def load(self, version: int) -> None:
         """One version for ever."""
 
     def end_sampling(self) -> None:

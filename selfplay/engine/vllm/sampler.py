@@ -21,7 +21,7 @@ from roles.requests import Sampled
 from roles.support import Support
 from roles.tree import Tree
 from selfplay.engine.local import LocalSampler
-from selfplay.engine.protocol import Draw, TokenCount, Weights
+from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, say_chosen, speakers, stream
 from selfplay.engine.vllm.process import Worker, WorkerFailed, WorkerLost
 from selfplay.engine.vllm.proof import Gap, gap_of, probe_rows, trainer_logprobs
@@ -116,9 +116,9 @@ class VllmSampler:
         """What this process holds. The worker keeps its weights and its cache of keys and values."""
         self._local.end_sampling()
 
-    def load(self, version: int, weights: Weights) -> None:
+    def load(self, version: int) -> None:
         """The worker takes all weights of the policy, and proves that it has. Raises SyncError, EngineError."""
-        self._local.load(version, weights)
+        self._local.load(version)
         is_running = self._worker is not None
         self._with_worker(lambda worker: self._take_weights(worker) if is_running else None)
 

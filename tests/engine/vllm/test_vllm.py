@@ -80,7 +80,7 @@ def sampler_of(python: Path, is_tied: bool = True, **changes: object) -> tuple[V
     policy = Policy(tiny(is_tied), ByteTokenizer(), torch.device("cpu"))
     settings = VllmSettings(python, 1, "float32", 512, 1 << 26, CLOSE, 120.0, 1)
     sampler = VllmSampler(policy, TreeEngine(policy, 3), 3, replace(settings, **changes), print)  # type: ignore[arg-type]
-    sampler.load(0, lambda: iter(()))
+    sampler.load(0)
     return sampler, policy
 
 
@@ -207,7 +207,7 @@ def test_weights_travel_and_nothing_of_the_old_ones_stays(tied: tuple[VllmSample
         drawn(sampler)  # the cache holds keys of these weights
         change(policy)
         assert apart(policy, drawn(sampler)[0], FREE.temperature) > 100 * CLOSE, "the worker has the old ones"
-        sampler.load(policy.version, lambda: iter(()))
+        sampler.load(policy.version)
         tree, _, _ = drawn(sampler)
         assert apart(policy, tree, FREE.temperature) < CLOSE
     assert sampler.measure_gap().most < CLOSE
@@ -216,7 +216,7 @@ def test_weights_travel_and_nothing_of_the_old_ones_stays(tied: tuple[VllmSample
 def test_a_killed_worker_is_replaced_and_says_the_same(tied: tuple[VllmSampler, Policy]) -> None:
     sampler, policy = tied
     change(policy)
-    sampler.load(policy.version, lambda: iter(()))
+    sampler.load(policy.version)
     before, pid = drawn(sampler)[1], sampler.worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -242,11 +242,11 @@ def test_a_layer_that_does_not_arrive_is_caught() -> None:
     sampler, policy = sampler_of(worker_python(), is_tied=False)
     try:
         change(policy)
-        sampler.load(1, lambda: iter(()))  # all of them arrive, the head that is not tied too
+        sampler.load(1)  # all of them arrive, the head that is not tied too
         sampler.__class__ = OneLayerOff
         change(policy)
         with pytest.raises(SyncError, match="policy version 2") as caught:
-            sampler.load(2, lambda: iter(()))
+            sampler.load(2)
         assert caught.value.code == OUT_OF_SYNC
     finally:
         sampler.close()
@@ -257,7 +257,7 @@ def test_a_tied_head_that_stays_is_caught(patched: Callable[[str], Path]) -> Non
     try:
         change(policy)
         with pytest.raises(SyncError):
-            sampler.load(1, lambda: iter(()))
+            sampler.load(1)
     finally:
         sampler.close()
 
@@ -276,7 +276,7 @@ def test_keys_of_older_weights_would_show(patched: Callable[[str], Path]) -> Non
     try:
         drawn(sampler)
         change(policy)
-        sampler.load(1, lambda: iter(()))  # a proof of weights: the probe is not read from the cache
+        sampler.load(1)  # a proof of weights: the probe is not read from the cache
         assert apart(policy, drawn(sampler)[0], FREE.temperature) > 10 * CLOSE
     finally:
         sampler.close()

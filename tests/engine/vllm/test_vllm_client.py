@@ -138,15 +138,15 @@ def test_weights_travel_and_stale_ones_end_the_run(
     make: Callable[..., VllmSampler], policy: Policy, faults: Path
 ) -> None:
     sampler = make()
-    sampler.load(0, lambda: iter(()))
+    sampler.load(0)
     pid = sampler.worker_pid
     change(policy)
-    sampler.load(1, lambda: iter(()))
+    sampler.load(1)
     assert sampler.worker_pid == pid and sampler.measure_gap().mean < 1e-5
     (faults / "stale").touch()
     change(policy)
     with pytest.raises(SyncError, match=r"policy version 2: .* are [\d.]+ nats apart .* above .*=0\.001") as caught:
-        sampler.load(2, lambda: iter(()))
+        sampler.load(2)
     assert caught.value.code == OUT_OF_SYNC
     assert sampler.worker_pid is None, "nothing samples on with wrong weights"
 
@@ -156,9 +156,9 @@ def test_a_lost_worker_is_started_anew_and_asked_the_same(
     make: Callable[..., VllmSampler], policy: Policy, faults: Path, lines: list[str], fault: str
 ) -> None:
     sampler = make(seconds=3.0)
-    sampler.load(0, lambda: iter(()))
+    sampler.load(0)
     change(policy)
-    sampler.load(1, lambda: iter(()))
+    sampler.load(1)
     whole_tree, whole, whole_count = drawn(sampler)
     before = sampler.worker_pid
     (faults / fault).touch()
@@ -221,7 +221,7 @@ def test_a_stop_that_spans_tokens_ends_a_completion(make: Callable[..., VllmSamp
 
 def test_closing_ends_the_worker_and_its_folder(make: Callable[..., VllmSampler]) -> None:
     sampler = make()
-    sampler.load(0, lambda: iter(()))
+    sampler.load(0)
     assert sampler.worker_pid is not None
     pid = sampler.worker_pid
     folders = in_shared_memory(pid)
@@ -242,7 +242,7 @@ def test_a_worker_that_does_not_start_is_one_line(
     broken.chmod(0o700)
     began = time.monotonic()
     with pytest.raises(EngineError, match="exit code 9: ImportError: no vllm here"):
-        make(python=broken, restarts=0).load(0, lambda: iter(()))
+        make(python=broken, restarts=0).load(0)
     assert time.monotonic() - began < 10
 
 
@@ -253,7 +253,7 @@ def test_a_model_that_vllm_does_not_run_is_one_line_at_once(
     with pytest.raises(
         EngineError, match=r"does not run this model \(RuntimeError: heads of 16\): .*engine.kind=local"
     ):
-        make().load(0, lambda: iter(()))
+        make().load(0)
     assert len(lines) == 1, "it is not started again, for it would fail again"
 
 
