@@ -4,8 +4,9 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +306,7 @@ ODD = (  # values that a shell, a YAML file or a careless hand may bring
     *("~nobody/x", "..x:Y", "a..b:C", "a\nb", "\x1f\n", "x" * 5000, '"\\ud800"', "\x1b[31m"),
 )
 ODD_KEYS = ("domain_options.x", "run", "policy.lora", "", "=", ".", "run.", "run[0]", "train.betas[0]", "\0", "\udcff")
-RISKY = ("run.dir", "policy.lora.target_modules", "train.betas")
+RISKY = ("run.dir", "run.name", "policy.lora.target_modules", "train.betas")
 
 
 def refused_or_kept(key: str, value: str) -> None:
@@ -316,7 +317,18 @@ def refused_or_kept(key: str, value: str) -> None:
         assert "\n" not in str(error)
         assert key not in keys() or key in str(error), str(error)
     else:
-        assert to_yaml(config).encode() and "\0" not in to_yaml(config)
+        held = list(texts_in(asdict(config)))
+        assert "".join(held).encode() and not any("\0" in text for text in held)  # YAML spells a NUL without one
+        assert max(map(len, held)) <= 4096, "no path is longer"
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in plain data, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.items() if isinstance(value, dict) else value:
+            yield from texts_in(each)
 
 
 @pytest.mark.parametrize("key", RISKY)
