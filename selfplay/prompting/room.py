@@ -70,18 +70,19 @@ def check_room(
     limit: int | None,
     is_table: bool,
     border: int | None,
+    sampled: int | None,
     name: str,
     say: Callable[[str], None],
 ) -> int | None:
-    """The most tokens that a context may have, None where the model says nothing of any. Raises ModelError where the
-    longest conversation about known problems has more.
+    """The most tokens that a context may have, None where nothing bounds it. Raises ModelError where the longest
+    conversation about known problems has more.
 
     `limit`: positions that the model was made for, None where it says nothing. Where these are computed (rotary ones),
     it goes on beyond them as far as known problems need: this is said. What is invented later goes no further, or one
     problem of a domain's could take all memory. It does not go beyond the rows of a table (`is_table`), nor beyond a
-    `border` (`longest_context` in selfplay/model/probe.py).
+    `border` (`longest_context` in selfplay/model/probe.py), nor beyond what the sampler takes (`sampled`).
     """
-    if limit is None and border is None:
+    if limit is None and border is None and sampled is None:
         return None
     longest = nlargest(_MEASURED, problems, key=lambda problem: len(problem.text))
     needed = max((room.needed(problem) for problem in longest), default=0)
@@ -90,18 +91,19 @@ def check_room(
             f"model.name={name}: its rotary scaling turns every position of a context otherwise once it is longer than "
             f"{border} tokens, and a conversation takes up to {needed}: {_ADVICE}"
         )
-    if limit is None or not is_table:
-        if limit is None:
-            return border
-        if needed > limit:
-            say(f"{name} was made for {limit} positions, and a conversation may take {needed}: {_ADVICE}")
-        most = max(limit, needed)
-        return most if border is None else min(most, border)
-    if needed > limit:
+    if sampled is not None and needed > sampled:
         raise ModelError(
-            f"model.name={name}: it has {limit} positions, and a conversation takes up to {needed}: {_ADVICE}"
+            f"model.name={name}: the sampler takes contexts of up to {sampled} tokens (engine.context, or the model's "
+            f"positions), and a conversation takes up to {needed}: raise engine.context, {_ADVICE}"
         )
-    return limit if border is None else min(limit, border)
+    if limit is not None and needed > limit:
+        if is_table:
+            raise ModelError(
+                f"model.name={name}: it has {limit} positions, and a conversation takes up to {needed}: {_ADVICE}"
+            )
+        say(f"{name} was made for {limit} positions, and a conversation may take {needed}: {_ADVICE}")
+        limit = needed
+    return min((bound for bound in (limit, border, sampled) if bound is not None), default=None)
 
 
 def _cut(text: str) -> Completion:

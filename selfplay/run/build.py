@@ -259,9 +259,8 @@ def _room(
         is_told=config.train.imitation == "truth",
     )
     is_table = learned_positions(model) is not None
-    limit = check_room(room, problems, positions(model), is_table, longest_context(policy), name, say)
-    bounds = [bound for bound in (limit, build_model.engine_limit(config, policy)) if bound is not None]
-    return replace(room, limit=min(bounds, default=None))
+    border, sampled = longest_context(policy), build_model.engine_limit(config, policy)
+    return replace(room, limit=check_room(room, problems, positions(model), is_table, border, sampled, name, say))
 
 
 def prompt_style(

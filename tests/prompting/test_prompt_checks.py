@@ -30,7 +30,7 @@ def checked(tokenizer: Any, *stop: str) -> None:
 
 
 def checked_room(model: Any, room: Room, problems: Any, border: int | None, name: str, say: Any) -> int | None:
-    return check_room(room, problems, positions(model), learned_positions(model) is not None, border, name, say)
+    return check_room(room, problems, positions(model), learned_positions(model) is not None, border, None, name, say)
 
 
 def test_tokenizers_that_can_end_an_answer_pass() -> None:
@@ -97,6 +97,17 @@ def test_a_conversation_that_could_cross_a_border_of_rotary_scaling_is_refused()
     assert room(tiny_model("tiny-llama"), 50, border=500) == []
     with pytest.raises(ModelError, match=r"mine: its rotary scaling .* longer than 150 tokens, and .*: lower solver"):
         room(tiny_model("tiny-llama"), 50, border=150)
+
+
+def test_a_conversation_beyond_what_the_sampler_takes_is_refused() -> None:
+    """A process of its own is started for contexts of a length that cannot change."""
+    short = Room(STYLE, Encoder(ByteTokenizer(), 257), SolverSettings(2, 2, SAID), SAID)
+    needed, lines = short.needed(ASKED), list[str]()
+    for limit in (None, 50, 1024):
+        assert check_room(short, [ASKED], limit, False, None, needed, "mine", lines.append) == needed
+        with pytest.raises(ModelError, match=rf"up to {needed - 1} tokens .* takes up to {needed}: raise engine.cont"):
+            check_room(short, [ASKED], limit, False, None, needed - 1, "mine", lines.append)
+    assert check_room(short, [ASKED], None, False, None, None, "mine", lines.append) is None
 
 
 def test_which_positions_are_rows_of_a_table() -> None:

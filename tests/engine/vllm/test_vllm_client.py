@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from run_server import Server
 
 from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
@@ -23,7 +24,7 @@ from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.vllm import process
 from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
 from selfplay.engine.vllm.wire import LOGPROBS, packed, unpacked
-from selfplay.machine.errors import NO_ENGINE, OUT_OF_SYNC, EngineError, Refused, SyncError
+from selfplay.machine.errors import NO_ENGINE, NO_MODEL, OUT_OF_SYNC, EngineError, Refused, SyncError
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from store.records import Completion, Finish
@@ -185,9 +186,8 @@ def test_a_worker_that_is_lost_each_time_ends_the_run(
 def test_a_truncated_draw_leaves_what_it_was_drawn_from(make: Callable[..., VllmSampler], policy: Policy) -> None:
     params = replace(FREE, top_k=4)
     tree, found, _ = drawn(make(), params)
-    local, scripted = Tree(), draws(Tree(), params)
-    scripted = draws(local, params)
-    TreeEngine(policy, 3).sample(local, scripted, found)
+    local = Tree()
+    TreeEngine(policy, 3).sample(local, draws(local, params), found)
     assert tree.supports == local.supports and len(tree.supports) > 6
     assert {len(support.ids()) for support in tree.supports.values()} == {4}
 
@@ -268,6 +268,16 @@ def test_no_environment_is_one_line_with_the_command(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(process, "PROJECT", tmp_path)
     with pytest.raises(Refused, match="a clone of the repository only"):
         process.worker_python()
+
+
+def test_contexts_too_short_for_a_run_are_one_line_before_it_has_a_folder(server: Server, tmp_path: Path) -> None:
+    words = ["configs/tiny.yaml", "run.name=x", f"run.dir={tmp_path / 'runs'}", "engine.kind=vllm", "engine.context=20"]
+    ended = server.run(words, environment={process.VARIABLE: sys.executable})
+    assert ended.code == NO_MODEL, ended.output
+    assert ended.output.splitlines()[-1].startswith(
+        "error: model.name=tiny-llama: the sampler takes contexts of up to 20"
+    )
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
