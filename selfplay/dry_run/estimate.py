@@ -81,6 +81,7 @@ class Plan:
     keep_checkpoints: int
     max_tokens: int  # of an answer
     threads: int = 1
+    worker_keys_mib: int | None = None  # for keys and values of a sampler in a process of its own; None without one
 
     @property
     def interim_evaluations(self) -> int:
@@ -223,6 +224,11 @@ def _notes(measured: Measured, plan: Plan) -> list[str]:
         found.append(
             f"evaluations were measured on {measured.evaluations.sampled:,} of {measured.evaluations.problems:,} "
             "problems: seconds are scaled up, memory is that of the sample"
+        )
+    if plan.worker_keys_mib is not None:
+        found.append(
+            "memory is that of this process: vLLM's takes the model once more, and the "
+            f"engine.kv_cache_mib={plan.worker_keys_mib} MiB of keys"
         )
     if measured.checkpoint_seconds is None:
         found.append("no checkpoint could be written: its size is computed, and its seconds are missing")

@@ -12,7 +12,7 @@ from selfplay import loop
 from selfplay.arguments import parse
 from selfplay.config.files import load
 from selfplay.config.shipped import configuration_file
-from selfplay.dry_run.command import answer, dry_run
+from selfplay.dry_run.command import answer, dry_run, planned
 from selfplay.dry_run.estimate import Free
 from selfplay.machine.errors import INTERRUPTED, NO_MODEL, OK, TERMINATED, USAGE, ConfigError
 from selfplay.train.trainer import Trainer
@@ -153,6 +153,12 @@ def test_a_name_that_is_used_is_refused(server: Server, tmp_path: Path) -> None:
     (used / "metrics.jsonl").write_text("")
     ended = dry(server, tmp_path)
     assert ended.code not in (OK, None) and ended.output.startswith("error: ") and str(used) in ended.output
+
+
+def test_a_process_of_vllm_is_planned_with_its_keys() -> None:
+    words = [*SMALL[1:], "engine.kv_cache_mib=96"]
+    kinds = [load(configuration_file(SMALL[0]), [*words, f"engine.kind={kind}"]) for kind in ("local", "vllm")]
+    assert [planned(config).worker_keys_mib for config in kinds] == [None, 96]
 
 
 def test_it_goes_with_no_resume_and_json_with_nothing_else() -> None:

@@ -104,6 +104,8 @@ def test_what_the_figures_do_not_hold_is_said() -> None:
     sampled = replace(MEASURED, evaluations=replace(MEASURED.evaluations, sampled=9))
     assert any("9 of 40 problems" in line for line in estimate(sampled, PLAN, AMPLE).notes)
     assert any("no checkpoint" in n for n in estimate(replace(MEASURED, checkpoint_seconds=None), PLAN, AMPLE).notes)
+    beside = estimate(MEASURED, replace(PLAN, worker_keys_mib=1024), AMPLE).notes
+    assert any("vLLM's takes the model once more, and the engine.kv_cache_mib=1024 MiB" in line for line in beside)
     busy = estimate(MEASURED, replace(PLAN, threads=2), replace(AMPLE, load=1.0, processors=2)).notes
     assert any("other work kept 1.0 of 2 processors busy" in line for line in busy)
 
