@@ -1,7 +1,7 @@
 """Reads seed problems from JSONL: one object a line, {"text": "3 + 4"}; empty lines are skipped."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from curriculum.domains.protocol import Statement
@@ -16,8 +16,14 @@ class DomainError(SelfplayError, ValueError):
     """A domain cannot be used: not found, incomplete, or its seeds are wrong. One line that says what to do."""
 
 
-def read_seeds(path: Path, parse: Callable[[str], Statement | Fate]) -> tuple[Statement, ...]:
-    """The file's statements, in order. DomainError, naming the line, for a bad line or a problem posed twice."""
+def read_seeds(
+    path: Path, parse: Callable[[str], Statement | Fate], *, left_out: Collection[Fate] = ()
+) -> tuple[Statement, ...]:
+    """The file's statements, in order. DomainError, naming the line, for a bad line or a problem posed twice.
+
+    `left_out`: rejections that leave a line out in place of an error, as where a domain's options allow only some of
+    the seeds that are shipped with it.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no name for a file
@@ -29,6 +35,8 @@ def read_seeds(path: Path, parse: Callable[[str], Statement | Fate]) -> tuple[St
         if not line.strip():
             continue
         statement = parse(_text_of(line, f"{path}:{number}"))
+        if statement in left_out:
+            continue
         if isinstance(statement, Fate):
             raise DomainError(f"{path}:{number}: the domain rejects this seed as {statement}: correct or remove it")
         if statement.canonical in statements:

@@ -229,7 +229,8 @@ def _check_keys(layer: Any, known: Any, prefix: str) -> None:
     for name, value in layer.items():
         key = f"{prefix}{name}"
         if name not in known:
-            best = process.extractOne(key, keys())
+            alike = [each for each in keys() if f".{name}." in f".{each}."]  # the right name in a wrong section
+            best = process.extractOne(key, alike or keys())
             raise ConfigError(f"{_shown(key)} is not a configuration key; did you mean {best[0]}?")
         if isinstance(known[name], dict) and known[name]:
             if not isinstance(value, dict):

@@ -106,8 +106,18 @@ def open_run(
                 )
                 head = store.head().step
                 recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
-                with on_signals(run), watcher.running(head, recent):
+                with on_signals(run), watcher.running(head, recent), _missing_files_explained(store):
                     yield run
+
+
+@contextmanager
+def _missing_files_explained(store: Store) -> Iterator[None]:
+    """A file that cannot be reached is one of many, where the run's folder is gone: StoreError says so in its place."""
+    try:
+        yield
+    except OSError:
+        store.require_own_files()
+        raise
 
 
 @contextmanager

@@ -2,17 +2,23 @@
 
 import os
 import shutil
+import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from run_server import Server
 from store_samples import create
 
+from selfplay.config.files import load
 from selfplay.config.keys import Config
 from selfplay.config.resuming import resumable
+from selfplay.config.shown import shown_settings
 from selfplay.machine.errors import BUSY, DATA, OK, Refused
 from selfplay.machine.run_folder import lock, set_unbegun_aside, write_file
-from selfplay.run.opening import refuse_used
+from selfplay.run.opening import open_run, refuse_used
+from selfplay.view.progress import Progress
 from store.errors import StoreError
 from store.records import Completion, Finish, Wave
 from store.store import Store
@@ -41,6 +47,16 @@ def test_a_run_holds_its_folder_without_its_lock_file_and_ends_in_one_line_witho
         said = first.errors.read_text().splitlines()
     assert len(said) == 1 and "was removed or replaced while this process worked on it" in said[0]
     assert not folder.exists(), "it is not made anew"
+
+
+def test_a_run_whose_folder_goes_between_two_checks_says_so_too(tmp_path: Path) -> None:
+    """The folder may go after a check and before the file that the check was for: that one's error says too little."""
+    config, output = load(Path(TINY[0]), [*TINY[1:], f"run.dir={tmp_path}"]), Console(file=StringIO())
+    watcher = Progress(shown_settings(config), output)
+    with pytest.raises(StoreError, match="was removed or replaced"):
+        with open_run(config, False, watcher, time.monotonic()) as run:
+            shutil.rmtree(run.folder)
+            (run.folder / "journal" / "step_000001.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("lost", ["selfplay.db", "selfplay.db-wal"])

@@ -37,7 +37,8 @@ _ANSWER = re.compile(r"[ \t\r\n]*(0|-?[1-9][0-9]{0,17})[ \t\r\n]*")  # ASCII dig
 class ArithmeticDomain:
     """Expressions of 2 to `max_operands` operands of up to `max_digits` digits, with 0 <= value < `max_value`.
 
-    `seeds_path` names a JSONL file of one's own; without it the shipped dozen of one-digit problems is used.
+    `seeds_path` names a JSONL file of one's own; without it the shipped dozen of one-digit problems is used,
+    as far as they are within the limits.
     """
 
     name = "arithmetic"
@@ -145,7 +146,8 @@ class ArithmeticDomain:
 
     @cached_property
     def _seeds(self) -> tuple[Statement, ...]:
-        return read_seeds(self._seeds_path, self.parse)
+        left_out = (Fate.TOO_LARGE,) if self._seeds_path == _SHIPPED_SEEDS else ()
+        return read_seeds(self._seeds_path, self.parse, left_out=left_out)
 
     @cached_property
     def _evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:

@@ -246,6 +246,15 @@ def test_a_users_seeds_are_read(tmp_path: Path) -> None:
     assert [seed.text for seed in ArithmeticDomain(seeds_path=str(path)).seeds()] == ["1 + 2", "9 - 3"]
 
 
+def test_shipped_seeds_beyond_the_limits_are_left_out_and_a_users_own_are_not(tmp_path: Path) -> None:
+    every, smaller = ArithmeticDomain().seeds(), ArithmeticDomain(max_operands=2, max_digits=1).seeds()
+    assert {seed.text for seed in every} - {seed.text for seed in smaller} == {"2 + 3 + 4", "8 - 3 + 2"}
+    path = tmp_path / "seeds.jsonl"
+    path.write_text('{"text": "2 + 3 + 4"}')
+    with pytest.raises(DomainError, match=":1: the domain rejects this seed as TOO_LARGE"):
+        ArithmeticDomain(max_operands=2, seeds_path=str(path)).seeds()
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
