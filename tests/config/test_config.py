@@ -194,7 +194,7 @@ def test_a_name_that_is_no_folder_or_cannot_be_resumed_is_refused(name: str) -> 
         ("trian.kl_coef=1", "trian", "train.kl_coef"),
         ("group_size=4", "group_size", "solver.group_size"),
         ("policy.lora.rank=4", "policy.lora.rank", "policy.lora.r"),
-        ("model.lora.r=4", "model.lora", "policy.lora.r"),
+        ("model.lora.r=4", "model.lora", "policy.lora.alpha"),
         ("solver.kl_coef=1", "solver.kl_coef", "train.kl_coef"),
     ],
 )

@@ -141,7 +141,7 @@ class ArithmeticDomain:
         raise ValueError(f"arithmetic has no problem of level {level}: levels start at 1")
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
-        """add1, add2, sub2, three and mul1: see sets.py."""
+        """add1, add2, sub2, three and mul1, as far as their problems are within the limits: see sets.py."""
         return self._evaluation_sets
 
     @cached_property
@@ -151,7 +151,8 @@ class ArithmeticDomain:
 
     @cached_property
     def _evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
-        return {name: self._stated_all(texts) for name, texts in sets.candidates().items()}
+        found = {name: self._stated_all(texts) for name, texts in sets.candidates().items()}
+        return {name: members for name, members in found.items() if members}
 
     def _stated_all(self, texts: Sequence[str]) -> tuple[Statement, ...]:
         """The valid ones, evaluated many at a time: the sets have thousands of members."""

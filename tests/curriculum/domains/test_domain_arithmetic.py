@@ -246,6 +246,10 @@ def test_a_users_seeds_are_read(tmp_path: Path) -> None:
     assert [seed.text for seed in ArithmeticDomain(seeds_path=str(path)).seeds()] == ["1 + 2", "9 - 3"]
 
 
+def test_evaluation_sets_beyond_the_limits_are_left_out() -> None:
+    assert set(ArithmeticDomain(max_operands=2, max_digits=1).evaluation_sets()) == {"add1", "mul1"}
+
+
 def test_shipped_seeds_beyond_the_limits_are_left_out_and_a_users_own_are_not(tmp_path: Path) -> None:
     every, smaller = ArithmeticDomain().seeds(), ArithmeticDomain(max_operands=2, max_digits=1).seeds()
     assert {seed.text for seed in every} - {seed.text for seed in smaller} == {"2 + 3 + 4", "8 - 3 + 2"}
