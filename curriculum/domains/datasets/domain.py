@@ -12,20 +12,19 @@ a program must check.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from curriculum.answers.comparing import is_same_answer
 from curriculum.answers.forms import ASKED, asked, judged_by_rule, written
 from curriculum.answers.reading import RULES, AnswerRule, read_answer
-from curriculum.domains.datasets.jsonl import LONGEST_TEXT, Row, read_rows
+from curriculum.domains.datasets.jsonl import LONGEST_TEXT, Row
 from curriculum.domains.datasets.posing import File, Posing
-from curriculum.domains.datasets.rows import Keys, final_of, question_of, read_statements
+from curriculum.domains.datasets.rows import Keys, final_of, question_of
+from curriculum.domains.datasets.split import Split, read_split
 from curriculum.domains.options import require_flag, require_integer, require_integers
-from curriculum.domains.protocol import Statement, by_hash
+from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError
 from store.records import Fate, Outcome, Problem
 
-MAX_TEST = 500  # problems that a hash keeps for evaluation, at most
 MOST_PAIRS = 32
 _NOTE = re.compile("<<[^<>]*>>")
 _TO_POSE = (
@@ -84,10 +83,7 @@ class DatasetDomain:
         keys = {f"{kind}_key": key for kind, key in named.items()}
         _require_types({"path": path, "test_path": test_path} | keys)
         require_integers({"examples": examples})
-        if type(test_share) not in (int, float) or not 0.0 < test_share <= 1.0:
-            raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
-        if answer_rule not in ("", *RULES):
-            raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
+        _require_choices(test_share, answer_rule)
         require_flag("posed", posed)
         require_flag("worked", worked)
         require_integer("pairs", pairs, 0, MOST_PAIRS)
@@ -95,43 +91,15 @@ class DatasetDomain:
         self.name = "dataset"
         self._is_posed = posed
         self.stops = _stops(stop)
-        read = read_rows(Path(path), "domain_options.path")
-        rows, places, columns = read_statements(read, named, posed)
-        if not 0 <= examples < len(rows):
-            raise DomainError(
-                f"domain_options.examples is {examples}: it must be from 0 to {len(rows) - 1}, one less than there are"
-                " problems"
-            )
-        self._examples, rows = rows[:examples], rows[examples:]
-        if test_path:
-            given, test_places, _ = read_statements(
-                read_rows(Path(test_path), "domain_options.test_path"), named, posed, may_lack_program=True
-            )
-            places = test_places | places  # a row of both files is the practised one here
-            test = {each.canonical: each for each in given}
-            rows = [each for each in rows if each.canonical not in test]
-        else:
-            test = {each.canonical: each for each in _share(rows, test_share)}
-            rows = [each for each in rows if each.canonical not in test]
-        if not rows and test_share < 1.0:
-            why = (
-                "all its problems are in test_path" if test_path else f"it has {len(test)} besides {examples} examples"
-            )
-            raise DomainError(f"{path}: nothing is left to practise, because {why}")
-        self._seeds, self._test = rows, list(test.values())
-        self._rule: AnswerRule = answer_rule or _rule_of([*rows, *test.values()])  # type: ignore[assignment]
+        split = read_split(path, test_path, test_share, examples, named, posed)
+        self._examples, self._seeds, self._test = split.examples, split.practised, split.test
+        self._rule: AnswerRule = answer_rule or _rule_of([*self._seeds, *self._test])  # type: ignore[assignment]
         self.solver_instruction = ASKED[self._rule]
-        self._require_readable([*self._examples, *rows, *self._test], places)
-        told = {row.place: row for row in read} if worked else {}
-        self.solver_examples = [
-            (
-                self._asked(each),
-                self._told(told[places[each.canonical]], columns) if worked else self.written(each.answer),
-            )
-            for each in self._examples
-        ]
-        if posed and rows:
-            self._pose(File(rows, self._examples, self._test), columns, pairs, max_chars)
+        self._require_readable([*self._examples, *self._seeds, *self._test], split.places)
+        answers = self._worked(split) if worked else [self.written(each.answer) for each in self._examples]
+        self.solver_examples = list(zip(map(self._asked, self._examples), answers, strict=True))
+        if posed and self._seeds:
+            self._pose(File(self._seeds, self._examples, self._test), split.keys, pairs, max_chars)
 
     def question(self, problem: Problem) -> str:
         """As in a form, and without the program."""
@@ -175,6 +143,10 @@ class DatasetDomain:
 
     def _asked(self, stated: Statement | Problem) -> str:
         return asked(question_of(stated) if self._is_posed else stated.text)
+
+    def _worked(self, split: Split) -> list[str]:
+        """All that the rows of the examples say of their answers."""
+        return [self._told(split.rows[split.places[each.canonical]], split.keys) for each in split.examples]
 
     def _told(self, row: Row, columns: Keys) -> str:
         """All that the row's answer says, without GSM8K's notes for a calculator; in one line where a line end ends a
@@ -220,6 +192,13 @@ def _require_types(options: Mapping[str, object]) -> None:
             raise DomainError(f"domain_options.{name} is {value!r}: it must be a text")
 
 
+def _require_choices(test_share: object, answer_rule: object) -> None:
+    if type(test_share) not in (int, float) or not 0.0 < test_share <= 1.0:  # type: ignore[operator]
+        raise DomainError(f"domain_options.test_share is {test_share!r}: it must be a number above 0, at most 1")
+    if answer_rule not in ("", *RULES):
+        raise DomainError(f"domain_options.answer_rule is {answer_rule!r}: it must be one of {', '.join(RULES)}")
+
+
 def _stops(option: object) -> tuple[str, ...]:
     stops: Sequence[object] = option if isinstance(option, list | tuple) else [option]
     found = tuple(stop for stop in stops if isinstance(stop, str) and stop and "\\n" not in stop)
@@ -229,10 +208,3 @@ def _stops(option: object) -> tuple[str, ...]:
             " where the model's end of sequence is enough"
         )
     return found
-
-
-def _share(statements: Sequence[Statement], share: float) -> list[Statement]:
-    """Those whose hash is lowest, a `share` of all, MAX_TEST at most: the same ones whatever their order in the
-    file. All of them where the share is 1."""
-    ranked = by_hash(statements)
-    return ranked if share == 1.0 else ranked[: min(MAX_TEST, max(1, round(share * len(ranked))))]
