@@ -73,7 +73,7 @@ def result_of(call: Callable[[], T], passing: tuple[type[Exception], ...] = ()) 
     what is one of `passing`."""
     try:
         return call(), ""
-    except (Exception, SystemExit) as error:  # whatever the user's code, or what it calls, thought of
+    except (Exception, SystemExit, GeneratorExit) as error:  # whatever the user's code, or what it calls, thought of
         if isinstance(error, (*_NOT_ITS_FAULT, *passing)):
             raise
         return None, described(error)

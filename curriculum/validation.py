@@ -3,11 +3,13 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import chain
 
 from curriculum.answers.comparing import is_same_answer
 from curriculum.domains.abilities import ability, able
 from curriculum.domains.judging import checked
+from curriculum.domains.own import MEMBERS
 from curriculum.domains.protocol import (
     Domain,
     Drawable,
@@ -32,6 +34,7 @@ NASTY_TEXTS = (
 )
 _DRAWS_PER_LEVEL = 5
 _WRONG_ANSWERS, _SEEDS_WITH_WRONG_ANSWERS = 50, 200  # of a large dataset: each is tried with each
+_NEAR = 0.88  # of difflib's ratio: "stop" is near "stops"
 _UNKNOWN = "none: the domain knows no answer, so its judge was not tried"
 _REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
 
@@ -61,6 +64,7 @@ def validate_domain(domain: Domain) -> list[Check]:
         ("every set has problems to hold out", _sets_are_held_out),
         *([("draw works and is deterministic", _draw_is_deterministic)] if draws else []),
         ("examples are in no held-out set", _examples_are_not_held_out),
+        ("no member is misspelt", _members_are_spelled),
     ]
     return [_checked(name, check, domain) for name, check in checks]
 
@@ -232,6 +236,16 @@ def _examples_are_not_held_out(domain: Domain) -> str:
     for question, _ in ability(domain, Prompted).solver_examples:
         _hold(question not in asked, f"shown_examples() lacks the problem of {question!r}")
     return f"{len(shown)} examples"
+
+
+def _members_are_spelled(domain: Domain) -> str:
+    """A member that is optional and misspelt is lacking without a word."""
+    own = getattr(domain, "own", domain)
+    lacking = [member for member in MEMBERS if not hasattr(own, member)]
+    for name in dir(own):
+        near = [] if name.startswith("_") or name in MEMBERS else get_close_matches(name, lacking, 1, _NEAR)
+        _hold(not near, f"{name} is no member that anything asks for: rename it {''.join(near)}, or _{name}")
+    return f"{len(MEMBERS) - len(lacking)} members of {len(MEMBERS)}"
 
 
 def _asked(domain: Domain, statement: Statement) -> str:

@@ -241,6 +241,7 @@ VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "several_right": _flag,
     "by_option": _options,
 }
+MEMBERS = ("name", "judge", *METHODS, *VALUES)  # everything that anything asks a domain for
 _PARAMETERS: Mapping[str, Sequence[str]] = {  # what a method is given, without self
     member: parameters_of(each, member)
     for each in vars(protocol).values()

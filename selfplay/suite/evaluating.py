@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable
 
+from selfplay.model.weights.loading import require_there
 from selfplay.run.build import build_evaluator
 from selfplay.suite.comparing import compared
 from selfplay.suite.loading import LoadedPolicy, load
@@ -19,6 +20,8 @@ def evaluate(prepared: Prepared, note: Note, loaded: LoadedPolicy | None = None)
 
     `loaded`: the first, where it is loaded already. `note` hears how far it is.
     """
+    if prepared.second is not None:  # a name that was mistyped is said now, not after the first was measured
+        require_there(prepared.second.config.model.name)
     first = _one(load(prepared.first, note) if loaded is None else loaded, prepared, note)
     if prepared.second is None:
         return Report(first)

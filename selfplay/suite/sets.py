@@ -80,6 +80,8 @@ def _wanted(text: str, own: Config, options: dict[str, Any]) -> _Wanted:
     if text.endswith(".jsonl") or is_file(Path(text)):
         return _Wanted("dataset", options | {"path": text, "test_share": 1.0}, label=Path(text).name)
     first, colon, rest = text.partition(":")
+    if text.endswith(":"):
+        raise Refused(f"--set {text}: nothing stands behind the colon: name a set, or leave the colon out", USAGE)
     if first in FAMILY_DOMAINS and colon:
         return _Wanted(first, options | {"family": rest}, label=text)
     if is_ours(first) or not colon:

@@ -121,6 +121,8 @@ def test_a_file_of_one_question_is_enough(tmp_path: Path) -> None:
         (["nobody@3", "--set", "sums"], USAGE, "nobody@3: there is no run nobody"),
         (["./nowhere", "--set", "sums"], NO_MODEL, "model.name=./nowhere"),
         (["tiny-llama", "--set", "sums:add9"], USAGE, "--set sums:add9: the sets of sums are add1, add2, add3, add4"),
+        (["tiny-llama", "--set", "sums:"], USAGE, "--set sums:: nothing stands behind the colon"),
+        (["tiny-llama", "--set", "sums", "--against", "./nowhere"], NO_MODEL, "model.name=./nowhere"),
         (["tiny-llama", "--set", "gone.jsonl"], USAGE, "gone.jsonl cannot be read"),
         (["tiny-llama", "--set", "sums", "--option", "digits"], USAGE, "--option digits: give KEY=VALUE"),
         (["tiny-llama", "--set", "sums", "solver.turn=1"], USAGE, "did you mean solver.turns?"),

@@ -61,6 +61,18 @@ def load_model(name: str, dtype: str, say: Say = lambda line: None, adapters: in
     return _load(path, dtype, name, say)
 
 
+def require_there(name: str) -> None:
+    """Raises ModelError where there is no model of this name. Nothing of it is loaded, and a hub is asked once."""
+    if name in (*TINY_NAMES, EMBEDDED) or (path := _path(name)).is_file():
+        return
+    if not path.is_dir():
+        check_id(name)
+        cached_only(name)
+    elif not holds_adapters(path):
+        check_config(path, name)
+        check_files(path, name)
+
+
 def _load(folder: Path, dtype: str, name: str, say: Say) -> LoadedModel:
     check_config(folder, name)
     with readable(name):

@@ -13,6 +13,7 @@ from curriculum.domains.loading import load_domain
 from curriculum.domains.own import MOST_STATEMENTS, OwnDomain
 from curriculum.domains.protocol import Posable, Prompted, Statement, Verdict, problem_of
 from curriculum.domains.seed_files import DomainError
+from curriculum.validation import validate_domain
 from store.records import Fate, Origin, Outcome, Problem
 
 STATED = Statement("1 + 2", "1 + 2", "sums", 1, "3", "executed")
@@ -34,6 +35,11 @@ class Mine:
 class Exits(Mine):
     def __init__(self) -> None:
         raise SystemExit(9)
+
+
+class Closes(Mine):
+    def __init__(self) -> None:
+        raise GeneratorExit
 
 
 class NoSeeds(Mine):
@@ -147,7 +153,10 @@ def test_what_a_domain_lacks_it_still_lacks_and_what_its_judge_raises_is_counted
     assert judged(domain, PROBLEM, "3").error == "the domain's judge: KeyError: 'ouch'"
 
 
-@pytest.mark.parametrize(("name", "words"), [("Exits", "SystemExit: 9"), ("NoSeeds", "RuntimeError: no data here")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("Exits", "SystemExit: 9"), ("Closes", "GeneratorExit"), ("NoSeeds", "RuntimeError: no data here")],
+)
 def test_a_class_that_cannot_be_made_is_one_line(name: str, words: str) -> None:
     with pytest.raises(DomainError, match=words) as caught:
         load_domain(f"{__name__}:{name}")
@@ -158,3 +167,17 @@ def test_a_judge_that_contradicts_its_own_seeds_is_said() -> None:
     assert [contradiction(load_domain(f"{__name__}:{name}")) for name in ("Mine", "Grades")] == ["", ""]
     line = contradiction(load_domain(f"{__name__}:Contradicts"))
     assert "its judge calls '3', the answer of its own seed '1 + 2', UNPARSED" in line
+
+
+class Misspelt(Mine):
+    stop = ("END",)
+
+
+def test_a_misspelt_member_is_named_with_the_right_one() -> None:
+    """It is optional, so that nothing else misses it."""
+    found, right = (
+        {check.name: check for check in validate_domain(OwnDomain(own, "mine", None))}["no member is misspelt"]
+        for own in (Misspelt(), Mine())
+    )
+    assert (found.passed, right.passed) == (False, True)
+    assert found.detail == "stop is no member that anything asks for: rename it stops, or _stop"
