@@ -9,7 +9,8 @@ from rich.text import Text
 from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED, CheckpointError
 from selfplay.machine.run_folder import SUMMARY, write_file
 from selfplay.metrics import ACC_T1, ACC_T2, C2I, I2C, NOTHING, shown
-from selfplay.run.checkpoint import PRODUCT, verify
+from selfplay.run.checkpoint import PRODUCT
+from selfplay.run.checkpoint_files import verify
 from selfplay.run.session import Run
 from selfplay.view.progress import Progress
 from selfplay.view.summary import summarise

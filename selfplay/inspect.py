@@ -79,12 +79,34 @@ def digest(
 def _masters_sha256(folder: Path) -> str:
     from safetensors.torch import load_file  # loads torch, which takes seconds: only here
 
-    from selfplay.run.checkpoint import STATE_FILE, weights_sha256
+    from selfplay.run.checkpoint import weights_sha256
+    from selfplay.run.checkpoint_files import STATE_FILE
 
     path = folder / STATE_FILE.format("master")
     if not path.is_file():
         raise Refused(f"{path} is missing: the checkpoint is of another version, or was deleted just now", DATA)
     return weights_sha256(iter(sorted(load_file(path).items())))
+
+
+@app.command()
+def audit(
+    run: Annotated[str, typer.Argument(metavar="RUN[@STEP]", help="A run; without a step its newest checkpoint.")],
+    against: Annotated[
+        str | None, typer.Option(metavar="RUN[@STEP]", help="Another run: how much of what both changed is the same.")
+    ] = None,
+    since: Annotated[int, typer.Option(min=0, help="Compare with this step's checkpoint, not with the start.")] = 0,
+    ranks: Annotated[bool, typer.Option(help="Also the rank of each matrix's update, which takes longest.")] = True,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write which parameters changed: what train.mask=FILE trains.")
+    ] = None,
+    count: Annotated[str, typer.Option(help="What --mask takes for changed: bf16, fp32 or relative.")] = "bf16",
+    directory: Directory = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """What training changed in the weights: the share of parameters, by layer and kind, and the rank of the update."""
+    from selfplay.audit.command import run_audit
+
+    run_audit(run, against, since, ranks, mask, count, directory, as_json)
 
 
 @app.command("validate-domain")

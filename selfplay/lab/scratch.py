@@ -26,7 +26,8 @@ from curriculum.domains.protocol import Drawable, Statement, problem_of
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle, ReportKind, few_shot_style
 from selfplay.machine.cache import made_once
-from selfplay.model.weights.reading import cache_folder, quiet
+from selfplay.model.weights.places import cache_folder
+from selfplay.model.weights.reading import quiet
 from store.records import Completion, Finish, Origin
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))

@@ -28,6 +28,7 @@ from selfplay.machine.errors import CheckpointError
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.model.weights.reading import quiet
+from selfplay.run.checkpoint_files import MANIFEST, MASTER, STATE_FILE, file_sha256, folder_of, manifest_of, verify
 from selfplay.run.model_card import CARD, model_card
 from selfplay.train.trainer import Trainer, tensor_bytes
 from store.errors import DiskFull, disk_full, is_disk_error, translated
@@ -35,9 +36,6 @@ from store.kill_points import reach
 from store.records import CheckpointRow, StepRow
 from store.store import Store
 
-STATE_FILE = "trainer-{}.safetensors"  # one for the masters and one for each of Adam's moments
-MASTER = "master"  # as `Trainer.state` has it
-MANIFEST = "manifest.json"
 PRODUCT = "policy"  # the served weights: what a run is for
 _UNFINISHED = re.compile(r"\.tmp-step_\d+-\d+")
 
@@ -109,7 +107,7 @@ class Checkpoints:
         state: dict[str, Tensor] = {}
         folder = folder_of(self.run_folder, row)
         try:
-            for name in sorted(_manifest(folder)["files"]):
+            for name in sorted(manifest_of(folder)["files"]):
                 if fnmatchcase(name, STATE_FILE.format("*")):
                     state |= load_file(folder / name)
             trainer.load_state(state, version)
@@ -210,51 +208,9 @@ def load_weights(run_folder: Path, row: CheckpointRow, policy: Policy, version: 
     policy.refresh()
 
 
-def folder_of(run_folder: Path, row: CheckpointRow) -> Path:
-    """Where a row's files are. CheckpointError if its path leads anywhere but into the run's checkpoints."""
-    name = row.path.removeprefix(f"{CHECKPOINT_FOLDER}/")
-    if name in ("", ".", "..") or row.path != f"{CHECKPOINT_FOLDER}/{Path(name).name}":
-        raise CheckpointError(f"{row.path!r} is no folder of a checkpoint")
-    return run_folder / row.path
-
-
-def verify(run_folder: Path, row: CheckpointRow, hashed: str | None = "") -> None:
-    """Check the manifest against the row, and every file's size against the manifest. CheckpointError names the fault.
-
-    The sha256 of files is checked too, of those whose names begin with `hashed` (None: of none).
-    """
-    folder = folder_of(run_folder, row)
-    try:
-        if not (folder / MANIFEST).is_file():
-            raise CheckpointError(f"{row.path}/{MANIFEST} is missing")
-        if _sha256(folder / MANIFEST) != row.manifest_sha256:
-            raise CheckpointError(f"{row.path}/{MANIFEST} is damaged: its sha256 is not the one in the store")
-        for name, facts in _manifest(folder)["files"].items():
-            path = folder / name
-            if not path.is_file():
-                raise CheckpointError(f"{row.path}/{name} is missing")
-            is_read = hashed is not None and name.startswith(hashed)
-            if path.stat().st_size != facts["size"] or (is_read and _sha256(path) != facts["sha256"]):
-                raise CheckpointError(f"{row.path}/{name} is damaged: size or sha256 differs from the manifest")
-    except (OSError, KeyError) as error:
-        raise CheckpointError(f"{row.path} cannot be read: {error}") from error
-
-
-def _manifest(folder: Path) -> Mapping[str, Any]:
-    """What a checkpoint's manifest says. CheckpointError if it says nothing of the kind."""
-    try:
-        found = json.loads((folder / MANIFEST).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
-    files = found.get("files") if isinstance(found, dict) else None
-    if not isinstance(files, dict) or not all(isinstance(facts, dict) for facts in files.values()):
-        raise CheckpointError(f"{folder / MANIFEST} is no manifest of a checkpoint")
-    return dict(found)
-
-
 def _manifest_or_none(folder: Path) -> Mapping[str, Any] | None:
     try:
-        return _manifest(folder)
+        return manifest_of(folder)
     except (OSError, CheckpointError):
         return None
 
@@ -290,7 +246,7 @@ def _write_manifest(folder: Path, head: StepRow, weights_digest: str) -> str:
     for path in _files(folder):
         path.chmod(mode)  # safetensors makes files that only their owner may read
         _sync(path)
-        files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+        files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
     manifest = {
         "step": head.step,
         "policy_version": head.policy_version,
@@ -323,11 +279,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_sha256(tensors: Iterator[tuple[str, Tensor]]) -> str:

@@ -12,7 +12,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import load_model
-from selfplay.model.weights.reading import cache_folder
+from selfplay.model.weights.places import cache_folder
 
 BYTES = 256
 NAMES = {

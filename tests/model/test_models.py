@@ -18,7 +18,7 @@ from odd_models import bytewise
 from selfplay.machine.environment import has_bfloat16
 from selfplay.machine.errors import ModelError
 from selfplay.model.weights.loading import LoadedModel, load_model
-from selfplay.model.weights.reading import EMBEDDED, cache_folder
+from selfplay.model.weights.places import EMBEDDED, cache_folder
 from selfplay.model.weights.tiny import EOS_ID, NAMES, VOCABULARY, ByteTokenizer, tiny_model
 
 DTYPE = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"  # else it would take minutes

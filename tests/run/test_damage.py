@@ -25,7 +25,8 @@ from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, JOURNAL_FOLDER, claim_folder, lock, write_file
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
-from selfplay.run.checkpoint import Checkpoints, verify
+from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.checkpoint_files import verify
 from selfplay.run.recovery import recover
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, write_journal

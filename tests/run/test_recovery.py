@@ -20,7 +20,8 @@ from selfplay.machine.run_folder import JOURNAL_FOLDER
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.run import checkpoint
-from selfplay.run.checkpoint import Checkpoints, verify
+from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.checkpoint_files import verify
 from selfplay.run.recovery import recover
 from selfplay.train.trainer import Trainer, TrainerSettings, Update
 from store.errors import DiskFull, JournalLost

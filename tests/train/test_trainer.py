@@ -18,7 +18,8 @@ from selfplay.machine.errors import NonFiniteError
 from selfplay.model.policy import Policy
 from selfplay.model.weights.loading import load_model
 from selfplay.run.build import Parts, build
-from selfplay.run.checkpoint import Checkpoints, verify
+from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.checkpoint_files import verify
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
 

@@ -16,9 +16,10 @@ import torch
 from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from selfplay.machine.cache import digest_of, made_once
+from selfplay.machine.cache import made_once
 from selfplay.machine.errors import ModelError
-from selfplay.model.weights.reading import Say, cache_folder, quiet, readable
+from selfplay.model.weights.places import cache_folder, converted_place, gguf_place
+from selfplay.model.weights.reading import Say, quiet, readable
 from selfplay.model.weights.whole import refuse_parts
 from store.errors import DiskFull, is_disk_error
 
@@ -30,10 +31,10 @@ _NEEDED = "tokenizer.ggml.tokens"
 def converted(gguf: Path, name: str, say: Say) -> Path:
     """A folder with the model in `gguf`, made now unless it was before. Raises ModelError, DiskFull."""
     try:
-        digest = digest_of(gguf)
+        folder, source = gguf_place(gguf)
     except OSError as error:
         raise ModelError(f"model.name={name}: cannot be read ({error.strerror})") from error
-    return converted_once(lambda: gguf, f"gguf-{digest}", f"gguf xxh3 {digest}", name, say)
+    return converted_once(lambda: gguf, folder, source, name, say)
 
 
 def converted_once(find: Callable[[], Path], folder: str, source: str, name: str, say: Say) -> Path:
@@ -47,7 +48,7 @@ def converted_once(find: Callable[[], Path], folder: str, source: str, name: str
         say(f"{name}: converted, kept in {cache_folder()}")
 
     try:
-        return made_once(cache_folder() / "models" / folder, source, make)
+        return made_once(converted_place(folder), source, make)
     except OSError as error:
         if is_disk_error(error):
             raise

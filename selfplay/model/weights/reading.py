@@ -1,26 +1,16 @@
 """Reading with transformers: what it has to say of a file is one line, and nothing else."""
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from pathlib import Path
 
 from transformers.utils import logging as transformers_logging
 
 from curriculum.error_lines import first_line
 from selfplay.machine.errors import ModelError
+from selfplay.model.weights.places import EMBEDDED
 
 Say = Callable[[str], None]
-
-EMBEDDED = "smollm2-135m"
-
-
-def cache_folder() -> Path:
-    """Where converted weights are kept: $SELFPLAY_CACHE, or selfplay/ in the user's cache folder."""
-    if override := os.environ.get("SELFPLAY_CACHE"):
-        return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfplay"
 
 
 @contextmanager
