@@ -297,7 +297,27 @@ ENTROPY = UPDATED.add(
 )
 CLIP_RATIO = UPDATED.add("clip_ratio/region_mean", SHARE, "share of trained tokens whose ratio was clipped")
 TRUNCATED_SHARE = UPDATED.add(
-    "sampling/truncated_mean", SHARE, "share of trained tokens whose importance weight was cut"
+    "sampling/truncated_mean",
+    SHARE,
+    "share of the importance weights that were cut; these are of trained tokens, or of completions with "
+    "`train.importance_mode=sequence_*`",
+    "beyond a few hundredths the update is biased: the sampler is too old or too coarse",
+)
+IMPORTANCE_MEAN = UPDATED.add(
+    "sampling/importance/mean",
+    NUMBER,
+    "mean of these weights as they were used",
+    "1: nothing was lost by cutting them; absent where nothing pushed",
+)
+IMPORTANCE_MAX = UPDATED.add(
+    "sampling/importance/max", NUMBER, "the largest of them before it was cut, shown as e^20 where it is more"
+)
+IMPORTANCE_ESS = UPDATED.add(
+    "sampling/importance/ess",
+    SHARE,
+    "effective sample size: share of as many samples of the policy itself that the weighed ones are worth, "
+    "(sum w)^2 / (n sum w^2)",
+    "under a half, most of the sampling is for nothing",
 )
 MISMATCH_MEAN = UPDATED.add(
     "sampling/logp_diff/mean",
@@ -307,6 +327,13 @@ MISMATCH_MEAN = UPDATED.add(
     "above 0.05 on one machine: the two do not run the same weights",
 )
 MISMATCH_MAX = UPDATED.add("sampling/logp_diff/max", NATS, "the largest such distance")
+SAMPLER_KL = UPDATED.add(
+    "sampling/kl",
+    NATS,
+    "KL of the sampler to the policy that is trained, a token, on what the sampler said: mean of "
+    "theta/mu - 1 - log theta/mu",
+    "the gap that weights correct: 0 where both compute alike",
+)
 PACKS = UPDATED.add("train/packs", COUNT, "forward and backward passes")
 PACKS_FLAT = UPDATED.add("train/packs_flat", COUNT, "how many of them ran as flat rows, not on the tree")
 TOKENS_TRAINED = UPDATED.add("train/tokens_trained", TOKENS, "trained tokens, those that were said alike counted once")

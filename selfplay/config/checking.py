@@ -11,7 +11,7 @@ from typing import Any, get_args
 from omegaconf import OmegaConf
 
 from selfplay.config.declared import Key, declared
-from selfplay.config.keys import Config
+from selfplay.config.keys import Config, TrainConfig
 from selfplay.learn.reports import ReportRule
 from store.encoding import is_storable
 
@@ -47,16 +47,23 @@ def odd_values(whole: Any) -> Iterator[tuple[str, str]]:
 
 def idle(config: Config) -> list[str]:
     """A line for every key that was set and cannot act beside the others."""
-    train = config.train
-    usual = type(train)()
+    train, usual = config.train, TrainConfig()
     anchor = "none" if train.imitation != "none" else train.anchor
-    if anchor == "sampler":
-        return []
-    reason = (
-        "while train.imitation is set" if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
-    )
-    names = [name for name in ("clip_low", "clip_high") if getattr(train, name) != getattr(usual, name)]
-    return [f"train.{name}={getattr(train, name)} does nothing {reason}" for name in names]
+    copies = "while train.imitation is set"
+    names: dict[str, str] = {}  # key -> why it does nothing
+    if anchor != "sampler":
+        reason = copies if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
+        names |= dict.fromkeys(("clip_low", "clip_high"), reason)
+    if anchor != "policy":
+        reason = copies if anchor == "none" else "while train.anchor is sampler: the ratio bounds the mismatch"
+        names |= dict.fromkeys(("importance_mode", "importance_cap"), reason)
+    elif train.importance_mode == "none":
+        names["importance_cap"] = "while train.importance_mode is none"
+    return [
+        f"train.{name}={getattr(train, name)} does nothing {reason}"
+        for name, reason in names.items()
+        if getattr(train, name) != getattr(usual, name)
+    ]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -39,7 +39,7 @@ from selfplay.learn.settings import FirstTurnRule
 from selfplay.play.posing import LevelRule
 from selfplay.play.searching import Method
 from selfplay.prompting.choosing import StyleName
-from selfplay.train.choices import Anchor, PassMode
+from selfplay.train.choices import Anchor, ImportanceMode, PassMode
 
 _TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of both roles that are sampled
 _TOP_P = "of these the fewest that have this share of their probability; 1: all"
@@ -387,7 +387,12 @@ class TrainConfig:
     anchor: Anchor = key(
         "policy", "what the ratio is taken against: the policy that is updated, or the sampler (selfplay/train/loss.py)"
     )
-    importance_cap: float = key(2.0, "bound on the weights that correct for the sampler's rounding", at_least(1))
+    importance_mode: ImportanceMode = key(
+        "token_truncate", "weights that correct for a sampler of other rounding or age, with anchor policy. Of each "
+        "token: token_truncate, cut to importance_cap, or token_mask, 0 above it. Of each completion, which costs one "
+        "more forward pass: sequence_truncate or sequence_mask. none: no weights",
+    )  # fmt: skip
+    importance_cap: float = key(2.0, "bound on these weights", at_least(1))
     imitation: ImitationRule = key(
         "none", "copy right answers in place of policy gradients: rft, star, pair_sft, pair_sft_plus, best_path, or as "
         "a control truth (selfplay/learn/imitation.py). none: do not",

@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from roles.tree import ROOT, Tree, with_ancestors
+from selfplay.learn.sequences import Sequences
 from selfplay.learn.supports import Supports, supports_of
 
 
@@ -60,6 +61,7 @@ class TrainBatch:
     label_names: tuple[str, ...]
     flat_tokens: int  # root-to-leaf tokens of all trained samples, duplicates counted
     supports: Supports | None = None  # what was drawn from; None: the whole vocabulary for every trained token
+    sequences: Sequences | None = None  # what has one advantage each; None: nothing weighs by it
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For the journal: everything, as named arrays."""
@@ -68,6 +70,7 @@ class TrainBatch:
             "label_names": names,
             "flat_tokens": np.array([self.flat_tokens], dtype=np.int64),
             **({} if self.supports is None else self.supports.arrays()),
+            **({} if self.sequences is None else self.sequences.arrays()),
         }
 
     @classmethod
@@ -83,6 +86,7 @@ class TrainBatch:
             label_names=tuple(names.split("\n")) if names else (),
             flat_tokens=int(flat_tokens),
             supports=Supports.from_arrays(arrays),
+            sequences=Sequences.from_arrays(arrays),
         )
         batch.require_consistent()
         return batch
@@ -100,6 +104,8 @@ class TrainBatch:
             require_numbers(name, getattr(self, name), self.targets.shape)
         if self.supports is not None:
             self.supports.require_consistent(self.ids[self.targets])
+        if self.sequences is not None:
+            self.sequences.require_consistent(self.parents, self.depths, self.targets)
 
 
 def require_forest(ids: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> None:
@@ -136,7 +142,11 @@ def _is_within(column: np.ndarray, size: int) -> bool:
 
 
 def build_batch(
-    tree: Tree, samples: Sequence[TrainSample], weights: Mapping[str, float], kl: Mapping[str, float] = NO_KL
+    tree: Tree,
+    samples: Sequence[TrainSample],
+    weights: Mapping[str, float],
+    kl: Mapping[str, float] = NO_KL,
+    keeps_sequences: bool = False,
 ) -> TrainBatch:
     """Sums advantages over the tree.
 
@@ -148,6 +158,7 @@ def build_batch(
 
     So the loss is a plain sum over rows, and how the tree is later cut into packs does not change it. Tokens that
     neither an advantage nor a KL moves are left out. weights, kl: label -> factor; a label may be missing from `kl`.
+    keeps_sequences: the batch has `sequences` too.
     """
     kept_tokens, all_tokens = _tokens_by_label(samples)
     columns = _Columns()
@@ -161,17 +172,23 @@ def build_batch(
         assert all(tree.labels[node] == sample.label for node in nodes), f"a token of another label than {sample.label}"
         flat_tokens += tree.depths[sample.node] + 1
         columns.add(nodes, sample.advantage, scale, pull)
-    return _arrays(tree, columns, flat_tokens)
+        if scale and keeps_sequences:
+            columns.add_sequence(sample, scale)
+    return _arrays(tree, columns, flat_tokens, keeps_sequences)
 
 
 @dataclass(slots=True)
 class _Columns:
-    """Sums by node. Every trained node is in `counts` and in `kl`, though a value may be 0."""
+    """Sums by node. Every trained node is in `counts` and in `kl`, though a value may be 0.
+
+    sequences: (last node, tokens) -> what its tokens have of `positive`, `negative` and `counts`.
+    """
 
     positive: dict[int, float] = field(default_factory=dict)
     negative: dict[int, float] = field(default_factory=dict)
     counts: dict[int, float] = field(default_factory=dict)
     kl: dict[int, float] = field(default_factory=dict)
+    sequences: dict[tuple[int, int], tuple[float, float, float]] = field(default_factory=dict)
 
     def add(self, nodes: Sequence[int], advantage: float, scale: float, pull: float) -> None:
         side = self.positive if advantage > 0 else self.negative
@@ -179,6 +196,11 @@ class _Columns:
             side[node] = side.get(node, 0.0) + advantage * scale
             self.counts[node] = self.counts.get(node, 0.0) + scale
             self.kl[node] = self.kl.get(node, 0.0) + pull
+
+    def add_sequence(self, sample: TrainSample, scale: float) -> None:
+        key, push = (sample.node, sample.num_tokens), sample.advantage * scale
+        positive, negative, count = self.sequences.get(key, (0.0, 0.0, 0.0))
+        self.sequences[key] = positive + max(push, 0.0), negative + min(push, 0.0), count + scale
 
 
 def _tokens_by_label(samples: Sequence[TrainSample]) -> tuple[dict[str, int], dict[str, int]]:
@@ -191,7 +213,7 @@ def _tokens_by_label(samples: Sequence[TrainSample]) -> tuple[dict[str, int], di
     return kept, every
 
 
-def _arrays(tree: Tree, columns: _Columns, flat_tokens: int) -> TrainBatch:
+def _arrays(tree: Tree, columns: _Columns, flat_tokens: int, keeps_sequences: bool) -> TrainBatch:
     nodes = sorted(with_ancestors(tree.parents, columns.counts))  # a parent's id is smaller than its child's
     index = {node: i for i, node in enumerate(nodes)}
     index[ROOT] = ROOT
@@ -217,4 +239,15 @@ def _arrays(tree: Tree, columns: _Columns, flat_tokens: int) -> TrainBatch:
         label_names=names,
         flat_tokens=flat_tokens,
         supports=supports_of([tree.supports.get(n) for n in targets]),
+        sequences=_sequences(columns, index) if keeps_sequences else None,
+    )
+
+
+def _sequences(columns: _Columns, index: Mapping[int, int]) -> Sequences:
+    keys = sorted(columns.sequences)
+    numbers = np.array([columns.sequences[key] for key in keys], dtype=np.float64).reshape(len(keys), 3)
+    return Sequences(
+        np.array([index[node] for node, _ in keys], dtype=np.int64),
+        np.array([length for _, length in keys], dtype=np.int64),
+        *(np.ascontiguousarray(column) for column in numbers.T),
     )

@@ -44,10 +44,12 @@ class LearningSettings:
 
 @dataclass(frozen=True, slots=True)
 class TeachingSettings:
-    """`credit` None: first tries are paid for the whole answer. `objectives`: one for each of SCoRe's stages."""
+    """`credit` None: first tries are paid for the whole answer. `objectives`: one for each of SCoRe's stages.
+    `keeps_sequences`: the update weighs whole completions, so batches say which these are."""
 
     learning: LearningSettings
     objectives: Mapping[Stage, Objective]
     stage_one: StageSettings = field(default_factory=StageSettings)
     imitation: ImitationRule = "none"
     credit: CreditSettings | None = None
+    keeps_sequences: bool = False

@@ -60,7 +60,7 @@ class Teacher:
         samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.kl_labels)
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
-        batch = build_batch(tree, samples, objective.weights, objective.kl)
+        batch = build_batch(tree, samples, objective.weights, objective.kl, self.settings.keeps_sequences)
         rows = self.critics.rows(played.searches.values())
         return Taught(lessons, proposals, stage, batch, self.critics, critic_batch(tree, rows), self.settings.credit)
 

@@ -13,6 +13,7 @@ from selfplay.learn.stages import Stage, StageSettings
 from selfplay.model.probe import Parity
 from selfplay.run import build_search
 from selfplay.train.choices import Anchor
+from selfplay.train.importance import is_by_sequence
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import TrainerSettings
 
@@ -26,12 +27,12 @@ def teaching_settings(config: Config) -> TeachingSettings:
         stage_one=_stage_one(config),
         imitation=config.train.imitation,
         credit=build_search.credit_settings(config),
+        keeps_sequences=_anchor(config) == "policy" and is_by_sequence(config.train.importance_mode),
     )
 
 
 def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
     t = config.train
-    anchor: Anchor | Literal["none"] = t.anchor if t.imitation == "none" else "none"
     return TrainerSettings(
         learning_rate=t.learning_rate,
         weight_decay=t.weight_decay,
@@ -45,8 +46,12 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
         mode=t.pass_mode if parity.holds else "flat",
-        loss=LossSettings(t.clip_low, t.clip_high, anchor, t.importance_cap),
+        loss=LossSettings(t.clip_low, t.clip_high, _anchor(config), t.importance_cap, t.importance_mode),
     )
+
+
+def _anchor(config: Config) -> Anchor | Literal["none"]:
+    return config.train.anchor if config.train.imitation == "none" else "none"
 
 
 def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettings:

@@ -4,6 +4,8 @@ For one sample of advantage A, with theta the policy now, anchor what the ratio 
 
     r = theta / anchor,   w = min(anchor / mu, C),   l = -w min(r A, clip(r, 1 - low, 1 + high) A)
 
+w as `importance_mode` has it (importance.py), by default as it is here.
+
 All three are of the distribution that the token was drawn from: tempered, and where top_k, top_p or min_p left a part
 of the vocabulary, renormalised over that part as it was at the time. So r is 1 for a policy that has not moved.
 
@@ -14,7 +16,7 @@ A token that several samples share has one theta and one mu, so their terms diff
 anchor "policy" is theta itself without gradient (r = 1 in value: one update per step needs no clip, and w corrects
 the sampler's different arithmetic or age); anchor "sampler" is mu (w = 1, and the clip bounds the mismatch);
 anchor "none" is plain likelihood, -A log theta: imitation of the samples whose A is above 0.
-Clip: PPO (arXiv 1707.06347) with DAPO's wider upper bound (2503.14476); w: truncated importance sampling.
+Clip: PPO (arXiv 1707.06347) with DAPO's wider upper bound (2503.14476).
 """
 
 from dataclasses import dataclass
@@ -23,17 +25,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selfplay.train.choices import Anchor
+from selfplay.train.choices import Anchor, ImportanceMode
+from selfplay.train.importance import token_weights
 
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
-    """clip_low, clip_high in (0, 1); importance_cap C >= 1."""
+    """clip_low in (0, 1), clip_high above 0; importance_cap C >= 1. The modes sequence_* weigh a batch before its loss
+    is taken (importance.py), which has no weights of its own then."""
 
     clip_low: float = 0.2
     clip_high: float = 0.28
     anchor: Anchor | Literal["none"] = "policy"
     importance_cap: float = 2.0
+    importance_mode: ImportanceMode = "token_truncate"
 
 
 def policy_loss(
@@ -43,22 +48,29 @@ def policy_loss(
     negative: Tensor,  # [m] sums of negative advantages, scaled
     settings: LossSettings,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Sum over tokens, and per-token facts [m], each 0 or 1: "clipped" and "truncated"."""
+    """Sum over tokens, and what happened to each [m].
+
+    "clipped" and "truncated" are 0 or 1, of the ratio and of the weight; "weight" is the weight, and "log_ratio" what
+    it is made of, log anchor / mu.
+    """
     now = logprobs.detach()
     if settings.anchor == "none":
-        zeros = torch.zeros_like(now)
-        return -(logprobs * (positive + negative)).sum(), {"clipped": zeros, "truncated": zeros}
+        facts = {"clipped": torch.zeros_like(now), **_weight_facts(torch.zeros_like(now), settings)}
+        return -(logprobs * (positive + negative)).sum(), facts
     anchor = now if settings.anchor == "policy" else sampler_logprobs
-    mismatch = (anchor - sampler_logprobs).exp()
-    weight = mismatch.clamp(max=settings.importance_cap)
+    facts = _weight_facts(anchor - sampler_logprobs, settings)
     ratio = (logprobs - anchor).exp()
     clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
     gain = torch.minimum(ratio, clipped) * positive + torch.maximum(ratio, clipped) * negative
-    facts = {
-        "clipped": (((ratio > clipped) & (positive > 0)) | ((ratio < clipped) & (negative < 0))).float(),
-        "truncated": (mismatch > settings.importance_cap).float(),
-    }
+    facts["clipped"] = (((ratio > clipped) & (positive > 0)) | ((ratio < clipped) & (negative < 0))).float()
+    weight = facts["weight"]
     return -(weight * gain).sum(), facts
+
+
+def _weight_facts(log_ratio: Tensor, settings: LossSettings) -> dict[str, Tensor]:
+    mode: ImportanceMode = settings.importance_mode if settings.anchor == "policy" else "none"
+    weight, is_cut = token_weights(log_ratio, mode, settings.importance_cap)
+    return {"log_ratio": log_ratio, "weight": weight, "truncated": is_cut.float()}
 
 
 def kl_to_reference(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:

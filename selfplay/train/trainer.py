@@ -29,9 +29,9 @@ from selfplay.metrics import (
     MISMATCH_MEAN,
     PACKS,
     PACKS_FLAT,
+    SAMPLER_KL,
     STEP_KL,
     TOKENS_TRAINED,
-    TRUNCATED_SHARE,
 )
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions
@@ -39,6 +39,7 @@ from selfplay.train import pace
 from selfplay.train.choices import PassMode
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
+from selfplay.train.importance import MOST_LOG_RATIO, WeightTotals, is_by_sequence, weighed_by_sequence
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_supports, row_temperatures
@@ -110,8 +111,8 @@ class Trainer:
 
         The critic heads are fitted to `critic_batch` first, on hidden states of the policy that sampled it.
         An empty batch (no group had a signal) still makes a version: weights stay, Adam's moments do not move.
-        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference, and for tokens or positions
-        that the model does not have.
+        Raises NonFiniteError with nothing changed, ValueError for a KL without a reference, for weights by sequence
+        without sequences, and for tokens or positions that the model does not have.
         """
         if batch.kl.any() and self._reference is None:
             raise ValueError("train.kl.* above 0 needs the reference policy")
@@ -126,9 +127,13 @@ class Trainer:
         fitted = self._fit_critic(critic_batch)
         self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
-        self._gradients.begin()
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
+        computed = sum(plan.tokens for plan in packs)
+        if packs and self._weighs_sequences:
+            batch, totals.weights = self._weighed(batch, packs)
+            computed *= 2
+        self._gradients.begin()
         largest = 0
         before = []
         for plan in packs:
@@ -142,7 +147,7 @@ class Trainer:
             metrics |= self._paced(batch, packs, before)
         metrics |= {PACKS: float(len(packs)), PACKS_FLAT: float(sum(p.mode == "flat" for p in packs))}
         self._policy.version += 1
-        return Update(metrics, sum(plan.tokens for plan in packs), batch.flat_tokens)
+        return Update(metrics, computed, batch.flat_tokens)
 
     def end_updates(self) -> None:
         """Let go of memory that only updates need. The next one takes it anew."""
@@ -211,6 +216,8 @@ class Trainer:
             logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total, drawable)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
             totals.add(loss, counts, facts, logprobs.detach(), sampler)
+            if not self._weighs_sequences:
+                totals.weights.add(counts, facts["log_ratio"], facts["weight"], facts["truncated"])
             if self._reference is not None and batch.kl[rows].any():
                 pull = torch.from_numpy(batch.kl[rows]).to(device, torch.float32)
                 kl = kl_to_reference(logprobs, self._reference(batch, plan))
@@ -218,6 +225,20 @@ class Trainer:
                 loss = loss + (pull * kl).sum()
             loss.backward()
         return logprobs.detach()
+
+    @property
+    def _weighs_sequences(self) -> bool:
+        loss = self._settings.loss
+        return loss.anchor == "policy" and is_by_sequence(loss.importance_mode)
+
+    @torch.no_grad()
+    def _weighed(self, batch: TrainBatch, packs: Sequence[PackPass]) -> tuple[TrainBatch, WeightTotals]:
+        """`batch` with weighed advantages. A pass of its own: the cut may run through a sequence."""
+        logprobs = np.zeros(len(batch.targets))
+        for plan in packs:
+            logprobs[plan.pack.targets] = self._logprobs(batch, plan).double().cpu().numpy()
+        loss = self._settings.loss
+        return weighed_by_sequence(batch, logprobs, loss.importance_mode, loss.importance_cap)
 
     @torch.no_grad()
     def _paced(self, batch: TrainBatch, packs: Sequence[PackPass], before: Sequence[Tensor]) -> dict[str, float]:
@@ -294,22 +315,25 @@ class _Totals:
     weight: float = 0.0
     entropy: float = 0.0  # sum of -log theta: an estimate from the policy's own samples
     clipped: float = 0.0
-    truncated: float = 0.0
     sampled: float = 0.0  # `weight` of the tokens that were sampled, not only copied
     mismatch: float = 0.0  # sum of |log theta - log mu| over these
     mismatch_max: float = 0.0
+    sampler_kl: float = 0.0  # sum of k3 of mu and theta over these
+    weights: WeightTotals = field(default_factory=WeightTotals)
 
     def add(self, loss: Tensor, counts: Tensor, facts: dict[str, Tensor], now: Tensor, sampler: Tensor) -> None:
         is_sampled = ~sampler.isnan()
-        difference = torch.where(is_sampled, now - sampler, 0.0).abs()
+        change = torch.where(is_sampled, now - sampler, 0.0)
+        difference = change.abs()
         self.loss += loss.item()
         self.weight += counts.sum().item()
         self.entropy += -(counts * now).sum().item()
         self.clipped += (counts * facts["clipped"]).sum().item()
-        self.truncated += (counts * facts["truncated"]).sum().item()
         self.sampled += (counts * is_sampled).sum().item()
         self.mismatch += (counts * difference).sum().item()
         self.mismatch_max = max(self.mismatch_max, difference.max().item())
+        bounded = change.clamp(max=MOST_LOG_RATIO)
+        self.sampler_kl += (counts * (bounded.exp() - bounded - 1)).sum().item()
 
     def add_kl(self, batch: TrainBatch, rows: np.ndarray, kl: Tensor) -> None:
         """Adds k3 [m] of the rows to their labels' sums."""
@@ -325,8 +349,9 @@ class _Totals:
             LOSS: self.loss,
             ENTROPY: self.entropy / weight,
             CLIP_RATIO: self.clipped / weight,
-            TRUNCATED_SHARE: self.truncated / weight,
             MISMATCH_MEAN: self.mismatch / (self.sampled or 1.0),
             MISMATCH_MAX: self.mismatch_max,
+            SAMPLER_KL: self.sampler_kl / (self.sampled or 1.0),
             TOKENS_TRAINED: float(len(batch.targets)),
+            **self.weights.metrics(),
         } | {KL.format(label=label): total / by for label, (total, by) in self.kl.items() if by}

@@ -146,9 +146,22 @@ def test_the_curriculum_is_told_how_large_a_group_is() -> None:
             ["train.clip_high=0.3", "train.anchor=sampler", "train.imitation=rft"],
             ["train.clip_high=0.3 does nothing while train.imitation is set"],
         ),
+        (["train.importance_mode=sequence_mask", "train.importance_cap=3"], []),
+        (
+            ["train.importance_mode=none", "train.importance_cap=3"],
+            ["train.importance_cap=3.0 does nothing while train.importance_mode is none"],
+        ),
+        (
+            ["train.importance_mode=none", "train.anchor=sampler"],
+            ["train.importance_mode=none does nothing while train.anchor is sampler: the ratio bounds the mismatch"],
+        ),
+        (
+            ["train.importance_cap=3", "train.imitation=rft"],
+            ["train.importance_cap=3.0 does nothing while train.imitation is set"],
+        ),
     ],
 )
-def test_a_clip_that_cannot_act_is_said(overrides: list[str], said: list[str]) -> None:
+def test_a_bound_that_cannot_act_is_said(overrides: list[str], said: list[str]) -> None:
     """Case 7."""
     assert idle(load(None, overrides)) == said
 
