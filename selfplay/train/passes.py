@@ -25,7 +25,7 @@ from selfplay.train.packing import Pack
 Mode = Literal["tree", "flat"]
 
 # What one query-key pair costs, in units of what a token costs apart from attention, for a model of width 1. Fitted by
-# benchmarks/tree_or_flat.py to an earlier attention. A fit of today's gives 0.24 and 0.72
+# benchmarks/grid.py to an earlier attention. A fit of today's gives 0.24 and 0.72
 # (docs/notebook/performance.md): no choice hung on the difference there, and other values could change the bits of a
 # run.
 TREE_PAIR_COST = 0.5

@@ -1,11 +1,12 @@
 """When is the tree pass cheaper than the flat pass? A grid over prompt length, completion length and group size.
 
-Times forward and backward of one pack of about 1,000 tokens in both modes, without the output embedding (it costs the
-same in both). From that it fits the constants that choose between them: `TREE_PAIR_COST` and `FLAT_PAIR_COST`
-(selfplay/train/passes.py) and `BUCKET_OVERHEAD` (selfplay/model/attention/plan.py), and shows what `auto` chooses and
-what it costs.
+Times forward and backward of one pack in both modes, without the output embedding (it costs the same in both). A pack
+has about 1,000 tokens, or one group where that is longer; a shape whose group has more than 5,000 is left out, since a
+run cuts it into several packs. From that it fits the constants that choose between them: `TREE_PAIR_COST` and
+`FLAT_PAIR_COST` (selfplay/train/passes.py) and `BUCKET_OVERHEAD` (selfplay/model/attention/plan.py), and shows what
+`auto` chooses and what it costs.
 
-    uv run python benchmarks/tree_or_flat.py
+    uv run python benchmarks/grid.py          # and --long, for completions of 512 to 4,096 tokens
 """
 
 import json
@@ -31,8 +32,9 @@ from selfplay.train import passes
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare
 
-PROMPTS, COMPLETIONS, GROUPS = (16, 64, 256), (4, 32, 128), (1, 2, 8)
-PACK_TOKENS = 1024
+PROMPTS, GROUPS = (16, 64, 256), (1, 2, 8)
+SHORT, LONG = (4, 32, 128), (512, 2048, 4096)  # completions
+PACK_TOKENS, MOST_TOKENS = 1024, 5_000
 OVERHEADS = (0, 30_000, 10**9)  # of a bucket: as many buckets as there can be, as now, only one
 console = Console(stderr=True)
 
@@ -160,6 +162,7 @@ def main(
     threads: Annotated[int, typer.Option(help="torch threads")] = 2,
     times: Annotated[int, typer.Option(help="passes of each kind, of which the fastest counts")] = 3,
     quick: Annotated[bool, typer.Option(help="a smaller grid, each pass once")] = False,
+    long: Annotated[bool, typer.Option(help="completions of 512 to 4,096 tokens in place of 4 to 128")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object to standard output")] = False,
 ) -> None:
     """Time both passes over the grid, fit the constants, and check what `auto` chooses."""
@@ -168,9 +171,11 @@ def main(
     loaded = load_model("smollm2-135m", "bfloat16")
     policy = Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
     vocabulary, width = policy.head.weight.shape
-    grid: list[tuple[Any, ...]] = list(product(PROMPTS, COMPLETIONS, GROUPS))
+    completions = LONG if long else SHORT
+    grid: list[tuple[Any, ...]] = list(product(PROMPTS, completions, GROUPS))
     if quick:
-        grid, times = list(product(PROMPTS[:2], COMPLETIONS[:2], GROUPS)), 1
+        grid, times = list(product(PROMPTS[:2], completions[:2], GROUPS)), 1
+    grid = [shape for shape in grid if shape[0] + shape[1] * shape[2] <= MOST_TOKENS]
     cells: list[Cell] = []
     timings: list[Timing] = []
     warm = batch_of(16, 4, 2, vocabulary)
