@@ -92,6 +92,10 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
         yield "train.stage_one.max_steps", "0 while solver.turns is 1: stage I pays the second turn"
     if config.policy.lora.r > 0 and not config.policy.lora.target_modules:
         yield "policy.lora.target_modules", "the names of some layers while policy.lora.r is above 0"
+    if config.train.mask and config.policy.lora.r > 0:
+        yield "train.mask", "empty while policy.lora.r is above 0: a mask is of the model's own parameters"
+    if config.train.mask_digest and not config.train.mask:
+        yield "train.mask_digest", "empty while train.mask is"
     yield from _broken_searches(config)
     yield from _broken_engine(config)
     if config.evaluate.mechanism and config.solver.turns < 2:

@@ -29,6 +29,7 @@ from selfplay.machine.errors import ConfigError
 
 CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "engine.", "evaluate.", "logging.", "resume.")
 MOST_SHOWN = 120  # characters of a wrong value in the line that refuses it
+NOTED_BY_RUNS = ("model.dtype", "train.mask_digest")  # left open, they are what a run began with
 FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
 
 
@@ -75,8 +76,19 @@ def matching(stored_yaml: str, wanted: Config) -> Config:
     """`wanted`, if a run with the stored configuration can go on with it: the rule of `resumed`. Raises ConfigError."""
     stored = _stored(stored_yaml)
     stored.run.dir, stored.run.name = wanted.run.dir, wanted.run.name  # a folder may have been moved
+    wanted = _with_noted(stored, wanted)
     _refuse_changes(stored, wanted)
     return wanted
+
+
+def _with_noted(stored: Config, wanted: Config) -> Config:
+    """`wanted` with what the run noted when it began, where nobody asks for something else."""
+    neutral, before = OmegaConf.structured(Config()), OmegaConf.structured(stored)
+    after = OmegaConf.structured(wanted)
+    for key in NOTED_BY_RUNS:
+        if OmegaConf.select(after, key) == OmegaConf.select(neutral, key):
+            OmegaConf.update(after, key, OmegaConf.select(before, key))
+    return _merge([_base(), after])
 
 
 def _stored(stored_yaml: str) -> Config:

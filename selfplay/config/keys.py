@@ -23,6 +23,7 @@ from selfplay.config.rules import (
     at_least,
     between_zero_and_one,
     count,
+    digest_or_empty,
     from_to,
     given,
     hash_key,
@@ -415,6 +416,15 @@ class TrainConfig:
     gradient_checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, more time")
     pass_mode: PassMode = key("auto", "how packs run: tree, flat, or auto: whichever is cheaper for each pack")
     merge: bool = key(True, "let samples of a group that say the same share their nodes of the tree")
+    mask: str = key(
+        "", "train only the subnetwork in this file, which `selfplay.inspect audit --mask` wrote: the rest keeps its "
+        "bits. Empty: train everything",
+    )  # fmt: skip
+    mask_digest: str = key(
+        "", "digest of that subnetwork. Empty: a run notes that of the file that it begins with, and goes on with no "
+        "other",
+        digest_or_empty(),
+    )  # fmt: skip
 
 
 @dataclass

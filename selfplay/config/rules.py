@@ -69,6 +69,10 @@ def hash_key() -> Rule:
     return Rule("1 to 64 bytes", lambda value: 1 <= len(value.encode()) <= 64)
 
 
+def digest_or_empty() -> Rule:
+    return Rule("32 of 0-9 a-f, or empty", lambda digest: re.fullmatch(r"([0-9a-f]{32})?", digest) is not None)
+
+
 def list_of_parts() -> Rule:
     """Of a reward; what each part takes is checked where the parts are (roles/judging/rewards.py)."""
 

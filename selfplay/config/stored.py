@@ -14,6 +14,7 @@ PLAIN_SELF_PLAY = {  # what makes a run more or less than self-play with a judge
     "judge.source": "verifier",
     "judge.rewards": "verdict",
     "train.imitation": "none",
+    "train.mask": "",
 }
 
 

@@ -93,7 +93,13 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
         tracker=tracker,
         game=_game(config, asked, voices, score, encode, room, poser, watch, task.rewards),
         teacher=Teacher(teaching, tracker, style, encode, build_search.critic_teaching(config, critic is not None)),
-        trainer=Trainer(policy, training, None if start is None else build_model.reference(start, training), critic),
+        trainer=Trainer(
+            policy,
+            training,
+            None if start is None else build_model.reference(start, training),
+            critic,
+            build_learning.subnetwork(config),
+        ),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),
         schedule=_schedule(config),
     )

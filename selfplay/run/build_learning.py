@@ -1,7 +1,10 @@
 """What is learned and how, as the configuration has it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Literal
+
+from torch import Tensor
 
 from roles.challenger import LABEL as CHALLENGER_LABEL
 from roles.judging.rewards import verdict_weight
@@ -10,11 +13,14 @@ from selfplay.config.files import rewards
 from selfplay.config.keys import Config
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.stages import Stage, StageSettings
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.probe import Parity
 from selfplay.run import build_search
 from selfplay.train.choices import Anchor
 from selfplay.train.importance import is_by_sequence
 from selfplay.train.loss import LossSettings
+from selfplay.train.masks import Mask, read_mask
+from selfplay.train.subnetwork import Subnetwork
 from selfplay.train.trainer import TrainerSettings
 
 
@@ -52,6 +58,27 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
 
 def _anchor(config: Config) -> Anchor | Literal["none"]:
     return config.train.anchor if config.train.imitation == "none" else "none"
+
+
+def subnetwork(config: Config) -> Callable[[Mapping[str, Tensor]], Subnetwork] | None:
+    """What makes the trained part of the masters; None where all of them are trained. Raises Refused."""
+    mask, path = mask_of(config), config.train.mask
+    return None if mask is None else lambda masters: Subnetwork(mask, masters, path)
+
+
+def mask_of(config: Config) -> Mask | None:
+    """The subnetwork that is trained, if it is one. Raises Refused for a file with another than the digest says."""
+    t = config.train
+    if not t.mask:
+        return None
+    mask = read_mask(Path(t.mask))
+    if t.mask_digest and mask.digest() != t.mask_digest:
+        raise Refused(
+            f"train.mask={t.mask}: holds another subnetwork (digest {mask.digest()}) than it is to (train.mask_digest "
+            f"{t.mask_digest}): put the file back that the run began with, or start a new run",
+            USAGE,
+        )
+    return mask
 
 
 def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettings:

@@ -36,6 +36,7 @@ from selfplay.machine.run_folder import (
 )
 from selfplay.run import metrics_file
 from selfplay.run.build import Parts, build, seed_problems
+from selfplay.run.build_learning import mask_of
 from selfplay.run.build_model import dtype_of
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
@@ -64,7 +65,14 @@ def open_run(
     dtype = dtype_of(config)
     if dtype == "float32" != config.model.dtype:
         say("the model runs in float32: this processor has no products of bfloat16 (model.dtype=auto)")
-    config = replace(config, model=replace(config.model, dtype=dtype))  # a run keeps the one that it began with
+    mask = mask_of(config)
+    config = replace(  # a run keeps those that it began with
+        config,
+        model=replace(config.model, dtype=dtype),
+        train=replace(config.train, mask_digest="" if mask is None else mask.digest()),
+    )
+    if mask is not None:
+        say(f"trains {mask.share():.2%} of the parameters, those of {config.train.mask}")
     with _owned(folder, config, is_resume, task, say) as (parts, owned):
         for line in idle(config):
             say(line)

@@ -85,4 +85,5 @@ def _evaluating(config: Config) -> Config:
     config.judge.report_reward, config.judge.critics = "none", CriticsConfig()
     config.evaluate.mechanism, config.train.imitation = False, "none"
     config.judge.source, config.train.gradient_checkpointing = "verifier", False
+    config.train.mask = config.train.mask_digest = ""
     return config

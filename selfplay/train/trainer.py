@@ -43,6 +43,7 @@ from selfplay.train.importance import MOST_LOG_RATIO, WeightTotals, is_by_sequen
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_supports, row_temperatures
+from selfplay.train.subnetwork import Subnetwork
 
 _SCALE = "pace/scale"
 
@@ -80,7 +81,8 @@ class Update:
 class Trainer:
     """Owns the masters and the optimizer, and the critic heads where there are any.
 
-    `reference`, if given, answers log-probabilities of the start policy.
+    `reference`, if given, answers log-probabilities of the start policy. `subnetwork` is made of the masters: what of
+    them is trained, where that is not all.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Trainer:
         settings: TrainerSettings,
         reference: Callable[[TrainBatch, PackPass], Tensor] | None = None,
         critic: Critic | None = None,
+        subnetwork: Callable[[Mapping[str, Tensor]], Subnetwork] | None = None,
     ) -> None:
         self._policy = policy
         self._settings = settings
@@ -100,10 +103,11 @@ class Trainer:
         self.masters = {
             name: p.detach().float().clone(memory_format=torch.contiguous_format) for name, p in self._served
         }
+        self._subnetwork = None if subnetwork is None else subnetwork(self.masters)
         self._gradients = Gradients(self._served, policy.model.get_input_embeddings())
         self._optimizer = torch.optim.AdamW(
             list(self.masters.values()), lr=settings.learning_rate, betas=settings.betas,
-            weight_decay=settings.weight_decay, fused=True,
+            weight_decay=settings.weight_decay if subnetwork is None else 0.0, fused=True,
         )  # fmt: skip
 
     def step(self, batch: TrainBatch, critic_batch: CriticBatch | None = None) -> Update:
@@ -267,6 +271,8 @@ class Trainer:
     def _apply(self, loss: float) -> float:
         """Clip, check, step, serve. Returns the gradient's norm before clipping."""
         sums = self._gradients.finished()
+        if self._subnetwork is not None:
+            self._subnetwork.silence(sums)
         norm = torch.nn.utils.get_total_norm(list(sums.values()))
         if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
             raise NonFiniteError(
@@ -275,7 +281,9 @@ class Trainer:
         scale = torch.clamp(self._settings.grad_clip / (norm + 1e-6), max=1.0)
         for name, master in self.masters.items():
             master.grad = sums[name].mul_(scale)
-        self._optimizer.param_groups[0]["lr"] = self._learning_rate()
+        rate = self._optimizer.param_groups[0]["lr"] = self._learning_rate()
+        if self._subnetwork is not None and self._settings.weight_decay > 0:
+            self._subnetwork.decay(self.masters, rate * self._settings.weight_decay)
         self._optimizer.step()
         for master in self.masters.values():
             master.grad = None
