@@ -176,6 +176,17 @@ def check_said(connection: Connection, problem_id: str) -> None:
 def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, Attempt]]:
     """All live attempts at a problem with the step they were made in, oldest first."""
     check_said(connection, problem_id)
+    return _attempts_where(connection, attempts.c.problem_id == problem_id)
+
+
+def attempt_records_of_step(connection: Connection, step: int) -> list[Attempt]:
+    """All attempts of a live step, by problem and place in the group; [] for a step that there is not."""
+    for row in connection.execute(select(steps).where(LIVE, steps.c.step == step)).all():
+        sealing.check_said(connection, sealing.check_step(row))
+    return [attempt for _, attempt in _attempts_where(connection, steps.c.step == step)]
+
+
+def _attempts_where(connection: Connection, condition: ColumnElement[bool]) -> list[tuple[int, Attempt]]:
     joined = steps.join(attempts, attempts.c.step_id == steps.c.step_id)
     keys = ("step_id", "problem_id", "attempt")
     joined = joined.outerjoin(turns, _all([turns.c[key] == attempts.c[key] for key in keys]))
@@ -184,11 +195,12 @@ def attempt_records(connection: Connection, problem_id: str) -> list[tuple[int, 
     query = (
         select(steps.c.step, *attempts.c, *kept)
         .select_from(joined)
-        .where(LIVE, attempts.c.problem_id == problem_id)
-        .order_by(steps.c.step, attempts.c.attempt, turns.c.turn)
+        .where(LIVE, condition)
+        .order_by(steps.c.step, attempts.c.problem_id, attempts.c.attempt, turns.c.turn)
     )
-    groups = groupby(connection.execute(query).all(), key=lambda row: (row.step, row.attempt))
-    return [(step, _attempt(list(rows))) for (step, _), rows in groups]
+    found = connection.execute(query).all()
+    groups = groupby(found, key=lambda row: (row.step, row.problem_id, row.attempt))
+    return [(step, _attempt(list(rows))) for (step, _, _), rows in groups]
 
 
 def search_node_records(connection: Connection, problem_id: str) -> dict[int, list[SearchNode]]:

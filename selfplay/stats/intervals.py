@@ -45,6 +45,18 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def beta_interval(mean: float, strength: float) -> tuple[float, float]:
+    """The middle 95% of Beta(mean * strength, (1 - mean) * strength), for a mean in (0, 1) and a strength above 0.
+
+    By the sum of its density over 2,000 cells, to about 0.0005.
+    """
+    centres = (np.arange(2000) + 0.5) / 2000
+    log_density = (mean * strength - 1) * np.log(centres) + ((1 - mean) * strength - 1) * np.log1p(-centres)
+    share_below = np.cumsum(np.exp(log_density - log_density.max()))
+    low, high = np.searchsorted(share_below / share_below[-1], (0.025, 0.975))
+    return float(centres[low]), float(centres[high])
+
+
 def mcnemar(gained: int, lost: int) -> float:
     """Exact two-sided p value of "as many are gained as lost", given `gained + lost` problems that changed:
 

@@ -1,0 +1,182 @@
+"""Charts are right in their numbers: worked by hand, or compared with what the curriculum itself says."""
+
+import csv
+import io
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from store_samples import SEED, create, step_commit
+
+from curriculum.tracking.difficulty import Tracker
+from selfplay import metrics
+from selfplay.stats.intervals import beta_interval
+from selfplay.view.charts import curriculum
+from selfplay.view.charts.alarms import alarms
+from selfplay.view.charts.blocks import step_blocks
+from selfplay.view.charts.catalogue import COMPARED, KEYS, Wanted, chart, overlaid
+from selfplay.view.charts.chart import Chart, as_rows, series
+from selfplay.view.charts.csv_text import csv_text
+from selfplay.view.charts.posterior import posterior
+from selfplay.view.charts.source import Source
+from selfplay.view.queries import NotFound
+from store.overview.records import Measured
+from store.overview.store import OverviewStore
+from store.records import Attempt, Evaluation, Finish, Outcome, PassRate, ProblemState, Standing, Turn
+
+CONFIG = "curriculum:\n  band_low: 0.2\n  band_high: 0.8\nsolver:\n  group_size: 4\nrun:\n  steps: 6\n"
+
+
+def made(path: Path, steps: int = 6) -> Path:
+    """A run with problems of three levels whose pass rates are drawn."""
+    rng = random.Random(0)
+    seeds = tuple(
+        replace(SEED, problem_id=f"s-{i}", canonical=f"s{i}", text=f"seed {i}", level=i % 3 + 1) for i in range(6)
+    )
+    with create(path, seeds=seeds, config_yaml=CONFIG) as store:
+        tracker = Tracker(Source(store).settings)  # type: ignore[arg-type]
+        tracker.observe(next(store.history()))
+        for step in range(1, steps + 1):
+            chosen = rng.sample(seeds, 4)
+            rates = tuple(PassRate(each.problem_id, step - 1, 4, rng.randint(0, 4)) for each in chosen)
+            standings = {
+                rate.problem_id: Standing(ProblemState.ACTIVE, 0.05 + 0.225 * rate.successes) for rate in rates
+            }
+            figures = {metrics.LEVEL_MEAN: 2.0, metrics.COPIES: 1.0, metrics.MISMATCH_MEAN: 0.01 if step < 4 else 0.2}
+            empty = {"problems": (), "proposals": (), "attempts": (), "search_nodes": ()}
+            store.commit_step(step_commit(step, pass_rates=rates, standings=standings, metrics=figures, **empty))
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path):  # type: ignore[no-untyped-def]
+    with OverviewStore.open_readonly(made(tmp_path / "selfplay.db")) as store:
+        yield Source(store)
+
+
+def test_the_frontier_is_the_curriculums_own(tmp_path: Path) -> None:
+    with OverviewStore.open_readonly(made(tmp_path / "long.db", steps=40)) as store:
+        source, wanted = Source(store), []
+        tracker = Tracker(source.settings)
+        for history in store.history():
+            tracker.observe(history)
+            wanted += [(history.step, tracker.frontier())] if history.step else []
+        assert curriculum.frontiers(source) == wanted and len({level for _, level in wanted}) > 1
+
+
+def test_pass_rates_count_every_problem_of_a_step_once(source: Source) -> None:
+    drawn = curriculum.pass_rates(source)
+    assert drawn.heat is not None and drawn.heat.band == (0.2, 0.8)
+    totals = [sum(row[i] or 0 for row in drawn.heat.counts) for i in range(6)]
+    assert totals == [4] * 6
+    at_first = [row for row in source.measured if row.step == 1]
+    assert (drawn.heat.counts[-1][0] or 0) == sum(row.successes == 4 for row in at_first)  # 1.0 is in the last bin
+    known = curriculum.pass_rates(source, of=curriculum.KNOWN)
+    assert known.heat is not None
+    seen = [len({row.problem_id for row in source.measured if row.step <= step}) for step in range(1, 7)]
+    assert [sum(row[i] or 0 for row in known.heat.counts) for i in range(6)] == seen
+
+
+def test_states_of_all_known_problems_are_counted_untried_ones_as_new(source: Source) -> None:
+    by_name = {each.name: each.y for each in curriculum.states(source).series}
+    tried = [len({row.problem_id for row in source.measured if row.step <= step}) for step in range(1, 7)]
+    assert list(by_name["ACTIVE"]) == tried
+    assert list(by_name.get("NEW", [0] * 6)) == [6 - number for number in tried]
+
+
+def test_alarms_begin_where_what_they_are_of_begins(source: Source) -> None:
+    found = [(mark.x, mark.text.split()[0]) for mark in alarms(source)]
+    assert found == [(4, "sampler"), (5, "second")]  # copies are said when they are the fifth in a row
+
+
+def test_every_chart_of_the_catalogue_is_made_and_has_its_alarms(source: Source) -> None:
+    for key in KEYS:
+        if key == "evaluation":
+            with pytest.raises(NotFound, match="no set"):
+                chart(source, Wanted(key, set_name="nowhere"))
+        else:
+            drawn = chart(source, Wanted(key))
+            assert drawn.help and drawn.title and len(drawn.marks) == 2
+            assert drawn.is_empty or as_rows(drawn)
+    for wrong in (Wanted("beauty"), Wanted("curriculum", family="?"), Wanted("curriculum", of="?")):
+        with pytest.raises(NotFound, match="there are"):
+            chart(source, wrong)
+
+
+def test_compared_runs_have_a_colour_each(source: Source, tmp_path: Path) -> None:
+    with OverviewStore.open_readonly(made(tmp_path / "other.db", steps=3)) as other:
+        for key in COMPARED:
+            drawn = overlaid({"a": source, "b": Source(other)}, Wanted(key))
+            assert {each.group for each in drawn.series} <= {0, 1}
+            assert all(each.name.startswith(("a: ", "b: ")[each.group]) for each in drawn.series)
+
+
+def test_evaluations_keep_the_full_one_of_two_at_a_step(tmp_path: Path) -> None:
+    made(tmp_path / "selfplay.db", steps=2)
+    figures = {metrics.ACC_T1: 0.5, metrics.low(metrics.ACC_T1): 0.3, metrics.high(metrics.ACC_T1): 0.7, metrics.N: 4}
+    with OverviewStore.open(tmp_path / "selfplay.db") as store:
+        for step, kind, value in ((0, "full", 0.25), (2, "interim", 0.0), (2, "full", 0.75)):
+            store.commit_evaluation(Evaluation(step, "add1", kind, figures | {metrics.ACC_T1: value}, "2000"))
+        (line,) = chart(Source(store), Wanted("evaluation", set_name="add1")).series
+    assert (line.x, line.y, line.low, line.style) == ((0, 2), (0.25, 0.75), (0.3, 0.3), "solid")
+
+
+def attempt(problem: str, index: int, *said: tuple[str, Outcome]) -> Attempt:
+    turns = (Turn(text, text, outcome, Finish.STOP, 1, 0.0) for text, outcome in said)
+    return Attempt(problem, index, tuple(turns), 0, 0)
+
+
+def test_blocks_of_a_step_are_as_large_as_what_is_in_them() -> None:
+    right, wrong = Outcome.CORRECT, Outcome.INCORRECT
+    tried = [
+        attempt("a", 0, ("5", wrong), ("6", right)),
+        attempt("a", 1, ("5", wrong), ("5", wrong)),
+        attempt("a", 2, ("6", right), ("6", right)),
+        attempt("b", 0, ("5", wrong)),
+    ]
+    drawn = step_blocks(3, tried, {"a": "3 + 3", "b": "2 + 2"})
+    assert drawn.blocks is not None
+    b = drawn.blocks
+    assert b.labels == ("step 3", "3 + 3", "5", "6", "5", "6", "6", "2 + 2", "5")
+    assert b.sizes == (4, 3, 2, 1, 1, 1, 1, 1, 1) and b.values[:3] == (0.5, pytest.approx(2 / 3), 0.5)
+    for i, size in enumerate(b.sizes):
+        below = [b.sizes[j] for j, parent in enumerate(b.parents) if parent == i]
+        assert not below or sum(below) <= size
+    assert step_blocks(3, [], {}).is_empty
+
+
+def test_the_band_of_a_belief_narrows_with_what_was_tried() -> None:
+    few, many = (
+        [Measured(step, step, "a", 8, 4, ProblemState.ACTIVE, 0.5) for step in range(number)] for number in (1, 9)
+    )
+    widths = []
+    for rows in (few, many):
+        believed = posterior(rows, 0.97).series[0]
+        widths.append(believed.high[-1] - believed.low[-1])  # type: ignore[operator]
+    assert 0.2 < widths[1] < widths[0] < 0.7
+    assert posterior([], 0.97).is_empty
+    assert beta_interval(0.5, 2.0) == (pytest.approx(0.025, abs=1e-3), pytest.approx(0.975, abs=1e-3))  # uniform
+    assert beta_interval(2 / 3, 3.0) == (pytest.approx(0.025**0.5, abs=1e-3), pytest.approx(0.975**0.5, abs=1e-3))
+
+
+HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1+1", "a\x1b[2Jb", 'say "x",\ny', "", "plain"]
+
+
+def test_no_cell_of_text_is_a_formula_and_numbers_stay_numbers() -> None:
+    text = csv_text([{"=name": each, "n": -0.5} for each in HOSTILE])
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == ["'=name", "n"] and len(rows) == len(HOSTILE) + 1
+    for given, (cell, number) in zip(HOSTILE, rows[1:], strict=True):
+        assert number == "-0.5"
+        assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r")), given
+    assert "\x1b" not in text and rows[-1][0] == "plain"
+
+
+def test_rows_of_a_chart_have_its_intervals() -> None:
+    line = series("a", [(1, 0.5), (2, None)], 0, low=(0.1, None), high=(0.9, None))
+    rows = as_rows(Chart("k", "t", "h", "share", series=(line,)))
+    assert rows == [
+        {"series": "a", "step": 1, "value": 0.5, "low": 0.1, "high": 0.9},
+        {"series": "a", "step": 2, "value": None, "low": None, "high": None},
+    ]
