@@ -12,7 +12,7 @@ from typing import Literal
 
 from curriculum.domains.judging import judged, score_of
 from curriculum.domains.protocol import Domain, Verdict
-from roles.judging.rewards import ONLY_VERDICT, Part, Payer, Said, total
+from roles.judging.rewards import ONLY_VERDICT, Part, Payer, Said, shuffled_scores, total
 from roles.pay.rewards import parse_confidence, parse_self_evaluation
 from roles.prompts import ReportKind
 from roles.requests import Sampled
@@ -130,17 +130,44 @@ def with_verdicts(
 ) -> JudgedGroup:
     """`group` with the verdicts that `judge` gives on its turns, their rewards, and the reports as numbers."""
     payer = Payer(settings.rewards)
+    found = [[judge(sampled) for sampled in said] for said in group.attempts]
+    drawn = _drawn(found, group.problem, settings, step)
     attempts = []
     for index, said in enumerate(group.attempts):
         turns = []
         for turn, sampled in enumerate(said):
-            found = judge(sampled)
-            key = f"{settings.seed}/judge/{step}/{group.problem.problem_id}/{index}/{turn}"
+            key = _key(settings.seed, step, group.problem, index, turn)
             text, length = read(sampled.completion.text), len(sampled.completion.ids)
-            turns.append(_paid(sampled, Said(group.problem, text, found, length, key), payer, settings.truncated))
+            paid = Said(group.problem, text, found[index][turn], length, key, drawn.get(key, 0.0))
+            turns.append(_paid(sampled, paid, payer, settings.truncated))
         report = report_of(group.report, group.reports[index], read) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
     return JudgedGroup(group.problem, tuple(attempts), group.looks)
+
+
+def _key(seed: int, step: int, problem: Problem, attempt: int, turn: int) -> str:
+    """Names a turn among all of a run's."""
+    return f"{seed}/judge/{step}/{problem.problem_id}/{attempt}/{turn}"
+
+
+def _drawn(
+    found: Sequence[Sequence[Verdict]], problem: Problem, settings: JudgeSettings, step: int
+) -> dict[str, float]:
+    """The scores of each turn's verdicts, shuffled among the attempts that are paid for it, by the turns' keys."""
+    drawn: dict[str, float] = {}
+    for turn in range(max((len(verdicts) for verdicts in found), default=0)):
+        scores = {
+            _key(settings.seed, step, problem, index, turn): score_of(verdicts[turn])
+            for index, verdicts in enumerate(found)
+            if turn < len(verdicts) and _counts(verdicts[turn].outcome, settings.truncated)
+        }
+        drawn |= shuffled_scores(scores)
+    return drawn
+
+
+def _counts(outcome: Outcome, truncated: TruncatedRule) -> bool:
+    """Whether a turn with this verdict is paid."""
+    return outcome is not Outcome.UNJUDGED and not (outcome is Outcome.TRUNCATED and truncated == "unjudged")
 
 
 def _paid(sampled: Sampled, said: Said, payer: Payer, truncated: TruncatedRule) -> JudgedTurn:
@@ -149,7 +176,7 @@ def _paid(sampled: Sampled, said: Said, payer: Payer, truncated: TruncatedRule) 
     if outcome is Outcome.UNJUDGED:
         return JudgedTurn(sampled, outcome, answer, None, error)
     score = score_of(said.verdict)
-    if outcome is Outcome.TRUNCATED and truncated == "unjudged":
+    if not _counts(outcome, truncated):
         return JudgedTurn(sampled, outcome, answer, None, error, score)
     parts, failure = payer.pay(said)
     if failure:

@@ -6,7 +6,10 @@
     correct  1 if the answer is right, else 0: without the score that a judge may give for being near
     format   1 if an answer could be read, else 0; a control beside or in place of the verdict
     length   0 up to `free` tokens, from there falling to -1 at `limit` (DAPO, arXiv 2503.14476)
-    random   a coin, 0 or 1, that knows nothing of the answer; a control
+    wrong    1 if an answer could be read and is not right, else 0; a control
+    random   a coin, 1 with probability `rate` (1/2), else 0, that knows nothing of the answer; a control
+    shuffled the domain's score of an attempt of the group that is drawn without putting back: what the verdict pays, as
+             often, to whom chance has it; a control
 
 A user's own is named by its dotted path (curriculum/own_code.py) and is asked for a number from -1 to 1. What it does
 instead ends no run: nobody has judged the turn then.
@@ -52,13 +55,14 @@ class Reward(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A turn that is paid. `key` names it among all of a run's turns: it keys the coin."""
+    """A turn that is paid. `key` names it among all of a run's turns: it keys what is drawn."""
 
     problem: Problem
     text: str
     verdict: Verdict
     num_tokens: int
     key: str
+    shuffled: float = 0.0  # the score of the attempt that was drawn for this one: see `shuffled_scores`
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,27 @@ def by_format(said: Said) -> float:
     return float(said.verdict.outcome in (Outcome.CORRECT, Outcome.INCORRECT))
 
 
-def by_coin(said: Said) -> float:
-    """0 or 1, by a hash of the turn's key."""
-    return float(hashlib.sha256(said.key.encode()).digest()[0] & 1)
+def by_fault(said: Said) -> float:
+    """1 if an answer could be read and is not right, else 0."""
+    return float(said.verdict.outcome is Outcome.INCORRECT)
+
+
+def by_coin(said: Said, rate: float = 0.5) -> float:
+    """1 with probability `rate`, else 0, by a hash of the turn's key. The fair coin is one bit of it."""
+    digest = hashlib.sha256(said.key.encode()).digest()
+    below = (1 - (digest[0] & 1)) << 52 | int.from_bytes(digest[1:8]) & (1 << 52) - 1  # of 2^53
+    return float(below < rate * (1 << 53))
+
+
+def by_chance(said: Said) -> float:
+    """The score that was drawn for the turn, in [0, 1]."""
+    return said.shuffled
+
+
+def shuffled_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """The scores of turns, by their keys, dealt anew: every one once, in the order of the keys' hashes."""
+    order = sorted(scores, key=lambda key: hashlib.sha256(f"{key}/shuffled".encode()).digest())
+    return dict(zip(scores, (scores[key] for key in order), strict=True))
 
 
 def by_length(said: Said, free: int, limit: int) -> float:
@@ -115,7 +137,9 @@ OURS: Mapping[str, Callable[..., float]] = {
     CORRECT: by_outcome,
     "format": by_format,
     "length": by_length,
+    "wrong": by_fault,
     "random": by_coin,
+    "shuffled": by_chance,
 }
 ONLY_VERDICT = (Part(VERDICT, 1.0, by_verdict),)
 
@@ -204,6 +228,10 @@ def _check_ours(entry: PartEntry, where: str) -> None:
     wrong = wrong_option(OURS[entry.part], entry.options, num_passed=1)
     if wrong is not None:
         raise RewardError(f"{where}, option {wrong[0]}: {entry.part} {wrong[1]}")
+    if entry.part == "random" and "rate" in entry.options:
+        rate = entry.options["rate"]
+        if not _is_number(rate) or not 0 <= rate <= 1:
+            raise RewardError(f"{where}: random takes a rate from 0 to 1, not {rate!r:.80}")
     if entry.part == "length":
         free, limit = entry.options["free"], entry.options["limit"]
         if type(free) is not int or type(limit) is not int or not 0 <= free < limit:

@@ -266,7 +266,8 @@ class JudgeConfig:
     )  # fmt: skip
     rewards: list[Any] = key(
         [{"part": "verdict", "weight": 1.0}], "what an answer is paid: the sum of weight times part. A part is verdict "
-        "(the domain's score), correct (right or not), format, length (with free and limit, in tokens), random, or "
+        "(the domain's score), correct (right or not), format, length (with free and limit, in tokens), as controls "
+        "wrong, random (with rate) and shuffled, or "
         "my_package.my_module:MyOwn with its options, which is named again on resume. name tells two of one kind apart",
         list_of_parts(),
     )  # fmt: skip

@@ -88,12 +88,50 @@ def test_a_coin_is_the_hash_that_it_was_when_it_had_a_key_of_its_own() -> None:
             assert each.reward == float(hashlib.sha256(key.encode()).digest()[0] & 1)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_a_coin_falls_as_often_as_it_is_to(rate: float) -> None:
+    """Of 4,000 turns, within four standard deviations; a rarer heads is a heads of a more frequent one too."""
+    coin, rarer = parts({"part": "random", "rate": rate}, {"part": "random", "rate": rate / 2, "name": "rarer"})
+    said = [Said(PROBLEM, "68", Verdict(Outcome.CORRECT, "68"), 3, str(key)) for key in range(4000)]
+    heads = [coin.pay(each) for each in said]
+    assert set(heads) <= {0.0, 1.0}
+    assert abs(sum(heads) / 4000 - rate) <= 4 * (rate * (1 - rate) / 4000) ** 0.5
+    assert all(coin.pay(each) >= rarer.pay(each) for each in said)
+
+
+def test_the_opposite_of_the_truth_is_paid_for_what_can_be_read() -> None:
+    found = group(parts({"part": "wrong"}))
+    outcomes = [(turn.outcome, turn.reward) for attempt in found.attempts for turn in attempt.turns]
+    assert {outcome for outcome, _ in outcomes} >= {Outcome.CORRECT, Outcome.INCORRECT, Outcome.UNPARSED}
+    assert all(reward == float(outcome is Outcome.INCORRECT) for outcome, reward in outcomes)
+
+
+def test_shuffled_verdicts_are_paid_as_often_as_verdicts_and_know_nothing() -> None:
+    """Over 400 seeds of a group with 2 of 8 right: always two are paid, and a right one as often as chance has it."""
+    attempts = [[" 68\n"]] * 2 + [[" 67\n"]] * 6
+    to_right = 0.0
+    for seed in range(400):
+        paid = [each.turns[0].reward for each in group(parts({"part": "shuffled"}), attempts, seed).attempts]
+        assert sorted(paid) == [0.0] * 6 + [1.0] * 2  # type: ignore[type-var]
+        to_right += sum(paid[:2])  # type: ignore[arg-type]
+    assert abs(to_right / 800 - 0.25) < 4 * (0.25 * 0.75 / 800) ** 0.5
+    drawn = [[a.turns[0].reward for a in group(parts({"part": "shuffled"}), attempts, 3).attempts] for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
+def test_each_turn_is_shuffled_by_itself() -> None:
+    """Second looks are paid as often as they are right."""
+    found = group(parts({"part": "shuffled"}), [[" 68\n", " 67\n"], [" 67\n", " 67\n"], [" 67\n", " 67\n"]])
+    assert sorted(each.turns[0].reward for each in found.attempts) == [0.0, 0.0, 1.0]  # type: ignore[type-var]
+    assert [each.turns[1].reward for each in found.attempts] == [0.0] * 3
+
+
 @pytest.mark.parametrize(
     ("rewards", "words"),
     [
         ([], "no part"),
         (["verdict"], "part 1 is 'verdict': give a mapping"),
-        ([{"part": "truth"}], "'truth': give verdict, correct, format, length, random or a path"),
+        ([{"part": "truth"}], "'truth': give verdict, correct, format, length, wrong, random, shuffled or a path"),
         ([{"part": "verdict"}, {"part": "verdict"}], "two parts are called verdict"),
         ([{"part": "verdict", "weight": 0}], "the weight 0"),
         ([{"part": "verdict", "weight": "1"}], "the weight '1'"),
@@ -101,6 +139,8 @@ def test_a_coin_is_the_hash_that_it_was_when_it_had_a_key_of_its_own() -> None:
         ([{"part": "verdict", "free": 3}], "option free: verdict has no such option"),
         ([{"part": "length", "free": 3}], "option limit: length cannot be made without it"),
         ([{"part": "length", "free": 3, "limit": 3}], "0 <= free < limit"),
+        ([{"part": "random", "rate": 1.5}], "random takes a rate from 0 to 1, not 1.5"),
+        ([{"part": "random", "rate": "often"}], "random takes a rate from 0 to 1, not 'often'"),
         ([{"part": "random", "name": "correction"}], "the name 'correction'"),
         ([{"part": "random", "name": "a b"}], "the name 'a b'"),
         ([{"part": "nowhere:Mine"}], "cannot import nowhere"),
