@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config
@@ -25,8 +26,7 @@ Self-play: a language model poses problems to itself, solves them, and gets bett
                                                      seconds. Nothing is left behind. --json: as one JSON value
   python -m selfplay.loop --keys                     every configuration key with its default and what it means
 
-On resume the stored configuration is used. Only
-{configuration.changeable()}.
+{fill(f"On resume the stored configuration is used. Only {configuration.changeable()}.", 119)}
 A domain or a reward of your own is named again (domain=my_package.my_module:MyDomain, judge.rewards=[...]): what a run
 folder names is never run by itself, and the refusal has the line to type.
 Ctrl-C stops after the step; nothing that was committed is lost. Look at a run with `python -m selfplay.inspect`.

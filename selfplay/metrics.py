@@ -338,6 +338,77 @@ PACKS = UPDATED.add("train/packs", COUNT, "forward and backward passes")
 PACKS_FLAT = UPDATED.add("train/packs_flat", COUNT, "how many of them ran as flat rows, not on the tree")
 TOKENS_TRAINED = UPDATED.add("train/tokens_trained", TOKENS, "trained tokens, those that were said alike counted once")
 
+GUARDED = Section(
+    "What the guards watch",
+    "of first tries as they were sampled, and of proposals; thresholds are the keys `guards.*`. A run says once on the "
+    "terminal what goes wrong and once that it is over, and `inspect alarms` lists it: see below",
+)
+FORMAT_SHARE = GUARDED.add(
+    "format/share_{format}",
+    SHARE,
+    "share of first tries in a format: of `guards.formats`, of the domain, or by shape",
+    format=r"[a-z]\w*",
+)
+FORMAT_ACCURACY = GUARDED.add(
+    "format/accuracy_{format}", SHARE, "share of a format's first tries that were right", format=r"[a-z]\w*"
+)
+FORMAT_MOST = GUARDED.add(
+    "format/most", SHARE, "the largest of these shares", "rising to 1: one format drives out the others"
+)
+FORMAT_ENTROPY = GUARDED.add(
+    "format/entropy",
+    SHARE,
+    "entropy of these shares, over its largest value",
+    "1: all formats are as frequent, 0: there is one",
+)
+FORMAT_AT_STAKE = GUARDED.add(
+    "format/at_stake",
+    SHARE,
+    "share of first tries in other formats that are right at least half as often as in the most frequent one",
+    "what is lost where one format drives out the others",
+)
+ANSWER_PRIOR = GUARDED.add(
+    "shortcut/answer_prior",
+    SHARE,
+    "by how much more often than it is right one answer is given, as a share of first tries, the worst answer's",
+    "0 for a solver that is right; high: one answer is given whatever is asked",
+)
+ANSWER_COPIED = GUARDED.add(
+    "shortcut/answer_copied",
+    SHARE,
+    "share of first tries whose answer stands in the problem's text, less that of right answers",
+    "high: what is asked is given back",
+)
+ANSWER_VISIBLE = GUARDED.add(
+    "shortcut/answer_visible",
+    SHARE,
+    "share of problems whose right answer stands in their text, where it is known",
+    "rising: problems are posed that copying solves",
+)
+ANSWERED_ALIKE = GUARDED.add(
+    "shortcut/answered_alike",
+    SHARE,
+    "how often two problems of which one is the other changed, with different right answers, get the same answer",
+    "high: what was changed is not read",
+)
+REPETITION = GUARDED.add(
+    "shortcut/repetition", SHARE, "share of first tries of 8 tokens or more that mostly repeat themselves"
+)
+ROLE_ENTROPY = GUARDED.add(
+    "entropy/{role}",
+    NATS,
+    "mean -log p of what `solver` (first tries) or `challenger` sampled, trained or not",
+    "a fall to 0: everything is said alike, and groups teach nothing",
+    role="solver|challenger",
+)
+DISTINCT_PROPOSALS = GUARDED.add(
+    "challenger/distinct_share", SHARE, "different texts among the proposals, as a share of them"
+)
+READABLE_PROPOSALS = GUARDED.add(
+    "challenger/readable_share", SHARE, "share of the proposals that are problems of the domain, new or not"
+)
+ALARMS_OPEN = GUARDED.add("alarm/open", COUNT, "alarms that are open after the step", "above 0: `inspect alarms`")
+
 SPENT = Section("What it took")
 TOKENS_SAMPLED = SPENT.add(
     "tokens/sampled", TOKENS, "tokens that all roles and searches said", "what arms of equal cost have alike"
@@ -462,7 +533,7 @@ BEST_OF_TOKENS = SEARCHES.add("best_of_tokens", MEAN_TOKENS, "tokens that best-o
 BEST_OF_N = SEARCHES.add("best_of_n", MEAN_COUNT, "samples of best-of-N a problem")
 SEARCH_REPRODUCIBLE = SEARCHES.add("search_reproducible", FLAG, "0 where a clock could end a search")
 
-STEP_SECTIONS = (POSED, SOLVED, JUDGED, SEARCHED, UPDATED, SPENT)
+STEP_SECTIONS = (POSED, SOLVED, GUARDED, JUDGED, SEARCHED, UPDATED, SPENT)
 EVALUATION_SECTIONS = (HELD_OUT, MECHANISM, REPORTED, SEARCHES)
 STEP_METRICS = tuple(metric for section in STEP_SECTIONS for metric in section.metrics)
 EVALUATION_METRICS = tuple(metric for section in EVALUATION_SECTIONS for metric in section.metrics)

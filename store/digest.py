@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, select
 
 from store.schema import (
+    alarms,
     attempts,
     completions,
     evaluations,
@@ -45,6 +46,7 @@ CONTENT_TABLES = (
     turns,
     pass_rates,
     search_nodes,
+    alarms,
     waves,
     completions,
     evaluations,

@@ -15,6 +15,8 @@ from store import sealing
 from store.encoding import clean_text, decode_metrics, decode_parts, unpack_ids, unpack_logprobs
 from store.errors import NoSuchProblem, RowsDamaged, StoreError
 from store.records import (
+    Alarm,
+    AlarmEvent,
     Attempt,
     CheckpointRow,
     Completion,
@@ -36,6 +38,7 @@ from store.records import (
     Wave,
 )
 from store.schema import (
+    alarms,
     attempts,
     checkpoints,
     evaluations,
@@ -262,6 +265,17 @@ def evaluation_records(connection: Connection) -> list[Evaluation]:
             row.searches,
             row.committed_at,
         )
+        for row in found
+    ]
+
+
+def alarm_records(connection: Connection) -> list[tuple[int, Alarm]]:
+    """Live alarms with their step, oldest first, and of one step in the order of the commit."""
+    sealing.check_part(connection, sealing.ALARMS)
+    query = select(alarms, steps.c.step).join(steps, steps.c.step_id == alarms.c.step_id).where(LIVE)
+    found = connection.execute(query.order_by(steps.c.step, alarms.c.ordinal))
+    return [
+        (row.step, Alarm(row.name, AlarmEvent(row.event), row.figure, row.threshold, row.text, row.advice))
         for row in found
     ]
 

@@ -59,6 +59,13 @@ class Finish(StrEnum):
     LENGTH = "LENGTH"
 
 
+class AlarmEvent(StrEnum):
+    """What a guard says of a step. It is silent while an alarm that it has raised goes on."""
+
+    RAISED = "RAISED"
+    OVER = "OVER"
+
+
 class StepStatus(StrEnum):
     """LIVE steps are the head and its ancestors; ABANDONED ones were left behind by a rewind and stay readable."""
 
@@ -203,6 +210,18 @@ class SearchNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that goes wrong with a run since this step, or no longer does (`selfplay/guards`)."""
+
+    name: str  # the guard's
+    event: AlarmEvent
+    figure: float  # what it watches, as a mean over a few steps
+    threshold: float  # that the figure has passed
+    text: str  # what is seen, as a sentence without its full stop; a model's text may be quoted in it
+    advice: str  # what to do; "" once it is over
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommit:
     """Everything one step adds to the store, in one transaction."""
 
@@ -219,6 +238,7 @@ class StepCommit:
     seconds: float
     search_nodes: tuple[SearchNode, ...] = ()
     standings: Mapping[str, Standing] = field(default_factory=dict)  # of the problems in `pass_rates`, after the step
+    alarms: tuple[Alarm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.types import TypeEngine
 
-from store.records import Fate, Finish, Origin, Outcome, StepStatus
+from store.records import AlarmEvent, Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0008"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0009"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -251,6 +251,20 @@ search_nodes = _table(
     _check("order", "node >= 0 AND (parent IS NULL OR parent < node)"),
     _check("counts", "num_tokens >= 0 AND said >= 0 AND visits >= 0 AND 0 <= right_leaves AND right_leaves <= leaves"),
     _check("mean", "0 <= mean AND mean <= 1"),
+)
+
+alarms = _table(
+    "alarms",
+    _step_id(),
+    _required("name", Text),
+    _required("ordinal", Integer),
+    _required("event", Text),
+    _required("figure", Double),
+    _required("threshold", Double),
+    _required("text", Text),
+    _required("advice", Text),
+    PrimaryKeyConstraint("step_id", "name"),
+    _one_of("event", AlarmEvent),
 )
 
 waves = _table(

@@ -19,6 +19,7 @@ from xxhash import xxh3_128_intdigest
 
 from store.errors import RowsDamaged
 from store.schema import (
+    alarms,
     attempts,
     checkpoints,
     completions,
@@ -45,8 +46,9 @@ _WHOLE: Mapping[str, Table] = {
     "its checkpoints": checkpoints,
     "its held-out sets": held_out,
     "its snapshots": snapshots,
+    "its alarms": alarms,
 }
-RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS = _WHOLE
+RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS = _WHOLE
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

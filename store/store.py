@@ -20,6 +20,7 @@ from store.journal import fsync_folder
 from store.kill_points import reach
 from store.opened import OpenDatabase
 from store.records import (
+    Alarm,
     Attempt,
     CheckpointRow,
     Evaluation,
@@ -177,6 +178,7 @@ class Store(OpenDatabase):
                 raise StoreError(f"step {commit.step} cannot be committed: the next step is {head.step + 1}")
             step_id = writing.insert_step(connection, commit, head.step_id)
             writing.insert_game(connection, commit, step_id)
+            writing.insert_alarms(connection, commit.alarms, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -299,6 +301,11 @@ class Store(OpenDatabase):
         """How often live proposals, or those of one step, met each fate; the most frequent first."""
         with self._reading() as connection:
             return reading.fate_counts(connection, step)
+
+    def alarms(self) -> list[tuple[int, Alarm]]:
+        """What the guards raised and what was over, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return reading.alarm_records(connection)
 
     # Evaluations, checkpoints, housekeeping
 

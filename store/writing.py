@@ -14,6 +14,7 @@ from store.encoding import clean_text, encode_metrics, encode_parts, finite, pac
 from store.errors import StoreError
 from store.reading import head_row, newest_incarnation_id
 from store.records import (
+    Alarm,
     Attempt,
     CheckpointRow,
     Completion,
@@ -27,6 +28,7 @@ from store.records import (
     Wave,
 )
 from store.schema import (
+    alarms,
     attempts,
     checkpoints,
     completions,
@@ -241,6 +243,27 @@ def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> Non
     insert_rows(connection, turns, [row for item in commit.attempts for row in turn_rows(item, step_id)])
     insert_rows(connection, pass_rates, rates)
     insert_rows(connection, search_nodes, [search_node_row(item, step_id) for item in commit.search_nodes])
+
+
+def insert_alarms(connection: Connection, raised: Sequence[Alarm], step_id: int) -> None:
+    """Inserts what the guards said of the step. StoreError for a number that is not finite."""
+    rows = [
+        {
+            "step_id": step_id,
+            "name": alarm.name,
+            "ordinal": ordinal,
+            "event": alarm.event.value,
+            "figure": finite(alarm.figure, f"the figure of the alarm {alarm.name}"),
+            "threshold": finite(alarm.threshold, f"the threshold of the alarm {alarm.name}"),
+            "text": clean_text(alarm.text),
+            "advice": clean_text(alarm.advice),
+        }
+        for ordinal, alarm in enumerate(raised)
+    ]
+    insert_rows(connection, alarms, rows)
+    if rows:
+        stored = connection.execute(select(alarms).where(alarms.c.step_id == step_id))
+        sealing.toggle(connection, sealing.ALARMS, *(sealing.row_digest(row) for row in stored))
 
 
 def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:

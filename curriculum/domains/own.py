@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from curriculum.answers.formats import MOST_FORMATS, is_format_name
 from curriculum.domains import protocol
 from curriculum.domains.abilities import members_of, parameters_of
 from curriculum.domains.protocol import Domain, Statement, Verdict
@@ -178,6 +179,16 @@ def _texts(given: Any) -> Sequence[str]:
     return given
 
 
+def _format_names(given: Any) -> Sequence[str]:
+    names = given if isinstance(given, list | tuple) else []
+    if not all(map(is_format_name, names)) or not 1 <= len(set(names)) == len(names) <= MOST_FORMATS:
+        raise _WrongError(
+            f"is {_shown(given)}, and must be a list of up to {MOST_FORMATS} different names of small letters, digits "
+            "and underscores, such as ['code', 'words']"
+        )
+    return names
+
+
 def _pairs(given: Any) -> Sequence[tuple[str, str]]:
     pairs = given if isinstance(given, list | tuple) else [()]
     if not all(isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs):
@@ -227,6 +238,7 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "is_good": _anything,
     "is_trivial_edit": _anything,
     "same_answer": _anything,
+    "format_of": _text,
 }
 VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "stops": _texts,
@@ -239,6 +251,7 @@ VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "levels": _levels,
     "leaves_answers_open": _flag,
     "several_right": _flag,
+    "formats": _format_names,
     "by_option": _options,
 }
 MEMBERS = ("name", "judge", *METHODS, *VALUES)  # everything that anything asks a domain for

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from curriculum.answers.comparing import is_same_answer
+from curriculum.answers.formats import SHAPES, shape_of
 from store.records import Fate, Origin, Outcome, Problem
 
 
@@ -180,6 +181,20 @@ class ComparesAnswers(Domain, Protocol):
     def same_answer(self, given: str, right: str) -> bool:
         """Whether two answers that `judge` has read say the same: in a majority vote they are one. Never raises."""
         return is_same_answer(given, right)  # as text, then as numbers: 7.0 is 7
+
+
+class HasFormats(Domain, Protocol):
+    """Its answers come in formats, of which training may leave one (docs/metrics.md): each is counted. No key needs
+    it, and `guards.formats` stands above it."""
+
+    @property
+    def formats(self) -> Sequence[str]:
+        """Their names: small letters, digits and underscores, 16 at most."""
+        return SHAPES
+
+    def format_of(self, problem: Problem, text: str) -> str:
+        """The format of a solver's text, one of `formats`; any other text stands for none of them. Never raises."""
+        return shape_of(text)
 
 
 class Stepwise(Domain, Protocol):

@@ -27,10 +27,11 @@ from selfplay.config.keys import Config
 from selfplay.config.stored import renamed
 from selfplay.machine.errors import ConfigError
 
-CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "engine.", "evaluate.", "logging.", "resume.")
+CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "engine.", "evaluate.", "guards.", "logging.", "resume.")
 MOST_SHOWN = 120  # characters of a wrong value in the line that refuses it
 NOTED_BY_RUNS = ("model.dtype", "train.mask_digest")  # left open, they are what a run began with
-FIXED_ON_RESUME = ("evaluate.holdout_key",)  # another key would evaluate on problems that were trained on
+# another key would evaluate on problems that were trained on; other formats would be other figures by old names
+FIXED_ON_RESUME = ("evaluate.holdout_key", "guards.formats")
 
 
 def load(file: Path | None, overrides: Sequence[str], values: Mapping[str, Any] | None = None) -> Config:

@@ -24,6 +24,7 @@ from selfplay.config.rules import (
     between_zero_and_one,
     count,
     digest_or_empty,
+    formats_by_text,
     from_to,
     given,
     hash_key,
@@ -457,6 +458,40 @@ class EvaluateConfig:
 
 
 @dataclass
+class GuardsConfig:  # why each threshold is what it is: selfplay/guards/table.py
+    formats: dict[str, str] = key(
+        {}, "formats of answers that are counted: by name, a text that stands in each, in this order. Empty: the "
+        "domain's own, or told by shape", formats_by_text(),
+    )  # fmt: skip
+    format_share: float = key(
+        0.8, "alarm above this share of first tries in one format, where others were worth something. This and the "
+        "others below: 1 is never", from_to(0, 1),
+    )  # fmt: skip
+    answer_prior: float = key(
+        0.3, "alarm above this share of first tries, beyond what is right, that give one and the same answer",
+        from_to(0, 1),
+    )  # fmt: skip
+    answer_copied: float = key(
+        0.3, "alarm above this share of first tries, beyond what is right, that answer with what stands in the problem",
+        from_to(0, 1),
+    )  # fmt: skip
+    answered_alike: float = key(
+        0.3, "alarm above this share of tries at a problem that answer as tries at a changed one do", from_to(0, 1)
+    )
+    answer_visible: float = key(
+        0.5, "alarm where the share of problems whose right answer stands in their text rises above this", from_to(0, 1)
+    )
+    repetition: float = key(0.2, "alarm above this share of first tries that mostly repeat themselves", from_to(0, 1))
+    cut_share: float = key(0.5, "alarm above this share of the solver's turns that the limit cuts", from_to(0, 1))
+    entropy: float = key(
+        0.02, "alarm below this entropy of what solver or challenger samples, in nats a token; 0 is never", at_least(0)
+    )
+    distinct_proposals: float = key(
+        0.25, "alarm below this share of different texts among the proposals; 0 is never", from_to(0, 1)
+    )
+
+
+@dataclass
 class ResumeConfig:
     mode: Literal["replay", "rewind"] = key(
         "replay", "replay: make the updates since the last checkpoint again; rewind: go back to that checkpoint"
@@ -489,5 +524,6 @@ class Config:
     curriculum: CurriculumConfig = section(CurriculumConfig, "which problems are posed and practised")
     train: TrainConfig = section(TrainConfig, "the update")
     evaluate: EvaluateConfig = section(EvaluateConfig, "held-out problems")
+    guards: GuardsConfig = section(GuardsConfig, "what a run watches for in every step; nothing of it is trained")
     resume: ResumeConfig = section(ResumeConfig, "how a killed run goes on")
     logging: LoggingConfig = section(LoggingConfig, "the terminal")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from curriculum.answers.formats import MOST_FORMATS, is_format_name
+
 MOST = 2**31 - 1  # of any count: larger ones overflow what they are handed to
 MOST_TOKENS = 2**17  # of a completion: its random numbers are drawn at once, before the first token
 
@@ -71,6 +73,19 @@ def hash_key() -> Rule:
 
 def digest_or_empty() -> Rule:
     return Rule("32 of 0-9 a-f, or empty", lambda digest: re.fullmatch(r"([0-9a-f]{32})?", digest) is not None)
+
+
+def formats_by_text() -> Rule:
+    """Of formats, by the text that marks each."""
+
+    def are_formats(marks: Any) -> bool:
+        return len(marks) <= MOST_FORMATS and all(is_format_name(name) and mark for name, mark in marks.items())
+
+    return Rule(
+        f"up to {MOST_FORMATS} names of small letters, digits and underscores, each with a text, such as "
+        "{code: 'def ', boxed: '\\boxed'}",
+        are_formats,
+    )
 
 
 def list_of_parts() -> Rule:

@@ -7,14 +7,12 @@ from selfplay.config.keys import Config
 
 @dataclass(frozen=True, slots=True)
 class ShownSettings:
-    """`transcript_every`: steps between transcripts, 0 for none. The bonus and stage I are what an alarm advises to
-    change. `is_posed_by_model`: there are proposals; `is_any_new`: problems come that were never posed before."""
+    """`transcript_every`: steps between transcripts, 0 for none. `is_posed_by_model`: there are proposals;
+    `is_any_new`: problems come that were never posed before."""
 
     num_steps: int
     turns: int
     transcript_every: int
-    correction_bonus: float
-    stage_one_steps: int
     is_posed_by_model: bool = True
     is_any_new: bool = True
 
@@ -24,8 +22,6 @@ def shown_settings(config: Config) -> ShownSettings:
         num_steps=config.run.steps,
         turns=config.solver.turns,
         transcript_every=config.logging.transcript_every,
-        correction_bonus=config.judge.correction_bonus,
-        stage_one_steps=config.train.stage_one.max_steps,
         is_posed_by_model=config.challenger.source in ("self", "frozen"),
         is_any_new=config.challenger.source != "none",
     )

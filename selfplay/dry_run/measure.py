@@ -24,7 +24,7 @@ from selfplay.play.step import Step
 from selfplay.run.opening import open_run
 from selfplay.run.session import Run
 from store.journal import read_journal
-from store.records import Evaluation, Problem, StepRow
+from store.records import Alarm, Evaluation, Problem, StepRow
 
 SAMPLE_SIZES = (8, 32, 128)  # problems of a set: two sizes tell apart what a batch takes and what each problem adds
 SAMPLE_SECONDS = 6.0  # of all sets' first tries and second looks, about, where larger samples than the second are taken
@@ -47,12 +47,14 @@ class Heard:
             self.lines.append(line)
             self.say(line)
 
-    def running(self, head: int, recent: Sequence[Mapping[str, float]]) -> AbstractContextManager[None]:
+    def running(self, head: int) -> AbstractContextManager[None]:
         return nullcontext()
 
     def step_begins(self, number: int) -> None: ...
 
     def step_done(self, row: StepRow, groups: Sequence[JudgedGroup], frontier: int) -> None: ...
+
+    def alarmed(self, alarm: Alarm) -> None: ...
 
     def evaluating(self, step: int, kind: str, names: Sequence[str]) -> Iterator[str]:
         yield from names

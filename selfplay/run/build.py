@@ -24,6 +24,7 @@ from selfplay.config.task import Task, load_task
 from selfplay.engine.rollout import Ask
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.evaluator import Evaluator
+from selfplay.guards.watch import Watch
 from selfplay.learn.teacher import Teacher
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions, positions
@@ -34,7 +35,7 @@ from selfplay.prompting.checks import check_stops
 from selfplay.prompting.choosing import chosen_style
 from selfplay.prompting.codec import Encode, Encoder
 from selfplay.prompting.room import Room, check_room
-from selfplay.run import build_learning, build_model, build_search
+from selfplay.run import build_guards, build_learning, build_model, build_search
 from selfplay.run.session import Schedule
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer
@@ -55,6 +56,7 @@ class Parts:
     teacher: Teacher
     trainer: Trainer
     evaluator: Evaluator
+    guards: Watch
     schedule: Schedule
 
 
@@ -101,6 +103,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
             build_learning.subnetwork(config),
         ),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),
+        guards=build_guards.watch(config, domain, style),
         schedule=_schedule(config),
     )
 

@@ -13,7 +13,7 @@ from selfplay.config.checking import idle
 from selfplay.config.keys import Config
 from selfplay.config.resuming import resume_command
 from selfplay.config.task import Task
-from selfplay.evaluation.alarms import WATCHED_STEPS
+from selfplay.guards.rules import WATCHED_STEPS
 from selfplay.learn.stages import stage_facts
 from selfplay.machine.environment import code_digest, fingerprint
 from selfplay.machine.errors import USAGE, Refused
@@ -101,6 +101,7 @@ def open_run(
                     teacher=parts.teacher,
                     trainer=parts.trainer,
                     evaluator=parts.evaluator,
+                    guards=parts.guards,
                     policy=parts.policy,
                     tracker=parts.tracker,
                     store=store,
@@ -114,7 +115,8 @@ def open_run(
                 )
                 head = store.head().step
                 recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
-                with on_signals(run), watcher.running(head, recent), _missing_files_explained(store):
+                parts.guards.begin(recent, store.alarms())
+                with on_signals(run), watcher.running(head), _missing_files_explained(store):
                     yield run
 
 

@@ -19,13 +19,14 @@ from roles.tree import Tree
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.alarms import first_try_alarm
 from selfplay.evaluation.evaluator import Evaluator
+from selfplay.guards.watch import Watch
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
 from selfplay.learn.stages import StageFacts, stage_facts
 from selfplay.learn.teacher import Taught, Teacher
 from selfplay.machine.memory import device_peak_bytes, peak_bytes, release_freed_memory
 from selfplay.machine.run_folder import JOURNAL_FOLDER, METRICS
-from selfplay.metrics import DEVICE_PEAK, EVALUATION_SECONDS, TOKENS_COMPUTED, TOKENS_FLAT
+from selfplay.metrics import ALARMS_OPEN, DEVICE_PEAK, EVALUATION_SECONDS, TOKENS_COMPUTED, TOKENS_FLAT
 from selfplay.model.policy import Policy
 from selfplay.play.game import Game
 from selfplay.play.step import Judged, Played, Posed, Proposed, Searches, Step
@@ -68,6 +69,7 @@ class Run:
     teacher: Teacher
     trainer: Trainer
     evaluator: Evaluator
+    guards: Watch
     policy: Policy
     tracker: Tracker
     store: Store
@@ -135,6 +137,7 @@ class Run:
     def commit(self, step: Step, played: Played, taught: Taught, written: Written) -> None:
         """Stores all of the step in one transaction; then the curriculum sees it."""
         update, peak = written.update, device_peak_bytes(self.policy.device)
+        look = self.guards.look(played)
         figures: dict[str, float] = {
             TOKENS_COMPUTED: float(step.count.computed + update.tokens_computed),
             TOKENS_FLAT: float(step.count.flat + update.tokens_flat),
@@ -145,11 +148,14 @@ class Run:
             taught,
             record.Made(self.policy.version, self.trainer.digest(), written.journal),
             self.game,
-            update.metrics | figures | ({} if peak is None else {DEVICE_PEAK: float(peak)}),
+            update.metrics | figures | dict(look.figures) | ({} if peak is None else {DEVICE_PEAK: float(peak)}),
             seconds=max(0.0, time.monotonic() - step.started),  # a clock may go back
         )
+        alarms = self.guards.see(step.number, commit.metrics, look.details)
+        measured = dict(commit.metrics) | {ALARMS_OPEN: float(len(self.guards.opened))}
         self.tracker.observe(record.history(commit))
-        row = self.store.commit_step(replace(commit, standings=record.standings(commit, self.tracker)))
+        standings = record.standings(commit, self.tracker)
+        row = self.store.commit_step(replace(commit, metrics=measured, standings=standings, alarms=alarms))
         reach("loop.committed")
         self.note_use()
         self.snapshot_step = keep(self.store, self.tracker, self.snapshot_step)
@@ -157,6 +163,8 @@ class Run:
             self.stage_facts.append(stage_facts(row.metrics))
         metrics_file.append(self.folder / METRICS, metrics_file.step_line(row))
         self.watcher.step_done(row, played.judged.groups, self.tracker.frontier())
+        for alarm in alarms:
+            self.watcher.alarmed(alarm)
 
     def evaluate(self) -> None:
         """The evaluations that are due at the head and not yet stored: full at the ends, interim in between."""

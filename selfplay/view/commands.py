@@ -13,6 +13,7 @@ import typer
 from selfplay import metrics
 from selfplay.machine.errors import DATA, DISK, USAGE, Refused
 from selfplay.machine.run_folder import DATABASE
+from selfplay.view import alarms as told
 from selfplay.view import queries, trees
 from selfplay.view.queries import NotFound, ProblemFilter, Sort
 from selfplay.view.tables import evaluation_row, minute, process_row
@@ -242,6 +243,30 @@ def steps(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False
         rows.append(shown | {"valid": valid} | ({} if row["status"] == "LIVE" else {"": row["status"].lower()}))
     formats = {column: metrics.metric_of(name).unit.format for name, column in STEP_COLUMNS.items()}
     return say_table(rows, f"{len(found)} steps", formats=formats)
+
+
+@app.command()
+def alarms(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
+    """What goes wrong and what went wrong: since which step, by which figure, and what to do (docs/metrics.md)."""
+    with opened(run, directory) as store:
+        found = told.alarms(store)
+    if as_json:
+        return say_json(found)
+    share = found["format"]
+    if share["passed"] is not None:
+        ends = f"{share['first']:.2f} at first, {share['newest']:.2f} now"
+        say(f"one format had over {share['threshold']:g} of first tries first at step {share['passed']} ({ends})")
+    for fall in found["evaluations"]:
+        say(
+            f"step {fall['step']}: the first try at {fall['set']} changed by {100 * fall['change']:+.0f} points since "
+            f"the start, 95% [{100 * fall['low']:+.0f}, {100 * fall['high']:+.0f}]"
+        )
+    rows = [
+        {"alarm": row["name"], "step": row["step"], "over": row["over"] or "open", "figure": row["figure"]}
+        | {"threshold": row["threshold"], "what is seen": row["text"], "what to do": row["advice"]}
+        for row in found["alarms"]
+    ]
+    return say_table(rows, f"{sum(row['over'] is None for row in found['alarms'])} of {len(rows)} alarms are open")
 
 
 @app.command()

@@ -6,8 +6,7 @@ A run goes on where nobody reads what it prints (selfplay/machine/outlet.py).
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,15 +14,11 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from roles.judging.by_model import ALARM_RATE
 from roles.judging.groups import JudgedGroup
 from selfplay.config.shown import ShownSettings
-from selfplay.evaluation.alarms import COLLAPSE_STEPS, WATCHED_STEPS, collapses
 from selfplay.metrics import (
     ACC_T1,
-    CANARY_FALSE_POSITIVES,
     CHALLENGER_REWARD,
-    COPIES,
     FIRST_TRY_ALARM,
     FIRST_TRY_CHANGE,
     FIXED_SHARE,
@@ -38,9 +33,7 @@ from selfplay.metrics import (
     shown,
 )
 from selfplay.view.terminal import drawn, say
-from store.records import Evaluation, StepRow
-
-COPYING_STEPS = 5  # in a row, before the alarm is worth a line
+from store.records import Alarm, AlarmEvent, Evaluation, StepRow
 
 
 class Progress:
@@ -52,9 +45,6 @@ class Progress:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._interim: list[Evaluation] = []
-        self._copying = 0  # steps in a row
-        self._steps: deque[Mapping[str, float]] = deque(maxlen=WATCHED_STEPS)  # metrics of the newest steps
-        self._collapsed: set[str] = set()  # what was said to have collapsed, and has not come back
 
     def show(self, table: Table) -> None:
         """A table, as wide as there is room."""
@@ -65,9 +55,8 @@ class Progress:
         say(line, self._console)
 
     @contextmanager
-    def running(self, head: int, recent: Sequence[Mapping[str, float]]) -> Iterator[None]:
+    def running(self, head: int) -> Iterator[None]:
         """Show a bar for the length of the run, on a terminal."""
-        self._steps.extend(recent)
         if not self._console.is_terminal:
             yield
             return
@@ -102,41 +91,16 @@ class Progress:
         self.note("  ".join([*said, f"{row.seconds:.1f}s"]))
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=row.step)
-        self._copying = self._copying + 1 if figures.get(COPIES) else 0
-        if self._copying == COPYING_STEPS:
-            self.note(
-                f"ALARM     second looks repeat the first answer: {COPYING_STEPS} steps in a row gave back nearly "
-                f"every wrong one. {self._against_copies()}"
-            )
-        pleased = figures.get(CANARY_FALSE_POSITIVES, 0.0)
-        if pleased > ALARM_RATE:
-            self.note(
-                f"ALARM     the model judge took {100 * pleased:.1f}% of empty or forged answers for right ones: it "
-                "can be pleased without solving anything (judge.source=verifier)"
-            )
-        self._steps.append(figures)
-        self._say_collapses()
         every = self._settings.transcript_every
         if every and row.step % every == 0:
             self._transcript(groups)
 
-    def _against_copies(self) -> str:
-        """What keeps the turns apart and is not in use yet."""
-        bonus, stage = self._settings.correction_bonus, self._settings.stage_one_steps
-        if stage == 0:
-            return "SCoRe's stage I keeps the turns apart (train.stage_one.max_steps above 0)"
-        return f"A larger bonus keeps the turns apart (judge.correction_bonus, which is {bonus:g})"
-
-    def _say_collapses(self) -> None:
-        found = collapses(list(self._steps))
-        for each in found:
-            if each.what not in self._collapsed:
-                self.note(
-                    f"ALARM     {100 * each.now:.0f}% of the last {COLLAPSE_STEPS} steps' {each.what} can be read, "
-                    f"{100 * each.once:.0f}% could be before: the model collapses. A smaller train.learning_rate or a "
-                    "KL (train.kl_coef) keeps it; resume.mode=rewind goes back to the last checkpoint"
-                )
-        self._collapsed = {each.what for each in found}
+    def alarmed(self, alarm: Alarm) -> None:
+        """One line when something begins to go wrong, and one when it is over."""
+        if alarm.event is AlarmEvent.RAISED:
+            self.note(f"ALARM     {alarm.text}. {alarm.advice}")
+        else:
+            self.note(f"          {alarm.text}")
 
     def evaluating(self, step: int, kind: str, names: Sequence[str]) -> Iterator[str]:
         """Yields the names, saying what is going on."""

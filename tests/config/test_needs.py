@@ -42,6 +42,7 @@ class Whole:
 
     name = "doubles"
     solver_examples = (("2 doubled:", "4"),)
+    formats = ("number",)
     escalation_examples = (("2", "30"),)
     solver_instruction = recheck_instruction = challenger_instruction = "Double it."
     stops, step_ends = ("\n",), (",",)
@@ -85,6 +86,9 @@ class Whole:
 
     def same_answer(self, given: str, right: str) -> bool:
         return given == right
+
+    def format_of(self, problem: Problem, text: str) -> str:
+        return "number"
 
     def state(self, problem: Problem, text: str) -> str | None:
         return text

@@ -11,7 +11,7 @@ from curriculum.domains.protocol import Prompted
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
-from selfplay.evaluation.alarms import UNREADABLE, Collapse, collapses, first_try_alarm
+from selfplay.evaluation.alarms import first_try_alarm
 from selfplay.evaluation.mechanism import mechanism_metrics, total_variation
 from selfplay.run.figures import copying_metrics
 
@@ -71,27 +71,6 @@ def test_small_sets_raise_the_alarm_by_an_exact_test() -> None:
     assert first_try_alarm(start, "0" * 6 + "2" * 19 + "00")["alarm_first_try"] == 1.0  # 2 / 2^6 = 0.03
     assert first_try_alarm(start, "0" * 5 + "2" * 20 + "00")["alarm_first_try"] == 0.0  # 2 / 2^5 = 0.06
     assert first_try_alarm(start, "0" * 6 + "2" * 21)["alarm_first_try"] == 0.0  # two gained meanwhile
-
-
-def steps_of(*readable: int, parsed: float = 1.0) -> list[dict[str, float]]:
-    """Metrics of steps with 48 proposals, of which so many could be read."""
-    other = {f"challenger/{fate.value.lower()}": 0.0 for fate in UNREADABLE}
-    return [
-        other | {"challenger/proposals": 48.0, "challenger/unparsed": 48.0 - n, "solver/parsed": parsed}
-        for n in readable
-    ]
-
-
-def test_what_can_no_longer_be_read_raises_the_alarm() -> None:
-    """Case 28: a model collapsed within five steps, from 29 valid proposals of 48 to 1, and nothing was said."""
-    assert collapses(steps_of(24, 24, 24, 12, 6, 0)) == [Collapse("proposals", 0.5, 0.125)]
-    assert collapses(steps_of(24, 24, 24, 0, 0)) == []  # five steps are too few
-    assert collapses(steps_of(24, 24, 24, 24, 24, 0)) == []  # one odd step
-    assert collapses(steps_of(24, 24, 24, 0, 0, 0, 24, 24, 24)) == []  # it came back
-    answers = steps_of(24, 24, 24) + steps_of(24, 24, 24, parsed=0.25)
-    assert collapses(answers) == [Collapse("answers", 1.0, 0.25)]
-    nobody = [m | {"challenger/proposals": 0.0, "challenger/unparsed": 0.0} for m in steps_of(*[0] * 6)]
-    assert collapses(nobody) == []
 
 
 def test_copies_raise_the_alarm_when_there_are_mistakes_to_mend() -> None:

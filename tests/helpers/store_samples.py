@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from store.records import (
+    Alarm,
+    AlarmEvent,
     Attempt,
     Completion,
     Fate,
@@ -73,7 +75,11 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
                 made.problem_id, 2, 0, " 41\n", 2, -1.5, 7, 8, 1.0, 1, 1, step - 1, None, None, Outcome.CORRECT, 1, 0.5
             ),
         ),
-    )
+        alarms=(
+            Alarm("repetition", AlarmEvent.RAISED, 0.5, 0.25, "half of it says the same", "Do something else")
+            if step % 2 else Alarm("repetition", AlarmEvent.OVER, 0.125, 0.2, "repetition is over", ""),
+        ),
+    )  # fmt: skip
     return replace(commit, **changes)
 
 

@@ -21,6 +21,7 @@ from selfplay.config.resuming import stored_config
 from selfplay.inspect import main
 from selfplay.machine.errors import DATA, Refused
 from selfplay.view import queries, trees
+from selfplay.view.alarms import alarms
 from selfplay.view.queries import ProblemFilter
 from store.errors import StoreError
 from store.records import CheckpointRow, Evaluation
@@ -57,7 +58,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-WAYS = ("resume", "status", "problems", "show", "lineage", "tree", "attempts", "proposals", "steps", "digest")
+WAYS = ("resume", "alarms", "status", "problems", "show", "lineage", "tree", "attempts", "proposals", "steps", "digest")
 
 
 def as_resumed(path: Path) -> Any:
@@ -68,11 +69,12 @@ def as_resumed(path: Path) -> Any:
         return (
             run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
             store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(),
-            store.pending_waves(head.step + 1),
+            store.pending_waves(head.step + 1), store.alarms(),
         )  # fmt: skip
 
 
 LOOKS: dict[str, Callable[[Store], Any]] = {
+    "alarms": alarms,
     "status": queries.status,
     "problems": lambda store: queries.problems(store, ProblemFilter()),
     "show": lambda store: queries.show(store, "p-1"),

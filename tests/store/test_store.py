@@ -1,7 +1,9 @@
 """The store keeps what it is given, all or nothing, and offers only the live branch."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from store.encoding import (
     unpack_logprobs,
 )
 from store.errors import StoreError
-from store.records import CheckpointRow, Evaluation, Fate, RunRow, StepHistory, StepStatus
+from store.records import Alarm, AlarmEvent, CheckpointRow, Evaluation, Fate, RunRow, StepHistory, StepStatus
 from store.store import Store
 
 
@@ -77,6 +79,22 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     assert store.attempts("p-seed") == [(1, commit.attempts[1])]
     assert store.search_nodes("p-1") == {1: list(commit.search_nodes)} and store.search_nodes("p-seed") == {}
     assert store.proposals() == [(1, proposal) for proposal in commit.proposals]
+    assert store.alarms() == [(1, alarm) for alarm in commit.alarms]
+
+
+def test_alarms_are_those_of_the_live_branch_in_order(store: Store) -> None:
+    _committed(store, 3)
+    two = Alarm("a", AlarmEvent.RAISED, 1.0, 0.5, "text \x00", "do"), Alarm("B", AlarmEvent.OVER, 1.0, 0.5, "text", "")
+    store.rewind(1)
+    store.commit_step(
+        step_commit(2, problems=(), proposals=(), attempts=(), pass_rates=(), search_nodes=(), alarms=two)
+    )
+    first, *later = store.alarms()
+    assert first == (1, step_commit(1).alarms[0])
+    assert later == [(2, replace(two[0], text=clean_text(two[0].text))), (2, two[1])]
+    with pytest.raises(StoreError, match="the figure of the alarm a"):
+        store.commit_step(step_commit(3, alarms=(replace(two[0], figure=math.nan),)))
+    assert len(store.alarms()) == 3 and list(store.damages()) == []
 
 
 def test_history_streams_all_steps_in_order(store: Store) -> None:

@@ -23,7 +23,18 @@ from selfplay.view.charts.source import Source
 from selfplay.view.queries import NotFound
 from store.overview.records import Measured
 from store.overview.store import OverviewStore
-from store.records import Attempt, Evaluation, Finish, Outcome, PassRate, ProblemState, Standing, Turn
+from store.records import (
+    Alarm,
+    AlarmEvent,
+    Attempt,
+    Evaluation,
+    Finish,
+    Outcome,
+    PassRate,
+    ProblemState,
+    Standing,
+    Turn,
+)
 
 CONFIG = "curriculum:\n  band_low: 0.2\n  band_high: 0.8\nsolver:\n  group_size: 4\nrun:\n  steps: 6\n"
 
@@ -43,8 +54,16 @@ def made(path: Path, steps: int = 6) -> Path:
             standings = {
                 rate.problem_id: Standing(ProblemState.ACTIVE, 0.05 + 0.225 * rate.successes) for rate in rates
             }
-            figures = {metrics.LEVEL_MEAN: 2.0, metrics.COPIES: 1.0, metrics.MISMATCH_MEAN: 0.01 if step < 4 else 0.2}
-            empty = {"problems": (), "proposals": (), "attempts": (), "search_nodes": ()}
+            figures = {metrics.LEVEL_MEAN: 2.0, metrics.MISMATCH_MEAN: 0.01 if step < 4 else 0.2}
+            said = AlarmEvent.RAISED if step % 2 else AlarmEvent.OVER
+            copies = (Alarm("copies", said, 1.0, 0.99, "second looks repeat the first answer", ""),)
+            empty = {
+                "alarms": copies if step > 4 else (),
+                "problems": (),
+                "proposals": (),
+                "attempts": (),
+                "search_nodes": (),
+            }
             store.commit_step(step_commit(step, pass_rates=rates, standings=standings, metrics=figures, **empty))
     return path
 
@@ -87,7 +106,7 @@ def test_states_of_all_known_problems_are_counted_untried_ones_as_new(source: So
 
 def test_alarms_begin_where_what_they_are_of_begins(source: Source) -> None:
     found = [(mark.x, mark.text.split()[0]) for mark in alarms(source)]
-    assert found == [(4, "sampler"), (5, "second")]  # copies are said when they are the fifth in a row
+    assert found == [(4, "sampler"), (5, "second")]  # and at 6 it is over
 
 
 def test_every_chart_of_the_catalogue_is_made_and_has_its_alarms(source: Source) -> None:

@@ -33,6 +33,7 @@ VOTING = [
     "solver.max_tokens=24", "solver.temperature=1.0", "judge.source=majority",
 ]  # fmt: skip
 ON_A_GPU = {metrics.DEVICE_PEAK}
+OF_CHANGED = {metrics.ANSWERED_ALIKE}  # no two problems of these runs are one that was changed: tests/guards has some
 OF_READ_REPORTS = set(metrics.REPORT_FIGURE.values())  # a tiny model's cannot be read: see the test below
 
 
@@ -65,7 +66,7 @@ def test_a_run_writes_no_figure_that_the_table_lacks(written: tuple[set[str], se
 
 def test_the_table_has_no_figure_that_is_never_written(written: tuple[set[str], set[str]]) -> None:
     of_steps, of_evaluations = written
-    assert never_written(of_steps, metrics.STEP_METRICS) == ON_A_GPU
+    assert never_written(of_steps, metrics.STEP_METRICS) == ON_A_GPU | OF_CHANGED
     assert never_written(of_evaluations, metrics.EVALUATION_METRICS) == OF_READ_REPORTS
     assert metrics.REPORT_FIGURE.keys() == calibration_metrics([True, False], [0.9, 0.2]).keys()
 

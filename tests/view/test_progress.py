@@ -19,7 +19,7 @@ from selfplay.config.shown import shown_settings
 from selfplay.machine.errors import DATA, OK
 from selfplay.run.opening import open_run
 from selfplay.view.progress import Progress
-from store.records import Evaluation, StepRow, StepStatus
+from store.records import Alarm, AlarmEvent, Evaluation, StepRow, StepStatus
 from store.store import Store
 
 TINY = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"
@@ -198,10 +198,12 @@ def test_a_figure_that_was_not_measured_is_a_dash() -> None:
     assert len(told([{}] * 70)) == 70
 
 
-def test_copies_are_said_once_with_what_is_not_in_use_yet() -> None:
-    """The bonus was advised where it was at work."""
-    copies = [{"alarm/copies": 1.0}] * 7
-    (alarm,) = [line for line in told(copies) if line.startswith("ALARM")]
-    assert "5 steps in a row" in alarm and "train.stage_one.max_steps above 0" in alarm and "bonus" not in alarm
-    (alarm,) = [line for line in told(copies, "train.stage_one.max_steps=9") if line.startswith("ALARM")]
-    assert "judge.correction_bonus, which is 1" in alarm and "stage" not in alarm
+def test_an_alarm_is_a_line_that_says_what_to_do_and_so_is_its_end() -> None:
+    output = StringIO()
+    progress = Progress(shown_settings(load(TINY, [])), Console(file=output, soft_wrap=True))
+    progress.alarmed(Alarm("copies", AlarmEvent.RAISED, 1.0, 0.99, "second looks say \x1b[2J", "Do this"))
+    progress.alarmed(Alarm("copies", AlarmEvent.OVER, 0.25, 0.5, "copies is over", ""))
+    assert output.getvalue().splitlines() == [
+        "ALARM     second looks say \\x1b[2J. Do this",
+        "          copies is over",
+    ]

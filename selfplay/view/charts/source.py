@@ -9,7 +9,7 @@ from selfplay.config.stored import config_of
 from selfplay.view.queries import settings_of
 from store.overview.records import Listed, Measured, TurnMean
 from store.overview.store import OverviewStore
-from store.records import Evaluation, StepRow
+from store.records import Alarm, Evaluation, StepRow
 
 
 class Source:
@@ -32,6 +32,11 @@ class Source:
     @cached_property
     def _evaluations(self) -> list[Evaluation]:
         return self.store.evaluations()
+
+    @cached_property
+    def alarms(self) -> list[tuple[int, Alarm]]:
+        """What the guards raised and what was over, with the step."""
+        return self.store.alarms()
 
     @cached_property
     def measured(self) -> list[Measured]:

@@ -1,0 +1,149 @@
+"""The guards of a run: what each watches, from where on it is an alarm, and what to do then.
+
+Thresholds are keys (`guards.*`), and why each has its default stands here. Runs that learn well stay far from them, as
+measured (docs/notebook/tried.md); that is no proof that they are right for another task.
+"""
+
+from dataclasses import dataclass
+
+from roles.judging.by_model import ALARM_RATE
+from selfplay import metrics
+from selfplay.guards.rules import Guard
+
+_BACK = 0.75  # of a threshold, below which an alarm is over
+_ENOUGH = (metrics.PROBLEMS, 8.0)  # problems in a step: what fewer have in common may be chance
+_PROPOSED = (metrics.PROPOSALS, 8.0)
+_HARD = (
+    "Problems that are too hard teach what is right by luck: pose easier ones (curriculum.band_low, "
+    "curriculum.min_successes higher), and read what is said (inspect show)"
+)
+_LEAST_STAKE = 0.05
+COPYING_STEPS = 5  # in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The keys `guards.*` of the same names.
+
+    format_share        0.8 of first tries: one format is then said to have taken over (arXiv 2504.07912)
+    answer_prior        0.3 of first tries more than are right that way: no honest mistake is that frequent
+    answer_copied       0.3, likewise
+    answered_alike      0.3: tries at different problems agree far less often by chance, where answers are not yes or no
+    answer_visible      0.5: half of what is posed can be solved by copying
+    repetition          0.2: a base model repeats itself now and then
+    cut_share           0.5: half of what is sampled has no end, and is judged as if it had none
+    entropy             0.02 nats a token: runs that learn well were seen at 0.07
+    distinct_proposals  0.25: four proposals then say one thing
+    """
+
+    format_share: float = 0.8
+    answer_prior: float = 0.3
+    answer_copied: float = 0.3
+    answered_alike: float = 0.3
+    answer_visible: float = 0.5
+    repetition: float = 0.2
+    cut_share: float = 0.5
+    entropy: float = 0.02
+    distinct_proposals: float = 0.25
+
+
+def guards(bounds: Thresholds, against_copies: str) -> tuple[Guard, ...]:
+    """All guards. `against_copies`: what keeps second looks from repeating first tries, as the run is configured."""
+    return (
+        *_of_formats(bounds),
+        *_of_shortcuts(bounds),
+        *_of_spread(bounds),
+        *_of_collapse(),
+        Guard(
+            "copies", metrics.COPIES, "above", 0.99, 0.5,
+            f"second looks repeat the first answer: {COPYING_STEPS} steps in a row gave back nearly every wrong one",
+            against_copies, COPYING_STEPS,
+        ),
+        Guard(
+            "canaries", metrics.CANARY_FALSE_POSITIVES, "above", ALARM_RATE, ALARM_RATE,
+            "the model judge took {now} of empty or forged answers for right ones: it can be pleased without solving "
+            "anything",
+            "judge.source=verifier cannot be", 1,
+        ),
+    )  # fmt: skip
+
+
+def _of_formats(bounds: Thresholds) -> tuple[Guard, ...]:
+    return (
+        Guard(
+            "format_share", metrics.FORMAT_MOST, "rise", bounds.format_share, 0.875 * bounds.format_share,
+            "one format has {now} of first tries and drives out others that were worth something: {detail}",
+            "A KL keeps them (train.kl_coef=0.01)", least=_ENOUGH, stake=(metrics.FORMAT_AT_STAKE, _LEAST_STAKE),
+        ),
+    )  # fmt: skip
+
+
+def _of_shortcuts(bounds: Thresholds) -> tuple[Guard, ...]:
+    return (
+        Guard(
+            "answer_prior", metrics.ANSWER_PRIOR, "above", bounds.answer_prior, _BACK * bounds.answer_prior,
+            "one answer is given whatever is asked, in {now} of first tries more than it is right: {detail}", _HARD,
+            least=_ENOUGH,
+        ),
+        Guard(
+            "answer_copied", metrics.ANSWER_COPIED, "above", bounds.answer_copied, _BACK * bounds.answer_copied,
+            "{now} of first tries more than are right that way answer with what stands in the problem", _HARD,
+            least=_ENOUGH,
+        ),
+        Guard(
+            "answered_alike", metrics.ANSWERED_ALIKE, "above", bounds.answered_alike, _BACK * bounds.answered_alike,
+            "a problem and what it was changed into get the same answer, a wrong one for one of them, in {now} of "
+            "pairs of tries", _HARD, least=_ENOUGH,
+        ),
+        Guard(
+            "answer_visible", metrics.ANSWER_VISIBLE, "rise", bounds.answer_visible, 0.5 * bounds.answer_visible,
+            "the right answer stands in the text of {now} of the problems: copying solves them",
+            "Have the domain's parse or is_trivial_edit reject such proposals, and read them (inspect proposals)",
+            least=_ENOUGH,
+        ),
+        Guard(
+            "repetition", metrics.REPETITION, "above", bounds.repetition, 0.5 * bounds.repetition,
+            "{now} of first tries say the same again and again",
+            "A smaller train.learning_rate or a KL (train.kl_coef) keeps a model from it; a part length in "
+            "judge.rewards charges for it", least=_ENOUGH,
+        ),
+    )  # fmt: skip
+
+
+def _of_spread(bounds: Thresholds) -> tuple[Guard, ...]:
+    return (
+        Guard(
+            "cut_share", metrics.CLIPPED_RATIO, "above", bounds.cut_share, 0.5 * bounds.cut_share,
+            "{now} of the solver's turns were cut by their length",
+            "Raise solver.max_tokens, or charge for length (a part length in judge.rewards)", least=_ENOUGH,
+        ),
+        *(
+            Guard(
+                f"entropy_{role}", metrics.ROLE_ENTROPY.format(role=role), "below", bounds.entropy,
+                2 * bounds.entropy,
+                f"what the {role} samples is nearly always the same: an entropy of {{now}} nats a token",
+                f"A higher {role}.temperature or a KL (train.kl_coef) keeps it open", least=_ENOUGH,
+            )
+            for role in ("solver", "challenger")
+        ),
+        Guard(
+            "distinct_proposals", metrics.DISTINCT_PROPOSALS, "below", bounds.distinct_proposals,
+            2 * bounds.distinct_proposals, "the challenger repeats itself: {now} of its proposals are different texts",
+            "A higher challenger.temperature, more parents (challenger.targets) or problems that the domain draws "
+            "(challenger.drawn_share) keep them different", least=_PROPOSED,
+        ),
+    )  # fmt: skip
+
+
+def _of_collapse() -> tuple[Guard, ...]:
+    """Less and less of what the model says can be read, as after too large a learning rate."""
+    watched = {"proposals": metrics.READABLE_PROPOSALS, "answers": metrics.STEP_PARSED}
+    return tuple(
+        Guard(
+            f"readable_{what}", figure, "fall", 0.5, 0.75,
+            f"{{now}} of the last steps' {what} can be read, {{best}} could be before: the model collapses",
+            "A smaller train.learning_rate or a KL (train.kl_coef) keeps it; resume.mode=rewind goes back to the last "
+            "checkpoint",
+        )
+        for what, figure in watched.items()
+    )  # fmt: skip

@@ -1,0 +1,42 @@
+"""What watches a run, as the configuration has it."""
+
+from curriculum.answers.formats import Formats, formats_by_mark
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Domain, HasFormats
+from roles.prompts import PromptStyle
+from selfplay.config.keys import Config
+from selfplay.guards.table import Thresholds, guards
+from selfplay.guards.watch import Watch
+
+
+def watch(config: Config, domain: Domain, style: PromptStyle) -> Watch:
+    """The guards of a run, which nothing has been told yet."""
+    g = config.guards
+    thresholds = Thresholds(
+        format_share=g.format_share,
+        answer_prior=g.answer_prior,
+        answer_copied=g.answer_copied,
+        answered_alike=g.answered_alike,
+        answer_visible=g.answer_visible,
+        repetition=g.repetition,
+        cut_share=g.cut_share,
+        entropy=g.entropy,
+        distinct_proposals=g.distinct_proposals,
+    )
+    return Watch(guards(thresholds, _against_copies(config)), formats(config, domain), style.visible)
+
+
+def formats(config: Config, domain: Domain) -> Formats:
+    """The formats that the user names, else the domain's, which without any of its own are told by shape."""
+    if config.guards.formats:
+        return formats_by_mark(config.guards.formats)
+    named = ability(domain, HasFormats)
+    return Formats(tuple(named.formats), named.format_of)
+
+
+def _against_copies(config: Config) -> str:
+    """What keeps the turns apart and is not in use yet."""
+    if config.train.stage_one.max_steps == 0:
+        return "SCoRe's stage I keeps the turns apart (train.stage_one.max_steps above 0)"
+    bonus = config.judge.correction_bonus
+    return f"A larger bonus keeps the turns apart (judge.correction_bonus, which is {bonus:g})"
