@@ -11,8 +11,8 @@ from selfplay.machine.outlet import complain
 from selfplay.suite.outcomes_file import check_path, write
 from selfplay.suite.request import Request, prepare
 from selfplay.suite.sets import read_options
-from selfplay.suite.shown import compared_rows, model_rows, report_json
-from selfplay.view.terminal import AsJson, command_line, say_json, say_table
+from selfplay.suite.shown import compared_rows, model_rows, passing_lines, passing_rows, report_json
+from selfplay.view.terminal import AsJson, command_line, say, say_json, say_table
 
 USAGE = """\
 Evaluate a model, or a run's weights, on problems of any kind. Nothing is trained, and no run is changed.
@@ -99,6 +99,10 @@ def evaluate(
             say_table(model_rows(each), f"{each.model}{at} [95%]")
     if report.against is not None:
         say_table(compared_rows(report), f"A: {report.model.model}, B: {report.against.model}, on the same problems")
+        if report.passing:
+            say_table(passing_rows(report.passing), "pass@k, A is the first model and B the second")
+            for line in passing_lines(report.passing):
+                say(line)
     return None
 
 

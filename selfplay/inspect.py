@@ -1,6 +1,7 @@
 """Look at a run: python -m selfplay.inspect COMMAND. Most commands are selfplay/view/commands.py's."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from selfplay.machine.errors import DATA, Refused
 from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import queries
-from selfplay.view.commands import RUNS, Directory, RunArgument, app, opened
+from selfplay.view.commands import RUNS, Directory, RunArgument, app, opened, writing
 from selfplay.view.tables import attempt_rows
 from selfplay.view.terminal import LONGEST_CELL, WHOLE, AsJson, say, say_json, say_lines, say_table
 from store.store import Store
@@ -107,6 +108,37 @@ def audit(
     from selfplay.audit.command import run_audit
 
     run_audit(run, against, since, ranks, mask, count, directory, as_json)
+
+
+@app.command()
+def passk(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="What evaluate --samples N --out FILE wrote.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also draw the curves there: .png, .svg or .pdf.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """pass@k of the models in outcome files: curves, and of the first two where they part and who solves what."""
+    from selfplay.suite import passing
+    from selfplay.suite.shown import passing_lines, passing_rows, sampled_rows
+
+    found = passing.read_outcomes(files)
+    models = passing.by_model(found)
+    compared = list(passing.compared_passing(*models[:2])) if len(models) > 1 else []
+    if output is not None:
+        from selfplay.suite.passing_picture import draw_passing
+
+        with writing(output):
+            draw_passing(found, output)
+    if as_json:
+        return say_json({"compared": [asdict(each) for each in compared], "models": sampled_rows(found)})
+    if compared:
+        say_table(passing_rows(compared), f"A: {compared[0].first}, B: {compared[0].second} [95%]")
+        for line in passing_lines(compared):
+            say(line)
+    else:
+        say_table(sampled_rows(found), "pass@k")
+    return say(f"wrote {output}") if output is not None else None
 
 
 @app.command("validate-domain")

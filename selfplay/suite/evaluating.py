@@ -8,6 +8,7 @@ from selfplay.run.build import build_evaluator
 from selfplay.suite.comparing import compared
 from selfplay.suite.loading import LoadedPolicy, load
 from selfplay.suite.measuring import measure
+from selfplay.suite.passing import compared_passing, sampled_sets
 from selfplay.suite.records import ModelReport, Report
 from selfplay.suite.request import Prepared
 from selfplay.suite.subjects import with_settings_of
@@ -27,7 +28,8 @@ def evaluate(prepared: Prepared, note: Note, loaded: LoadedPolicy | None = None)
         return Report(first)
     gc.collect()
     second = _one(load(with_settings_of(prepared.second, prepared.first), note), prepared, note)
-    return Report(first, second, tuple(compared(first, second)))
+    passing = compared_passing(sampled_sets(first), sampled_sets(second))
+    return Report(first, second, tuple(compared(first, second)), tuple(passing))
 
 
 def _one(loaded: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:

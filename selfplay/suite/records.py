@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selfplay.stats.pass_at_k import Estimate
+from selfplay.stats.pass_curves import PairedCurves
 from store.records import Outcome
 
 
@@ -108,9 +109,22 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedPassing:
+    """pass@k of two models on one set: `first` is A, `second` is B."""
+
+    set_name: str
+    first: str
+    second: str
+    problems: int
+    curves: PairedCurves
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What `evaluate` returns. `against` and `compared` are there where two models were compared."""
+    """What `evaluate` returns. `against` and `compared` are there where two models were compared, `passing` where
+    samples were drawn of both."""
 
     model: ModelReport
     against: ModelReport | None = None
     compared: tuple[Compared, ...] = ()
+    passing: tuple[ComparedPassing, ...] = ()

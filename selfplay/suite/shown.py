@@ -1,11 +1,12 @@
 """A report as people read it, and as one JSON value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from selfplay.stats.pass_at_k import Estimate
-from selfplay.suite.records import ModelReport, Report, SetReport
+from selfplay.stats.pass_at_k import Estimate, doubling, mean_pass_at_k
+from selfplay.suite.passing import SampledSet
+from selfplay.suite.records import ComparedPassing, ModelReport, Report, SetReport
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -40,6 +41,39 @@ def compared_rows(report: Report) -> list[Mapping[str, Any]]:
         }
         for each in report.compared
     ]
+
+
+def passing_rows(passing: Iterable[ComparedPassing]) -> list[Mapping[str, Any]]:
+    """One row for each k of each set."""
+    return [
+        {"set": each.set_name, "k": at.k, "A": _shown(at.first), "B": _shown(at.second)}
+        | {"A - B [95%, bootstrap]": _shown(at.difference, "+.3f")}
+        for each in passing
+        for at in each.curves.at
+    ]
+
+
+def sampled_rows(found: Iterable[SampledSet]) -> list[dict[str, Any]]:
+    """One row for each k of each model and set: [value, low, high] as they are."""
+    rows = []
+    for each in found:
+        right = list(each.right.values())
+        for k in doubling(each.samples):
+            value, low, high = mean_pass_at_k(right, each.samples, k)
+            rows.append({"model": each.named, "set": each.set_name, "k": k, "pass@k": value, "low": low, "high": high})
+    return rows
+
+
+def passing_lines(passing: Iterable[ComparedPassing]) -> Iterator[str]:
+    """Of each set, where B overtakes A and who solved what with all samples."""
+    for each in passing:
+        found = each.curves
+        ahead = f"B is ahead from k = {found.overtaken_at} on" if found.overtaken_at else "B is ahead at no k"
+        yield (
+            f"{each.set_name}: {ahead}, of 1 to {found.samples}; of {each.problems} problems both solved "
+            f"{found.solved_by_both}, only A {found.solved_by_first}, only B {found.solved_by_second}, neither "
+            f"{found.solved_by_neither}"
+        )
 
 
 def _figures(each: SetReport) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,7 @@ from store.store import Store
 app = command_line(
     "selfplay.inspect",
     "Look at a run: where it stands, its problems, what was said. Commands read only, also while the run is at work; "
-    "but `migrate` changes a database, and `plot` and `tree -o` write a picture.",
+    "but `migrate` changes a database, and `plot`, `tree -o`, `passk -o` and `audit --mask` write a file.",
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in --dir, or its folder.")]
@@ -165,7 +165,7 @@ def tree(
     with opened(run, directory) as store:
         graph, at_step, steps_with_any = queries.tree(store, problem, step, attempts)
     if output is not None:
-        with _writing(output):
+        with writing(output):
             trees.write(graph, output, plain)
     if as_json:
         return say_json({"step": at_step, "steps": steps_with_any} | trees.graph_json(graph))
@@ -175,7 +175,7 @@ def tree(
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """What goes wrong with a picture's file is one line that says what to do."""
     if not path.parent.is_dir():
         raise NotFound(f"there is no folder {path.parent}/ to write {path.name} to")
@@ -282,7 +282,7 @@ def plot(
 
     folder = queries.run_folder(run, directory)
     path = output or folder / "plot.png"
-    with Store.open_readonly(folder / DATABASE) as store, _writing(path):
+    with Store.open_readonly(folder / DATABASE) as store, writing(path):
         draw(store, path)
     say(f"wrote {path}")
 
