@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from chat_templates import CHATML, tokenizer
+from chat_templates import CHATML, QWEN3, qwen3_tokenizer, tokenizer
 from scripted_roles import DOMAIN, ScriptedEngine, completion, countdown, problem, step_style
 
 from curriculum.domains.abilities import ability
@@ -17,6 +17,7 @@ from roles.requests import Sampled
 from roles.search.growth import Growth
 from selfplay.config.files import load
 from selfplay.prompting.chat import chat_style
+from selfplay.prompting.templates import rendered
 from selfplay.run.build import prompt_style
 from store.records import Completion, Fate, Finish, Outcome
 
@@ -137,6 +138,34 @@ def test_the_key_turns_thoughts_on_and_the_template_says_how_they_begin(template
     assert (style.thought, style.visible(f"a</think>\n\n68{END}")) == (on, "68")
     few_shot = load(None, ["prompts.style=few_shot", "prompts.thinking=true"])
     assert prompt_style(few_shot, DOMAIN, made).thought == "none"
+
+
+EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize(("thinking", "begins", "thought"), [(True, "", "said"), (False, EMPTY_THOUGHT, "none")])
+def test_qwen3_thinks_or_is_given_an_empty_thought(thinking: bool, begins: str, thought: Thought) -> None:
+    style = chat_style(DOMAIN, qwen3_tokenizer(), "mine", thinking=thinking, feedback=False)
+    assert style.thought == thought
+    assert style.solver(problem("23 + 45")).endswith(f"23 + 45 ={END}\n<|im_start|>assistant\n{begins}")
+    first = said(f"<think>\n20 + 40\n</think>\n\n68{END}" if thinking else f"68{END}")
+    assert style.visible(first.text) == "68"
+    look = style.recheck(problem("23 + 45"), first)
+    assert look.startswith("\n<|im_start|>user\n") and look.endswith(f"{END}\n<|im_start|>assistant\n{begins}")
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+def test_a_second_look_of_qwen3_continues_the_context_its_template_would_drop_the_thought(thinking: bool) -> None:
+    """The tree only grows; that is a difference to the template, of which docs/models.md tells."""
+    style = chat_style(DOMAIN, qwen3_tokenizer(), "mine", thinking=thinking, feedback=False)
+    thought = "<think>\n20 + 40\n</think>\n\n" if thinking else ""
+    ours = style.solver(problem("1 + 2")) + f"{thought}3{END}" + style.recheck(problem("1 + 2"), said(f"3{END}"))
+    asked = ours.split("user\n")[1].split(END)[0], ours.split("user\n")[2].split(END)[0]
+    turns = [{"role": "user", "content": asked[0]}, {"role": "assistant", "content": f"{thought}3"},
+             {"role": "user", "content": asked[1]}]  # fmt: skip
+    whole = rendered(QWEN3, turns, True, {"enable_thinking": thinking})
+    dropped = thought or EMPTY_THOUGHT
+    assert ours != whole and ours.replace(f"{dropped}3", "3") == whole
 
 
 def test_a_thought_that_is_cut_is_closed_for_the_next_turn() -> None:
