@@ -10,9 +10,12 @@ A message is four bytes of length (big-endian), so many bytes of JSON, and the a
 "blobs", in bytes. Arrays of ids and counts are int32, those of log-probabilities float32, little-endian.
 
     do            fields, arrays                                      answer
-    load          folder, settings (keyword arguments of vllm.LLM)    -
+    load          folder, dtype, context, block, kv_cache_bytes;      -
+                  rank and adapted (layers) of adapters to come
     weights       folder, with *.safetensors                          -
-    generate      params, salt, stops, supports; of each row          cached: tokens that were not run again;
+    adapter       folder, name, number, none of them used before      -
+    held          columns, by the width of matrices                   digests of weights by name (tensors.py)
+    generate      params, salt, stops, supports; of each row          cached: tokens that were not run again; adapters;
                   stop_of, seeds, max_tokens; lengths, ids            counts, ids, log-probabilities; with supports:
                                                                       sizes and ids of what each could be drawn from
     logprobs      lengths, ids                                        log-probability of each row's tokens but the first
@@ -36,8 +39,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensors
 
 EVERYTHING = -1  # of vLLM's `logprobs`: all tokens of the vocabulary
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 PARENT_SECONDS = 1.0  # between two looks at whether the process that started this one is still there
 
 
@@ -73,25 +78,49 @@ class Engine:
 
     def __init__(self) -> None:
         self._llm: Any = None
+        self._rank = 0  # of adapters
+        self._adapters: Any = None  # the LoRARequest that everything is sampled with
 
     def load(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """Weights and configuration of a transformers folder. No tokenizer: ids go in, ids come out."""
         import vllm
 
         leave_out_what_cannot_be_drawn()
+        self._rank = message["rank"]
         self._llm = vllm.LLM(
             model=message["folder"], skip_tokenizer_init=True, generation_config="vllm",
             logprobs_mode="processed_logprobs", max_logprobs=EVERYTHING, enable_prefix_caching=True,
-            disable_log_stats=True, **message["settings"],
+            disable_log_stats=True, enforce_eager=True, dtype=message["dtype"], max_model_len=message["context"],
+            block_size=message["block"], kv_cache_memory_bytes=message["kv_cache_bytes"],
+            **adapter_settings(message["rank"], message["adapted"]),
         )  # fmt: skip
         return {}, []
 
     def weights(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """All weights anew. Keys and values that were cached by the old ones are dropped."""
-        self._llm.collective_rpc(reload, args=(message["folder"],))
-        if not self._llm.reset_prefix_cache():
-            raise RuntimeError("the prefix cache could not be emptied, so it holds keys of older weights")
+        self._llm.collective_rpc(tensors.reload, args=(message["folder"],))
+        self._drop_keys()
         return {}, []
+
+    def adapter(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """Adapters in place of those before, under a name and a number that were never used."""
+        from vllm.lora.request import LoRARequest
+
+        engine, before = self._llm.llm_engine, self._adapters
+        if before is not None:
+            engine.remove_lora(before.lora_int_id)
+        self._adapters = LoRARequest(message["name"], message["number"], message["folder"])
+        engine.add_lora(self._adapters)
+        if engine.list_loras() != {message["number"]}:
+            raise RuntimeError(f"vLLM has the adapters {engine.list_loras()}, not {message['number']} alone")
+        self._drop_keys()
+        return {}, []
+
+    def held(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """Digests of what the model computes with."""
+        number = None if self._adapters is None else self._adapters.lora_int_id
+        [found] = self._llm.collective_rpc(tensors.digests, args=(message["columns"], number, self._rank))
+        return {"digests": found}, []
 
     def generate(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """One completion behind each row."""
@@ -102,7 +131,7 @@ class Engine:
             self._params(common | {"seed": seed, "max_tokens": most, "stop_token_ids": message["stops"][which]})
             for seed, most, which in zip(message["seeds"], message["max_tokens"], message["stop_of"], strict=True)
         ]
-        outputs = self._llm.generate(prompts, each, use_tqdm=False)
+        outputs = self._llm.generate(prompts, each, use_tqdm=False, lora_request=self._adapters)
         said = [output.outputs[0] for output in outputs]
         firsts = [np.asarray(one.logprobs.start_indices) for one in said]
         drawn = [np.asarray(one.logprobs.logprobs)[first] for one, first in zip(said, firsts, strict=True)]
@@ -117,23 +146,40 @@ class Engine:
                 np.array([len(support) for support in supports], "<i4").tobytes(),
                 np.concatenate(supports).astype("<i4").tobytes(),
             ]
-        return {"cached": sum(output.num_cached_tokens or 0 for output in outputs)}, answer
+        adapters = {output.lora_request.lora_name if output.lora_request else "" for output in outputs}
+        cached = sum(output.num_cached_tokens or 0 for output in outputs)
+        return {"cached": cached, "adapters": sorted(adapters)}, answer
 
     def logprobs(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """Log-probabilities at temperature 1 of tokens that are given. vLLM runs them without its prefix cache."""
         rows = rows_of(*blobs)
         params = self._params({"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 0})
-        outputs = self._llm.generate([{"prompt_token_ids": row} for row in rows], params, use_tqdm=False)
+        prompts = [{"prompt_token_ids": row} for row in rows]
+        outputs = self._llm.generate(prompts, params, use_tqdm=False, lora_request=self._adapters)
         found: list[float] = []
         for output, row in zip(outputs, rows, strict=True):
             told = list(output.prompt_logprobs)
             found += [told[at][row[at]].logprob for at in range(1, len(row))]
         return {}, [np.array(found, "<f4").tobytes()]
 
+    def _drop_keys(self) -> None:
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("the prefix cache could not be emptied, so it holds keys of older weights")
+
     def _params(self, values: dict[str, Any]) -> Any:
         import vllm
 
         return vllm.SamplingParams(**values, detokenize=False, ignore_eos=True, flat_logprobs=True)
+
+
+def adapter_settings(rank: int, layers: list[str]) -> dict[str, Any]:
+    """Of vllm.LLM, for adapters of that rank on layers of those names, one set of them at a time."""
+    if not rank:
+        return {}
+    return {
+        "enable_lora": True, "max_loras": 1, "max_lora_rank": min(most for most in LORA_RANKS if most >= rank),
+        "lora_target_modules": layers,
+    }  # fmt: skip
 
 
 def supports_of(logprobs: Any) -> Iterator[np.ndarray]:
@@ -159,34 +205,6 @@ def leave_out_what_cannot_be_drawn() -> None:
     Sampler.gather_logprobs = staticmethod(gathered)
 
 
-def reload(worker: Any, folder: str) -> None:
-    """Runs in vLLM's worker: reads all weights from the folder's safetensors."""
-    from safetensors import safe_open
-
-    def read() -> Iterator[tuple[str, Any]]:
-        for path in sorted(Path(folder).glob("*.safetensors")):
-            with safe_open(path, "pt") as file:
-                for name in file.keys():  # noqa: SIM118  (it is no dictionary)
-                    yield name, file.get_tensor(name)
-
-    worker.reload_weights(weights_iterator=read())
-    tie_head(worker.get_model(), worker.model_runner.vllm_config.model_config.hf_text_config)
-
-
-def tie_head(model: Any, config: Any) -> None:
-    """Gives a head that is tied to the embeddings their new matrix. The file has none for it, so that after a reload
-    vLLM would go on with the old one, and it keeps a copy in another layout, which has to be made anew as well."""
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
-
-    if not getattr(config, "tie_word_embeddings", False):
-        return
-    heads = [module for module in model.modules() if isinstance(module, ParallelLMHead)]
-    [embeddings] = [module for module in model.modules() if type(module) is VocabParallelEmbedding]
-    for head in heads:
-        head.tie_weights(embeddings)
-        head.quant_method.process_weights_after_loading(head)
-
-
 def end_with(parent: int, folder: Path) -> None:
     """Ends this process as soon as `parent` no longer is its parent, whatever it is doing."""
     while os.getppid() == parent:
@@ -197,7 +215,10 @@ def end_with(parent: int, folder: Path) -> None:
 
 def serve(connection: socket.socket) -> None:
     engine = Engine()
-    answers = {"load": engine.load, "weights": engine.weights, "generate": engine.generate, "logprobs": engine.logprobs}
+    answers = {
+        "load": engine.load, "weights": engine.weights, "adapter": engine.adapter, "held": engine.held,
+        "generate": engine.generate, "logprobs": engine.logprobs,
+    }  # fmt: skip
     while True:
         message, blobs = receive(connection)
         what = message.pop("do")

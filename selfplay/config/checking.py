@@ -18,6 +18,7 @@ from store.encoding import is_storable
 CONFIDENCE_REWARDS: tuple[ReportRule, ...] = ("brier", "log", "brier_apart")
 SELF_EVALUATION_REWARDS = tuple(each for each in get_args(ReportRule) if each not in ("none", *CONFIDENCE_REWARDS))
 LEAST_VLLM_TEMPERATURE = 0.01
+MOST_VLLM_RANK = 512  # of adapters
 MOST_TEXT = 4096  # characters of a value: no path is longer
 
 
@@ -106,8 +107,8 @@ def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
     """What vLLM cannot do here. It samples at a temperature of 0.01 where it is asked for a lower one."""
     if config.engine.kind != "vllm":
         return
-    if config.policy.lora.r > 0:
-        yield "engine.kind", "local while policy.lora.r is above 0: adapters do not travel to vLLM yet"
+    if config.policy.lora.r > MOST_VLLM_RANK:
+        yield "policy.lora.r", f"at most {MOST_VLLM_RANK} while engine.kind is vllm"
     for role, params in (("challenger", config.challenger), ("solver", config.solver)):
         if params.temperature < LEAST_VLLM_TEMPERATURE:
             yield f"{role}.temperature", f"at least {LEAST_VLLM_TEMPERATURE} while engine.kind is vllm"

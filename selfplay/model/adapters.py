@@ -32,6 +32,10 @@ class MergedAdapters:
         """Whether the layer, one of peft's, is merged here."""
         return any(layer is each.layer for each in self._layers)
 
+    def plain(self, layer: Any) -> Tensor | None:
+        """W [O, I] of a layer, one of peft's; None where it is not merged here."""
+        return next((each.plain for each in self._layers if layer is each.layer), None)
+
     def merge(self) -> None:
         """Call it when the adapters have changed: makes each layer's weight W + s B A anew."""
         for layer in self._layers:
@@ -45,7 +49,7 @@ class _MergedLayer:
         [name] = layer.active_adapters
         self.layer = layer
         self._base: nn.Linear = layer.base_layer
-        self._plain = self._base.weight.detach().clone()
+        self.plain = self._base.weight.detach().clone()
         self._a: nn.Parameter = layer.lora_A[name].weight
         self._b: nn.Parameter = layer.lora_B[name].weight
         self._scale: float = layer.scaling[name]
@@ -54,9 +58,9 @@ class _MergedLayer:
 
     @torch.no_grad()
     def merge(self) -> None:
-        served = self._plain.dtype
+        served = self.plain.dtype
         self._scaled_a, self._scaled_b = (self._a * self._scale).to(served), (self._b * self._scale).to(served)
-        torch.addmm(self._plain, self._b.to(served), self._scaled_a, out=self._base.weight)
+        torch.addmm(self.plain, self._b.to(served), self._scaled_a, out=self._base.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():

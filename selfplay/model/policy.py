@@ -71,6 +71,12 @@ class Policy:
         """Train `adapter`, peft's model around ours, from now on."""
         self.adapter, self._adapters = adapter, MergedAdapters(self.model)
 
+    def unadapted(self, layer: Any) -> Tensor:
+        """The weight of a layer that peft has put an adapter on, without the adapter."""
+        plain = None if self._adapters is None else self._adapters.plain(layer)
+        weight: Tensor = layer.base_layer.weight
+        return weight.detach() if plain is None else plain
+
     def refresh(self) -> None:
         """Call it when the weights have changed: forgets every copy of them. The next pass makes them anew."""
         if self._adapters is not None:

@@ -3,10 +3,12 @@
     python vllm_stand_in.py SOCKET FAULTS
 
 FAULTS is a folder; a file in it, named as a fault, makes the fault happen: `crash` and `hang` once, in the next
-`generate` (the file is taken away first); `always` crashes in each; `stale` drops weights that come; `refuses`
-answers `logprobs` with an error.
+`generate` (the file is taken away first); `always` crashes in each; `stale` drops weights that come, `layer` those of
+one layer; `keys` has a cache that keeps its keys; `odds` says
+other log-probabilities; `plain` samples without adapters; `refuses` answers `logprobs` with an error.
 """
 
+import hashlib
 import json
 import os
 import socket
@@ -50,6 +52,13 @@ class Llama:
         self.layers, self.eps = config["num_hidden_layers"], config["rms_norm_eps"]
         self.theta = config["rope_parameters"]["rope_theta"]
         self.weights = load_file(Path(folder) / "model.safetensors")
+        self.adapters: dict[str, np.ndarray] = {}  # by peft's names
+        self.adapters_name = ""
+
+    def take_adapters(self, folder: str, name: str) -> None:
+        tensors = load_file(Path(folder) / "adapter_model.safetensors")
+        self.adapters = {each.removeprefix("base_model.model."): tensor for each, tensor in tensors.items()}
+        self.adapters_name = name
 
     def logprobs(self, row: list[int]) -> np.ndarray:
         """[L, V] of the token behind each of a row's."""
@@ -63,7 +72,10 @@ class Llama:
         return log_softmax(self._norm("model.norm", x) @ self.weights["model.embed_tokens.weight"].T)
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
-        return x @ self.weights[f"{name}.weight"].T
+        whole = x @ self.weights[f"{name}.weight"].T
+        if f"{name}.lora_A.weight" not in self.adapters:
+            return whole
+        return whole + x @ self.adapters[f"{name}.lora_A.weight"].T @ self.adapters[f"{name}.lora_B.weight"].T
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.weights[f"{name}.weight"]
@@ -123,6 +135,17 @@ def scored(model: Llama, rows: list[list[int]]) -> bytes:
     return np.concatenate(found).astype("<f4").tobytes()
 
 
+def digests(model: Llama, columns: dict[str, list[int]]) -> dict[str, str]:
+    """As engines/vllm/tensors.py makes them."""
+    found = {}
+    head = {"lm_head.weight": model.weights["model.embed_tokens.weight"]}
+    for name, weight in (model.weights | head | model.adapters).items():
+        values = weight if weight.ndim == 1 else weight[:, columns[str(weight.shape[1])]].T
+        values = np.where(np.abs(values) < 2.0**-126, 0.0, values).astype("<f4")
+        found[name] = hashlib.sha256(values.tobytes()).hexdigest()
+    return found
+
+
 def fail(faults: Path) -> None:
     if (faults / "always").exists():
         os._exit(3)
@@ -147,15 +170,27 @@ def main() -> None:
                 send(connection, [])
             case "weights":
                 if not (faults / "stale").exists():
-                    model = Llama(message["folder"])
+                    old, model = model, Llama(message["folder"])
+                if (faults / "layer").exists():
+                    model.weights |= {name: old.weights[name] for name in old.weights if ".layers.1." in name}
                 send(connection, [])
+            case "adapter":
+                if not (faults / "stale").exists():
+                    model.take_adapters(message["folder"], message["name"])
+                send(connection, [])
+            case "held":
+                send(connection, [], digests=digests(model, message["columns"]))
             case "generate":
                 fail(faults)
-                send(connection, generated(model, message, rows_of(*blobs)), cached=0)
+                cached = 64 if (faults / "keys").exists() and message["max_tokens"] == [1] else 0
+                adapters = "" if (faults / "plain").exists() else model.adapters_name
+                said = generated(model, message, rows_of(*blobs))
+                send(connection, said, cached=cached, adapters=[adapters])
             case "logprobs" if (faults / "refuses").exists():
                 send(connection, [], error="RuntimeError: heads of 16")
             case "logprobs":
-                send(connection, [scored(model, rows_of(*blobs))])
+                wrong = np.float32(0.5 if (faults / "odds").exists() else 0.0)
+                send(connection, [(np.frombuffer(scored(model, rows_of(*blobs)), "<f4") + wrong).tobytes()])
             case "stop":
                 os._exit(0)
 

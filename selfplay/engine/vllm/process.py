@@ -78,9 +78,9 @@ class Worker:
         assert self._process is not None
         return self._process.pid
 
-    def load(self, folder: Path, settings: dict[str, Any]) -> None:
-        """The model in a folder of transformers, with keyword arguments of vllm.LLM. Raises WorkerLost."""
-        self._ask("load", max(self._seconds, _START_SECONDS), folder=str(folder), settings=settings)
+    def load(self, folder: Path, **settings: Any) -> None:
+        """The model in a folder of transformers. Raises WorkerLost."""
+        self._ask("load", max(self._seconds, _START_SECONDS), folder=str(folder), **settings)
 
     def ask(self, do: str, blobs: Sequence[bytes] = (), **fields: Any) -> tuple[dict[str, Any], list[bytes]]:
         """What the worker answers, and its arrays. Raises WorkerLost."""

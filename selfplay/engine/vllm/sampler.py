@@ -1,6 +1,6 @@
 """Samples with vLLM, in a worker beside this process; completions grow the same token tree as in every engine.
 
-    load      the weights of a version, as safetensors in shared memory, then the sync proof
+    load      the weights of a version (transfer.py), then the sync proof (proof.py)
     sample    one request a completion: the ids of a root path, a seed of its own; ids and log-probabilities come back
 
 vLLM's cached keys are those of one version: its prefix cache is emptied with each load, and requests are salted with
@@ -8,11 +8,10 @@ the version. A worker that crashes or hangs is started anew, given the current w
 tree grows only by answers that came whole, so nothing is counted twice.
 """
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -24,17 +23,16 @@ from selfplay.engine.local import LocalSampler
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, say_chosen, speakers, stream
 from selfplay.engine.vllm.process import Worker, WorkerFailed, WorkerLost
-from selfplay.engine.vllm.proof import Gap, gap_of, probe_rows, trainer_logprobs
+from selfplay.engine.vllm.proof import BLOCK, Gap, SyncProof, num_cached
+from selfplay.engine.vllm.transfer import ModelSettings, WeightTransfer
 from selfplay.engine.vllm.wire import LOGPROBS, packed, unpacked
 from selfplay.machine.errors import EngineError, NonFiniteError, SyncError
 from selfplay.model.policy import Policy
-from selfplay.model.weights.reading import quiet
 from selfplay.prompting.codec import stop_tokens
 from store.records import Completion
 
 Answer = TypeVar("Answer")
 
-_BLOCK = 32  # tokens of vLLM's cache that are kept together: on a CPU a multiple of 32
 _SEED_BITS = 63  # of vLLM's seeds
 
 
@@ -77,7 +75,9 @@ class VllmSampler:
         self._settings = settings
         self._say = say
         self._worker: Worker | None = None
-        self._probe: list[list[int]] = []  # rows of token ids that the sync proof reads, the same for all versions
+        self._proof = SyncProof(policy, local, settings.context, settings.max_gap, say)
+        model = ModelSettings(settings.dtype, settings.context, settings.kv_cache_bytes, BLOCK)
+        self._transfer = WeightTransfer(policy, model)
 
     @property
     def worker_pid(self) -> int | None:
@@ -117,7 +117,7 @@ class VllmSampler:
         self._local.end_sampling()
 
     def load(self, version: int) -> None:
-        """The worker takes all weights of the policy, and proves that it has. Raises SyncError, EngineError."""
+        """The worker takes the policy's weights, and proves that it has. Raises SyncError, EngineError."""
         self._local.load(version)
         is_running = self._worker is not None
         self._with_worker(lambda worker: self._take_weights(worker) if is_running else None)
@@ -130,7 +130,7 @@ class VllmSampler:
 
     def measure_gap(self) -> Gap:
         """How far the worker's log-probabilities of the probe are from the policy's."""
-        return self._with_worker(self._gap)
+        return self._with_worker(self._proof.gap)
 
     def _with_worker(self, work: Callable[[Worker], Answer]) -> Answer:
         """What `work` returns. A lost worker is started anew, with the current weights, and `work` done again."""
@@ -157,56 +157,26 @@ class VllmSampler:
 
     def _start(self, worker: Worker) -> None:
         """The model in a worker that has none yet, with the current weights."""
-        settings = self._settings
-        folder = self._written(worker)
         try:
-            worker.load(folder, {
-                "dtype": settings.dtype, "max_model_len": settings.context, "block_size": _BLOCK,
-                "kv_cache_memory_bytes": settings.kv_cache_bytes, "enforce_eager": True,
-            })  # fmt: skip
-            self._prove(worker)
+            self._transfer.start(worker)
+            self._prove(worker, is_new=True)
         except WorkerFailed as failed:  # some models load, and fail with the first tokens; they would again
             self._drop()
             raise EngineError(
                 f"vLLM does not run this model ({failed}): engine.context and engine.kv_cache_mib bound what it "
                 "needs; or use engine.kind=local"
             ) from failed
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _take_weights(self, worker: Worker) -> None:
-        folder = self._written(worker)
-        try:
-            worker.ask("weights", folder=str(folder))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._prove(worker)
+        self._proof.before(worker)
+        self._transfer.update(worker)
+        self._prove(worker, is_new=False)
 
-    def _written(self, worker: Worker) -> Path:
-        """A folder in shared memory with the policy's weights and configuration, as transformers saves them."""
-        folder = worker.folder / "weights"
-        with quiet():
-            self._policy.model.save_pretrained(folder)
-        return folder
-
-    def _prove(self, worker: Worker) -> None:
-        gap = self._gap(worker)
-        if not gap.mean <= self._settings.max_gap:
+    def _prove(self, worker: Worker, is_new: bool) -> None:
+        """Raises SyncError, after which there is no worker."""
+        if fault := self._proof.fault(worker, is_new):
             self._drop()
-            raise SyncError(
-                f"sync proof, policy version {self._policy.version}: log-probabilities of sampler and trainer are "
-                f"{gap.mean:.3g} nats apart in the mean (at most {gap.most:.3g}), above engine.max_logprob_gap="
-                f"{self._settings.max_gap:g}: the weights did not arrive as they are"
-            )
-
-    def _gap(self, worker: Worker) -> Gap:
-        if not self._probe:
-            self._probe = probe_rows(self._policy, self._local)
-        _, arrays = worker.ask("logprobs", packed(self._probe))
-        try:
-            return gap_of(np.frombuffer(arrays[0], LOGPROBS), trainer_logprobs(self._policy, self._probe))
-        except (ValueError, IndexError) as error:
-            raise WorkerLost(f"its answer cannot be read: {error}") from error
+            raise SyncError(f"sync proof, policy version {self._policy.version}: {fault}")
 
     def _drop(self) -> None:
         worker, self._worker = self._worker, None
@@ -244,10 +214,20 @@ class VllmSampler:
             seeds=[stream(self._seed, speaker.key, version) >> (128 - _SEED_BITS) for speaker in live],
             max_tokens=[speaker.draw.params.max_tokens for speaker in live],
         )
+        self._check_adapter(answer)
         try:
-            return list(_completions(arrays, params.is_truncated, len(live))), int(answer["cached"])
-        except (ValueError, KeyError, IndexError) as error:
+            return list(_completions(arrays, params.is_truncated, len(live))), num_cached(answer)
+        except (ValueError, IndexError) as error:
             raise WorkerLost(f"its answer cannot be read: {error}") from error
+
+    def _check_adapter(self, answer: Mapping[str, Any]) -> None:
+        """Raises SyncError where something was not sampled with the adapters that were delivered last."""
+        if answer.get("adapters") != [self._transfer.adapter]:
+            self._drop()
+            raise SyncError(
+                f"policy version {self._policy.version}: vLLM sampled with the adapters {answer.get('adapters')}, not "
+                f"with {self._transfer.adapter or 'none'} alone"
+            )
 
     def _choose(self, speaker: Speaker, said: Said) -> None:
         """The next token of a speaker is the next that the worker said."""

@@ -6,82 +6,42 @@ uv sync --project engines/vllm && uv run pytest -m vllm -n 0
 import os
 import signal
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from run_server import Server
-from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from with_vllm import (
+    CLOSE,
+    FREE,
+    NEEDS_VLLM,
+    apart,
+    change,
+    completions,
+    drawn,
+    draws,
+    sampler_of,
+    shared_folders,
+    within_ten_seconds,
+)  # fmt: skip
 
-from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
-from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.protocol import Draw
 from selfplay.engine.tree_engine import TreeEngine
-from selfplay.engine.vllm.process import PROJECT, Worker, worker_python
-from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
-from selfplay.machine.errors import OK, OUT_OF_SYNC, Refused, SyncError
+from selfplay.engine.vllm.process import worker_python
+from selfplay.engine.vllm.sampler import VllmSampler
+from selfplay.machine.errors import OK
 from selfplay.metrics import MISMATCH_MAX
 from selfplay.model.policy import Policy
-from selfplay.model.weights.tiny import EOS_ID, VOCABULARY, ByteTokenizer
+from selfplay.model.weights.tiny import VOCABULARY
 from selfplay.prompting.codec import stop_tokens
-from store.records import Completion, Finish
+from store.records import Finish
 from store.store import Store
 
-
-def missing() -> str:
-    try:
-        worker_python()
-    except Refused as refused:
-        return str(refused)
-    return ""
-
-
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(bool(missing()), reason=missing() or "it is there"),
-    pytest.mark.timeout(600),
-]
-FREE = SamplingParams(temperature=1.3, max_tokens=8, stop=("\n",))
-SHARED = "Questions and answers, each on a line of its own. 1 + 1 = 2. 2 + 2 = 4. " * 2  # more than two blocks
-TEXTS = (f"{SHARED}12 + 7 =", f"{SHARED}12 + 9 =", "x")
-CLOSE = 1e-4  # nats, in float32; what the two add up in another order differs by 2e-6 at most
-
-
-def tiny(is_tied: bool) -> LlamaForCausalLM:
-    """As tiny-llama, with heads of 32 numbers, which are the smallest that vLLM runs on a CPU."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=1024, bos_token_id=None, eos_token_id=EOS_ID, pad_token_id=None,
-        tie_word_embeddings=is_tied,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tiny(True).save_pretrained(folder)
-    ByteTokenizer().save_pretrained(folder)
-    return folder
-
-
-def sampler_of(python: Path, is_tied: bool = True, **changes: object) -> tuple[VllmSampler, Policy]:
-    policy = Policy(tiny(is_tied), ByteTokenizer(), torch.device("cpu"))
-    settings = VllmSettings(python, 1, "float32", 512, 1 << 26, CLOSE, 120.0, 1)
-    sampler = VllmSampler(policy, TreeEngine(policy, 3), 3, replace(settings, **changes), print)  # type: ignore[arg-type]
-    sampler.load(0)
-    return sampler, policy
+pytestmark = NEEDS_VLLM
 
 
 @pytest.fixture(scope="module")
@@ -89,61 +49,6 @@ def tied() -> Iterator[tuple[VllmSampler, Policy]]:
     sampler, policy = sampler_of(worker_python())
     yield sampler, policy
     sampler.close()
-
-
-@pytest.fixture(scope="module")
-def patched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A Python whose worker has `patch` done to it first."""
-
-    def python(patch: str) -> Path:
-        folder = tmp_path_factory.mktemp("patched")
-        (folder / "patched.py").write_text(
-            f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nimport worker\n{patch}\nworker.main()\n"
-        )
-        (folder / "python").write_text(f'#!/bin/sh\nexec {worker_python()} {folder}/patched.py "$2"\n')
-        (folder / "python").chmod(0o700)
-        return folder / "python"
-
-    return python
-
-
-def draws(tree: Tree, params: SamplingParams, n: int = 4) -> list[Draw]:
-    return [
-        Draw(tree.extend(ROOT, text.encode()), n, params, ("solver", 1, k), "solver/0") for k, text in enumerate(TEXTS)
-    ]
-
-
-def drawn(sampler: VllmSampler, params: SamplingParams = FREE) -> tuple[Tree, list[Completion], TokenCount]:
-    tree, count = Tree(), TokenCount()
-    return tree, completions(sampler.sample(tree, draws(tree, params), None, count)), count
-
-
-def completions(groups: Sequence[Sequence[Sampled]]) -> list[Completion]:
-    return [sampled.completion for group in groups for sampled in group]
-
-
-def apart(policy: Policy, tree: Tree, temperature: float) -> float:
-    """The largest difference, in nats, of the tree's log-probabilities from the policy's."""
-    nodes = [node for node, label in enumerate(tree.labels) if label]
-    hidden = policy.padded_hidden(tree, [tree.parents[node] for node in nodes])
-    every = policy.head.logits(hidden) / (temperature or 1.0)
-    for row, node in enumerate(nodes):
-        if node in tree.supports:
-            left = torch.zeros(VOCABULARY, dtype=torch.bool)
-            left[torch.from_numpy(tree.supports[node].ids()).long()] = True
-            every[row] = every[row].masked_fill(~left, -torch.inf)
-    truth = every.log_softmax(-1)
-    return max(abs(truth[row, tree.tokens[node]].item() - tree.logprobs[node]) for row, node in enumerate(nodes))
-
-
-def change(policy: Policy, size: float = 0.03) -> None:
-    """An update of all weights, as the trainer makes one."""
-    torch.manual_seed(policy.version)
-    with torch.no_grad():
-        for _, parameter in policy.trainable:
-            parameter.add_(size * torch.randn_like(parameter))
-    policy.version += 1
-    policy.refresh()
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 1.3])
@@ -201,18 +106,6 @@ def test_seeds_are_of_the_key_and_the_version(tied: tuple[VllmSampler, Policy]) 
     assert [each.ids for each in other] != [each.ids for each in first]
 
 
-def test_weights_travel_and_nothing_of_the_old_ones_stays(tied: tuple[VllmSampler, Policy]) -> None:
-    sampler, policy = tied
-    for _ in range(3):
-        drawn(sampler)  # the cache holds keys of these weights
-        change(policy)
-        assert apart(policy, drawn(sampler)[0], FREE.temperature) > 100 * CLOSE, "the worker has the old ones"
-        sampler.load(policy.version)
-        tree, _, _ = drawn(sampler)
-        assert apart(policy, tree, FREE.temperature) < CLOSE
-    assert sampler.measure_gap().most < CLOSE
-
-
 def test_a_killed_worker_is_replaced_and_says_the_same(tied: tuple[VllmSampler, Policy]) -> None:
     sampler, policy = tied
     change(policy)
@@ -224,62 +117,6 @@ def test_a_killed_worker_is_replaced_and_says_the_same(tied: tuple[VllmSampler, 
     assert sampler.worker_pid not in (None, pid)
     assert [each.ids for each in after] == [each.ids for each in before]
     assert apart(policy, tree, FREE.temperature) < CLOSE
-
-
-class OneLayerOff(VllmSampler):
-    """Sends all layers but one."""
-
-    def _written(self, worker: Worker) -> Path:
-        folder = super()._written(worker)
-        if self._policy.version > 0:
-            weights = load_file(folder / "model.safetensors")
-            kept = {name: tensor for name, tensor in weights.items() if ".layers.1.mlp" not in name}
-            save_file(kept, folder / "model.safetensors", {"format": "pt"})
-        return folder
-
-
-def test_a_layer_that_does_not_arrive_is_caught() -> None:
-    sampler, policy = sampler_of(worker_python(), is_tied=False)
-    try:
-        change(policy)
-        sampler.load(1)  # all of them arrive, the head that is not tied too
-        sampler.__class__ = OneLayerOff
-        change(policy)
-        with pytest.raises(SyncError, match="policy version 2") as caught:
-            sampler.load(2)
-        assert caught.value.code == OUT_OF_SYNC
-    finally:
-        sampler.close()
-
-
-def test_a_tied_head_that_stays_is_caught(patched: Callable[[str], Path]) -> None:
-    sampler, policy = sampler_of(patched("worker.tie_head = lambda model, config: None"))
-    try:
-        change(policy)
-        with pytest.raises(SyncError):
-            sampler.load(1)
-    finally:
-        sampler.close()
-
-
-STALE_CACHE = """
-import vllm
-vllm.LLM.reset_prefix_cache = lambda self, *more: True
-generate = worker.Engine.generate
-worker.Engine.generate = lambda self, message, blobs: generate(self, message | {"salt": "0"}, blobs)
-"""
-
-
-def test_keys_of_older_weights_would_show(patched: Callable[[str], Path]) -> None:
-    """That test_weights_travel_and_nothing_of_the_old_ones_stays can fail."""
-    sampler, policy = sampler_of(patched(STALE_CACHE))
-    try:
-        drawn(sampler)
-        change(policy)
-        sampler.load(1)  # a proof of weights: the probe is not read from the cache
-        assert apart(policy, drawn(sampler)[0], FREE.temperature) > 10 * CLOSE
-    finally:
-        sampler.close()
 
 
 def test_a_run_samples_with_vllm_and_goes_on_from_stored_waves(server: Server, tmp_path: Path, folder: Path) -> None:
@@ -307,15 +144,3 @@ def test_a_run_samples_with_vllm_and_goes_on_from_stored_waves(server: Server, t
         texts = database.execute("SELECT text FROM turns JOIN steps USING (step_id) WHERE step = ?", (step,)).fetchall()
     given = Counter(each.text for wave in stored.values() for each in wave.completions)
     assert given <= Counter(text for (text,) in texts), "the step is made of what was stored before the kill"
-
-
-def shared_folders() -> list[Path]:
-    return list(Path("/dev/shm").glob("selfplay-vllm-*"))
-
-
-def within_ten_seconds(holds: Callable[[], bool]) -> bool:
-    for _ in range(100):
-        if holds():
-            return True
-        time.sleep(0.1)
-    return False

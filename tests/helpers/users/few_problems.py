@@ -50,6 +50,15 @@ class AnyEnds(AnySteps):
     step_ends = tuple("0123456789")
 
 
+class Brief(FewProblems):
+    """Right is what ends in time: of what a random model says about a fifth, and soon learned."""
+
+    stops = ("\n", *"abcdefghijklmnopqrstuvwxyz")
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        return Outcome.CORRECT, text
+
+
 class AnyJudged(AnySteps):
     """As `AnySteps`, with an example after which the random model tiny-gemma, asked whether an answer is right, says 1
     more often than 0, and either of them often enough."""

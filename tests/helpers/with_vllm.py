@@ -1,0 +1,141 @@
+"""A tiny model in vLLM's worker, for tests that are marked `vllm`: samplers, faulty workers, and what is drawn."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from roles.requests import Sampled, SamplingParams
+from roles.tree import ROOT, Tree
+from selfplay.engine.protocol import Draw, TokenCount
+from selfplay.engine.tree_engine import TreeEngine
+from selfplay.engine.vllm.process import PROJECT, worker_python
+from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
+from selfplay.machine.errors import Refused
+from selfplay.model.adapter_layers import make_adapters
+from selfplay.model.policy import Policy
+from selfplay.model.weights.tiny import EOS_ID, VOCABULARY, ByteTokenizer
+from store.records import Completion
+
+FREE = SamplingParams(temperature=1.3, max_tokens=8, stop=("\n",))
+SHARED = "Questions and answers, each on a line of its own. 1 + 1 = 2. 2 + 2 = 4. " * 2  # more than two blocks
+TEXTS = (f"{SHARED}12 + 7 =", f"{SHARED}12 + 9 =", "x")
+SMALL = 1e-3  # of an update, where weights are 0.1
+CLOSE = 1e-4  # nats, in float32; what the two add up in another order differs by 2e-6 at most
+
+
+def missing() -> str:
+    try:
+        worker_python()
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+NEEDS_VLLM = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(bool(missing()), reason=missing() or "it is there"),
+    pytest.mark.timeout(1800),  # a worker starts for half a minute, and longer where other work goes on
+]
+
+
+def tiny(is_tied: bool) -> LlamaForCausalLM:
+    """As tiny-llama, with heads of 32 numbers, which are the smallest that vLLM runs on a CPU."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=1024, bos_token_id=None, eos_token_id=EOS_ID, pad_token_id=None,
+        tie_word_embeddings=is_tied,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def tiny_policy(is_tied: bool, dtype: str, rank: int) -> Policy:
+    """`rank`: of adapters on all layers; 0: none."""
+    model = tiny(is_tied).to(getattr(torch, dtype))
+    adapter = make_adapters(model, rank, 3 * rank, ["all-linear"], 0, "tiny", print) if rank else None
+    policy = Policy(model, ByteTokenizer(), torch.device("cpu"))
+    if adapter is not None:
+        policy.adapt(adapter)
+    return policy
+
+
+def sampler_of(
+    python: Path, is_tied: bool = True, dtype: str = "float32", max_gap: float = CLOSE, rank: int = 0
+) -> tuple[VllmSampler, Policy]:
+    """A sampler whose worker has the policy's first weights."""
+    policy = tiny_policy(is_tied, dtype, rank)
+    settings = VllmSettings(python, 1, dtype, 512, 1 << 26, max_gap, 120.0, 1)
+    lines: list[str] = []
+    sampler = VllmSampler(policy, TreeEngine(policy, 3), 3, settings, lines.append)
+    sampler.load(0)
+    assert lines == ["starting the vLLM worker ..."], "every weight can be compared with the worker's"
+    return sampler, policy
+
+
+def patched(folder: Path, patch: str) -> Path:
+    """A Python whose worker has `patch` done to it first; `folder` takes two files."""
+    (folder / "patched.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nimport worker\n{patch}\nworker.main()\n"
+    )
+    (folder / "python").write_text(f'#!/bin/sh\nexec {worker_python()} {folder}/patched.py "$2"\n')
+    (folder / "python").chmod(0o700)
+    return folder / "python"
+
+
+def draws(tree: Tree, params: SamplingParams, n: int = 4) -> list[Draw]:
+    return [
+        Draw(tree.extend(ROOT, text.encode()), n, params, ("solver", 1, k), "solver/0") for k, text in enumerate(TEXTS)
+    ]
+
+
+def drawn(sampler: VllmSampler, params: SamplingParams = FREE) -> tuple[Tree, list[Completion], TokenCount]:
+    tree, count = Tree(), TokenCount()
+    return tree, completions(sampler.sample(tree, draws(tree, params), None, count)), count
+
+
+def completions(groups: Sequence[Sequence[Sampled]]) -> list[Completion]:
+    return [sampled.completion for group in groups for sampled in group]
+
+
+def apart(policy: Policy, tree: Tree, temperature: float) -> float:
+    """The largest difference, in nats, of the tree's log-probabilities from the policy's."""
+    nodes = [node for node, label in enumerate(tree.labels) if label]
+    hidden = policy.padded_hidden(tree, [tree.parents[node] for node in nodes])
+    every = policy.head.logits(hidden) / (temperature or 1.0)
+    for row, node in enumerate(nodes):
+        if node in tree.supports:
+            left = torch.zeros(VOCABULARY, dtype=torch.bool)
+            left[torch.from_numpy(tree.supports[node].ids()).long()] = True
+            every[row] = every[row].masked_fill(~left, -torch.inf)
+    truth = every.log_softmax(-1)
+    return max(abs(truth[row, tree.tokens[node]].item() - tree.logprobs[node]) for row, node in enumerate(nodes))
+
+
+def change(policy: Policy, size: float = 0.03) -> None:
+    """An update of all weights, as the trainer makes one."""
+    torch.manual_seed(policy.version)
+    with torch.no_grad():
+        for _, parameter in policy.trainable:
+            parameter.add_(size * torch.randn_like(parameter))
+    policy.version += 1
+    policy.refresh()
+
+
+def shared_folders() -> list[Path]:
+    return list(Path("/dev/shm").glob("selfplay-vllm-*"))
+
+
+def within_ten_seconds(holds: Callable[[], bool]) -> bool:
+    for _ in range(100):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
