@@ -24,7 +24,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs
 CITING = [
     *SOURCES,
     *(path for folder in ("configs", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.*"))),
-    *(ROOT / "engines" / "vllm" / name for name in ("README.md", "pyproject.toml", "worker.py")),  # beside a .venv
+    *(path for kind in ("*.md", "*.toml", "*.py") for path in sorted((ROOT / "engines" / "vllm").glob(kind))),
 ]
 FILES = [
     ROOT / "pyproject.toml",

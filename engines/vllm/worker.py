@@ -1,15 +1,18 @@
-"""vLLM behind a Unix socket: loads a model, samples, takes new weights, says log-probabilities.
+"""vLLM for a run: loads a model, samples, takes new weights, says log-probabilities.
 
-    .venv/bin/python worker.py SOCKET
+    .venv/bin/python worker.py --listen HOST:PORT      a server, which has a worker for each run (server.py)
+    worker.py --descriptor N --folder F                the worker, as a run or a server starts it
 
-Its environment is this folder's own, so nothing of selfplay is imported here; the other end of the socket is
-selfplay/engine/vllm/. One request is answered at a time. The process ends with `stop`, with the connection, or with the
-process that started it, and then removes the folder of the socket.
+Its environment is this folder's own, so nothing of selfplay is imported here; the other end of the connection, which is
+descriptor N, is selfplay/engine/vllm/. One request is answered at a time. The worker makes the folder F, in which it
+looks for files, and holds its lock. It ends with `stop`, with the connection, or with the process that started it, and
+removes the folder.
 
-A message is four bytes of length (big-endian), so many bytes of JSON, and the arrays whose sizes the JSON names under
-"blobs", in bytes. Arrays of ids and counts are int32, those of log-probabilities float32, little-endian.
+Messages are those of messages.py. Arrays of ids and counts are int32, those of log-probabilities float32,
+little-endian. A folder in a message is one in F, by its name.
 
     do            fields, arrays                                      answer
+    put           folder, file; bytes to append to that file          -
     load          folder, dtype, context, block, kv_cache_bytes;      -
                   rank and adapted (layers) of adapters to come
     weights       folder, with *.safetensors                          -
@@ -21,51 +24,42 @@ A message is four bytes of length (big-endian), so many bytes of JSON, and the a
     logprobs      lengths, ids                                        log-probability of each row's tokens but the first
     stop          -                                                   -
 
-What fails is answered by {"error": one line}.
+The first message is the worker's: that it is ready. What fails is answered by {"error": one line}.
 """
 
-import json
+import argparse
+import fcntl
 import os
+import re
+import select
 import shutil
 import socket
-import struct
-import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import messages
 import numpy as np
+import server
 import tensors
 
 EVERYTHING = -1  # of vLLM's `logprobs`: all tokens of the vocabulary
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 PARENT_SECONDS = 1.0  # between two looks at whether the process that started this one is still there
-
-
-def receive(connection: socket.socket) -> tuple[dict[str, Any], list[bytes]]:
-    """A message and its arrays. EOFError where the other end is gone."""
-    (size,) = struct.unpack(">I", _exactly(connection, 4))
-    message = json.loads(_exactly(connection, size))
-    return message, [_exactly(connection, each) for each in message.pop("blobs", [])]
-
-
-def send(connection: socket.socket, message: dict[str, Any], blobs: list[bytes]) -> None:
-    head = json.dumps(message | {"blobs": [len(blob) for blob in blobs]}).encode()
-    connection.sendall(b"".join([struct.pack(">I", len(head)), head, *blobs]))
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(min(size - len(parts), 1 << 20))
-        if not part:
-            raise EOFError
-        parts += part
-    return bytes(parts)
+SPARE_BYTES = 1 << 28  # of room that files of a run leave
+PLAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
+ENVIRONMENT = {  # of vLLM and what it stands on, to be there before they are imported
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # it would take cores that others work on too
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process, which can be ended as one
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TORCH_COMPILE_DISABLE": "1",  # half a minute at start, for nothing on a CPU
+}
 
 
 def rows_of(lengths: bytes, ids: bytes) -> list[list[int]]:
@@ -74,12 +68,23 @@ def rows_of(lengths: bytes, ids: bytes) -> list[list[int]]:
 
 
 class Engine:
-    """vLLM's engine, in this process."""
+    """vLLM's engine, in this process. `folder`: where the run's files are."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._llm: Any = None
         self._rank = 0  # of adapters
         self._adapters: Any = None  # the LoRARequest that everything is sampled with
+
+    def put(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """Part of a file, from a run on another machine."""
+        path = self._folder / plain(message["folder"]) / plain(message["file"])
+        if shutil.disk_usage(self._folder).free < len(blobs[0]) + SPARE_BYTES:
+            raise OSError(f"no room for {path.name} in {self._folder}: TMPDIR names another folder")
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab") as file:
+            file.write(blobs[0])
+        return {}, []
 
     def load(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """Weights and configuration of a transformers folder. No tokenizer: ids go in, ids come out."""
@@ -87,18 +92,20 @@ class Engine:
 
         leave_out_what_cannot_be_drawn()
         self._rank = message["rank"]
-        self._llm = vllm.LLM(
-            model=message["folder"], skip_tokenizer_init=True, generation_config="vllm",
-            logprobs_mode="processed_logprobs", max_logprobs=EVERYTHING, enable_prefix_caching=True,
-            disable_log_stats=True, enforce_eager=True, dtype=message["dtype"], max_model_len=message["context"],
-            block_size=message["block"], kv_cache_memory_bytes=message["kv_cache_bytes"],
-            **adapter_settings(message["rank"], message["adapted"]),
-        )  # fmt: skip
+        with self._read(message) as folder:
+            self._llm = vllm.LLM(
+                model=folder, skip_tokenizer_init=True, generation_config="vllm",
+                logprobs_mode="processed_logprobs", max_logprobs=EVERYTHING, enable_prefix_caching=True,
+                disable_log_stats=True, enforce_eager=True, dtype=message["dtype"], max_model_len=message["context"],
+                block_size=message["block"], kv_cache_memory_bytes=message["kv_cache_bytes"],
+                **adapter_settings(message["rank"], message["adapted"]),
+            )  # fmt: skip
         return {}, []
 
     def weights(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
         """All weights anew. Keys and values that were cached by the old ones are dropped."""
-        self._llm.collective_rpc(tensors.reload, args=(message["folder"],))
+        with self._read(message) as folder:
+            self._llm.collective_rpc(tensors.reload, args=(folder,))
         self._drop_keys()
         return {}, []
 
@@ -109,8 +116,9 @@ class Engine:
         engine, before = self._llm.llm_engine, self._adapters
         if before is not None:
             engine.remove_lora(before.lora_int_id)
-        self._adapters = LoRARequest(message["name"], message["number"], message["folder"])
-        engine.add_lora(self._adapters)
+        with self._read(message) as folder:
+            self._adapters = LoRARequest(message["name"], message["number"], folder)
+            engine.add_lora(self._adapters)
         if engine.list_loras() != {message["number"]}:
             raise RuntimeError(f"vLLM has the adapters {engine.list_loras()}, not {message['number']} alone")
         self._drop_keys()
@@ -162,6 +170,15 @@ class Engine:
             found += [told[at][row[at]].logprob for at in range(1, len(row))]
         return {}, [np.array(found, "<f4").tobytes()]
 
+    @contextmanager
+    def _read(self, message: dict[str, Any]) -> Iterator[str]:
+        """The folder that a message names; removed once it is read."""
+        folder = self._folder / plain(message["folder"])
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _drop_keys(self) -> None:
         if not self._llm.reset_prefix_cache():
             raise RuntimeError("the prefix cache could not be emptied, so it holds keys of older weights")
@@ -180,6 +197,13 @@ def adapter_settings(rank: int, layers: list[str]) -> dict[str, Any]:
         "enable_lora": True, "max_loras": 1, "max_lora_rank": min(most for most in LORA_RANKS if most >= rank),
         "lora_target_modules": layers,
     }  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """A name that stays in its folder. Raises ValueError."""
+    if not PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no plain name")
+    return name
 
 
 def supports_of(logprobs: Any) -> Iterator[np.ndarray]:
@@ -205,43 +229,76 @@ def leave_out_what_cannot_be_drawn() -> None:
     Sampler.gather_logprobs = staticmethod(gathered)
 
 
-def end_with(parent: int, folder: Path) -> None:
-    """Ends this process as soon as `parent` no longer is its parent, whatever it is doing."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_SECONDS)
+def make_folder(folder: Path) -> None:
+    """Whoever finds the folder and can take its lock knows that its worker is gone."""
+    folder.mkdir(mode=0o700)
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_WRONLY, 0o600)  # held until this process ends
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def end_with(parent: int, connection: socket.socket, folder: Path) -> None:
+    """Ends this process as soon as `parent` no longer is its parent or the other end of the connection is gone,
+    whatever it is doing."""
+    watched = select.poll()
+    watched.register(connection, select.POLLRDHUP)
+    while os.getppid() == parent and not watched.poll(PARENT_SECONDS * 1000):
+        pass
+    end(folder)
+
+
+def end(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    os._exit(0)  # vLLM's own end takes seconds, and nothing of it is kept
 
 
-def serve(connection: socket.socket) -> None:
-    engine = Engine()
+def serve(connection: socket.socket, folder: Path) -> None:
+    engine = Engine(folder)
     answers = {
-        "load": engine.load, "weights": engine.weights, "adapter": engine.adapter, "held": engine.held,
-        "generate": engine.generate, "logprobs": engine.logprobs,
+        "put": engine.put, "load": engine.load, "weights": engine.weights, "adapter": engine.adapter,
+        "held": engine.held, "generate": engine.generate, "logprobs": engine.logprobs,
     }  # fmt: skip
+    messages.send(connection, {"ready": True}, [])
     while True:
-        message, blobs = receive(connection)
+        message, blobs = messages.receive(connection)
         what = message.pop("do")
         if what == "stop":
-            send(connection, {}, [])
             return
         try:
             answer, arrays = answers[what](message, blobs)
         except Exception as error:  # whatever vLLM raises is for the other end to judge
             traceback.print_exc()
             answer, arrays = {"error": " ".join(f"{type(error).__name__}: {error}".split())}, []
-        send(connection, answer, arrays)
+        messages.send(connection, answer, arrays)
+
+
+def work(descriptor: int, folder: Path) -> None:
+    connection = socket.socket(fileno=descriptor)
+    threading.Thread(target=end_with, args=(os.getppid(), connection, folder), daemon=True).start()
+    try:
+        make_folder(folder)
+        with suppress(EOFError, ConnectionError):
+            serve(connection, folder)
+    except Exception:
+        traceback.print_exc()
+    end(folder)
 
 
 def main() -> None:
-    path = Path(sys.argv[1])
-    threading.Thread(target=end_with, args=(os.getppid(), path.parent), daemon=True).start()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(str(path))
-        with suppress(EOFError, ConnectionError):
-            serve(connection)
-    shutil.rmtree(path.parent, ignore_errors=True)
-    os._exit(0)  # vLLM's own end takes seconds, and nothing of it is kept
+    parser = argparse.ArgumentParser(description="vLLM for a run of selfplay.")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="serve runs that name it in engine.url, one after another"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch, on a CPU")
+    parser.add_argument("--descriptor", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.listen:
+        server.listen(asked.listen, Path(__file__), asked.threads)
+    elif asked.descriptor is None:
+        parser.error("--listen HOST:PORT is wanted")
+    else:
+        os.environ.update(ENVIRONMENT | {"OMP_NUM_THREADS": str(asked.threads)})
+        work(asked.descriptor, asked.folder)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
 def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
     """What vLLM cannot do here. It samples at a temperature of 0.01 where it is asked for a lower one."""
     if config.engine.kind != "vllm":
+        if config.engine.url:
+            yield "engine.url", f"empty while engine.kind is {config.engine.kind}"
         return
     if config.policy.lora.r > MOST_VLLM_RANK:
         yield "policy.lora.r", f"at most {MOST_VLLM_RANK} while engine.kind is vllm"

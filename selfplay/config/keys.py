@@ -31,6 +31,7 @@ from selfplay.config.rules import (
     list_of_parts,
     positive,
     run_name,
+    server_address,
     share_below_one,
     two_betas,
 )
@@ -91,6 +92,10 @@ class EngineConfig:  # docs/engines.md
     kind: EngineKind = key(
         "local", "what samples from the policy: local, the run's own process; or vllm, a process beside it"
     )
+    url: str = key(
+        "", "vllm: a server that is already up, tcp://HOST:PORT, whose secret is in SELFPLAY_VLLM_TOKEN; empty: a "
+        "process of the run's own", server_address(),
+    )  # fmt: skip
     context: int = key(0, "vllm: the longest context, in tokens; 0: the model's own", count(0))
     kv_cache_mib: int = key(1024, "vllm: memory for keys and values, in MiB", count(1))
     max_logprob_gap: float = key(

@@ -66,6 +66,17 @@ def run_name() -> Rule:
     return Rule("1 to 64 of A-Z a-z 0-9 . _ -, not only dots, no - in front, no .yaml or .yml at the end", is_run_name)
 
 
+def server_address() -> Rule:
+    """Of a server that is not on the web, or nothing."""
+    pattern = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
+
+    def is_address(address: str) -> bool:
+        found = pattern.fullmatch(address)
+        return not address or (found is not None and 0 < int(found[2]) < 1 << 16)
+
+    return Rule("tcp://HOST:PORT, such as tcp://127.0.0.1:8011, or empty", is_address)
+
+
 def hash_key() -> Rule:
     """What curriculum/holdout.py can key its hash with."""
     return Rule("1 to 64 bytes", lambda value: 1 <= len(value.encode()) <= 64)

@@ -9,8 +9,10 @@ from selfplay.config.keys import Config
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.tree_engine import TreeEngine
-from selfplay.engine.vllm.process import worker_python
+from selfplay.engine.vllm.process import Process, worker_python
 from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
+from selfplay.engine.vllm.server import Server, server_token
+from selfplay.engine.vllm.worker import Worker
 from selfplay.engine.voices import Speaks, Voices
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.settings import Objective
@@ -73,7 +75,7 @@ def sampler(policy: Policy, seed: int, parity: Parity) -> LocalSampler:
 def require_engine(config: Config) -> None:
     """Raises Refused where what samples is not there: to be told before a model is loaded."""
     if config.engine.kind == "vllm":
-        worker_python()
+        _hiring(config, lambda line: None)
 
 
 def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable[[str], None]) -> LocalSampler:
@@ -83,7 +85,8 @@ def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable
         case "local":
             return local
         case "vllm":
-            return VllmSampler(policy, local, config.seed, _vllm_settings(config, policy), say)
+            settings = _vllm_settings(config, policy)
+            return VllmSampler(policy, local, config.seed, settings, _hiring(config, say), say)
 
 
 def engine_limit(config: Config, policy: Policy) -> int | None:
@@ -97,15 +100,32 @@ def engine_limit(config: Config, policy: Policy) -> int | None:
 def _vllm_settings(config: Config, policy: Policy) -> VllmSettings:
     engine = config.engine
     return VllmSettings(
-        python=worker_python(),
-        threads=config.run.threads,
         dtype=dtype_of(config),
         context=engine_limit(config, policy),
         kv_cache_bytes=engine.kv_cache_mib << 20,
         max_gap=engine.max_logprob_gap,
-        seconds=engine.seconds,
         restarts=engine.restarts,
     )
+
+
+def _hiring(config: Config, say: Callable[[str], None]) -> Callable[[], Worker]:
+    """What gives a vLLM worker: a process beside this one, or a server. Raises Refused where there can be none."""
+    url, seconds = config.engine.url, config.engine.seconds
+    if url:
+        token = server_token()
+
+        def from_server() -> Worker:
+            say(f"asking {url} for a vLLM worker ...")
+            return Worker(Server(url, token, seconds), seconds)
+
+        return from_server
+    python = worker_python()
+
+    def beside() -> Worker:
+        say("starting the vLLM worker ...")
+        return Worker(Process(python, config.run.threads), seconds)
+
+    return beside
 
 
 def reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch, PackPass], torch.Tensor]:

@@ -96,10 +96,13 @@ class Server:
         return Ended(found["code"], found["output"])
 
     @contextmanager
-    def running(self, arguments: Sequence[str], directory: Path) -> Iterator[Running]:
+    def running(
+        self, arguments: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None
+    ) -> Iterator[Running]:
         """A run that goes on beside others. Killed at the end of the block, if it has not ended."""
         files = {"output": str(directory / "output.txt"), "errors": str(directory / "errors.txt")}
-        found = self._ask({"argv": list(arguments), "program": "selfplay.loop", "fault": "", "env": {}} | files)
+        asked = {"argv": list(arguments), "program": "selfplay.loop", "fault": "", "env": dict(environment or {})}
+        found = self._ask(asked | files)
         run = Running(found["pid"], directory / "output.txt", directory / "errors.txt")
         try:
             yield run

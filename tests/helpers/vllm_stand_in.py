@@ -1,6 +1,6 @@
 """A worker that speaks as engines/vllm/worker.py does: a small model in numpy in place of vLLM, and faults on demand.
 
-    python vllm_stand_in.py SOCKET FAULTS
+    python vllm_stand_in.py FAULTS worker.py --descriptor N --folder F
 
 FAULTS is a folder; a file in it, named as a fault, makes the fault happen: `crash` and `hang` once, in the next
 `generate` (the file is taken away first); `always` crashes in each; `stale` drops weights that come, `layer` those of
@@ -8,12 +8,14 @@ one layer; `keys` has a cache that keeps its keys; `odds` says
 other log-probabilities; `plain` samples without adapters; `refuses` answers `logprobs` with an error.
 """
 
+import argparse
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import struct
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -46,17 +48,17 @@ def rows_of(lengths: bytes, ids: bytes) -> list[list[int]]:
 class Llama:
     """A Llama with tied embeddings out of a folder of transformers, in numpy: there in a blink."""
 
-    def __init__(self, folder: str) -> None:
-        config = json.loads((Path(folder) / "config.json").read_text())
+    def __init__(self, folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
         self.heads, self.groups = config["num_attention_heads"], config["num_key_value_heads"]
         self.layers, self.eps = config["num_hidden_layers"], config["rms_norm_eps"]
         self.theta = config["rope_parameters"]["rope_theta"]
-        self.weights = load_file(Path(folder) / "model.safetensors")
+        self.weights = load_file(folder / "model.safetensors")
         self.adapters: dict[str, np.ndarray] = {}  # by peft's names
         self.adapters_name = ""
 
-    def take_adapters(self, folder: str, name: str) -> None:
-        tensors = load_file(Path(folder) / "adapter_model.safetensors")
+    def take_adapters(self, folder: Path, name: str) -> None:
+        tensors = load_file(folder / "adapter_model.safetensors")
         self.adapters = {each.removeprefix("base_model.model."): tensor for each, tensor in tensors.items()}
         self.adapters_name = name
 
@@ -157,26 +159,47 @@ def fail(faults: Path) -> None:
             os._exit(3)
 
 
+def ready(descriptor: int, folder: Path) -> socket.socket:
+    connection = socket.socket(fileno=descriptor)
+    folder.mkdir(mode=0o700)
+    fcntl.flock(os.open(folder / "lock", os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)
+    send(connection, [], ready=True)
+    return connection
+
+
 def main() -> None:
-    faults = Path(sys.argv[2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("faults", type=Path)
+    parser.add_argument("--descriptor", type=int)
+    parser.add_argument("--folder", type=Path)
+    asked, _ = parser.parse_known_args()
+    faults = asked.faults
     model: Llama
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(sys.argv[1])
+    connection = ready(asked.descriptor, asked.folder)
     while True:
         message, blobs = receive(connection)
+        folder = asked.folder / message.get("folder", "")
         match message["do"]:
+            case "put":
+                folder.mkdir(exist_ok=True)
+                with (folder / message["file"]).open("ab") as file:
+                    file.write(blobs[0])
+                send(connection, [])
             case "load":
-                model = Llama(message["folder"])
+                model = Llama(folder)
+                shutil.rmtree(folder)
                 send(connection, [])
             case "weights":
                 if not (faults / "stale").exists():
-                    old, model = model, Llama(message["folder"])
+                    old, model = model, Llama(folder)
+                shutil.rmtree(folder)
                 if (faults / "layer").exists():
                     model.weights |= {name: old.weights[name] for name in old.weights if ".layers.1." in name}
                 send(connection, [])
             case "adapter":
                 if not (faults / "stale").exists():
-                    model.take_adapters(message["folder"], message["name"])
+                    model.take_adapters(folder, message["name"])
+                shutil.rmtree(folder)
                 send(connection, [])
             case "held":
                 send(connection, [], digests=digests(model, message["columns"]))

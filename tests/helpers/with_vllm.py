@@ -12,8 +12,9 @@ from roles.requests import Sampled, SamplingParams
 from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.tree_engine import TreeEngine
-from selfplay.engine.vllm.process import PROJECT, worker_python
+from selfplay.engine.vllm.process import PROJECT, Process, worker_python
 from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
+from selfplay.engine.vllm.worker import Worker
 from selfplay.machine.errors import Refused
 from selfplay.model.adapter_layers import make_adapters
 from selfplay.model.policy import Policy
@@ -23,6 +24,7 @@ from store.records import Completion
 FREE = SamplingParams(temperature=1.3, max_tokens=8, stop=("\n",))
 SHARED = "Questions and answers, each on a line of its own. 1 + 1 = 2. 2 + 2 = 4. " * 2  # more than two blocks
 TEXTS = (f"{SHARED}12 + 7 =", f"{SHARED}12 + 9 =", "x")
+SECONDS = 300.0  # that an answer may take where other work goes on
 SMALL = 1e-3  # of an update, where weights are 0.1
 CLOSE = 1e-4  # nats, in float32; what the two add up in another order differs by 2e-6 at most
 
@@ -72,11 +74,12 @@ def sampler_of(
 ) -> tuple[VllmSampler, Policy]:
     """A sampler whose worker has the policy's first weights."""
     policy = tiny_policy(is_tied, dtype, rank)
-    settings = VllmSettings(python, 1, dtype, 512, 1 << 26, max_gap, 120.0, 1)
+    settings = VllmSettings(dtype, 512, 1 << 26, max_gap, 1)
     lines: list[str] = []
-    sampler = VllmSampler(policy, TreeEngine(policy, 3), 3, settings, lines.append)
+    hire = lambda: Worker(Process(python, 1), SECONDS)  # noqa: E731
+    sampler = VllmSampler(policy, TreeEngine(policy, 3), 3, settings, hire, lines.append)
     sampler.load(0)
-    assert lines == ["starting the vLLM worker ..."], "every weight can be compared with the worker's"
+    assert not lines, "every weight can be compared with the worker's"
     return sampler, policy
 
 
@@ -85,7 +88,7 @@ def patched(folder: Path, patch: str) -> Path:
     (folder / "patched.py").write_text(
         f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nimport worker\n{patch}\nworker.main()\n"
     )
-    (folder / "python").write_text(f'#!/bin/sh\nexec {worker_python()} {folder}/patched.py "$2"\n')
+    (folder / "python").write_text(f'#!/bin/sh\nshift\nexec {worker_python()} {folder}/patched.py "$@"\n')
     (folder / "python").chmod(0o700)
     return folder / "python"
 
@@ -130,7 +133,7 @@ def change(policy: Policy, size: float = 0.03) -> None:
 
 
 def shared_folders() -> list[Path]:
-    return list(Path("/dev/shm").glob("selfplay-vllm-*"))
+    return list(Path("/dev/shm").glob("selfplay-worker-*"))
 
 
 def within_ten_seconds(holds: Callable[[], bool]) -> bool:

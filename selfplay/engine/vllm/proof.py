@@ -23,8 +23,8 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.protocol import Draw
 from selfplay.engine.vllm.digests import chosen_columns, compared, digests, in_other_forms, weights_of
-from selfplay.engine.vllm.process import Worker, WorkerLost
 from selfplay.engine.vllm.wire import LOGPROBS, packed
+from selfplay.engine.vllm.worker import Worker, WorkerLost
 from selfplay.model.named_weights import adapter_weights
 from selfplay.model.policy import Policy
 from selfplay.prompting.codec import beginning

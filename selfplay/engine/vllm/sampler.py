@@ -10,7 +10,6 @@ tree grows only by answers that came whole, so nothing is counted twice.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,10 +21,10 @@ from roles.tree import Tree
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, say_chosen, speakers, stream
-from selfplay.engine.vllm.process import Worker, WorkerFailed, WorkerLost
 from selfplay.engine.vllm.proof import BLOCK, Gap, SyncProof, num_cached
 from selfplay.engine.vllm.transfer import ModelSettings, WeightTransfer
 from selfplay.engine.vllm.wire import LOGPROBS, packed, unpacked
+from selfplay.engine.vllm.worker import Worker, WorkerFailed, WorkerLost
 from selfplay.machine.errors import EngineError, NonFiniteError, SyncError
 from selfplay.model.policy import Policy
 from selfplay.prompting.codec import stop_tokens
@@ -39,16 +38,12 @@ _SEED_BITS = 63  # of vLLM's seeds
 @dataclass(frozen=True, slots=True)
 class VllmSettings:
     """`context`: tokens of the longest one, None: the model's. `max_gap`: mean difference of log-probabilities, in
-    nats, above which the sync proof fails. `seconds`: how long an answer may take. `restarts`: of the worker, for one
-    question."""
+    nats, above which the sync proof fails. `restarts`: of the worker, for one question."""
 
-    python: Path
-    threads: int
     dtype: str  # bfloat16 or float32
     context: int | None
     kv_cache_bytes: int
     max_gap: float
-    seconds: float
     restarts: int
 
 
@@ -64,15 +59,22 @@ class Said:
 
 class VllmSampler:
     """`policy` is the one that is trained. `local` samples from it in this process: it reads hidden states, and finds
-    anew what scripted tokens were drawn from."""
+    anew what scripted tokens were drawn from. `hire` gives a worker that has no model yet, or raises WorkerLost."""
 
     def __init__(
-        self, policy: Policy, local: LocalSampler, seed: int, settings: VllmSettings, say: Callable[[str], None]
+        self,
+        policy: Policy,
+        local: LocalSampler,
+        seed: int,
+        settings: VllmSettings,
+        hire: Callable[[], Worker],
+        say: Callable[[str], None],
     ) -> None:
         self._policy = policy
         self._local = local
         self._seed = seed
         self._settings = settings
+        self._hire = hire
         self._say = say
         self._worker: Worker | None = None
         self._proof = SyncProof(policy, local, settings.context, settings.max_gap, say)
@@ -149,9 +151,7 @@ class VllmSampler:
 
     def _running(self) -> Worker:
         if self._worker is None:
-            self._say("starting the vLLM worker ...")
-            settings = self._settings
-            self._worker = Worker(settings.python, settings.threads, settings.seconds)
+            self._worker = self._hire()
             self._start(self._worker)
         return self._worker
 

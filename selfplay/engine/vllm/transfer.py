@@ -1,4 +1,4 @@
-"""Brings the policy's weights to the worker, as safetensors in shared memory.
+"""Brings the policy's weights to the worker, as safetensors.
 
     start     all weights; where adapters are trained, what they are put on, and then the adapters
     update    the adapters, a few MB, or all weights where there are none
@@ -7,15 +7,14 @@ Adapters come under a name of their own each time, of the policy's version and a
 removed. What a name stands for never changes, so neither a cache nor a request that is late can mean others by it.
 """
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from selfplay.engine.vllm.process import Worker
+from selfplay.engine.vllm.worker import Worker
 from selfplay.model.named_weights import adapted_layers, adapter_rank, write_adapter, write_base
 from selfplay.model.policy import Policy
+
+_WHOLE = "weights"  # folder of all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,9 @@ class WeightTransfer:
     def start(self, worker: Worker) -> None:
         """Has a worker that has no model yet load it. Raises WorkerLost."""
         settings = self._settings
-        with _written(worker, "weights", lambda folder: write_base(self._policy, folder)) as path:
+        with worker.given(_WHOLE, partial(write_base, self._policy)):
             worker.load(
-                path, dtype=settings.dtype, context=settings.context, kv_cache_bytes=settings.kv_cache_bytes,
+                _WHOLE, dtype=settings.dtype, context=settings.context, kv_cache_bytes=settings.kv_cache_bytes,
                 block=settings.block, rank=self._rank, adapted=adapted_layers(self._policy),
             )  # fmt: skip
         if self._rank:
@@ -55,23 +54,12 @@ class WeightTransfer:
         if self._rank:
             self._deliver_adapter(worker)
             return
-        with _written(worker, "weights", lambda folder: write_base(self._policy, folder)) as path:
-            worker.ask("weights", folder=str(path))
+        with worker.given(_WHOLE, partial(write_base, self._policy)):
+            worker.ask("weights", folder=_WHOLE)
 
     def _deliver_adapter(self, worker: Worker) -> None:
         self._num_deliveries += 1
         name = f"policy-{self._policy.version}-{self._num_deliveries}"
-        with _written(worker, name, lambda folder: write_adapter(self._policy, folder)) as path:
-            worker.ask("adapter", folder=str(path), name=name, number=self._num_deliveries)
+        with worker.given(name, partial(write_adapter, self._policy)):
+            worker.ask("adapter", folder=name, name=name, number=self._num_deliveries)
         self.adapter = name
-
-
-@contextmanager
-def _written(worker: Worker, name: str, write: Callable[[Path], None]) -> Iterator[Path]:
-    """A folder in the worker's, with what `write` puts there. Removed at the end: who reads it has read it."""
-    folder = worker.folder / name
-    try:
-        write(folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

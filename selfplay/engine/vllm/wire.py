@@ -1,4 +1,4 @@
-"""Messages between a run and its vLLM worker; engines/vllm/worker.py, which is apart from ours, writes the same.
+"""Messages between a run and its vLLM worker; engines/vllm/messages.py, which is apart from ours, has the same.
 
 A message is four bytes of length (big-endian), so many bytes of JSON, and the arrays whose sizes the JSON names under
 "blobs", in bytes. Ids and counts are int32, log-probabilities float32, little-endian.
@@ -15,6 +15,7 @@ import numpy as np
 IDS, LOGPROBS = np.dtype("<i4"), np.dtype("<f4")
 MOST_HEAD = 1 << 26  # bytes of JSON: anything longer is no message of ours
 MOST_ARRAY = 1 << 31  # bytes of an array
+MOST_ARRAYS = 8
 _PART = 1 << 20
 
 
@@ -24,16 +25,18 @@ def send(connection: socket.socket, message: dict[str, Any], blobs: Sequence[byt
     connection.sendall(b"".join([struct.pack(">I", len(head)), head, *blobs]))
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], list[bytes]]:
-    """A message and its arrays. EOFError where the other end is gone, TimeoutError where it says nothing for the
-    connection's time limit, ValueError for what is no message."""
+def receive(connection: socket.socket, most: int = MOST_HEAD) -> tuple[dict[str, Any], list[bytes]]:
+    """A message of at most so many bytes, and its arrays. EOFError where the other end is gone, TimeoutError where it
+    says nothing for the connection's time limit, ValueError for what is no message."""
     (size,) = struct.unpack(">I", _exactly(connection, 4))
-    if size > MOST_HEAD:
+    if size > most:
         raise ValueError(f"a message of {size} bytes")
     message = json.loads(_exactly(connection, size))
     if not isinstance(message, dict):
         raise ValueError("a message that is no object")
     sizes = message.pop("blobs", [])
+    if not isinstance(sizes, list) or len(sizes) > MOST_ARRAYS:
+        raise ValueError("a message of too many arrays")
     if not all(isinstance(each, int) and 0 <= each <= MOST_ARRAY for each in sizes):
         raise ValueError("arrays of no possible size")
     return message, [_exactly(connection, each) for each in sizes]
