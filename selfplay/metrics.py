@@ -334,6 +334,9 @@ SAMPLER_KL = UPDATED.add(
     "theta/mu - 1 - log theta/mu",
     "the gap that weights correct: 0 where both compute alike",
 )
+CLIP_COV = UPDATED.add(
+    "train/clip_cov_tokens", TOKENS, "with `train.clip_cov`: trained tokens that the update left out"
+)
 PACKS = UPDATED.add("train/packs", COUNT, "forward and backward passes")
 PACKS_FLAT = UPDATED.add("train/packs_flat", COUNT, "how many of them ran as flat rows, not on the tree")
 TOKENS_TRAINED = UPDATED.add("train/tokens_trained", TOKENS, "trained tokens, those that were said alike counted once")

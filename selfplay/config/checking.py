@@ -97,10 +97,26 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
         yield "train.mask", "empty while policy.lora.r is above 0: a mask is of the model's own parameters"
     if config.train.mask_digest and not config.train.mask:
         yield "train.mask_digest", "empty while train.mask is"
+    yield from _broken_formats(config)
     yield from _broken_searches(config)
     yield from _broken_engine(config)
     if config.evaluate.mechanism and config.solver.turns < 2:
         yield "evaluate.mechanism", "false while solver.turns is 1: it measures second looks"
+
+
+def _broken_formats(config: Config) -> Iterator[tuple[str, str]]:
+    """What keeps formats or entropy acts on the advantages of first tries and on tokens."""
+    train = config.train
+    if train.imitation != "none" or config.judge.credit.rule != "outcome":
+        reason = "train.imitation is set" if train.imitation != "none" else "judge.credit.rule is not outcome"
+        if train.baseline != "group":
+            yield "train.baseline", f"group while {reason}"
+        if train.format_quota > 0:
+            yield "train.format_quota", f"0 while {reason}"
+    if train.clip_cov > 0 and train.importance_mode.startswith("sequence"):
+        yield "train.clip_cov", f"0 while train.importance_mode is {train.importance_mode}: tokens have no weights"
+    if train.clip_cov_high < train.clip_cov_low:
+        yield "train.clip_cov_high", "at least train.clip_cov_low"
 
 
 def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:

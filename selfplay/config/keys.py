@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from roles.judging.groups import TruncatedRule
 from roles.pay.advantages import AdvantageRule
+from roles.pay.formats import BaselineRule
 from roles.pay.rewards import ChallengerRule
 from roles.prompts import ReportKind
 from roles.search.credit import CreditRule
@@ -411,6 +412,20 @@ class TrainConfig:
     advantage: AdvantageRule = key(
         "centred", "advantages in a group: centred, reward minus mean (Dr. GRPO); or rloo, minus the others' mean"
     )
+    baseline: BaselineRule = key(
+        "group", "what first tries are compared with: the group; or format, those of the group in the same format "
+        "(guards.formats), so that being right pays and a format does not",
+    )  # fmt: skip
+    format_quota: float = key(
+        0.0, "least share of what right first tries are pushed up by that each format has of which any is right; what "
+        "is seldom is pushed up to 8 times as much for it. 0: none", from_to(0, 0.5),
+    )  # fmt: skip
+    clip_cov: float = key(
+        0.0, "Clip-Cov: share of the trained tokens that an update leaves out, of those that make the policy most "
+        "certain (selfplay/learn/clip_cov.py); 0.0002 in arXiv 2505.22617. 0: none", from_to(0, 1),
+    )  # fmt: skip
+    clip_cov_low: float = key(1.0, "least covariance of log-probability and advantage of such a token", at_least(0))
+    clip_cov_high: float = key(5.0, "largest covariance of such a token", at_least(0))
     weights: WeightsConfig = section(WeightsConfig, "weights of the parts of the loss")
     pack_tokens: int = key(
         4096, "tokens in a forward and backward pass: memory against speed; the update is the same but for rounding",

@@ -73,7 +73,8 @@ def _of_formats(bounds: Thresholds) -> tuple[Guard, ...]:
         Guard(
             "format_share", metrics.FORMAT_MOST, "rise", bounds.format_share, 0.875 * bounds.format_share,
             "one format has {now} of first tries and drives out others that were worth something: {detail}",
-            "A KL keeps them (train.kl_coef=0.01)", least=_ENOUGH, stake=(metrics.FORMAT_AT_STAKE, _LEAST_STAKE),
+            "A KL keeps them (train.kl_coef=0.01), or train.baseline=format, or train.format_quota=0.1",
+            least=_ENOUGH, stake=(metrics.FORMAT_AT_STAKE, _LEAST_STAKE),
         ),
     )  # fmt: skip
 
@@ -122,7 +123,8 @@ def _of_spread(bounds: Thresholds) -> tuple[Guard, ...]:
                 f"entropy_{role}", metrics.ROLE_ENTROPY.format(role=role), "below", bounds.entropy,
                 2 * bounds.entropy,
                 f"what the {role} samples is nearly always the same: an entropy of {{now}} nats a token",
-                f"A higher {role}.temperature or a KL (train.kl_coef) keeps it open", least=_ENOUGH,
+                f"A higher {role}.temperature, a KL (train.kl_coef) or Clip-Cov (train.clip_cov) keeps it open",
+                least=_ENOUGH,
             )
             for role in ("solver", "challenger")
         ),

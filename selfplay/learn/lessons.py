@@ -17,6 +17,7 @@ from roles.pay.advantages import (
     second_look_rewards,
     shared_advantages,
 )
+from roles.pay.formats import format_advantages
 from roles.pay.rewards import correction_bonus
 from roles.requests import Sampled
 from roles.solver import REPORT_LABEL, turn_label
@@ -50,11 +51,13 @@ def solver_lesson(
     rate: Callable[[str, bool], float],
     settings: LearningSettings,
     pay: ReportPay | None = None,
+    formats: Sequence[str] | None = None,
 ) -> SolverLesson:
     """Advantages of every turn. `rate`: P(second look right | problem, first right), a running estimate.
 
     `banked`: its first tries have too few successes to learn from; later turns have baselines of their own.
-    `pay`: what a report is paid, where one is trained.
+    `pay`: what a report is paid, where one is trained. `formats`: that of the first try of each judged attempt, which
+    `LearningSettings.baseline` may need.
     """
     judged = group.judged
     firsts = [attempt.rewards()[0] for attempt in judged]
@@ -63,7 +66,9 @@ def solver_lesson(
     samples: list[TrainSample] = []
     num_turns = max((len(attempt.turns) for attempt in judged), default=0)
     for turn in range(num_turns):
-        rewards, advantages = _turn_advantages(group, turn, lambda r: rate(group.problem.problem_id, r), settings)
+        rewards, advantages = _turn_advantages(
+            group, turn, lambda r: rate(group.problem.problem_id, r), settings, formats
+        )
         if pay is not None and turn == num_turns - 1:
             rewards, advantages = with_report_terms(judged, rewards, advantages, pay, settings.advantage)
         terms = report_terms(judged, pay) if pay is not None and pay.is_shared and turn == num_turns - 1 else None
@@ -89,13 +94,20 @@ def solver_lesson(
 
 
 def _turn_advantages(
-    group: JudgedGroup, turn: int, rate: SecondLookRate, settings: LearningSettings
+    group: JudgedGroup,
+    turn: int,
+    rate: SecondLookRate,
+    settings: LearningSettings,
+    formats: Sequence[str] | None,
 ) -> tuple[list[float], list[float]]:
     """(rewards, advantages) of a turn, one each for every judged attempt."""
     rewards = [attempt.rewards() for attempt in group.judged]
     if turn == 0:
         own = [r[0] if settings.first_turn_reward == "own" else r[-1] for r in rewards]
-        return own, shared_advantages([a.index // group.looks for a in group.judged], own, settings.advantage)
+        owners = [a.index // group.looks for a in group.judged]
+        if settings.baseline == "format" and formats is not None:
+            return own, format_advantages(owners, own, formats, settings.advantage)
+        return own, shared_advantages(owners, own, settings.advantage)
     pairs = [(r[turn - 1], r[turn]) for r in rewards]
     bonus = settings.correction_bonus
     siblings = [a.index // group.looks for a in group.judged] if turn == 1 and group.looks > 1 else None

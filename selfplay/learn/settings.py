@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from roles.pay.advantages import AdvantageRule
+from roles.pay.formats import BaselineRule
 from roles.pay.rewards import ChallengerRule
 from roles.search.credit import CreditSettings
+from selfplay.learn.clip_cov import ClipCovSettings
 from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.stages import Stage, StageSettings
@@ -40,12 +42,14 @@ class LearningSettings:
     report_reward: ReportRule = "none"
     kl_labels: frozenset[str] = frozenset()
     right_pays: float = 1.0
+    baseline: BaselineRule = "group"
 
 
 @dataclass(frozen=True, slots=True)
 class TeachingSettings:
     """`credit` None: first tries are paid for the whole answer. `objectives`: one for each of SCoRe's stages.
-    `keeps_sequences`: the update weighs whole completions, so batches say which these are."""
+    `format_quota`: the least share of the positive advantages of first tries that each format has (quota.py). `seed`
+    keys what is drawn. `keeps_sequences`: the update weighs whole completions, so batches say which these are."""
 
     learning: LearningSettings
     objectives: Mapping[Stage, Objective]
@@ -53,3 +57,6 @@ class TeachingSettings:
     imitation: ImitationRule = "none"
     credit: CreditSettings | None = None
     keeps_sequences: bool = False
+    format_quota: float = 0.0
+    clip_cov: ClipCovSettings = field(default_factory=ClipCovSettings)
+    seed: int = 0

@@ -6,6 +6,7 @@ Pure but for one effect: a completion that is copied where nobody sampled it is 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from curriculum.answers.formats import Formats
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup
 from roles.prompts import PromptStyle
@@ -13,11 +14,13 @@ from roles.search.credit import CreditSettings
 from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
+from selfplay.learn.clip_cov import clip_cov
 from selfplay.learn.critic_batch import CriticBatch, CriticTeaching, critic_batch
 from selfplay.learn.dense import best_path, credited
 from selfplay.learn.imitation import imitated
 from selfplay.learn.lessons import SolverLesson, solver_lesson
 from selfplay.learn.proposals import PaidProposal, challenger_samples, paid_proposals
+from selfplay.learn.quota import with_quota
 from selfplay.learn.reports import report_pay
 from selfplay.learn.settings import TeachingSettings
 from selfplay.learn.stages import Stage, StageFacts, stage_after
@@ -39,6 +42,7 @@ class Taught:
     critics: CriticTeaching
     critic_batch: CriticBatch | None = None
     credit: CreditSettings | None = None  # how searched first tries were paid, step by step
+    num_clipped: int = 0  # rows of the batch that Clip-Cov has left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,11 @@ class Teacher:
     style: PromptStyle
     encode: Encode
     critics: CriticTeaching = NO_CRITICS
+    formats: Formats | None = None  # needed where formats are trained on
 
-    def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts]) -> Taught:
+    def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts], step: int = 0) -> Taught:
         """Rewards and advantages for every turn and every proposal, summed over the tree. `facts`: of the run's first
-        steps, as many as stage I may have."""
+        steps, as many as stage I may have. `step` keys what is drawn."""
         learning = self.settings.learning
         lessons = self._lessons(tree, played)
         rates = {group.problem.problem_id: group.first_try_rate for group in played.judged.groups}
@@ -61,19 +66,35 @@ class Teacher:
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
         batch = build_batch(tree, samples, objective.weights, objective.kl, self.settings.keeps_sequences)
+        batch, clipped = clip_cov(batch, self.settings.clip_cov, f"{self.settings.seed}/clip_cov/{step}")
         rows = self.critics.rows(played.searches.values())
-        return Taught(lessons, proposals, stage, batch, self.critics, critic_batch(tree, rows), self.settings.credit)
+        critic, credit = critic_batch(tree, rows), self.settings.credit
+        return Taught(lessons, proposals, stage, batch, self.critics, critic, credit, clipped)
 
     def _lessons(self, tree: Tree, played: Played) -> tuple[SolverLesson, ...]:
         learning, groups = self.settings.learning, played.judged.groups
         pay = report_pay(learning.report_reward, groups)
         rate = self.tracker.second_look_rate
-        lessons = [solver_lesson(group, self._is_banked(group), rate, learning, pay) for group in groups]
+        lessons = [
+            solver_lesson(group, self._is_banked(group), rate, learning, pay, self._formats_of(group))
+            for group in groups
+        ]
         if self.settings.imitation != "none":
             lessons = [replace(each, samples=self._imitated(tree, each.group, played)) for each in lessons]
         elif self.settings.credit is not None:
             lessons = [self._credited(each, played) for each in lessons]
+        elif self.settings.format_quota > 0:
+            lessons = with_quota(
+                lessons, [self._formats_of(group) or () for group in groups], self.settings.format_quota
+            )
         return tuple(lessons)
+
+    def _formats_of(self, group: JudgedGroup) -> list[str] | None:
+        """The format of each judged attempt's first try; None where nobody tells formats."""
+        if self.formats is None:
+            return None
+        firsts = [attempt.turns[0].sampled.completion.text for attempt in group.judged]
+        return [self.formats.of(group.problem, self.style.visible(text)) for text in firsts]
 
     def _imitated(self, tree: Tree, group: JudgedGroup, played: Played) -> tuple[TrainSample, ...]:
         if self.settings.imitation != "best_path":

@@ -94,7 +94,14 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
         policy=policy,
         tracker=tracker,
         game=_game(config, asked, voices, score, encode, room, poser, watch, task.rewards),
-        teacher=Teacher(teaching, tracker, style, encode, build_search.critic_teaching(config, critic is not None)),
+        teacher=Teacher(
+            teaching,
+            tracker,
+            style,
+            encode,
+            build_search.critic_teaching(config, critic is not None),
+            build_guards.formats(config, domain),
+        ),
         trainer=Trainer(
             policy,
             training,

@@ -11,6 +11,7 @@ from roles.judging.rewards import verdict_weight
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.config.files import rewards
 from selfplay.config.keys import Config
+from selfplay.learn.clip_cov import ClipCovSettings
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.stages import Stage, StageSettings
 from selfplay.machine.errors import USAGE, Refused
@@ -33,6 +34,9 @@ def teaching_settings(config: Config) -> TeachingSettings:
         stage_one=_stage_one(config),
         imitation=config.train.imitation,
         credit=build_search.credit_settings(config),
+        format_quota=config.train.format_quota,
+        clip_cov=ClipCovSettings(config.train.clip_cov, config.train.clip_cov_low, config.train.clip_cov_high),
+        seed=config.seed,
         keeps_sequences=_anchor(config) == "policy" and is_by_sequence(config.train.importance_mode),
     )
 
@@ -89,6 +93,7 @@ def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettin
         invalid_reward=config.challenger.invalid_reward,
         first_turn_reward=config.judge.first_turn_reward,
         report_reward=config.judge.report_reward,
+        baseline=config.train.baseline,
         right_pays=verdict_weight(rewards(config)),
         kl_labels=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
     )

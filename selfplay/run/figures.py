@@ -42,6 +42,8 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
     }
     found |= _solver_metrics(lessons, rates) | copying_metrics(groups)
     found |= _challenger_metrics(taught.proposals) | _tree_metrics(step.tree, groups)
+    if taught.num_clipped:
+        found[metrics.CLIP_COV] = float(taught.num_clipped)
     if game.searcher is not None:
         by_problem = {group.problem.problem_id: group.first_try_rate or 0.0 for group in groups}
         found |= search_metrics(taught.critics, list(played.searches.values()), by_problem)

@@ -113,7 +113,7 @@ class Run:
         return self.game.search(step, judged)
 
     def teach(self, step: Step, played: Played) -> Taught:
-        return self.teacher.teach(step.tree, played, self.stage_facts)
+        return self.teacher.teach(step.tree, played, self.stage_facts, step.number)
 
     def update(self, step: Step, taught: Taught) -> Written:
         """The journal first, then the update in memory."""
