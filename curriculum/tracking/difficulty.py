@@ -21,6 +21,8 @@ from curriculum.tracking.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
 _MOST_STRENGTH = 2.0  # attempts that a family's rate weighs in a problem's, at most: as in Beta(1, 1)
+_GAIN_STRENGTH = 4.0  # right tries, and as many wrong ones, that speak against a gain
+_TRIED_STRENGTH = 4.0  # tries that what was seen of a problem weighs, at most: it was practised since
 _SECOND_LOOK_STRENGTH = 4.0  # second looks that the pooled rate weighs in a problem's
 
 
@@ -43,6 +45,11 @@ class _Memory:
     banked_step: int | None = None
     escalations: int = 0  # proposals whose parent it is
     predicted: float = 0.0  # its family's rate when it was last attempted
+
+
+def moved(rate: float, ratio: float) -> float:
+    """The rate whose odds are `ratio` times those of `rate`."""
+    return rate * ratio / (rate * ratio + 1.0 - rate)
 
 
 _FAMILIES = "_families"
@@ -71,6 +78,8 @@ class Tracker:
         self._banked = Pool()
         self._second_looks = {True: Counts(), False: Counts()}  # right or wrong, by whether the first try was right
         self._signals = {True: Counts(), False: Counts()}  # groups with a signal or none, by whether the problem is new
+        # tries at problems that were tried before: right and wrong ones, as they came and as their rates foretold them
+        self._came, self._foretold = Counts(), Counts()
         self._within = Counts()  # of first groups: hits the learnability found, misses what was expected less that
 
     def observe(self, history: StepHistory) -> None:
@@ -80,12 +89,18 @@ class Tracker:
         """
         if history.step < self.step or (history.step == self.step and self._memories):
             raise ValueError(f"step {history.step} was observed after step {self.step}")
+        foretold = {
+            rate.problem_id: self._seen(rate.problem_id)[0]
+            for rate in history.pass_rates
+            if rate.attempts and rate.problem_id in self._memories and self._memories[rate.problem_id].observations
+        }
         self._untried.clear()
         new = {problem.problem_id for problem in history.problems}
         for problem in sorted(history.problems, key=lambda problem: problem.problem_id):
             self._admit(problem, history.step)
         for rate in sorted(history.pass_rates, key=lambda rate: (rate.problem_id, rate.policy_version)):
             if rate.attempts:
+                self._observe_gain(rate, foretold.get(rate.problem_id))
                 self._observe_rate(rate, history.step, rate.problem_id in new)
         for proposal in history.proposals:
             self._observe_proposal(proposal, history.policy_version)
@@ -106,14 +121,31 @@ class Tracker:
         return True
 
     def rate(self, problem_id: str) -> float:
-        """(s m + k) / (s + n): the posterior mean of the first-try pass rate under the current policy, in (0, 1).
+        """What its first-try pass rate may be under the current policy, in (0, 1): the mean of `forecast`."""
+        return self.forecast(self._memories[problem_id].problem)[0]
 
-        k of n are its discounted attempts, m is its family's rate (`predicted_rate`), s <= 2 how many attempts that
-        weighs (`_prior_strength`). An untried problem has m.
+    def forecast(self, problem: Problem) -> tuple[float, float]:
+        """(mean, strength in tries) of the Beta that its first-try pass rate is drawn from under the current policy.
+
+        An untried problem, known or not, has its family's rate m (`predicted_rate`), which weighs s <= 2 tries
+        (`_prior_strength`). A tried one has p = (s m + k) / (s + n), of its discounted k of n, moved by what problems
+        gained of late from one group to the next, g (`gain`), and weighs at most 4 tries:
+
+            p g / (p g + 1 - p)
         """
-        memory = self._memories[problem_id]
-        prior, strength = self._prior(memory.problem)
-        return beta_mean(*memory.counts.at(self.version, self._forgetting), prior, strength)
+        memory = self._memories.get(problem.problem_id)
+        if memory is None or not memory.observations:
+            return self._prior(problem)
+        mean, strength = self._seen(problem.problem_id)
+        return moved(mean, self.gain()), min(strength, _TRIED_STRENGTH)
+
+    def gain(self) -> float:
+        """By how much the odds of a right try have grown of late where a problem was tried again: the odds as they came
+        over those that the problems' own rates foretold. About 1 where practice changes nothing."""
+        right, wrong = self._came.at(self.version, self._fast)
+        foretold_right, foretold_wrong = self._foretold.at(self.version, self._fast)
+        s = _GAIN_STRENGTH
+        return (right + s) * (foretold_wrong + s) / ((wrong + s) * (foretold_right + s))
 
     def learnability(self, problem_id: str) -> float:
         """w E[4 p (1 - p) | its attempts] + (1 - w) E[4 p (1 - p) | an untried problem like it], with w = gamma^age.
@@ -300,13 +332,23 @@ class Tracker:
             self._untried[key] = self.predicted_rate(*key), self._prior_strength(self.version)
         return self._untried[key]
 
+    def _seen(self, problem_id: str) -> tuple[float, float]:
+        """(mean, strength) of the posterior, from its own discounted tries and its family."""
+        memory = self._memories[problem_id]
+        prior, strength = self._prior(memory.problem)
+        hits, misses = memory.counts.at(self.version, self._forgetting)
+        return beta_mean(hits, misses, prior, strength), strength + hits + misses
+
     def _learnabilities(self, problem_id: str) -> tuple[float, float]:
         """E[4 p (1 - p)]: of the problem as of its last attempts, and of an untried one like it."""
         memory = self._memories[problem_id]
         prior, strength = self._prior(memory.problem)
+        untried = beta_learnability(prior, strength)
+        if not memory.observations:
+            return untried, untried
         hits, misses = memory.counts.hits, memory.counts.misses
-        now = beta_learnability(beta_mean(hits, misses, prior, strength), strength + hits + misses)
-        return now, beta_learnability(prior, strength)
+        mean = moved(beta_mean(hits, misses, prior, strength), self.gain())
+        return beta_learnability(mean, min(strength + hits + misses, _TRIED_STRENGTH)), untried
 
     def _prior_strength(self, version: int) -> float:
         """s = min(2, w / (1 - w)): how many attempts a family's rate weighs in its problems'.
@@ -317,6 +359,13 @@ class Tracker:
         """
         within = beta_mean(*self._within.at(version, self._fast), _MOST_STRENGTH / (1.0 + _MOST_STRENGTH))
         return min(_MOST_STRENGTH, within / max(1.0 - within, 1e-9))
+
+    def _observe_gain(self, rate: PassRate, foretold: float | None) -> None:
+        if foretold is None:
+            return
+        n, k = rate.attempts, rate.successes
+        self._came.add(k, n - k, rate.policy_version, self._fast)
+        self._foretold.add(n * foretold, n * (1.0 - foretold), rate.policy_version, self._fast)
 
     def _observe_within(self, memory: _Memory, rate: PassRate) -> None:
         n, k = rate.attempts, rate.successes

@@ -270,6 +270,22 @@ def alarms(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
 
 
 @app.command()
+def forecasts(
+    run: RunArgument,
+    directory: Directory = RUNS,
+    parts: Annotated[int, typer.Option(min=1, help="Parts of the run that have rows of their own.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """How well pass rates were foretold before each step, by the curriculum and by a family's rate alone."""
+    with opened(run, directory) as store:
+        found = queries.forecasts(store, parts)
+    if as_json:
+        return say_json(found)
+    rows = [{name.replace("_", " "): value for name, value in row.items()} for row in found]
+    return say_table(rows, "forecasts of groups (brier: lower is better; coverage: 0.9 or more is meant)")
+
+
+@app.command()
 def plot(
     run: RunArgument,
     directory: Directory = RUNS,

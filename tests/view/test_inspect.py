@@ -106,6 +106,15 @@ def test_a_models_bytes_never_reach_the_terminal(inspect: Inspect) -> None:
     assert all(c.isprintable() or c == "\n" for c in shown), "the tiny model says random bytes"
 
 
+def test_forecasts_are_scored_by_what_came(inspect: Inspect, told: Told) -> None:
+    found = told("forecasts", "x", "--parts", "1")
+    assert {row["by"] for row in found} == {"curriculum", "family"} and {row["steps"] for row in found} == {"1-3"}
+    groups = sum(row["groups"] for row in found if row["by"] == "curriculum")
+    assert groups == sum(row["groups"] for row in found if row["by"] == "family") > 3
+    assert all(0.0 <= row["coverage"] <= 1.0 and 0.0 < row["foretold"] < 1.0 for row in found)
+    assert "signal foretold" in inspect("forecasts", "x").output
+
+
 def test_proposals_are_counted_by_fate(inspect: Inspect, told: Told) -> None:
     found = told("proposals", "x", "--step", "2", "--limit", "3")
     assert sum(found["fates"].values()) == 8
