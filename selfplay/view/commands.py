@@ -3,7 +3,7 @@
 What needs more than the store is in selfplay/inspect.py, which adds it: a run's prompts, its weights, a domain.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,14 @@ import typer
 
 from selfplay import metrics
 from selfplay.machine.errors import DATA, DISK, USAGE, Refused
+from selfplay.machine.outlet import tell
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import alarms as told
 from selfplay.view import queries, trees
+from selfplay.view.charts import catalogue
+from selfplay.view.charts.chart import Chart, as_rows
+from selfplay.view.charts.csv_text import csv_text
+from selfplay.view.charts.source import Source
 from selfplay.view.queries import NotFound, ProblemFilter, Sort
 from selfplay.view.tables import evaluation_row, minute, process_row
 from selfplay.view.terminal import (
@@ -26,6 +31,7 @@ from selfplay.view.terminal import (
     say_table,
     say_tree,
 )
+from store.overview.store import OverviewStore
 from store.records import Fate, Origin, ProblemState
 from store.store import Store
 
@@ -292,15 +298,33 @@ def plot(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A .png, .svg or .pdf. Default: plot.png in the run's folder.")
     ] = None,
+    what: Annotated[str | None, typer.Option(help=f"One chart of the page alone: {', '.join(catalogue.KEYS)}.")] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="With --what: its data on standard output, no picture.")
+    ] = False,
 ) -> None:
     """A picture: held-out accuracy with 95% intervals, what kept the learning going, frontier over steps."""
-    from selfplay.view.picture import draw  # matplotlib takes a second, and only this command needs it
-
     folder = queries.run_folder(run, directory)
-    path = output or folder / "plot.png"
-    with Store.open_readonly(folder / DATABASE) as store, writing(path):
-        draw(store, path)
-    say(f"wrote {path}")
+    if as_csv and what is None:
+        raise Refused("--csv is of one chart: name it with --what", USAGE)
+    path = output or folder / ("plot.png" if what is None else f"{what}.png")
+    with OverviewStore.open_readonly(folder / DATABASE) as store:
+        charts = [] if what is None else catalogue.drawn(Source(store), what)
+        if as_csv:
+            return tell(csv_text([{"chart": each.title} | row for each in charts for row in as_rows(each)]))
+        with writing(path):
+            _draw(store, charts, path)
+    return say(f"wrote {path}")
+
+
+def _draw(store: OverviewStore, charts: Sequence[Chart], path: Path) -> None:
+    from selfplay.view import picture  # matplotlib takes a second, and only this command needs it
+    from selfplay.view.charts import drawing
+
+    if charts:
+        drawing.draw(charts, path)
+    else:
+        picture.draw(store, path)
 
 
 @app.command()

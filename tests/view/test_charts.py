@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from store_samples import SEED, create, step_commit
 
 from curriculum.tracking.difficulty import Tracker
 from selfplay import metrics
+from selfplay.machine.run_folder import DATABASE
 from selfplay.stats.intervals import beta_interval
 from selfplay.view.charts import curriculum
 from selfplay.view.charts.alarms import alarms
@@ -199,3 +201,32 @@ def test_rows_of_a_chart_have_its_intervals() -> None:
         {"series": "a", "step": 1, "value": 0.5, "low": 0.1, "high": 0.9},
         {"series": "a", "step": 2, "value": None, "low": None, "high": None},
     ]
+
+
+def test_a_chart_alone_is_a_picture_or_its_data_without_a_browser(
+    tmp_path: Path, look: Callable[..., tuple[int, str, str]]
+) -> None:
+    (tmp_path / "x").mkdir()
+    made(tmp_path / "x" / DATABASE)
+    for key in KEYS[1:]:
+        code, out, err = look("plot", tmp_path / "x", "--what", key, "--csv")
+        assert code == 0, err
+        assert bool(out.strip()) == (key in ("curriculum", "frontier", "families", "states", "origins", "gap")), key
+        assert not out.strip() or out.startswith("chart,")
+    for key, suffix in (("curriculum", "png"), ("states", "svg"), ("frontier", "pdf"), ("kl", "png")):
+        path = tmp_path / f"{key}.{suffix}"
+        code, out, err = look("plot", tmp_path / "x", "--what", key, "-o", path)
+        assert code == 0 and f"wrote {path}" in out and path.stat().st_size > 1000, err
+    for wrong, words in (
+        (["--what", "beauty"], "there is no chart"),
+        (["--csv"], "--what"),
+        (["--what", "evaluation"], "evaluated"),
+    ):
+        code, out, err = look("plot", tmp_path / "x", *wrong)
+        assert code == 2 and words in err and len(err.splitlines()) == 1
+
+
+def test_families_have_their_own_share_of_right_tries(source: Source) -> None:
+    (line,) = curriculum.families(source).series  # all seeds are of one family
+    at_first = [row for row in source.measured if row.step == 1]
+    assert line.y[0] == sum(row.successes for row in at_first) / sum(row.attempts for row in at_first)

@@ -12,7 +12,7 @@ from selfplay.view.queries import NotFound
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> keys of charts
     "Held-out accuracy": ("evaluation",),
-    "The curriculum": ("curriculum", "frontier", "states", "origins"),
+    "The curriculum": ("curriculum", "frontier", "families", "states", "origins"),
     "What was tried": ("signal", "solved", "fates"),
     "Rewards": ("rewards", "parts"),
     "The update": ("entropy", "kl", "gradient", "clipping", "gap"),
@@ -37,6 +37,15 @@ def chart(source: Source, wanted: Wanted) -> Chart:
     return replace(_chart(source, wanted), marks=alarms(source))
 
 
+def drawn(source: Source, key: str) -> list[Chart]:
+    """All charts of a key: of "evaluation" one for each held-out set. NotFound for a key that there is not."""
+    if key != "evaluation":
+        return [chart(source, Wanted(key))]
+    found = [chart(source, Wanted(key, set_name=name)) for name in set_names(source)]
+    _require(bool(found), "nothing was evaluated yet", ())
+    return found
+
+
 def overlaid(sources: Mapping[str, Source], wanted: Wanted) -> Chart:
     """One chart of several runs: each has a colour of its own. `sources`: by the name of the run."""
     _require(wanted.key in (*COMPARED, "evaluation"), f"a comparison has no chart {wanted.key!r}", COMPARED)
@@ -54,6 +63,8 @@ def _chart(source: Source, wanted: Wanted, run: str = "", group: int = 0) -> Cha
             return _pass_rates(source, wanted)
         case "frontier":
             return curriculum.frontier(source, run, group)
+        case "families":
+            return curriculum.families(source)
         case "states":
             return curriculum.states(source)
         case "origins":

@@ -12,6 +12,7 @@ from store.overview.records import Measured
 from store.records import Origin, ProblemState
 
 BINS = 10
+MOST_FAMILIES = 8
 KNOWN, TRIED = "known", "tried"
 _ORIGINS = {  # (origin, was it new then) -> what it is called
     (Origin.CHALLENGER, True): "new, by the challenger",
@@ -119,6 +120,31 @@ def _is_reached(seen: dict[int, list[int]], version: int, source: Source) -> boo
     tried, solved = sum(n for n, _ in seen.values()), sum(k for _, k in seen.values())
     is_enough = tried >= FRONTIER_GROUPS * source.settings.group_size
     return is_enough and beta_mean(solved, tried - solved) >= FRONTIER_RATE
+
+
+def families(source: Source) -> Chart:
+    """The share of right first tries of the families that were tried most."""
+    counts: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    for row in source.measured:
+        of_step = counts[source.problems[row.problem_id].family][row.step]
+        of_step[0] += row.attempts
+        of_step[1] += row.successes
+    most = sorted(counts.items(), key=lambda item: -sum(n for n, _ in item[1].values()))[:MOST_FAMILIES]
+    return Chart(
+        key="families",
+        title="Pass rates of families",
+        help=f"Share of right first tries, of the {MOST_FAMILIES} families that were tried most. Problems of a family "
+        "are "
+        "chosen anew in every step, the harder ones too, so a line that stays level may be progress.",
+        y_label="pass rate",
+        y_range=(0.0, 1.0),
+        series=tuple(
+            series(family, [(step, k / n if n else None) for step, (n, k) in of_steps.items()], group)
+            for group, (family, of_steps) in enumerate(most)
+        ),
+        is_smoothed=True,
+        empty="No problem was tried yet.",
+    )
 
 
 def origins(source: Source) -> Chart:
