@@ -54,11 +54,13 @@ def idle(config: Config) -> list[str]:
     names: dict[str, str] = {}  # key -> why it does nothing
     if anchor != "sampler":
         reason = copies if anchor == "none" else "while train.anchor is policy: the ratio is always 1"
-        names |= dict.fromkeys(("clip_low", "clip_high"), reason)
+        names |= dict.fromkeys(("clip_low", "clip_high", "surrogate"), reason)
     if anchor != "policy":
         reason = copies if anchor == "none" else "while train.anchor is sampler: the ratio bounds the mismatch"
         names |= dict.fromkeys(("importance_mode", "importance_cap"), reason)
-    elif train.importance_mode == "none":
+    if anchor == "none":
+        names["advantage_scale"] = copies
+    if anchor == "policy" and train.importance_mode == "none":
         names["importance_cap"] = "while train.importance_mode is none"
     return [
         f"train.{name}={getattr(train, name)} does nothing {reason}"
@@ -115,6 +117,8 @@ def _broken_formats(config: Config) -> Iterator[tuple[str, str]]:
             yield "train.format_quota", f"0 while {reason}"
     if train.clip_cov > 0 and train.importance_mode.startswith("sequence"):
         yield "train.clip_cov", f"0 while train.importance_mode is {train.importance_mode}: tokens have no weights"
+    if train.clip_cov > 0 and train.anchor == "sampler" and train.surrogate == "gspo":
+        yield "train.clip_cov", "0 while train.surrogate is gspo: tokens have no ratios"
     if train.clip_cov_high < train.clip_cov_low:
         yield "train.clip_cov_high", "at least train.clip_cov_low"
 

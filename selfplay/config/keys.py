@@ -37,13 +37,15 @@ from selfplay.config.rules import (
     two_betas,
 )
 from selfplay.engine.voices import EngineKind
+from selfplay.learn.batch import MeanRule
 from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
+from selfplay.learn.scaling import ScaleRule
 from selfplay.learn.settings import FirstTurnRule
 from selfplay.play.posing import LevelRule
 from selfplay.play.searching import Method
 from selfplay.prompting.choosing import StyleName
-from selfplay.train.choices import Anchor, ImportanceMode, PassMode
+from selfplay.train.choices import Anchor, ImportanceMode, PassMode, Surrogate
 
 _TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of both roles that are sampled
 _TOP_P = "of these the fewest that have this share of their probability; 1: all"
@@ -426,6 +428,18 @@ class TrainConfig:
     )  # fmt: skip
     clip_cov_low: float = key(1.0, "least covariance of log-probability and advantage of such a token", at_least(0))
     clip_cov_high: float = key(5.0, "largest covariance of such a token", at_least(0))
+    advantage_scale: ScaleRule = key(
+        "none", "what advantages are divided by: none; group, the standard deviation of the group's rewards (GRPO), "
+        "which pays a lucky success most; batch, that of all advantages of who was speaking (REINFORCE++)",
+    )  # fmt: skip
+    mean: MeanRule = key(
+        "tokens", "what the loss of who was speaking is a mean over: tokens (DAPO); completions, each a mean over its "
+        "tokens (GRPO); or constant, completions, each a sum over its tokens divided by max_tokens (Dr. GRPO)",
+    )  # fmt: skip
+    surrogate: Surrogate = key(
+        "ppo", "with anchor sampler, what ratio and clip make of an advantage: ppo; cispo, where clipped tokens push "
+        "too; or gspo, of whole completions, which costs one more forward pass (docs/losses.md)",
+    )  # fmt: skip
     weights: WeightsConfig = section(WeightsConfig, "weights of the parts of the loss")
     pack_tokens: int = key(
         4096, "tokens in a forward and backward pass: memory against speed; the update is the same but for rounding",

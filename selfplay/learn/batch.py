@@ -8,15 +8,19 @@ clipping treats them differently; `counts` keeps how many samples it stands for.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
 from roles.tree import ROOT, Tree, with_ancestors
 from selfplay.learn.sequences import Sequences
 from selfplay.learn.supports import Supports, supports_of
+
+MeanRule = Literal["tokens", "completions", "constant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,38 @@ class TrainSample:
     is_kept: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Totalled:
+    """Label -> tokens of some samples, and how many samples."""
+
+    tokens: Mapping[str, int]
+    samples: Mapping[str, int]
+
+    @classmethod
+    def of(cls, samples: Sequence[TrainSample]) -> "_Totalled":
+        tokens: dict[str, int] = {}
+        for sample in samples:
+            tokens[sample.label] = tokens.get(sample.label, 0) + sample.num_tokens
+        return cls(tokens, Counter(sample.label for sample in samples))
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """What a label's loss is the mean over: `tokens` (DAPO); `completions`, each of which is a mean over its tokens
+    (GRPO); or `constant`: completions, each a sum over its tokens divided by the `longest` of its label (Dr. GRPO)."""
+
+    rule: MeanRule = "tokens"
+    longest: Mapping[str, int] = field(default_factory=dict)  # label -> tokens, read by `constant`
+
+    def over(self, sample: TrainSample, totalled: _Totalled) -> int:
+        """What each token of `sample` is divided by."""
+        if self.rule == "tokens":
+            return totalled.tokens[sample.label]
+        per = sample.num_tokens if self.rule == "completions" else self.longest[sample.label]
+        return totalled.samples[sample.label] * per
+
+
+TOKENS = Mean()
 NOT_SAMPLED = math.nan  # stands for the log-probability of a token that is copied and that nobody sampled
 NO_KL: Mapping[str, float] = MappingProxyType({})
 _COLUMNS = ("ids", "parents", "depths", "targets", "sampler_logprobs", "positive", "negative", "counts", "kl", "labels")
@@ -147,6 +183,7 @@ def build_batch(
     weights: Mapping[str, float],
     kl: Mapping[str, float] = NO_KL,
     keeps_sequences: bool = False,
+    mean: Mean = TOKENS,
 ) -> TrainBatch:
     """Sums advantages over the tree.
 
@@ -158,14 +195,16 @@ def build_batch(
 
     So the loss is a plain sum over rows, and how the tree is later cut into packs does not change it. Tokens that
     neither an advantage nor a KL moves are left out. weights, kl: label -> factor; a label may be missing from `kl`.
+    That is a mean over tokens; with another `mean` N is what it says for the sample that has t, kept or of all.
     keeps_sequences: the batch has `sequences` too.
     """
-    kept_tokens, all_tokens = _tokens_by_label(samples)
+    kept = _Totalled.of([sample for sample in samples if sample.is_kept])
+    every = _Totalled.of(samples)
     columns = _Columns()
     flat_tokens = 0
     for sample in samples:
-        scale = weights[sample.label] / kept_tokens[sample.label] if sample.is_kept and sample.advantage else 0.0
-        pull = kl.get(sample.label, 0.0) / all_tokens[sample.label]
+        scale = weights[sample.label] / mean.over(sample, kept) if sample.is_kept and sample.advantage else 0.0
+        pull = kl.get(sample.label, 0.0) / mean.over(sample, every)
         if scale == 0.0 and pull == 0.0:
             continue
         nodes = tree.tail(sample.node, sample.num_tokens)
@@ -201,16 +240,6 @@ class _Columns:
         key, push = (sample.node, sample.num_tokens), sample.advantage * scale
         positive, negative, count = self.sequences.get(key, (0.0, 0.0, 0.0))
         self.sequences[key] = positive + max(push, 0.0), negative + min(push, 0.0), count + scale
-
-
-def _tokens_by_label(samples: Sequence[TrainSample]) -> tuple[dict[str, int], dict[str, int]]:
-    """Label -> tokens of the samples of kept groups, and of all samples."""
-    kept: dict[str, int] = {}
-    every: dict[str, int] = {}
-    for sample in samples:
-        every[sample.label] = every.get(sample.label, 0) + sample.num_tokens
-        kept[sample.label] = kept.get(sample.label, 0) + sample.num_tokens * sample.is_kept
-    return kept, every
 
 
 def _arrays(tree: Tree, columns: _Columns, flat_tokens: int, keeps_sequences: bool) -> TrainBatch:

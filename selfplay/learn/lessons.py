@@ -23,6 +23,7 @@ from roles.requests import Sampled
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.learn.batch import TrainSample
 from selfplay.learn.reports import ReportPay, report_advantages, report_terms, with_report_terms
+from selfplay.learn.scaling import scaled_by_group
 from selfplay.learn.settings import LearningSettings
 
 CORRECTION_PART, REPORT_PART = RESERVED
@@ -71,6 +72,8 @@ def solver_lesson(
         )
         if pay is not None and turn == num_turns - 1:
             rewards, advantages = with_report_terms(judged, rewards, advantages, pay, settings.advantage)
+        if settings.scale == "group":
+            advantages = scaled_by_group(advantages, rewards)
         terms = report_terms(judged, pay) if pay is not None and pay.is_shared and turn == num_turns - 1 else None
         for place, (attempt, reward) in enumerate(zip(judged, rewards, strict=True)):
             paid[attempt.index].append(reward)
@@ -83,6 +86,8 @@ def solver_lesson(
     if pay is not None:
         sampled = [attempt.report.sampled for attempt in judged if attempt.report is not None]
         advantages = report_advantages(judged, pay, settings.advantage)
+        if settings.scale == "group":
+            advantages = scaled_by_group(advantages, report_terms(judged, pay))
         samples += train_samples(REPORT_LABEL, sampled, advantages, has_signal(advantages), settings.kl_labels)
     return SolverLesson(
         group=group,

@@ -9,6 +9,7 @@ from roles.pay.advantages import AdvantageRule, group_advantages, has_signal
 from roles.pay.rewards import challenger_reward
 from selfplay.learn.batch import TrainSample
 from selfplay.learn.lessons import train_samples
+from selfplay.learn.scaling import ScaleRule, scaled_by_group
 from selfplay.learn.settings import LearningSettings
 from selfplay.play.step import TriagedProposal
 from store.records import Fate
@@ -65,7 +66,11 @@ def marginal_rewards(proposals: Sequence[PaidProposal], invalid_reward: float) -
 
 
 def challenger_samples(
-    proposals: Sequence[PaidProposal], rule: AdvantageRule, invalid_reward: float, kl_labels: Collection[str] = ()
+    proposals: Sequence[PaidProposal],
+    rule: AdvantageRule,
+    invalid_reward: float,
+    kl_labels: Collection[str] = (),
+    scale: ScaleRule = "none",
 ) -> list[TrainSample]:
     """Advantages of proposals by their marginal rewards, those from one parent a group; `proposals` group by group."""
     samples: list[TrainSample] = []
@@ -73,7 +78,10 @@ def challenger_samples(
     for _, group in groupby(zip(proposals, marginal, strict=True), key=lambda pair: pair[0].triaged.group):
         paid = [(each.triaged.sampled, reward) for each, reward in group]
         measured = [(sampled, reward) for sampled, reward in paid if reward is not None]
-        advantages = group_advantages([reward for _, reward in measured], rule)
+        rewards = [reward for _, reward in measured]
+        advantages = group_advantages(rewards, rule)
+        if scale == "group":
+            advantages = scaled_by_group(advantages, rewards)
         rewarded = [sampled for sampled, _ in measured]
         samples += train_samples(challenger.LABEL, rewarded, advantages, has_signal(advantages), kl_labels)
         unmeasured = [sampled for sampled, reward in paid if reward is None]

@@ -8,9 +8,11 @@ from roles.pay.advantages import AdvantageRule
 from roles.pay.formats import BaselineRule
 from roles.pay.rewards import ChallengerRule
 from roles.search.credit import CreditSettings
+from selfplay.learn.batch import TOKENS, Mean
 from selfplay.learn.clip_cov import ClipCovSettings
 from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
+from selfplay.learn.scaling import ScaleRule
 from selfplay.learn.stages import Stage, StageSettings
 
 FirstTurnRule = Literal["own", "last"]
@@ -43,6 +45,7 @@ class LearningSettings:
     kl_labels: frozenset[str] = frozenset()
     right_pays: float = 1.0
     baseline: BaselineRule = "group"
+    scale: ScaleRule = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,4 @@ class TeachingSettings:
     format_quota: float = 0.0
     clip_cov: ClipCovSettings = field(default_factory=ClipCovSettings)
     seed: int = 0
+    mean: Mean = TOKENS

@@ -22,6 +22,7 @@ from selfplay.learn.lessons import SolverLesson, solver_lesson
 from selfplay.learn.proposals import PaidProposal, challenger_samples, paid_proposals
 from selfplay.learn.quota import with_quota
 from selfplay.learn.reports import report_pay
+from selfplay.learn.scaling import scaled_by_batch
 from selfplay.learn.settings import TeachingSettings
 from selfplay.learn.stages import Stage, StageFacts, stage_after
 from selfplay.play.step import Played
@@ -62,10 +63,14 @@ class Teacher:
         rates = {group.problem.problem_id: group.first_try_rate for group in played.judged.groups}
         proposals = paid_proposals(played.posed.proposals, rates, learning)
         samples = [sample for lesson in lessons for sample in lesson.samples]
-        samples += challenger_samples(proposals, learning.advantage, learning.invalid_reward, learning.kl_labels)
+        rule, invalid, kl_labels = learning.advantage, learning.invalid_reward, learning.kl_labels
+        samples += challenger_samples(proposals, rule, invalid, kl_labels, learning.scale)
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
-        batch = build_batch(tree, samples, objective.weights, objective.kl, self.settings.keeps_sequences)
+        if learning.scale == "batch" and self.settings.imitation == "none":
+            samples = scaled_by_batch(samples)
+        keeps, mean = self.settings.keeps_sequences, self.settings.mean
+        batch = build_batch(tree, samples, objective.weights, objective.kl, keeps, mean)
         batch, clipped = clip_cov(batch, self.settings.clip_cov, f"{self.settings.seed}/clip_cov/{step}")
         rows = self.critics.rows(played.searches.values())
         critic, credit = critic_batch(tree, rows), self.settings.credit

@@ -11,6 +11,7 @@ from roles.judging.rewards import verdict_weight
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.config.files import rewards
 from selfplay.config.keys import Config
+from selfplay.learn.batch import Mean
 from selfplay.learn.clip_cov import ClipCovSettings
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.stages import Stage, StageSettings
@@ -37,7 +38,8 @@ def teaching_settings(config: Config) -> TeachingSettings:
         format_quota=config.train.format_quota,
         clip_cov=ClipCovSettings(config.train.clip_cov, config.train.clip_cov_low, config.train.clip_cov_high),
         seed=config.seed,
-        keeps_sequences=_anchor(config) == "policy" and is_by_sequence(config.train.importance_mode),
+        keeps_sequences=_keeps_sequences(config),
+        mean=Mean(config.train.mean, _longest(config)),
     )
 
 
@@ -56,8 +58,20 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
         mode=t.pass_mode if parity.holds else "flat",
-        loss=LossSettings(t.clip_low, t.clip_high, _anchor(config), t.importance_cap, t.importance_mode),
+        loss=LossSettings(t.clip_low, t.clip_high, _anchor(config), t.importance_cap, t.importance_mode, t.surrogate),
     )
+
+
+def _keeps_sequences(config: Config) -> bool:
+    """Whether an update asks of whole completions."""
+    t, anchor = config.train, _anchor(config)
+    return (anchor == "policy" and is_by_sequence(t.importance_mode)) or (anchor == "sampler" and t.surrogate == "gspo")
+
+
+def _longest(config: Config) -> dict[str, int]:
+    """Label -> tokens of its longest completion."""
+    turns = {turn_label(turn): config.solver.max_tokens for turn in range(config.solver.turns)}
+    return turns | {CHALLENGER_LABEL: config.challenger.max_tokens, REPORT_LABEL: config.solver.report_tokens}
 
 
 def _anchor(config: Config) -> Anchor | Literal["none"]:
@@ -94,6 +108,7 @@ def _learning(config: Config, objectives: Iterable[Objective]) -> LearningSettin
         first_turn_reward=config.judge.first_turn_reward,
         report_reward=config.judge.report_reward,
         baseline=config.train.baseline,
+        scale=config.train.advantage_scale,
         right_pays=verdict_weight(rewards(config)),
         kl_labels=frozenset(label for objective in objectives for label, weight in objective.kl.items() if weight > 0),
     )

@@ -15,6 +15,10 @@ A token that several samples share has one theta and one mu, so their terms diff
 
 anchor "policy" is theta itself without gradient (r = 1 in value: one update per step needs no clip, and w corrects
 the sampler's different arithmetic or age); anchor "sampler" is mu (w = 1, and the clip bounds the mismatch);
+What anchor "sampler" makes of r and A is the surrogate: "ppo" as it is above; "cispo" (arXiv 2506.13585)
+-sg(clip(r, 1 - low, 1 + high)) A log theta, which lets clipped tokens push as well; "gspo" the ratio and the clip of
+whole completions, which are in the advantages already (sequence_clip.py).
+
 anchor "none" is plain likelihood, -A log theta: imitation of the samples whose A is above 0.
 Clip: PPO (arXiv 1707.06347) with DAPO's wider upper bound (2503.14476).
 """
@@ -25,7 +29,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selfplay.train.choices import Anchor, ImportanceMode
+from selfplay.train.choices import Anchor, ImportanceMode, Surrogate
 from selfplay.train.importance import token_weights
 
 
@@ -39,6 +43,7 @@ class LossSettings:
     anchor: Anchor | Literal["none"] = "policy"
     importance_cap: float = 2.0
     importance_mode: ImportanceMode = "token_truncate"
+    surrogate: Surrogate = "ppo"
 
 
 def policy_loss(
@@ -57,12 +62,17 @@ def policy_loss(
     if settings.anchor == "none":
         facts = {"clipped": torch.zeros_like(now), **_weight_facts(torch.zeros_like(now), settings)}
         return -(logprobs * (positive + negative)).sum(), facts
+    if settings.anchor == "sampler" and settings.surrogate == "gspo":
+        facts = {"clipped": torch.zeros_like(now), **_weight_facts(now - sampler_logprobs, settings)}
+        return -((logprobs - now).exp() * (positive + negative)).sum(), facts
     anchor = now if settings.anchor == "policy" else sampler_logprobs
     facts = _weight_facts(anchor - sampler_logprobs, settings)
     ratio = (logprobs - anchor).exp()
     clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
     gain = torch.minimum(ratio, clipped) * positive + torch.maximum(ratio, clipped) * negative
     facts["clipped"] = (((ratio > clipped) & (positive > 0)) | ((ratio < clipped) & (negative < 0))).float()
+    if settings.anchor == "sampler" and settings.surrogate == "cispo":
+        return -(clipped.detach() * logprobs * (positive + negative)).sum(), facts
     weight = facts["weight"]
     return -(weight * gain).sum(), facts
 

@@ -43,6 +43,7 @@ from selfplay.train.importance import MOST_LOG_RATIO, WeightTotals, is_by_sequen
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_supports, row_temperatures
+from selfplay.train.sequence_clip import Clipped, clipped_by_sequence
 from selfplay.train.subnetwork import Subnetwork
 
 _SCALE = "pace/scale"
@@ -136,6 +137,10 @@ class Trainer:
         computed = sum(plan.tokens for plan in packs)
         if packs and self._weighs_sequences:
             batch, totals.weights = self._weighed(batch, packs)
+            computed *= 2
+        elif packs and self._clips_sequences:
+            found = self._clipped(batch, packs)
+            batch, totals.loss, totals.clipped = found.batch, found.loss, found.clipped
             computed *= 2
         self._gradients.begin()
         largest = 0
@@ -235,14 +240,28 @@ class Trainer:
         loss = self._settings.loss
         return loss.anchor == "policy" and is_by_sequence(loss.importance_mode)
 
-    @torch.no_grad()
+    @property
+    def _clips_sequences(self) -> bool:
+        loss = self._settings.loss
+        return loss.anchor == "sampler" and loss.surrogate == "gspo"
+
     def _weighed(self, batch: TrainBatch, packs: Sequence[PackPass]) -> tuple[TrainBatch, WeightTotals]:
         """`batch` with weighed advantages. A pass of its own: the cut may run through a sequence."""
+        loss = self._settings.loss
+        return weighed_by_sequence(batch, self._passed(batch, packs), loss.importance_mode, loss.importance_cap)
+
+    def _clipped(self, batch: TrainBatch, packs: Sequence[PackPass]) -> Clipped:
+        """`batch` with the ratios of its sequences, in a pass of its own too."""
+        loss = self._settings.loss
+        return clipped_by_sequence(batch, self._passed(batch, packs), loss.clip_low, loss.clip_high)
+
+    @torch.no_grad()
+    def _passed(self, batch: TrainBatch, packs: Sequence[PackPass]) -> np.ndarray:
+        """[M] log-probabilities of all trained tokens, by the weights as they are."""
         logprobs = np.zeros(len(batch.targets))
         for plan in packs:
             logprobs[plan.pack.targets] = self._logprobs(batch, plan).double().cpu().numpy()
-        loss = self._settings.loss
-        return weighed_by_sequence(batch, logprobs, loss.importance_mode, loss.importance_cap)
+        return logprobs
 
     @torch.no_grad()
     def _paced(self, batch: TrainBatch, packs: Sequence[PackPass], before: Sequence[Tensor]) -> dict[str, float]:
