@@ -283,3 +283,32 @@ def test_a_run_that_truncates_and_is_killed_goes_on_bit_for_bit(server: Server, 
             read_journal(tmp_path / "cut" / JOURNAL_FOLDER, row.journal_file, row.journal_sha256).arrays
         )
         assert batch.supports is not None and (batch.supports.rows >= 0).all()
+
+
+BY_SEQUENCE = [
+    "configs/tiny.yaml", "run.threads=1", "run.checkpoint_every=9", "run.steps=3", "domain=few_problems:AnyText",
+    "solver.problems=3", "curriculum.min_successes=1", "solver.source=frozen",
+    "train.importance_mode=sequence_truncate",
+    "train.learning_rate=3e-3", "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2",
+]  # fmt: skip
+
+
+def test_updates_weighed_by_completion_are_made_again_bit_for_bit(server: Server, tmp_path: Path) -> None:
+    """The start weights sample, so that the policy is away from its sampler. A journal has what is weighed."""
+    ended = server.run([*BY_SEQUENCE, "run.name=whole", f"run.dir={tmp_path}"])
+    assert ended.code == OK, ended.output
+    killed = server.run(
+        [*BY_SEQUENCE, "run.name=cut", f"run.dir={tmp_path}"], environment={"SELFPLAY_KILL_AT": "loop.updated:3"}
+    )
+    assert killed.code == -signal.SIGKILL, killed.output
+    ended = server.run(["--resume", "cut", f"run.dir={tmp_path}", "domain=few_problems:AnyText"])
+    assert ended.code == OK, ended.output
+    found = []
+    for name in ("whole", "cut"):
+        with Store.open_readonly(tmp_path / name / "selfplay.db") as store:
+            found.append((store.table_digest(), [row.weights_digest for row in store.steps()]))
+            figures = [row.metrics for row in store.steps() if row.step > 0]
+    assert found[0] == found[1] and len(set(found[0][1])) == 4
+    # solver and challenger are both in it, and the challenger's own words are the policy's
+    assert figures[0]["sampling/importance/ess"] > 0.9999 > figures[-1]["sampling/importance/ess"]
+    assert figures[0]["sampling/kl"] < 1e-6 < figures[-1]["sampling/kl"]
