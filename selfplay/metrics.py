@@ -410,6 +410,15 @@ DISTINCT_PROPOSALS = GUARDED.add(
 READABLE_PROPOSALS = GUARDED.add(
     "challenger/readable_share", SHARE, "share of the proposals that are problems of the domain, new or not"
 )
+RECHECKED = GUARDED.add(
+    "recheck/checked", COUNT, "with `guards.rechecks`: turns that were judged once more, by other means"
+)
+DISAGREEMENTS = GUARDED.add(
+    "recheck/disagreements",
+    COUNT,
+    "how many of them are right by one judge and wrong by the other",
+    "above 0: `inspect alarms` lists them, and the judge can be pleased",
+)
 ALARMS_OPEN = GUARDED.add("alarm/open", COUNT, "alarms that are open after the step", "above 0: `inspect alarms`")
 
 SPENT = Section("What it took")

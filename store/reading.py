@@ -20,6 +20,7 @@ from store.records import (
     Attempt,
     CheckpointRow,
     Completion,
+    Disagreement,
     Evaluation,
     Fate,
     Finish,
@@ -41,6 +42,7 @@ from store.schema import (
     alarms,
     attempts,
     checkpoints,
+    disagreements,
     evaluations,
     incarnations,
     pass_rates,
@@ -276,6 +278,21 @@ def alarm_records(connection: Connection) -> list[tuple[int, Alarm]]:
     found = connection.execute(query.order_by(steps.c.step, alarms.c.ordinal))
     return [
         (row.step, Alarm(row.name, AlarmEvent(row.event), row.figure, row.threshold, row.text, row.advice))
+        for row in found
+    ]
+
+
+def disagreement_records(connection: Connection) -> list[tuple[int, Disagreement]]:
+    """Live disagreements with their step, oldest first."""
+    sealing.check_part(connection, sealing.DISAGREEMENTS)
+    table = disagreements
+    query = select(table, steps.c.step).join(steps, steps.c.step_id == table.c.step_id).where(LIVE)
+    found = connection.execute(query.order_by(steps.c.step, table.c.problem_id, table.c.attempt, table.c.turn))
+    return [
+        (
+            row.step,
+            Disagreement(row.problem_id, row.attempt, row.turn, Outcome(row.outcome), bool(row.is_right), row.means),
+        )
         for row in found
     ]
 

@@ -222,6 +222,18 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A turn that was paid by one verdict, and of which other means say the reverse."""
+
+    problem_id: str
+    attempt: int
+    turn: int
+    outcome: Outcome  # by which it was paid
+    is_right: bool  # by the other means
+    means: str  # which these are, in a few words
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommit:
     """Everything one step adds to the store, in one transaction."""
 
@@ -239,6 +251,7 @@ class StepCommit:
     search_nodes: tuple[SearchNode, ...] = ()
     standings: Mapping[str, Standing] = field(default_factory=dict)  # of the problems in `pass_rates`, after the step
     alarms: tuple[Alarm, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

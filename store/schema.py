@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import AlarmEvent, Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0009"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0010"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -265,6 +265,24 @@ alarms = _table(
     _required("advice", Text),
     PrimaryKeyConstraint("step_id", "name"),
     _one_of("event", AlarmEvent),
+)
+
+disagreements = _table(
+    "disagreements",
+    _required("step_id", Integer),
+    _required("problem_id", Text),
+    _required("attempt", Integer),
+    _required("turn", Integer),
+    _required("outcome", Text),
+    _required("is_right", Integer),
+    _required("means", Text),
+    PrimaryKeyConstraint("step_id", "problem_id", "attempt", "turn"),
+    ForeignKeyConstraint(
+        ["step_id", "problem_id", "attempt", "turn"],
+        ["turns.step_id", "turns.problem_id", "turns.attempt", "turns.turn"],
+    ),
+    _one_of("outcome", Outcome),
+    _check("is_right", "is_right IN (0, 1)"),
 )
 
 waves = _table(

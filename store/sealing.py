@@ -23,6 +23,7 @@ from store.schema import (
     attempts,
     checkpoints,
     completions,
+    disagreements,
     evaluations,
     held_out,
     incarnations,
@@ -47,8 +48,9 @@ _WHOLE: Mapping[str, Table] = {
     "its held-out sets": held_out,
     "its snapshots": snapshots,
     "its alarms": alarms,
+    "its disagreements": disagreements,
 }
-RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS = _WHOLE
+RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS = _WHOLE
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

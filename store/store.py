@@ -23,6 +23,7 @@ from store.records import (
     Alarm,
     Attempt,
     CheckpointRow,
+    Disagreement,
     Evaluation,
     Fate,
     Incarnation,
@@ -179,6 +180,7 @@ class Store(OpenDatabase):
             step_id = writing.insert_step(connection, commit, head.step_id)
             writing.insert_game(connection, commit, step_id)
             writing.insert_alarms(connection, commit.alarms, step_id)
+            writing.insert_disagreements(connection, commit.disagreements, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -306,6 +308,11 @@ class Store(OpenDatabase):
         """What the guards raised and what was over, each with its live step, oldest first."""
         with self._reading() as connection:
             return reading.alarm_records(connection)
+
+    def disagreements(self) -> list[tuple[int, Disagreement]]:
+        """Turns that two judges do not agree on, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return reading.disagreement_records(connection)
 
     # Evaluations, checkpoints, housekeeping
 

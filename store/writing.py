@@ -18,6 +18,7 @@ from store.records import (
     Attempt,
     CheckpointRow,
     Completion,
+    Disagreement,
     Evaluation,
     PassRate,
     Problem,
@@ -32,6 +33,7 @@ from store.schema import (
     attempts,
     checkpoints,
     completions,
+    disagreements,
     evaluations,
     pass_rates,
     problems,
@@ -264,6 +266,26 @@ def insert_alarms(connection: Connection, raised: Sequence[Alarm], step_id: int)
     if rows:
         stored = connection.execute(select(alarms).where(alarms.c.step_id == step_id))
         sealing.toggle(connection, sealing.ALARMS, *(sealing.row_digest(row) for row in stored))
+
+
+def insert_disagreements(connection: Connection, found: Sequence[Disagreement], step_id: int) -> None:
+    """Inserts what two judges of the step's turns do not agree on."""
+    rows = [
+        {
+            "step_id": step_id,
+            "problem_id": each.problem_id,
+            "attempt": each.attempt,
+            "turn": each.turn,
+            "outcome": each.outcome.value,
+            "is_right": int(each.is_right),
+            "means": clean_text(each.means),
+        }
+        for each in found
+    ]
+    insert_rows(connection, disagreements, rows)
+    if rows:
+        stored = connection.execute(select(disagreements).where(disagreements.c.step_id == step_id))
+        sealing.toggle(connection, sealing.DISAGREEMENTS, *(sealing.row_digest(row) for row in stored))
 
 
 def admit(connection: Connection, admitted: Sequence[Problem], step_id: int) -> None:

@@ -189,6 +189,13 @@ def _format_names(given: Any) -> Sequence[str]:
     return names
 
 
+def _checked_again(given: Any) -> tuple[bool | None, str]:
+    is_pair = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], str) and is_storable(given[1])
+    if not is_pair or (given[0] is not None and type(given[0]) is not bool):
+        raise _WrongError(f"gave {_shown(given)}: give True, False or None with a text, such as (True, 'by division')")
+    return given  # type: ignore[no-any-return]
+
+
 def _pairs(given: Any) -> Sequence[tuple[str, str]]:
     pairs = given if isinstance(given, list | tuple) else [()]
     if not all(isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs):
@@ -239,6 +246,7 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "is_trivial_edit": _anything,
     "same_answer": _anything,
     "format_of": _text,
+    "check_again": _checked_again,
 }
 VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "stops": _texts,

@@ -197,6 +197,17 @@ class HasFormats(Domain, Protocol):
         return shape_of(text)
 
 
+class ChecksAgain(Domain, Protocol):
+    """An answer can be judged once more, by other means than `judge`: `guards.rechecks=4` needs it."""
+
+    @abstractmethod
+    def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
+        """Whether a solver's text is right, by means that share nothing with `judge`, and which means, in a few words.
+
+        Another executor, a reversed operation or a stricter comparison. None where these cannot tell. Never raises.
+        """
+
+
 class Stepwise(Domain, Protocol):
     """Answers have steps, by which a search grows (`judge.search.when`, `evaluate.search_tokens`). No key needs it."""
 

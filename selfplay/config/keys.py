@@ -520,6 +520,10 @@ class GuardsConfig:  # why each threshold is what it is: selfplay/guards/table.p
     entropy: float = key(
         0.02, "alarm below this entropy of what solver or challenger samples, in nats a token; 0 is never", at_least(0)
     )
+    rechecks: int = key(
+        0, "answers of a step, out of the quarter that was paid most, that the domain judges once more by other means; "
+        "what differs is stored and is an alarm. 0: none", count(0),
+    )  # fmt: skip
     distinct_proposals: float = key(
         0.25, "alarm below this share of different texts among the proposals; 0 is never", from_to(0, 1)
     )

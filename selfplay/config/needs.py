@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from curriculum.domains.abilities import Capability, ability
-from curriculum.domains.protocol import Domain, Drawable, Mergeable, Observable, Posable, Prunable
+from curriculum.domains.protocol import ChecksAgain, Domain, Drawable, Mergeable, Observable, Posable, Prunable
 from curriculum.domains.seed_files import DomainError
 from selfplay.config.keys import Config
 
@@ -32,6 +32,8 @@ def needs(config: Config) -> Iterator[tuple[str, Capability[Domain]]]:
             yield f"challenger.drawn_share={config.challenger.drawn_share:g}", Drawable
     if source == "procedural":
         yield "challenger.source=procedural", Drawable
+    if config.guards.rechecks > 0:
+        yield f"guards.rechecks={config.guards.rechecks}", ChecksAgain
     if config.solver.feedback:
         yield "solver.feedback=true", Observable
     if searches and search.prune:

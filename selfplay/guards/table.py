@@ -60,6 +60,11 @@ def guards(bounds: Thresholds, against_copies: str) -> tuple[Guard, ...]:
             against_copies, COPYING_STEPS,
         ),
         Guard(
+            "rechecks", metrics.DISAGREEMENTS, "above", 0.0, 0.0,
+            "{now} of the answers that were paid most and judged once more are right by one judge and wrong by another",
+            "`inspect alarms` lists them: the judge, or what checks it, is wrong", 1,
+        ),
+        Guard(
             "canaries", metrics.CANARY_FALSE_POSITIVES, "above", ALARM_RATE, ALARM_RATE,
             "the model judge took {now} of empty or forged answers for right ones: it can be pleased without solving "
             "anything",

@@ -24,6 +24,7 @@ from selfplay.config.task import Task, load_task
 from selfplay.engine.rollout import Ask
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.evaluator import Evaluator
+from selfplay.guards.recheck import Rechecker
 from selfplay.guards.watch import Watch
 from selfplay.learn.teacher import Teacher
 from selfplay.model.policy import Policy
@@ -57,6 +58,7 @@ class Parts:
     trainer: Trainer
     evaluator: Evaluator
     guards: Watch
+    rechecker: Rechecker
     schedule: Schedule
 
 
@@ -111,6 +113,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
         ),
         evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),
         guards=build_guards.watch(config, domain, style),
+        rechecker=build_guards.rechecker(config, domain, style),
         schedule=_schedule(config),
     )
 

@@ -1,10 +1,11 @@
 """What watches a run, as the configuration has it."""
 
 from curriculum.answers.formats import Formats, formats_by_mark
-from curriculum.domains.abilities import ability
-from curriculum.domains.protocol import Domain, HasFormats
+from curriculum.domains.abilities import ability, able
+from curriculum.domains.protocol import ChecksAgain, Domain, HasFormats
 from roles.prompts import PromptStyle
 from selfplay.config.keys import Config
+from selfplay.guards.recheck import Rechecker
 from selfplay.guards.table import Thresholds, guards
 from selfplay.guards.watch import Watch
 
@@ -32,6 +33,11 @@ def formats(config: Config, domain: Domain) -> Formats:
         return formats_by_mark(config.guards.formats)
     named = ability(domain, HasFormats)
     return Formats(tuple(named.formats), named.format_of)
+
+
+def rechecker(config: Config, domain: Domain, style: PromptStyle) -> Rechecker:
+    """What judges a sample of the answers that were paid most once more."""
+    return Rechecker(able(domain, ChecksAgain), style.visible, config.guards.rechecks, config.seed)
 
 
 def _against_copies(config: Config) -> str:

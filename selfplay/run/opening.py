@@ -102,6 +102,7 @@ def open_run(
                     trainer=parts.trainer,
                     evaluator=parts.evaluator,
                     guards=parts.guards,
+                    rechecker=parts.rechecker,
                     policy=parts.policy,
                     tracker=parts.tracker,
                     store=store,

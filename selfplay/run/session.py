@@ -19,6 +19,7 @@ from roles.tree import Tree
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.alarms import first_try_alarm
 from selfplay.evaluation.evaluator import Evaluator
+from selfplay.guards.recheck import Rechecker
 from selfplay.guards.watch import Watch
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
@@ -70,6 +71,7 @@ class Run:
     trainer: Trainer
     evaluator: Evaluator
     guards: Watch
+    rechecker: Rechecker
     policy: Policy
     tracker: Tracker
     store: Store
@@ -138,24 +140,28 @@ class Run:
         """Stores all of the step in one transaction; then the curriculum sees it."""
         update, peak = written.update, device_peak_bytes(self.policy.device)
         look = self.guards.look(played)
+        disagreements, rechecked = self.rechecker.check(taught.lessons, step.number)
         figures: dict[str, float] = {
             TOKENS_COMPUTED: float(step.count.computed + update.tokens_computed),
             TOKENS_FLAT: float(step.count.flat + update.tokens_flat),
         }
+        figures |= {**look.figures, **rechecked}
         commit = record.step_commit(
             step,
             played,
             taught,
             record.Made(self.policy.version, self.trainer.digest(), written.journal),
             self.game,
-            update.metrics | figures | dict(look.figures) | ({} if peak is None else {DEVICE_PEAK: float(peak)}),
+            update.metrics | figures | ({} if peak is None else {DEVICE_PEAK: float(peak)}),
             seconds=max(0.0, time.monotonic() - step.started),  # a clock may go back
         )
         alarms = self.guards.see(step.number, commit.metrics, look.details)
         measured = dict(commit.metrics) | {ALARMS_OPEN: float(len(self.guards.opened))}
         self.tracker.observe(record.history(commit))
         standings = record.standings(commit, self.tracker)
-        row = self.store.commit_step(replace(commit, metrics=measured, standings=standings, alarms=alarms))
+        row = self.store.commit_step(
+            replace(commit, metrics=measured, standings=standings, alarms=alarms, disagreements=disagreements)
+        )
         reach("loop.committed")
         self.note_use()
         self.snapshot_step = keep(self.store, self.tracker, self.snapshot_step)

@@ -1,6 +1,7 @@
 """What goes wrong with a run and what went wrong, read from its store: plain dictionaries for people and for --json."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from selfplay import metrics
@@ -14,13 +15,18 @@ _TAKEN_OVER = 0.8  # the default of guards.format_share, of runs of before there
 def alarms(store: Store) -> dict[str, Any]:
     """`alarms`: what guards raised, oldest first, each with the step at which it was over, None while it is not.
     `format`: the first step of which one format had more than `threshold` of the first tries, None where there is
-    none; and that share in the first step and in the newest. `evaluations`: where a first try fell since the start.
+    none; and that share in the first step and in the newest. `disagreements`: turns that
+    were paid by one verdict, and of which other means say the reverse. `evaluations`: where a first try fell since the
+    start.
     """
     share = stored_value(config_of(store), "guards.format_share")
     threshold = _TAKEN_OVER if share is None else float(share)
     return {
         "alarms": _paired(store.alarms()),
         "format": _format(store.steps(), threshold),
+        "disagreements": [
+            {"step": step} | asdict(each) | {"outcome": each.outcome.value} for step, each in store.disagreements()
+        ],
         "evaluations": [_fallen(each) for each in store.evaluations() if each.metrics.get(metrics.FIRST_TRY_ALARM)],
     }
 

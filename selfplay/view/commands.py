@@ -267,6 +267,14 @@ def alarms(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
             f"step {fall['step']}: the first try at {fall['set']} changed by {100 * fall['change']:+.0f} points since "
             f"the start, 95% [{100 * fall['low']:+.0f}, {100 * fall['high']:+.0f}]"
         )
+    if found["disagreements"]:
+        differing = [
+            {"step": row["step"], "problem": row["problem_id"][:SHOWN_ID], "attempt": row["attempt"]}
+            | {"turn": row["turn"], "judged": row["outcome"], "again": "right" if row["is_right"] else "wrong"}
+            | {"by": row["means"]}
+            for row in found["disagreements"]
+        ]
+        say_table(differing, "answers that two judges do not agree on (`show` has what was said)")
     rows = [
         {"alarm": row["name"], "step": row["step"], "over": row["over"] or "open", "figure": row["figure"]}
         | {"threshold": row["threshold"], "what is seen": row["text"], "what to do": row["advice"]}

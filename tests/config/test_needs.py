@@ -10,7 +10,16 @@ import pytest
 from capabilities import CAPABILITIES
 
 from curriculum.domains.abilities import call_of, lacking, members_of
-from curriculum.domains.protocol import Drawable, KnowsGoodSteps, Mergeable, Observable, Posable, Prunable, Statement
+from curriculum.domains.protocol import (
+    ChecksAgain,
+    Drawable,
+    KnowsGoodSteps,
+    Mergeable,
+    Observable,
+    Posable,
+    Prunable,
+    Statement,
+)
 from selfplay import api
 from selfplay.config.files import load
 from selfplay.config.task import load_task
@@ -25,6 +34,7 @@ NEEDED: list[tuple[Mapping[str, Any], Any, str]] = [  # keys, the capability tha
     ({"challenger.source": "self"}, Posable, "parse(text)"),
     ({"challenger.source": "frozen"}, Posable, "parse(text)"),
     ({"challenger.source": "procedural"}, Drawable, "levels and draw(rng, level)"),
+    ({"guards.rechecks": 4}, ChecksAgain, "check_again(problem, text)"),
     ({"solver.feedback": True}, Observable, "observation(problem, text)"),
     ({"judge.search.prune": True, "judge.search.when": "every"}, Prunable, "fails(problem, text)"),
     ({"judge.search.prune": True, "evaluate.search_tokens": 8}, Prunable, "fails(problem, text)"),
@@ -86,6 +96,9 @@ class Whole:
 
     def same_answer(self, given: str, right: str) -> bool:
         return given == right
+
+    def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
+        return text == problem.answer, "as it stands"
 
     def format_of(self, problem: Problem, text: str) -> str:
         return "number"

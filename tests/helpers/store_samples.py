@@ -11,6 +11,7 @@ from store.records import (
     AlarmEvent,
     Attempt,
     Completion,
+    Disagreement,
     Fate,
     Finish,
     Origin,
@@ -81,6 +82,11 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
         ),
     )  # fmt: skip
     return replace(commit, **changes)
+
+
+def disagreement(step: int) -> Disagreement:
+    """Of a turn of the sample run's step."""
+    return Disagreement(f"p-{step}", 0, 1, Outcome.CORRECT, False, "by division")
 
 
 def wave(step: int, key: str = "solver/0", text: str = " 41\n") -> Wave:

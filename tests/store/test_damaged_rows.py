@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, LargeBinary, Table
-from store_samples import create, new_problem, step_commit, wave
+from store_samples import create, disagreement, new_problem, step_commit, wave
 
 from curriculum.tracking import snapshot
 from selfplay.config import files as configuration
@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.commit_evaluation(Evaluation(0, "add2", "full", METRICS, "20"))
         for step in (1, 2):
             store.commit_wave(wave(step))
-            store.commit_step(step_commit(step))
+            store.commit_step(step_commit(step, disagreements=(disagreement(step),)))
         store.rewind(1)
         store.add_incarnation("another machine", "resumed")
         store.commit_step(step_commit(2, problems=(new_problem(2, text="taken over"),), weights_digest="other"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.event import listen, remove
-from store_samples import SEED, copy_new, create, new_problem, step_commit, wave
+from store_samples import SEED, copy_new, create, disagreement, new_problem, step_commit, wave
 
 from store.encoding import (
     MAX_TEXT_CHARS,
@@ -65,7 +65,7 @@ def test_many_seeds_are_written_in_a_few_statements(tmp_path: Path) -> None:
 
 
 def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
-    commit = step_commit(1)
+    commit = step_commit(1, disagreements=(disagreement(1),))
     row = store.commit_step(commit)
     assert row == store.head() == store.step(1) == store.steps()[-1]
     assert (row.step, row.parent_step_id, row.status, row.policy_version) == (1, 1, StepStatus.LIVE, 1)
@@ -80,6 +80,7 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     assert store.search_nodes("p-1") == {1: list(commit.search_nodes)} and store.search_nodes("p-seed") == {}
     assert store.proposals() == [(1, proposal) for proposal in commit.proposals]
     assert store.alarms() == [(1, alarm) for alarm in commit.alarms]
+    assert store.disagreements() == [(1, each) for each in commit.disagreements] != []
 
 
 def test_alarms_are_those_of_the_live_branch_in_order(store: Store) -> None:

@@ -22,6 +22,7 @@ from curriculum.domains.arithmetic.syntax import (
     spelled,
     without_neutral,
 )
+from curriculum.domains.arithmetic.undoing import undone
 from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError, read_seeds
@@ -112,6 +113,13 @@ class ArithmeticDomain:
         if isinstance(value, SandboxFailure):
             return Outcome.UNJUDGED, answer
         return (Outcome.CORRECT if int(answer) == value else Outcome.INCORRECT), answer
+
+    def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
+        """By undoing what is asked, on integers of Python's own; of the answer only blanks and line ends are left out.
+        None for a text that is no expression."""
+        expression = parse_expression(problem.text)
+        means = "undoing the operations, last one first"
+        return (None if expression is None else undone(expression, text.strip(" \t\r\n"))), means
 
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""

@@ -20,7 +20,7 @@ from curriculum.domains.options import require_flag, require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.python import drawing
 from curriculum.domains.python.checking import checked_outputs
-from curriculum.domains.python.execution import Failure, outputs_of
+from curriculum.domains.python.execution import Failure, output_of, outputs_of
 from curriculum.domains.python.structure import applied_text, canonical_of, family_of, level_of, without_neutral
 from curriculum.domains.python.tasks import (
     KINDS,
@@ -233,6 +233,16 @@ class PythonDomain:
         is_right = len(found) == len(expected) and all(map(_is_equal, found, expected))
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), said
 
+    def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
+        """By executing each call alone, where `judge` has all of them share a process, and without the stored answer.
+        None where the program fails on its own."""
+        means, task = "executing each call alone", _task(problem.text)
+        expected = [] if task is None else [output_of(task.program, call) for call in task.calls]
+        if task is None or any(isinstance(each, Failure) for each in expected):
+            return None, means
+        found = [read_value(self._result(text))] if task.kind == "deduction" else _tried_alone(task, text)
+        return len(found) == len(expected) and all(map(_is_equal, found, expected)), means
+
     def observation(self, problem: Problem, text: str) -> str:
         """Of an output: "no value", "another type", "too low", "too high", "another value" or "equal". Of an input or a
         program: what the first call gives that is not as shown, "f(3) == 8", or "as shown"."""
@@ -395,6 +405,16 @@ def _tried(task: Task, text: str) -> tuple[str | None, list[Value | Failure]]:
     if program is None:
         return None, []
     return program.source.removeprefix("f = "), outputs_of(program, task.calls)
+
+
+def _tried_alone(task: Task, text: str) -> list[Value | Failure]:
+    """What an input or a program gives, one call at a time; [] for what is neither."""
+    if task.kind == "abduction":
+        call = read_call(text)
+        fits = call is not None and len(call) == len(task.program.parameters)
+        return [output_of(task.program, call)] if call is not None and fits else []
+    program = read_program(text)
+    return [] if program is None else [output_of(program, call) for call in task.calls]
 
 
 def _is_equal(a: Value | Failure, b: Value | Failure) -> bool:
