@@ -9,7 +9,7 @@ from itertools import chain
 from curriculum.answers.comparing import is_same_answer
 from curriculum.domains.abilities import ability, able
 from curriculum.domains.judging import checked
-from curriculum.domains.own import MEMBERS
+from curriculum.domains.own import MEMBERS, could_be
 from curriculum.domains.protocol import (
     Domain,
     Drawable,
@@ -239,12 +239,13 @@ def _examples_are_not_held_out(domain: Domain) -> str:
 
 
 def _members_are_spelled(domain: Domain) -> str:
-    """A member that is optional and misspelt is lacking without a word."""
+    """A member that is optional and misspelt is lacking without a word. What could not stand in for it is another."""
     own = getattr(domain, "own", domain)
     lacking = [member for member in MEMBERS if not hasattr(own, member)]
     for name in dir(own):
         near = [] if name.startswith("_") or name in MEMBERS else get_close_matches(name, lacking, 1, _NEAR)
-        _hold(not near, f"{name} is no member that anything asks for: rename it {''.join(near)}, or _{name}")
+        is_meant = any(could_be(member, getattr(own, name)) for member in near)
+        _hold(not is_meant, f"{name} is no member that anything asks for: rename it {''.join(near)}, or _{name}")
     return f"{len(MEMBERS) - len(lacking)} members of {len(MEMBERS)}"
 
 

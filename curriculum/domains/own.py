@@ -91,6 +91,11 @@ def _fault_of_method(member: str, found: Any) -> str:
     return ""
 
 
+def could_be(member: str, found: Any) -> bool:
+    """Whether `found` could be the member: a method that takes what it is given, or a value where that is one."""
+    return not _fault_of_method(member, found) if member in METHODS else member in VALUES and not callable(found)
+
+
 def fault_of(statement: Statement) -> str:
     """What of a statement no store or prompt can hold, as the end of a line; "" where nothing is wrong."""
     for name, most, least in (("text", LONGEST_TEXT, 1), ("canonical", LONGEST_TEXT, 1), ("answer", LONGEST_TEXT, 0),
