@@ -181,3 +181,38 @@ def test_the_coarse_sampler_takes_new_weights_and_leaves_the_policy_as_it_is() -
     draw = Draw(tree.extend(ROOT, PROMPT), 1, SamplingParams(1.0, LENGTH, ()), ("solver", 1), "solver/0")
     [[said]] = coarse.sample(tree, [draw])
     assert said.completion.first_version == 1
+
+
+def expected_reward(policy: Policy) -> float:
+    with torch.no_grad():
+        return float(token_logprobs(policy.model).sum(1).exp() @ torch.tensor(list(REWARDS.values())))
+
+
+def learned(seed: int, bits: int | None, mode: ImportanceMode, cap: float) -> tuple[float, float]:
+    """(expected reward, mean effective sample size) of a policy after 40 updates of 64 samples each, by a sampler that
+    takes its weights before each of them and rounds them to `bits` (None: does not)."""
+    policy = policy_of(seed)
+    sampler: Sampler = TreeEngine(policy, seed) if bits is None else CoarseSampler(policy, tiny(99), seed, bits)
+    loss = LossSettings(importance_mode=mode, importance_cap=cap)
+    trainer = Trainer(policy, TrainerSettings(learning_rate=6e-4, loss=loss))
+    sizes = []
+    for _ in range(40):
+        sizes.append(trainer.step(sampled_by(sampler, 64)).metrics.get("sampling/importance/ess", 1.0))
+        sampler.load(policy.version)
+    return expected_reward(policy), float(np.mean(sizes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [None, 4, 2])
+def test_learning_by_a_coarse_sampler(bits: int | None) -> None:
+    """What docs/training.md tells: `-m slow -s` prints it. With 4 bits every mode learns the task, as without rounding;
+    with 2 the effective sample size says that weights have no samples left to weigh."""
+    arms: list[tuple[ImportanceMode, float]] = [("none", 2.0), ("token_truncate", 2.0)]
+    arms += [("sequence_truncate", 2.0), ("sequence_truncate", 8.0)]
+    for mode, cap in arms[: 1 if bits is None else None]:
+        found = [learned(seed, bits, mode, cap) for seed in SEEDS[:3]]
+        print(bits, mode, cap, " ".join(f"{reward:.2f} (ess {size:.2f})" for reward, size in found))
+        if bits != 2:
+            assert min(reward for reward, _ in found) > 0.85
+        elif mode == "sequence_truncate":
+            assert max(size for _, size in found) < 0.4
