@@ -52,6 +52,11 @@ class OverviewStore(Store):
         with self._reading() as connection:
             return queries.proposal_page(connection, fates, step, before, limit)
 
+    def proposal_counts(self, step: int | None = None) -> dict[Fate, int]:
+        """How often live proposals, or those of one step, met each fate."""
+        with self._reading() as connection:
+            return queries.proposal_counts(connection, step)
+
     def proposals_of(self, problem_id: str) -> list[ProposalLine]:
         """The live proposals that said this problem, oldest first."""
         with self._reading() as connection:

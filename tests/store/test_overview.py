@@ -106,6 +106,8 @@ def test_proposals_come_newest_first_in_pages(store: OverviewStore) -> None:
     assert first + rest == whole and end is None
     accepted, _ = store.proposal_page(fates=(Fate.ACCEPTED,), step=2)
     assert [line.proposal.text for line in accepted] == [new_problem(2).text]
+    assert store.proposal_counts() == {Fate.ACCEPTED: 3, Fate.INVALID: 3} == store.fate_counts()
+    assert store.proposal_counts(2) == {Fate.ACCEPTED: 1, Fate.INVALID: 1} and store.proposal_counts(4) == {}
     assert accepted == store.proposals_of("p-2") and accepted[0].parent_text == SEED.text
 
 

@@ -175,10 +175,17 @@ def states(source: Source) -> Chart:
         by_step[row.step].append(row)
     standing: dict[str, ProblemState] = {}
     known, counts = admitted[0], {}
+    now: Counter[str] = Counter()
     for step in (row.step for row in source.steps):
         known += admitted[step]
-        standing |= {row.problem_id: row.state for row in by_step[step] if row.state is not None}
-        counts[step] = Counter(state.value for state in standing.values())
+        for row in by_step[step]:
+            if row.state is not None:
+                now[row.state.value] += 1
+                before = standing.get(row.problem_id)
+                if before is not None:
+                    now[before.value] -= 1
+                standing[row.problem_id] = row.state
+        counts[step] = Counter(now)
         counts[step][ProblemState.NEW.value] += known - len(standing)
     names = [state.value for state in ProblemState if any(counts[step][state.value] for step in counts)]
     return Chart(

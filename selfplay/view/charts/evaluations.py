@@ -37,13 +37,14 @@ def _turn(rows: list[Evaluation], name: str, said: str, style: str, run: str, gr
     def column(figure: str) -> tuple[Number, ...]:
         return tuple(row.metrics.get(figure) for row in kept)
 
+    is_crowded = run != "" and style == "dashed"  # of compared runs, first tries alone have intervals
     return Series(
         name=f"{run}: {said}" if run else said,
         x=tuple(row.step for row in kept),
         y=column(name),
         group=group if run else int(style == "dashed"),
         style="dashed" if style == "dashed" else "solid",
-        low=column(metrics.low(name)),
-        high=column(metrics.high(name)),
+        low=() if is_crowded else column(metrics.low(name)),
+        high=() if is_crowded else column(metrics.high(name)),
         notes=tuple(f"{row.metrics.get(metrics.N, 0):.0f} problems, {row.kind} evaluation" for row in kept),
     )

@@ -118,7 +118,8 @@ ALL = (
     Figures(
         "kl",
         "Distance from the start",
-        "KL divergence of the policy from the start model, of those who speak that are held to it (`train.kl_coef`).",
+        "KL divergence of the policy from the start model, of those who speak that are held to it (train.kl_coef; 0 "
+        "holds nobody).",
         "nats a token",
         ((_named(metrics.KL), "{}"),),
     ),

@@ -50,7 +50,7 @@ def proposals(
     """What the challenger proposed, newest first, and what became of it."""
     with library.source(name) as source:
         lines, following = source.store.proposal_page(fates, step, before)
-        counts = source.store.fate_counts(step)
+        counts = source.store.proposal_counts(step)
         return {
             "run": header(library, name, source),
             "proposals": [asdict(line) for line in lines],

@@ -56,7 +56,8 @@ def share(value: float | None) -> str:
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    return NONE if value is None else f"{value:+.{digits}f}"
+    """+0.25; what is rounded to nothing is +0.00, never -0.00."""
+    return NONE if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def number(value: float | None) -> str:

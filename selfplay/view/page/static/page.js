@@ -27,13 +27,18 @@ function runningMean(values) {
   });
 }
 
-function lines(chart) {
+function lines(chart, isCompared) {
   const traces = [];
+  const named = new Set(); // groups, of compared runs: each is named once, its other lines are told by pointing at them
   chart.series.forEach((each) => {
     const ink = colour(`--s${each.group % 9}`);
     const name = plain(each.name);
     const hover = `%{y:.3~g}${each.notes.length ? "<br>%{text}" : ""}<extra>${name}</extra>`;
     const common = { x: each.x, name, legendgroup: name, text: each.notes.map(plain), hovertemplate: hover, connectgaps: true };
+    if (isCompared) {
+      Object.assign(common, { name: plain(each.name.split(": ")[0]), legendgroup: `${each.group}`, showlegend: !named.has(each.group) });
+      named.add(each.group);
+    }
     if (chart.kind === "stack") {
       traces.push({ ...common, y: each.y, stackgroup: "all", mode: "lines", line: { width: 0.5, color: ink }, fillcolor: faint(ink, 0.75) });
       return;
@@ -96,13 +101,13 @@ function layout(chart) {
   const made = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 12 }, margin: { l: 52, r: 12, t: 8, b: 40 },
     xaxis: { ...axis, title: { text: plain(chart.x_label) }, tickformat: "d" }, yaxis: { ...axis, title: { text: plain(chart.y_label) }, rangemode: "tozero" },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hovermode: chart.kind === "heat" ? "closest" : "x unified",
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 11 } }, hovermode: chart.kind === "heat" ? "closest" : "x unified",
     hoverlabel: { bgcolor: colour("--paper"), font: { color: ink } }, shapes: [],
   };
   const xs = chart.series.flatMap((each) => each.x);
   if (xs.length && Math.max(...xs) - Math.min(...xs) < 8) { made.xaxis.dtick = 1; }
   if (chart.y_range) { made.yaxis.range = chart.y_range[1] === 1 ? [-0.02, 1.02] : chart.y_range; }
-  if (chart.y_label.startsWith("share") || chart.y_label === "pass rate") { made.yaxis.tickformat = ".0%"; }
+  if (chart.y_label.startsWith("share") || chart.y_label === "pass rate") { made.yaxis.tickformat = ".2~%"; }
   if (chart.kind === "blocks") { made.margin = { l: 4, r: 4, t: 24, b: 4 }; made.hovermode = "closest"; }
   if (chart.heat && chart.heat.band) {
     chart.heat.band.forEach((height) => made.shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: height, y1: height, line: { color: colour("--s1"), width: 2, dash: "dash" } }));
@@ -120,8 +125,8 @@ function marks(chart) {
   }];
 }
 
-function traces(chart) {
-  const drawn = chart.kind === "heat" ? heat(chart) : chart.kind === "blocks" ? blocks(chart) : lines(chart);
+function traces(chart, isCompared) {
+  const drawn = chart.kind === "heat" ? heat(chart) : chart.kind === "blocks" ? blocks(chart) : lines(chart, isCompared);
   return [...drawn, ...marks(chart)];
 }
 
@@ -160,7 +165,7 @@ async function draw(figure) {
   }
   plot.querySelector(".waiting, .nothing")?.remove();
   const config = { displaylogo: false, responsive: true, displayModeBar: false };
-  await Plotly.react(plot, traces(chart), layout(chart), config);
+  await Plotly.react(plot, traces(chart, figure.dataset.src.startsWith("/compare/")), layout(chart), config);
   if (!figure.dataset.drawn) {
     figure.dataset.drawn = "yes";
     exportsOf(figure, plot, chart);
