@@ -42,6 +42,7 @@ from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
 from selfplay.run.session import Run, stopping_on_signals
 from selfplay.run.watch import Watcher
+from store.errors import StoreError
 from store.records import Origin, Problem
 from store.store import Store
 
@@ -126,7 +127,7 @@ def _missing_files_explained(store: Store) -> Iterator[None]:
     """A file that cannot be reached is one of many, where the run's folder is gone: StoreError says so in its place."""
     try:
         yield
-    except OSError:
+    except (OSError, StoreError):
         store.require_own_files()
         raise
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from selfplay.config.resuming import resumable
 from selfplay.config.shown import shown_settings
 from selfplay.machine.errors import BUSY, DATA, OK, Refused
 from selfplay.machine.run_folder import lock, set_unbegun_aside, write_file
+from selfplay.run import metrics_file
 from selfplay.run.opening import open_run, refuse_used
 from selfplay.view.progress import Progress
 from store.errors import StoreError
@@ -49,14 +51,23 @@ def test_a_run_holds_its_folder_without_its_lock_file_and_ends_in_one_line_witho
     assert not folder.exists(), "it is not made anew"
 
 
-def test_a_run_whose_folder_goes_between_two_checks_says_so_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "reach",
+    [
+        lambda folder: (folder / "journal" / "step_000001.safetensors").read_bytes(),
+        lambda folder: metrics_file.append(folder / "metrics.jsonl", "{}"),
+    ],
+)
+def test_a_run_whose_folder_goes_between_two_checks_says_so_too(
+    reach: Callable[[Path], object], tmp_path: Path
+) -> None:
     """The folder may go after a check and before the file that the check was for: that one's error says too little."""
     config, output = load(Path(TINY[0]), [*TINY[1:], f"run.dir={tmp_path}"]), Console(file=StringIO())
     watcher = Progress(shown_settings(config), output)
     with pytest.raises(StoreError, match="was removed or replaced"):
         with open_run(config, False, watcher, time.monotonic()) as run:
             shutil.rmtree(run.folder)
-            (run.folder / "journal" / "step_000001.safetensors").read_bytes()
+            reach(run.folder)
 
 
 @pytest.mark.parametrize("lost", ["selfplay.db", "selfplay.db-wal"])
