@@ -5,6 +5,8 @@ whose routes ask for no key and call any method of its worker; and what came wou
 """
 
 import os
+import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -54,15 +56,14 @@ def _serve(connection: socket.socket, worker: Path, threads: int) -> None:
     for option, value in KEPT_ALIVE:
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with tempfile.TemporaryDirectory(prefix="selfplay-worker-", ignore_cleanup_errors=True) as folder:
-        descriptor = connection.fileno()
-        command = [
-            sys.executable, worker, "--descriptor", str(descriptor), "--folder", f"{folder}/files",
-            "--threads", str(threads),
-        ]  # fmt: skip
-        process = subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)
-        try:
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
+    folder, descriptor = Path(tempfile.gettempdir()) / f"selfplay-worker-{secrets.token_hex(8)}", connection.fileno()
+    command = [
+        sys.executable, worker, "--descriptor", str(descriptor), "--folder", folder, "--threads", str(threads),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, pass_fds=[descriptor], stdin=subprocess.DEVNULL)
+    try:
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)

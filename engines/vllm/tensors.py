@@ -64,14 +64,13 @@ def held(model: Any, columns: dict[int, Any]) -> Iterator[tuple[str, Any]]:
     """Vectors as they are, and of matrices [N, K] the columns [C, N]. What a layer multiplies with is packed, in
     layouts that cannot be read: so it multiplies rows of which one number is 1, which gives its columns exactly."""
     from vllm.model_executor.layers.linear import LinearBase
-    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
 
     packed = getattr(model, "packed_modules_mapping", None) or {}
     for inner, module in model.named_modules(remove_duplicate=False):
         path = inner.removesuffix(".base_layer")  # of a layer that vLLM has made room for adapters at
         above, _, last = path.rpartition(".")
-        is_head = isinstance(module, VocabParallelEmbedding) and last == "lm_head"
-        if is_head:
+        if isinstance(module, ParallelLMHead) or (isinstance(module, VocabParallelEmbedding) and last == "lm_head"):
             yield from _of(path, _multiplied(module, columns), "weight", module.org_vocab_size)
             yield from _of(path, module.bias, "bias", module.org_vocab_size)
         elif isinstance(module, LinearBase):

@@ -44,6 +44,7 @@ from typing import Any
 import messages
 import numpy as np
 import server
+import shortcuts
 import tensors
 
 EVERYTHING = -1  # of vLLM's `logprobs`: all tokens of the vocabulary
@@ -90,7 +91,8 @@ class Engine:
         """Weights and configuration of a transformers folder. No tokenizer: ids go in, ids come out."""
         import vllm
 
-        leave_out_what_cannot_be_drawn()
+        shortcuts.leave_out_what_cannot_be_drawn()
+        shortcuts.multiply_adapters_once()
         self._rank = message["rank"]
         with self._read(message) as folder:
             self._llm = vllm.LLM(
@@ -212,21 +214,6 @@ def supports_of(logprobs: Any) -> Iterator[np.ndarray]:
     for start, end in zip(logprobs.start_indices, logprobs.end_indices, strict=True):
         # the token itself stands in front, and once more in its place
         yield np.unique(ids[start:end][np.isfinite(values[start:end])])
-
-
-def leave_out_what_cannot_be_drawn() -> None:
-    """Where all tokens are asked for, vLLM sends the whole vocabulary for each token, most of it at -inf. Here only as
-    many are sent as the largest set of the batch has."""
-    from vllm.v1.sample.sampler import Sampler
-
-    whole = Sampler.gather_logprobs
-
-    def gathered(logprobs: Any, num_logprobs: int, token_ids: Any) -> Any:
-        if num_logprobs == logprobs.shape[-1]:
-            num_logprobs = int(logprobs.isfinite().sum(-1).max())
-        return whole(logprobs, num_logprobs, token_ids)
-
-    Sampler.gather_logprobs = staticmethod(gathered)
 
 
 def make_folder(folder: Path) -> None:

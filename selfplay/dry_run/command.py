@@ -70,7 +70,7 @@ def planned(config: Config) -> Plan:
         keep_checkpoints=config.run.keep_checkpoints,
         max_tokens=config.solver.max_tokens,
         threads=config.run.threads,
-        worker_keys_mib=None if config.engine.kind == "local" else config.engine.kv_cache_mib,
+        worker_keys_mib=config.engine.kv_cache_mib if config.engine.kind == "vllm" and not config.engine.url else None,
     )
 
 

@@ -50,6 +50,11 @@ def adapter_rank(policy: Policy) -> int:
     return max((layer.r[layer.active_adapters[0]] for _, layer in _adapted(policy)), default=0)
 
 
+def weight_bytes(policy: Policy) -> int:
+    """Of all weights in a file."""
+    return sum(parameter.nbytes for parameter in policy.model.parameters())
+
+
 def turned(policy: Policy) -> frozenset[str]:
     """Names of matrices [K, N] that a layer multiplies with as x W; all others are [N, K]."""
     modules = policy.model.named_modules(remove_duplicate=False)

@@ -18,6 +18,7 @@ from selfplay.learn.batch import TrainBatch
 from selfplay.learn.settings import Objective
 from selfplay.machine.environment import be_deterministic, device_of, has_bfloat16
 from selfplay.model.adapter_layers import make_adapters
+from selfplay.model.named_weights import weight_bytes
 from selfplay.model.policy import Policy
 from selfplay.model.positions import positions
 from selfplay.model.probe import Parity, prove
@@ -75,7 +76,7 @@ def sampler(policy: Policy, seed: int, parity: Parity) -> LocalSampler:
 def require_engine(config: Config) -> None:
     """Raises Refused where what samples is not there: to be told before a model is loaded."""
     if config.engine.kind == "vllm":
-        _hiring(config, lambda line: None)
+        _hiring(config, 0, lambda line: None)
 
 
 def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable[[str], None]) -> LocalSampler:
@@ -86,7 +87,7 @@ def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable
             return local
         case "vllm":
             settings = _vllm_settings(config, policy)
-            return VllmSampler(policy, local, config.seed, settings, _hiring(config, say), say)
+            return VllmSampler(policy, local, config.seed, settings, _hiring(config, weight_bytes(policy), say), say)
 
 
 def engine_limit(config: Config, policy: Policy) -> int | None:
@@ -108,8 +109,9 @@ def _vllm_settings(config: Config, policy: Policy) -> VllmSettings:
     )
 
 
-def _hiring(config: Config, say: Callable[[str], None]) -> Callable[[], Worker]:
-    """What gives a vLLM worker: a process beside this one, or a server. Raises Refused where there can be none."""
+def _hiring(config: Config, room: int, say: Callable[[str], None]) -> Callable[[], Worker]:
+    """What gives a vLLM worker: a process beside this one, with room for so many bytes of weights, or a server. Raises
+    Refused where there can be none."""
     url, seconds = config.engine.url, config.engine.seconds
     if url:
         token = server_token()
@@ -123,7 +125,7 @@ def _hiring(config: Config, say: Callable[[str], None]) -> Callable[[], Worker]:
 
     def beside() -> Worker:
         say("starting the vLLM worker ...")
-        return Worker(Process(python, config.run.threads), seconds)
+        return Worker(Process(python, config.run.threads, room), seconds)
 
     return beside
 

@@ -157,8 +157,9 @@ def test_a_name_that_is_used_is_refused(server: Server, tmp_path: Path) -> None:
 
 def test_a_process_of_vllm_is_planned_with_its_keys() -> None:
     words = [*SMALL[1:], "engine.kv_cache_mib=96"]
-    kinds = [load(configuration_file(SMALL[0]), [*words, f"engine.kind={kind}"]) for kind in ("local", "vllm")]
-    assert [planned(config).worker_keys_mib for config in kinds] == [None, 96]
+    kinds = (["engine.kind=local"], ["engine.kind=vllm"], ["engine.kind=vllm", "engine.url=tcp://127.0.0.1:8011"])
+    configs = [load(configuration_file(SMALL[0]), [*words, *kind]) for kind in kinds]
+    assert [planned(config).worker_keys_mib for config in configs] == [None, 96, None], "a server has its own memory"
 
 
 def test_it_goes_with_no_resume_and_json_with_nothing_else() -> None:

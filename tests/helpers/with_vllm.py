@@ -76,7 +76,7 @@ def sampler_of(
     policy = tiny_policy(is_tied, dtype, rank)
     settings = VllmSettings(dtype, 512, 1 << 26, max_gap, 1)
     lines: list[str] = []
-    hire = lambda: Worker(Process(python, 1), SECONDS)  # noqa: E731
+    hire = lambda: Worker(Process(python, 1, 0), SECONDS)  # noqa: E731
     sampler = VllmSampler(policy, TreeEngine(policy, 3), 3, settings, hire, lines.append)
     sampler.load(0)
     assert not lines, "every weight can be compared with the worker's"

@@ -20,6 +20,7 @@ VARIABLE = "SELFPLAY_VLLM_PYTHON"
 COMMAND = "uv sync --project engines/vllm"
 PREFIX = "selfplay-worker-"  # of folders for workers
 _SHARED_MEMORY = Path("/dev/shm")
+_SPARE_BYTES = 1 << 26  # of shared memory that others may want
 _WORDS_SECONDS = 0.2  # that a process is given to end after its connection has
 _LOG_BYTES = 1 << 16  # of the end of its log, in which what it died of is looked for
 _NEW_SECONDS = 60.0  # in which a worker has long made the lock of its folder
@@ -55,10 +56,9 @@ class Process:
 
     is_shared = True
 
-    def __init__(self, python: Path, threads: int) -> None:
-        is_there = _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK)
-        place = _SHARED_MEMORY if is_there else Path(tempfile.gettempdir())
-        sweep(place)
+    def __init__(self, python: Path, threads: int, room: int) -> None:
+        """`room`: bytes of the weights."""
+        place = place_for(room)
         self.folder = place / f"{PREFIX}{secrets.token_hex(8)}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (it is open for as long as the process)
         self.connection, theirs = socket.socketpair()
@@ -97,6 +97,15 @@ class Process:
             self._process.wait()
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def place_for(room: int) -> Path:
+    """A folder where so many bytes have room: shared memory, which a container may have little of, or a disk."""
+    if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK):
+        sweep(_SHARED_MEMORY)
+        if shutil.disk_usage(_SHARED_MEMORY).free > room + _SPARE_BYTES:
+            return _SHARED_MEMORY
+    return Path(tempfile.gettempdir())
 
 
 def sweep(place: Path) -> None:

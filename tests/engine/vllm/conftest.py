@@ -71,7 +71,7 @@ def make(policy: Policy, python: Path, lines: list[str]) -> Iterator[Callable[..
         settings = replace(SETTINGS, restarts=restarts)
         made.append(
             VllmSampler(
-                policy, TreeEngine(policy, 3), 3, settings, lambda: Worker(Process(python, 1), seconds), lines.append
+                policy, TreeEngine(policy, 3), 3, settings, lambda: Worker(Process(python, 1, 0), seconds), lines.append
             )
         )
         return made[-1]

@@ -6,8 +6,9 @@ uv sync --project engines/vllm && uv run pytest -m vllm -n 0
 import os
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +32,10 @@ from with_vllm import (
 from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw
 from selfplay.engine.tree_engine import TreeEngine
-from selfplay.engine.vllm.process import worker_python
+from selfplay.engine.vllm.process import PROJECT, worker_python
 from selfplay.engine.vllm.sampler import VllmSampler
-from selfplay.machine.errors import OK
+from selfplay.engine.vllm.server import VARIABLE as TOKEN
+from selfplay.machine.errors import NO_ENGINE, OK
 from selfplay.metrics import MISMATCH_MAX
 from selfplay.model.policy import Policy
 from selfplay.model.weights.tiny import VOCABULARY
@@ -144,3 +146,55 @@ def test_a_run_samples_with_vllm_and_goes_on_from_stored_waves(server: Server, t
         texts = database.execute("SELECT text FROM turns JOIN steps USING (step_id) WHERE step = ?", (step,)).fetchall()
     given = Counter(each.text for wave in stored.values() for each in wave.completions)
     assert given <= Counter(text for (text,) in texts), "the step is made of what was stored before the kill"
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Callable[[int], tuple[subprocess.Popen[str], int]]]:
+    """Starts a server on a port, 0: one that is free; gives its process and the port."""
+    started = []
+
+    def start(port: int) -> tuple[subprocess.Popen[str], int]:
+        process = subprocess.Popen(
+            [worker_python(), PROJECT / "worker.py", "--listen", f"127.0.0.1:{port}", "--threads", "1"], text=True,
+            stdout=subprocess.PIPE, env=os.environ | {TOKEN: "a secret of these tests", "TMPDIR": str(tmp_path)},
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdout is not None
+        return process, int(process.stdout.readline().rpartition(":")[2])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_run_samples_on_a_server_and_one_that_goes_away_is_one_line(
+    server: Server, listening: Callable[[int], tuple[subprocess.Popen[str], int]], tmp_path: Path, folder: Path
+) -> None:
+    first, port = listening(0)
+    words = [
+        "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=500", f"run.dir={tmp_path}", "engine.kind=vllm",
+        f"engine.url=tcp://127.0.0.1:{port}", "engine.restarts=1", f"model.name={folder}", "policy.lora.r=2",
+        f"engine.max_logprob_gap={CLOSE}", "domain=few_problems:FewProblems", "challenger.source=procedural",
+        "solver.problems=2", "solver.max_tokens=6", "evaluate.pass_size=1", "evaluate.pass_k=2", "engine.context=512",
+        "engine.kv_cache_mib=64",
+    ]  # fmt: skip
+    environment = {TOKEN: "a secret of these tests"}
+    with server.running(words, tmp_path, environment) as run:
+        assert run.has_said("step "), run.errors.read_text()
+        first.kill()
+        code = server.end(run)
+        said = "".join((run.output.read_text() + run.errors.read_text()).split())
+        assert code == NO_ENGINE, said
+        assert said.count(f"lost2timesatonequestion(nobodylistensattcp://127.0.0.1:{port}") == 1
+    assert within_ten_seconds(lambda: not [*tmp_path.glob("selfplay-worker-*")]), "a worker ends with its server"
+    listening(port)
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        last = store.head().step + 1
+    domain = "domain=few_problems:FewProblems"
+    resumed = server.run(["--resume", "x", f"run.dir={tmp_path}", f"run.steps={last}", domain], environment)
+    assert resumed.code == OK, resumed.output
+    with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
+        rows = store.steps()
+    assert [row.step for row in rows] == [*range(last + 1)]
+    assert all(row.metrics[MISMATCH_MAX] < CLOSE for row in rows[1:])

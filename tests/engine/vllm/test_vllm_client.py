@@ -7,6 +7,7 @@ where the worker's environment is not made. test_vllm.py has vLLM.
 import fcntl
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -157,6 +158,14 @@ def test_what_a_worker_left_that_died_with_its_run_is_swept(tmp_path: Path) -> N
         process.sweep(tmp_path)
     assert not left.exists() and not old.exists(), "nobody holds them"
     assert held.exists() and new.exists(), "somebody works there, or is about to"
+
+
+def test_shared_memory_without_room_is_left_for_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(process, "_SHARED_MEMORY", tmp_path)
+    assert process.place_for(1 << 20) == tmp_path
+    assert process.place_for(1 << 50) == Path(tempfile.gettempdir())
+    monkeypatch.setattr(process, "_SHARED_MEMORY", tmp_path / "of another system")
+    assert process.place_for(0) == Path(tempfile.gettempdir())
 
 
 def test_a_worker_that_does_not_start_is_one_line(
