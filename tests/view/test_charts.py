@@ -106,6 +106,13 @@ def test_states_of_all_known_problems_are_counted_untried_ones_as_new(source: So
     assert list(by_name.get("NEW", [0] * 6)) == [6 - number for number in tried]
 
 
+def test_a_problem_is_new_in_the_first_step_that_tries_it(source: Source) -> None:
+    by_name = {each.name: each.y for each in curriculum.origins(source).series}
+    tried = [{row.problem_id for row in source.measured if row.step == step} for step in (1, 2)]
+    assert by_name["seeds, the first time"][:2] == (4, len(tried[1] - tried[0]))
+    assert by_name["seeds, again"][:2] == (0, len(tried[1] & tried[0])) != (0, 0)
+
+
 def test_alarms_begin_where_what_they_are_of_begins(source: Source) -> None:
     found = [(mark.x, mark.text.split()[0]) for mark in alarms(source)]
     assert found == [(4, "sampler"), (5, "second")]  # and at 6 it is over

@@ -3,8 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from curriculum.tracking.families import FRONTIER_GROUPS, FRONTIER_RATE, FRONTIER_VERSIONS
-from curriculum.tracking.posterior import beta_mean
+from curriculum.tracking.families import FRONTIER_VERSIONS, LevelMemory
 from selfplay import metrics
 from selfplay.view.charts.chart import Chart, Heat, Series, series
 from selfplay.view.charts.source import Source
@@ -14,7 +13,7 @@ from store.records import Origin, ProblemState
 BINS = 10
 MOST_FAMILIES = 8
 KNOWN, TRIED = "known", "tried"
-_ORIGINS = {  # (origin, was it new then) -> what it is called
+_ORIGINS = {  # (origin, is this the first step that tries it) -> what it is called
     (Origin.CHALLENGER, True): "new, by the challenger",
     (Origin.CHALLENGER, False): "the challenger's, again",
     (Origin.PROCEDURAL, True): "new, drawn by the domain",
@@ -99,27 +98,20 @@ def frontier(source: Source, run: str = "", group: int = 0) -> Chart:
 
 def frontiers(source: Source) -> list[tuple[int, int]]:
     """(step, frontier) of every step, as `Tracker.frontier` would have it after that step."""
-    counts: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))  # level, version -> n, k
+    settings, levels = source.settings, defaultdict[int, LevelMemory](LevelMemory)
     by_step: dict[int, list[Measured]] = defaultdict(list)
     for row in source.measured:
         by_step[row.step].append(row)
     found = []
     for step in source.steps:
         for row in by_step[step.step]:
-            seen = counts[source.problems[row.problem_id].level][row.policy_version]
-            seen[0] += row.attempts
-            seen[1] += row.successes
-        reached = [level for level, seen in counts.items() if _is_reached(seen, step.policy_version, source)]
+            level = levels[source.problems[row.problem_id].level]
+            level.add(row.policy_version, row.attempts, row.successes, settings.family_forgetting, settings.group_size)
+        reached = [
+            level for level, memory in levels.items() if memory.is_reached(step.policy_version, settings.group_size)
+        ]
         found.append((step.step, max(reached, default=0)))
     return found
-
-
-def _is_reached(seen: dict[int, list[int]], version: int, source: Source) -> bool:
-    for old in [each for each in seen if each <= version - FRONTIER_VERSIONS]:
-        del seen[old]
-    tried, solved = sum(n for n, _ in seen.values()), sum(k for _, k in seen.values())
-    is_enough = tried >= FRONTIER_GROUPS * source.settings.group_size
-    return is_enough and beta_mean(solved, tried - solved) >= FRONTIER_RATE
 
 
 def families(source: Source) -> Chart:
@@ -134,8 +126,7 @@ def families(source: Source) -> Chart:
         key="families",
         title="Pass rates of families",
         help=f"Share of right first tries, of the {MOST_FAMILIES} families that were tried most. Problems of a family "
-        "are "
-        "chosen anew in every step, the harder ones too, so a line that stays level may be progress.",
+        "are chosen anew in every step, the harder ones too, so a line that stays level may be progress.",
         y_label="pass rate",
         y_range=(0.0, 1.0),
         series=tuple(
@@ -148,19 +139,18 @@ def families(source: Source) -> Chart:
 
 
 def origins(source: Source) -> Chart:
-    """Who posed the problems of each step, and whether they were new."""
+    """Who posed the problems of each step, and whether it was the first step that tried them."""
     counts: dict[int, Counter[str]] = defaultdict(Counter)
-    for row in source.measured:
-        problem = source.problems[row.problem_id]
-        is_new = problem.admitted_step == row.step or (
-            problem.origin is Origin.SEED and problem.admitted_step == row.step
-        )
-        counts[row.step][_ORIGINS[problem.origin, is_new]] += 1
+    seen: set[str] = set()
+    for row in source.measured:  # in the order of steps
+        is_new = row.problem_id not in seen
+        counts[row.step][_ORIGINS[source.problems[row.problem_id].origin, is_new]] += 1
+        seen.add(row.problem_id)
     return Chart(
         key="origins",
         title="Who posed the problems",
-        help="Of the problems of each step: how many were made up by the challenger in this step, drawn by the domain, "
-        "or known before and tried again.",
+        help="Of the problems of each step: how many were tried for the first time, by who made them up (the "
+        "challenger, the domain, or the seeds that a run begins with), and how many were tried before.",
         y_label="problems",
         kind="stack",
         series=tuple(_stack(counts, [name for name in _ORIGINS.values() if any(counts[s][name] for s in counts)])),
