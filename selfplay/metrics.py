@@ -315,7 +315,7 @@ IMPORTANCE_MAX = UPDATED.add(
 IMPORTANCE_ESS = UPDATED.add(
     "sampling/importance/ess",
     SHARE,
-    "effective sample size: share of as many samples of the policy itself that the weighed ones are worth, "
+    "effective sample size: how many samples of the policy itself the weighed ones are worth, as a share of them, "
     "(sum w)^2 / (n sum w^2)",
     "under a half, most of the sampling is for nothing",
 )

@@ -6,7 +6,7 @@ is a pattern of the user's, since a model's text could keep one busy for hours.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from store.records import Problem
@@ -44,27 +44,28 @@ def is_format_name(name: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """`told` tells the format of a text that answers a problem. `names`: those that are counted, each different; all
-    else is OTHER, which is counted as one more."""
+    """`told` tells the format of a text that answers a problem. `names`: every format that a text may have, each
+    different; OTHER among them where `told` may say what is none of them."""
 
     names: tuple[str, ...]
     told: Callable[[Problem, str], str]
 
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """Every format that a text may have."""
-        return self.names if OTHER in self.names else (*self.names, OTHER)
-
     def of(self, problem: Problem, text: str) -> str:
-        """One of `counted`."""
+        """One of `names`; OTHER for what is told and has no name."""
         found = self.told(problem, text)
         return found if found in self.names else OTHER
 
 
 def formats_by_mark(marks: Mapping[str, str]) -> Formats:
-    """A text has the first format, in the order of `marks`, whose mark stands in it. Names -> texts, none empty."""
+    """A text has the first format, in the order of `marks`, whose mark stands in it; else OTHER. Names -> texts, none
+    empty."""
 
     def told(problem: Problem, text: str) -> str:
         return next((name for name, mark in marks.items() if mark in text), OTHER)
 
-    return Formats(tuple(marks), told)
+    return Formats(with_other(marks), told)
+
+
+def with_other(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, and OTHER as the last where it is none of them."""
+    return tuple(dict.fromkeys((*names, OTHER)))

@@ -31,7 +31,7 @@ class Look:
 def look(played: Played, formats: Formats, read: Read) -> Look:
     """The figures that could be measured. `read`: what is read of a completion's text."""
     groups, proposals = played.judged.groups, played.posed.proposals
-    counted = format_figures(told(groups, formats, read), formats.counted)
+    counted = format_figures(told(groups, formats, read), formats.names)
     said = [attempt.turns[0].sampled.completion for group in groups for attempt in _firsts(group)]
     proposed = [each.sampled.completion for each in proposals]
     prior = shortcuts.answer_prior(groups)
@@ -50,7 +50,7 @@ def look(played: Played, formats: Formats, read: Read) -> Look:
     return Look(
         counted | {name: value for name, value in measured.items() if value is not None},
         {
-            metrics.FORMAT_MOST: format_detail(counted, formats.counted),
+            metrics.FORMAT_MOST: format_detail(counted, formats.names),
             metrics.ANSWER_PRIOR: "" if prior is None else repr(prior[1][:LONGEST_QUOTE]),
         },
     )

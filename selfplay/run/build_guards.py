@@ -1,6 +1,6 @@
 """What watches a run, as the configuration has it."""
 
-from curriculum.answers.formats import Formats, formats_by_mark
+from curriculum.answers.formats import SHAPES, Formats, formats_by_mark, with_other
 from curriculum.domains.abilities import ability, able
 from curriculum.domains.protocol import ChecksAgain, Domain, HasFormats
 from roles.prompts import PromptStyle
@@ -32,7 +32,10 @@ def formats(config: Config, domain: Domain) -> Formats:
     if config.guards.formats:
         return formats_by_mark(config.guards.formats)
     named = ability(domain, HasFormats)
-    return Formats(tuple(named.formats), named.format_of)
+    names = tuple(named.formats)
+    is_told_by_shape = getattr(named.format_of, "__func__", None) is HasFormats.format_of
+    is_every_text_named = is_told_by_shape and set(SHAPES) <= set(names)
+    return Formats(names if is_every_text_named else with_other(names), named.format_of)
 
 
 def rechecker(config: Config, domain: Domain, style: PromptStyle) -> Rechecker:

@@ -9,12 +9,15 @@ from scripted_roles import DOMAIN, PARAMS, ScriptedEngine, completion, problem
 
 from curriculum.answers.formats import OTHER, SHAPES, Formats, formats_by_mark, shape_of
 from curriculum.domains.abilities import ability
+from curriculum.domains.arithmetic.domain import ArithmeticDomain
+from curriculum.domains.own import OwnDomain
 from curriculum.domains.protocol import Prompted
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.requests import Sampled
 from roles.solver import SolverSettings, attempt
 from selfplay import metrics
+from selfplay.config.keys import Config
 from selfplay.guards import shortcuts
 from selfplay.guards.figures import look, told
 from selfplay.guards.formats import format_detail, format_figures
@@ -23,6 +26,7 @@ from selfplay.guards.spread import distinct_share, token_entropy
 from selfplay.guards.table import Thresholds, guards
 from selfplay.guards.watch import Watch
 from selfplay.play.step import Judged, Played, Posed, TriagedProposal
+from selfplay.run import build_guards
 from store.records import Alarm, AlarmEvent, Fate
 
 STYLE = PromptStyle(ability(DOMAIN, Prompted))
@@ -60,9 +64,24 @@ def test_formats_are_told_by_the_first_mark_that_stands_in_a_text() -> None:
     formats = formats_by_mark({"code": "def ", "boxed": "\\boxed"})
     posed = problem("1 + 2")
     assert [formats.of(posed, text) for text in ("\\boxed{1} def f", "\\boxed{1}", "1")] == ["code", "boxed", OTHER]
-    assert formats.counted == ("code", "boxed", "other")
+    assert formats.names == ("code", "boxed", "other")
     odd = Formats(("a", OTHER), lambda problem, text: text)
-    assert odd.counted == ("a", OTHER) and [odd.of(posed, text) for text in ("a", "a\n")] == ["a", OTHER]
+    assert odd.names == ("a", OTHER) and [odd.of(posed, text) for text in ("a", "a\n")] == ["a", OTHER]
+
+
+def test_other_is_counted_only_where_a_text_may_have_none_of_the_formats() -> None:
+    by_shape = build_guards.formats(Config(), DOMAIN)
+    said = ["", "def f", "\\boxed{1}", "1 = 1 = 1", "x = 1", "7", "two words"]
+    played = Played(Posed((), ()), Judged((group_of("1 + 2", said),)), {})
+    figures = look(played, by_shape, STYLE.visible).figures
+    assert by_shape.names == SHAPES and figures["format/entropy"] == pytest.approx(1.0)
+    assert [figures[f"format/share_{shape}"] for shape in SHAPES] == [pytest.approx(1 / 7)] * 7
+    wrapped = build_guards.formats(Config(), OwnDomain(ArithmeticDomain(), "mine", None))
+    assert wrapped.names == SHAPES, "a domain of a user's that says nothing of formats"
+    for given in ({"formats": ("code", "words")}, {"format_of": lambda self, problem, text: text}):
+        domain = type("Own", (ArithmeticDomain,), given)()
+        assert OTHER in build_guards.formats(Config(), domain).names
+        assert OTHER in build_guards.formats(Config(), OwnDomain(domain, "mine", None)).names
 
 
 def test_shares_accuracy_and_entropy_of_formats_by_hand() -> None:
