@@ -1,4 +1,5 @@
-"""What all test files share: how many threads torch takes, which files begin first, and one server of runs.
+"""What all test files share: how many threads torch takes, which files begin first, one server of runs, and
+`inspect` in this process.
 
 Two workers share the machine's cores, so torch must neither take two threads in each nor spin while it waits. Tests
 that need a number of threads set it themselves, as runs do (`run.threads`).
@@ -9,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from looking import Look, looker
 from run_server import Server
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,3 +37,9 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture
+def look(capsys: pytest.CaptureFixture[str]) -> Look:
+    """A command of `inspect` in this process: (exit code, standard output, standard error)."""
+    return looker(capsys)

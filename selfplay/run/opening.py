@@ -63,25 +63,14 @@ def open_run(
     """
     folder = Path(config.run.dir) / config.run.name
     say = watcher.note
-    dtype = dtype_of(config)
-    if dtype == "float32" != config.model.dtype:
-        say("the model runs in float32: this processor has no products of bfloat16 (model.dtype=auto)")
-    mask = mask_of(config)
-    config = replace(  # a run keeps those that it began with
-        config,
-        model=replace(config.model, dtype=dtype),
-        train=replace(config.train, mask_digest="" if mask is None else mask.digest()),
-    )
-    if mask is not None:
-        say(f"trains {mask.share():.2%} of the parameters, those of {config.train.mask}")
+    config = _as_begun(config, say)
     with _owned(folder, config, is_resume, task, say) as (parts, owned):
         for line in idle(config):
             say(line)
         for name in (JOURNAL_FOLDER, CHECKPOINT_FOLDER):
             claim_folder(folder, name, say)
         checkpoints = Checkpoints(folder, config.run.keep_checkpoints, say)
-        store = Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts)
-        with store:
+        with Store.open(folder / DATABASE) if is_resume else _create(folder, config, parts) as store:
             if is_resume:
                 _bring_back(store, folder, config, parts, checkpoints, say)
             else:
@@ -95,31 +84,58 @@ def open_run(
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
             with closing(parts.game.voices) as voices:
                 voices.serve(parts.policy.version)
-                first = store.steps(after=0, until=parts.teacher.settings.stage_one.max_steps)
-                run = Run(
-                    schedule=parts.schedule,
-                    game=parts.game,
-                    teacher=parts.teacher,
-                    trainer=parts.trainer,
-                    evaluator=parts.evaluator,
-                    guards=parts.guards,
-                    rechecker=parts.rechecker,
-                    policy=parts.policy,
-                    tracker=parts.tracker,
-                    store=store,
-                    folder=folder,
-                    checkpoints=checkpoints,
-                    watcher=watcher,
-                    started=started,
-                    worked=owned.touch,
-                    snapshot_step=kept,
-                    stage_facts=[stage_facts(row.metrics) for row in first],
-                )
+                run = _run_of(parts, store, checkpoints, watcher, started, owned.touch, kept)
                 head = store.head().step
                 recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
                 parts.guards.begin(recent, store.alarms())
                 with on_signals(run), watcher.running(head), _missing_files_explained(store):
                     yield run
+
+
+def _as_begun(config: Config, say: Say) -> Config:
+    """With what a run keeps as it found it at its start: the model's precision, and which parameters it trains."""
+    dtype = dtype_of(config)
+    if dtype == "float32" != config.model.dtype:
+        say("the model runs in float32: this processor has no products of bfloat16 (model.dtype=auto)")
+    mask = mask_of(config)
+    if mask is not None:
+        say(f"trains {mask.share():.2%} of the parameters, those of {config.train.mask}")
+    return replace(
+        config,
+        model=replace(config.model, dtype=dtype),
+        train=replace(config.train, mask_digest="" if mask is None else mask.digest()),
+    )
+
+
+def _run_of(
+    parts: Parts,
+    store: Store,
+    checkpoints: Checkpoints,
+    watcher: Watcher,
+    started: float,
+    worked: Callable[[], None],
+    snapshot_step: int,
+) -> Run:
+    first = store.steps(after=0, until=parts.teacher.settings.stage_one.max_steps)
+    return Run(
+        schedule=parts.schedule,
+        game=parts.game,
+        teacher=parts.teacher,
+        trainer=parts.trainer,
+        evaluator=parts.evaluator,
+        guards=parts.guards,
+        rechecker=parts.rechecker,
+        policy=parts.policy,
+        tracker=parts.tracker,
+        store=store,
+        folder=checkpoints.run_folder,
+        checkpoints=checkpoints,
+        watcher=watcher,
+        started=started,
+        worked=worked,
+        snapshot_step=snapshot_step,
+        stage_facts=[stage_facts(row.metrics) for row in first],
+    )
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from looking import Look
 from run_server import ENVIRONMENT
 from safetensors.torch import load_file, save_file
 
@@ -19,14 +19,12 @@ from selfplay.audit.grouping import group, groups, kind_of, layer_of, overlap
 from selfplay.audit.ranks import MOST_SIDE, GrowingMatrix
 from selfplay.audit.records import Audit, Counts, Ranks
 from selfplay.audit.streaming import Pair, audited_tensors
-from selfplay.inspect import main
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.places import stored_folder
 from selfplay.model.weights.tensor_files import HeldTensors, TensorFiles, blocks
 from selfplay.train.masks import Mask, packed, read_mask, write_mask
 
-Look = Callable[..., tuple[int, str, str]]
 TINY = ("configs/tiny.yaml", "run.threads=1", "domain=few_problems:AnyEnds", "challenger.source=none")
 SHORT = (
     "run.steps=2",
@@ -49,18 +47,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     api.run([*each, "run.name=two", "seed=2", "train.learning_rate=1e-4"])
     api.run([*each, "run.name=lora", "seed=1", "policy.lora.r=2"])
     return folder
-
-
-@pytest.fixture
-def look(capsys: pytest.CaptureFixture[str]) -> Look:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def heard(run: str, folder: Path, **options: object) -> Audit:

@@ -1,15 +1,16 @@
 """A tiny model in vLLM's worker, for tests that are marked `vllm`: samplers, faulty workers, and what is drawn."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from samples_behind import drawn_behind, draws_behind
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from roles.requests import Sampled, SamplingParams
-from roles.tree import ROOT, Tree
+from roles.requests import SamplingParams
+from roles.tree import Tree
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.vllm.process import PROJECT, Process, worker_python
@@ -93,43 +94,12 @@ def patched(folder: Path, patch: str) -> Path:
     return folder / "python"
 
 
-def draws(tree: Tree, params: SamplingParams, n: int = 4) -> list[Draw]:
-    return [
-        Draw(tree.extend(ROOT, text.encode()), n, params, ("solver", 1, k), "solver/0") for k, text in enumerate(TEXTS)
-    ]
+def draws(tree: Tree, params: SamplingParams) -> list[Draw]:
+    return draws_behind(tree, TEXTS, params, 4)
 
 
 def drawn(sampler: VllmSampler, params: SamplingParams = FREE) -> tuple[Tree, list[Completion], TokenCount]:
-    tree, count = Tree(), TokenCount()
-    return tree, completions(sampler.sample(tree, draws(tree, params), None, count)), count
-
-
-def completions(groups: Sequence[Sequence[Sampled]]) -> list[Completion]:
-    return [sampled.completion for group in groups for sampled in group]
-
-
-def apart(policy: Policy, tree: Tree, temperature: float) -> float:
-    """The largest difference, in nats, of the tree's log-probabilities from the policy's."""
-    nodes = [node for node, label in enumerate(tree.labels) if label]
-    hidden = policy.padded_hidden(tree, [tree.parents[node] for node in nodes])
-    every = policy.head.logits(hidden) / (temperature or 1.0)
-    for row, node in enumerate(nodes):
-        if node in tree.supports:
-            left = torch.zeros(VOCABULARY, dtype=torch.bool)
-            left[torch.from_numpy(tree.supports[node].ids()).long()] = True
-            every[row] = every[row].masked_fill(~left, -torch.inf)
-    truth = every.log_softmax(-1)
-    return max(abs(truth[row, tree.tokens[node]].item() - tree.logprobs[node]) for row, node in enumerate(nodes))
-
-
-def change(policy: Policy, size: float = 0.03) -> None:
-    """An update of all weights, as the trainer makes one."""
-    torch.manual_seed(policy.version)
-    with torch.no_grad():
-        for _, parameter in policy.trainable:
-            parameter.add_(size * torch.randn_like(parameter))
-    policy.version += 1
-    policy.refresh()
+    return drawn_behind(sampler, TEXTS, params, 4)
 
 
 def shared_folders() -> list[Path]:

@@ -1,28 +1,14 @@
 """Outcome files to curves: `inspect passk`, and what `evaluate --against` says of samples."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from looking import Look
 
 from selfplay.evaluate import main as evaluate_main
-from selfplay.inspect import main
 from selfplay.machine.errors import DATA, USAGE
-
-Look = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def look(capsys: pytest.CaptureFixture[str]) -> Look:
-    def run(*arguments: object, main: Callable[[list[str]], None] = main) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def write(path: Path, model: str, right: Mapping[str, int], samples: int = 8, name: str = "set") -> Path:

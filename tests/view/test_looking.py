@@ -4,12 +4,12 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from looking import Look
 from store_samples import SEED, create, new_problem, step_commit
 
 from curriculum.settings import CurriculumSettings
@@ -31,7 +31,6 @@ from store.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "[bold red]x[/bold red] [/nope] \x1b[2J\x1b]0;owned\x07 \u202e3 + 4 \r\n\t" + "9" * 5000
 CONFIG = "run: {steps: 9}\ncurriculum: {forgetting: 0.5, key_of_another_version: 1}\n"
-Look = Callable[..., tuple[int, str, str]]
 
 
 def hostile_step() -> Any:

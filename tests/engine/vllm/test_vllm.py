@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from run_server import Server
+from samples_behind import apart, change, completions
 from with_vllm import (
     CLOSE,
     FREE,
     NEEDS_VLLM,
-    apart,
-    change,
-    completions,
     drawn,
     draws,
     sampler_of,

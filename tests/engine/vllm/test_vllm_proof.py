@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from with_stand_in import assert_drawn_from, change, drawn, draws
+from samples_behind import apart, change
+from with_stand_in import FREE, drawn, draws
 
 from roles.tree import Tree
 from selfplay.engine.vllm.digests import chosen_columns, compared, digests, in_other_forms, weights_of
@@ -91,7 +92,7 @@ def test_adapters_travel_alone_under_a_name_of_each_version(
     numbers = 2 * (4 * (64 + 64) + 4 * (64 + 128))  # of A and B of two layers
     assert all(4 * numbers < size < 4 * numbers + 3000 for size in sizes[1:]) and sizes[0] > 200_000
     tree, _, _ = drawn(sampler)
-    assert_drawn_from(adapted, tree)
+    assert apart(adapted, tree, FREE.temperature) < 1e-4
 
 
 def test_a_new_worker_is_given_the_base_and_the_adapters_of_now(
@@ -106,7 +107,7 @@ def test_a_new_worker_is_given_the_base_and_the_adapters_of_now(
     os.kill(sampler.worker_pid, signal.SIGKILL)
     tree, after, _ = drawn(sampler)
     assert after == before
-    assert_drawn_from(adapted, tree)
+    assert apart(adapted, tree, FREE.temperature) < 1e-4
 
 
 def test_adapters_that_are_not_delivered_end_the_run(

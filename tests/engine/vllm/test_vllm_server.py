@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from with_stand_in import SETTINGS, STAND_IN, change, drawn, draws
+from samples_behind import change
+from with_stand_in import SETTINGS, STAND_IN, drawn, draws
 
 from roles.tree import Tree
 from selfplay.engine.tree_engine import TreeEngine

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from run_server import Server
 from safetensors.torch import load_file, save_file
-from with_vllm import CLOSE, FREE, NEEDS_VLLM, SMALL, apart, change, drawn, sampler_of
+from samples_behind import apart, change
+from with_vllm import CLOSE, FREE, NEEDS_VLLM, SMALL, drawn, sampler_of
 
 from selfplay.engine.vllm import transfer
 from selfplay.engine.vllm.process import worker_python
