@@ -3,7 +3,7 @@
     python benchmarks/view.py --steps 1000
 
 Each step has 24 groups of 8 attempts with two turns. Times are of the views' plain values: rendering a template or JSON
-adds some milliseconds. The writer commits steps alone, and again while two threads look without a pause.
+adds some milliseconds. The writer commits steps alone, and again while another process looks without a pause.
 """
 
 import random

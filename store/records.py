@@ -179,7 +179,7 @@ class Standing:
     """Where the curriculum has a problem after a step. Stored for people who read the database; not read back."""
 
     state: ProblemState
-    rate: float  # posterior mean of its first-try pass rate at that step
+    rate: float  # its first-try pass rate, as the curriculum foretold it after that step
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ pass_rates = _table(
     _required("fixed", Integer),
     _required("missed", Integer),
     Column("state", Text),  # where the problem stood after this, as the curriculum folds it; NULL: made before 0006
-    Column("rate", Double),  # ... and the posterior mean of its pass rate then
+    Column("rate", Double),  # ... and its pass rate, as the curriculum foretold it then
     Column("is_graded", Integer),  # 0 or 1: did first tries that fared alike differ in score; NULL: made before 0008
     PrimaryKeyConstraint("step_id", "problem_id"),
     _check("successes", "0 <= successes AND successes <= attempts"),

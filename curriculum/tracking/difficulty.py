@@ -22,7 +22,7 @@ from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposa
 
 _MOST_STRENGTH = 2.0  # attempts that a family's rate weighs in a problem's, at most: as in Beta(1, 1)
 _GAIN_STRENGTH = 4.0  # right tries, and as many wrong ones, that speak against a gain
-_TRIED_STRENGTH = 4.0  # tries that what was seen of a problem weighs, at most: it was practised since
+TRIED_STRENGTH = 4.0  # tries that what was seen of a problem weighs, at most: it was practised since
 _SECOND_LOOK_STRENGTH = 4.0  # second looks that the pooled rate weighs in a problem's
 
 
@@ -137,7 +137,7 @@ class Tracker:
         if memory is None or not memory.observations:
             return self._prior(problem)
         mean, strength = self._seen(problem.problem_id)
-        return moved(mean, self.gain()), min(strength, _TRIED_STRENGTH)
+        return moved(mean, self.gain()), min(strength, TRIED_STRENGTH)
 
     def gain(self) -> float:
         """By how much the odds of a right try have grown of late where a problem was tried again: the odds as they came
@@ -348,7 +348,7 @@ class Tracker:
             return untried, untried
         hits, misses = memory.counts.hits, memory.counts.misses
         mean = moved(beta_mean(hits, misses, prior, strength), self.gain())
-        return beta_learnability(mean, min(strength + hits + misses, _TRIED_STRENGTH)), untried
+        return beta_learnability(mean, min(strength + hits + misses, TRIED_STRENGTH)), untried
 
     def _prior_strength(self, version: int) -> float:
         """s = min(2, w / (1 - w)): how many attempts a family's rate weighs in its problems'.

@@ -80,23 +80,22 @@ class Teacher:
         learning, groups = self.settings.learning, played.judged.groups
         pay = report_pay(learning.report_reward, groups)
         rate = self.tracker.second_look_rate
+        formats = [self._formats_of(group) for group in groups]
         lessons = [
-            solver_lesson(group, self._is_banked(group), rate, learning, pay, self._formats_of(group))
-            for group in groups
+            solver_lesson(group, self._is_banked(group), rate, learning, pay, told)
+            for group, told in zip(groups, formats, strict=True)
         ]
         if self.settings.imitation != "none":
             lessons = [replace(each, samples=self._imitated(tree, each.group, played)) for each in lessons]
         elif self.settings.credit is not None:
             lessons = [self._credited(each, played) for each in lessons]
         elif self.settings.format_quota > 0:
-            lessons = with_quota(
-                lessons, [self._formats_of(group) or () for group in groups], self.settings.format_quota
-            )
+            lessons = with_quota(lessons, [told or () for told in formats], self.settings.format_quota)
         return tuple(lessons)
 
     def _formats_of(self, group: JudgedGroup) -> list[str] | None:
-        """The format of each judged attempt's first try; None where nobody tells formats."""
-        if self.formats is None:
+        """The format of each judged attempt's first try; None where nothing is trained by formats."""
+        if self.formats is None or (self.settings.learning.baseline != "format" and not self.settings.format_quota):
             return None
         firsts = [attempt.turns[0].sampled.completion.text for attempt in group.judged]
         return [self.formats.of(group.problem, self.style.visible(text)) for text in firsts]

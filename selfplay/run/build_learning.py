@@ -19,7 +19,6 @@ from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.probe import Parity
 from selfplay.run import build_search
 from selfplay.train.choices import Anchor
-from selfplay.train.importance import is_by_sequence
 from selfplay.train.loss import LossSettings
 from selfplay.train.masks import Mask, read_mask
 from selfplay.train.subnetwork import Subnetwork
@@ -29,6 +28,7 @@ from selfplay.train.trainer import TrainerSettings
 def teaching_settings(config: Config) -> TeachingSettings:
     """What pays whom, in each of SCoRe's stages."""
     objectives: dict[Stage, Objective] = {1: _objective(config, 1), 2: _objective(config, 2)}
+    loss = _loss(config)
     return TeachingSettings(
         learning=_learning(config, objectives.values()),
         objectives=objectives,
@@ -38,7 +38,7 @@ def teaching_settings(config: Config) -> TeachingSettings:
         format_quota=config.train.format_quota,
         clip_cov=ClipCovSettings(config.train.clip_cov, config.train.clip_cov_low, config.train.clip_cov_high),
         seed=config.seed,
-        keeps_sequences=_keeps_sequences(config),
+        keeps_sequences=loss.weighs_sequences or loss.clips_sequences,
         mean=Mean(config.train.mean, _longest(config)),
     )
 
@@ -58,14 +58,13 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
         mode=t.pass_mode if parity.holds else "flat",
-        loss=LossSettings(t.clip_low, t.clip_high, _anchor(config), t.importance_cap, t.importance_mode, t.surrogate),
+        loss=_loss(config),
     )
 
 
-def _keeps_sequences(config: Config) -> bool:
-    """Whether an update asks of whole completions."""
-    t, anchor = config.train, _anchor(config)
-    return (anchor == "policy" and is_by_sequence(t.importance_mode)) or (anchor == "sampler" and t.surrogate == "gspo")
+def _loss(config: Config) -> LossSettings:
+    t = config.train
+    return LossSettings(t.clip_low, t.clip_high, _anchor(config), t.importance_cap, t.importance_mode, t.surrogate)
 
 
 def _longest(config: Config) -> dict[str, int]:

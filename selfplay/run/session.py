@@ -137,7 +137,8 @@ class Run:
         return update
 
     def commit(self, step: Step, played: Played, taught: Taught, written: Written) -> None:
-        """Stores all of the step in one transaction; then the curriculum sees it."""
+        """Looks at what was said and paid, and stores all of the step, what the curriculum makes of it too, in one
+        transaction."""
         update, peak = written.update, device_peak_bytes(self.policy.device)
         look = self.guards.look(played)
         disagreements, rechecked = self.rechecker.check(taught.lessons, step.number)

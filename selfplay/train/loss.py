@@ -15,11 +15,12 @@ A token that several samples share has one theta and one mu, so their terms diff
 
 anchor "policy" is theta itself without gradient (r = 1 in value: one update per step needs no clip, and w corrects
 the sampler's different arithmetic or age); anchor "sampler" is mu (w = 1, and the clip bounds the mismatch);
+anchor "none" is plain likelihood, -A log theta: imitation of the samples whose A is above 0.
+
 What anchor "sampler" makes of r and A is the surrogate: "ppo" as it is above; "cispo" (arXiv 2506.13585)
 -sg(clip(r, 1 - low, 1 + high)) A log theta, which lets clipped tokens push as well; "gspo" the ratio and the clip of
 whole completions, which are in the advantages already (sequence_clip.py).
 
-anchor "none" is plain likelihood, -A log theta: imitation of the samples whose A is above 0.
 Clip: PPO (arXiv 1707.06347) with DAPO's wider upper bound (2503.14476).
 """
 
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor
 
 from selfplay.train.choices import Anchor, ImportanceMode, Surrogate
-from selfplay.train.importance import token_weights
+from selfplay.train.importance import is_by_sequence, token_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class LossSettings:
     importance_cap: float = 2.0
     importance_mode: ImportanceMode = "token_truncate"
     surrogate: Surrogate = "ppo"
+
+    @property
+    def weighs_sequences(self) -> bool:
+        """Whether whole completions are weighed (importance.py)."""
+        return self.anchor == "policy" and is_by_sequence(self.importance_mode)
+
+    @property
+    def clips_sequences(self) -> bool:
+        """Whether whole completions are clipped (sequence_clip.py)."""
+        return self.anchor == "sampler" and self.surrogate == "gspo"
 
 
 def policy_loss(

@@ -39,7 +39,7 @@ from selfplay.train import pace
 from selfplay.train.choices import PassMode
 from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
-from selfplay.train.importance import MOST_LOG_RATIO, WeightTotals, is_by_sequence, weighed_by_sequence
+from selfplay.train.importance import MOST_LOG_RATIO, WeightTotals, weighed_by_sequence
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
 from selfplay.train.packing import cut
 from selfplay.train.passes import PackPass, pack_hidden, prepare, row_supports, row_temperatures
@@ -135,10 +135,10 @@ class Trainer:
         width = self._policy.head.weight.shape[1]
         packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
         computed = sum(plan.tokens for plan in packs)
-        if packs and self._weighs_sequences:
+        if packs and self._settings.loss.weighs_sequences:
             batch, totals.weights = self._weighed(batch, packs)
             computed *= 2
-        elif packs and self._clips_sequences:
+        elif packs and self._settings.loss.clips_sequences:
             found = self._clipped(batch, packs)
             batch, totals.loss, totals.clipped = found.batch, found.loss, found.clipped
             computed *= 2
@@ -225,7 +225,7 @@ class Trainer:
             logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total, drawable)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
             totals.add(loss, counts, facts, logprobs.detach(), sampler)
-            if not self._weighs_sequences:
+            if not self._settings.loss.weighs_sequences:
                 totals.weights.add(counts, facts["log_ratio"], facts["weight"], facts["truncated"])
             if self._reference is not None and batch.kl[rows].any():
                 pull = torch.from_numpy(batch.kl[rows]).to(device, torch.float32)
@@ -234,16 +234,6 @@ class Trainer:
                 loss = loss + (pull * kl).sum()
             loss.backward()
         return logprobs.detach()
-
-    @property
-    def _weighs_sequences(self) -> bool:
-        loss = self._settings.loss
-        return loss.anchor == "policy" and is_by_sequence(loss.importance_mode)
-
-    @property
-    def _clips_sequences(self) -> bool:
-        loss = self._settings.loss
-        return loss.anchor == "sampler" and loss.surrogate == "gspo"
 
     def _weighed(self, batch: TrainBatch, packs: Sequence[PackPass]) -> tuple[TrainBatch, WeightTotals]:
         """`batch` with weighed advantages. A pass of its own: the cut may run through a sequence."""

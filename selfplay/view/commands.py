@@ -135,7 +135,7 @@ def problems(
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The curriculum's problems, with their state and the posterior mean of their first-try pass rate."""
+    """The curriculum's problems, with their state and the first-try pass rate that it foretells."""
     wanted = ProblemFilter(state, family, origin, min_rate, max_rate, sort, limit)
     with opened(run, directory) as store:
         found = queries.problems(store, wanted)

@@ -91,7 +91,7 @@ class ProblemFilter:
     state: ProblemState | None = None
     family: str | None = None
     origin: Origin | None = None
-    min_rate: float = 0.0  # of the posterior mean pass rate
+    min_rate: float = 0.0  # of the pass rate that the curriculum foretells
     max_rate: float = 1.0
     sort: Sort = Sort.DIFFICULTY
     limit: int = 50

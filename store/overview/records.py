@@ -16,7 +16,7 @@ class Measured:
     attempts: int
     successes: int
     state: ProblemState | None  # None before schema 0006
-    rate: float | None  # posterior mean of the pass rate, in (0, 1); None before schema 0006
+    rate: float | None  # the pass rate as the curriculum foretold it, in (0, 1); None before schema 0006
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ Place = tuple[float | str, str]  # of a line in its order: what it is sorted by,
 
 @dataclass(frozen=True, slots=True)
 class ProblemQuery:
-    """Which problems, and in which order. None and "" do not filter; rates are of the posterior mean, from 0 to 1.
+    """Which problems, and in which order. None and "" do not filter; rates are those foretold, from 0 to 1.
 
     `after`: the place of the last line of the page before. Pages by place stay right while a run adds problems.
     """

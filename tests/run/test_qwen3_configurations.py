@@ -31,10 +31,12 @@ CASES = {  # file, what makes its domain small, whether it thinks
     "0.6b": ("qwen3-0.6b", FEW_PROGRAMS, False),
     "0.6b-thinking": ("qwen3-0.6b", (*FEW_PROGRAMS, "prompts.thinking=true"), True),
     "1.7b-lora": ("qwen3-1.7b-lora", FEW_PUZZLES, False),
+    "1.7b-lora-thinking": ("qwen3-1.7b-lora", (*FEW_PUZZLES, "prompts.thinking=true"), True),
     "8b": ("qwen3-8b", FEW_PUZZLES, True),
     "8b-at-once": ("qwen3-8b", (*FEW_PUZZLES, "prompts.thinking=false"), False),
 }
-OTHER_WAY = ("0.6b-thinking", "8b-at-once")  # slow: each file is played as it is in the default tests
+# slow: the default tests play each file as it is
+OTHER_WAY = ("0.6b-thinking", "1.7b-lora-thinking", "8b-at-once")
 
 
 @pytest.fixture(scope="module")

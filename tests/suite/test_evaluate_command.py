@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from looking import Look
 
 from selfplay import api
 from selfplay.evaluate import main
@@ -30,17 +32,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> api.RunResult:
 
 
 @pytest.fixture
-def evaluate(capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def evaluate(look: Look) -> Evaluate:
     """The command in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
+    return partial(look, main=main)
 
 
 @pytest.fixture

@@ -100,12 +100,13 @@ class Process:
 
 
 def place_for(room: int) -> Path:
-    """A folder where so many bytes have room: shared memory, which a container may have little of, or a disk."""
-    if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK):
-        sweep(_SHARED_MEMORY)
-        if shutil.disk_usage(_SHARED_MEMORY).free > room + _SPARE_BYTES:
-            return _SHARED_MEMORY
-    return Path(tempfile.gettempdir())
+    """A folder where so many bytes have room: shared memory, which a container may have little of, or a disk. Both are
+    swept first."""
+    disk, has_memory = Path(tempfile.gettempdir()), _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK)
+    for place in (_SHARED_MEMORY, disk) if has_memory else (disk,):
+        sweep(place)
+    has_room = has_memory and shutil.disk_usage(_SHARED_MEMORY).free > room + _SPARE_BYTES
+    return _SHARED_MEMORY if has_room else disk
 
 
 def sweep(place: Path) -> None:

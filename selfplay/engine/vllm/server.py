@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from selfplay.engine.vllm.process import PREFIX
 from selfplay.engine.vllm.wire import receive, send
 from selfplay.engine.vllm.worker import WorkerLost
 from selfplay.machine.errors import NO_ENGINE, EngineError, Refused
 
 VARIABLE = "SELFPLAY_VLLM_TOKEN"
 LEAST_TOKEN = 16  # characters
+_SENT = "selfplay-sent-"  # of folders for what is being sent
 _MOST_GREETING = 1 << 10  # bytes of a message from somebody who is not known yet
 _CONNECT_SECONDS = 10.0  # in which a server that was just started, or started anew, begins to listen
 _PAUSE_SECONDS = 0.5
@@ -54,7 +54,7 @@ class Server:
         except BaseException:
             self.connection.close()
             raise
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.folder = Path(tempfile.mkdtemp(prefix=_SENT))
 
     @property
     def pid(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from samples_behind import change
 from with_stand_in import SETTINGS, STAND_IN, drawn, draws
+from with_vllm import within_ten_seconds
 
 from roles.tree import Tree
 from selfplay.engine.tree_engine import TreeEngine
@@ -105,15 +106,7 @@ def test_weights_travel_to_a_server_and_it_says_what_a_process_says(
     change(policy)
     with pytest.raises(SyncError, match="policy version 2: 21 of the 21 weights"):
         sampler.load(2)
-    assert gone(session), "what the run sent is not kept"
-
-
-def gone(folder: Path) -> bool:
-    for _ in range(200):
-        if not folder.exists():
-            return True
-        threading.Event().wait(0.05)
-    return False
+    assert within_ten_seconds(lambda: not session.exists()), "what the run sent is not kept"
 
 
 def test_a_server_that_starts_anew_is_found_again(
@@ -240,19 +233,25 @@ def test_a_file_is_put_nowhere_but_in_the_workers_folder(
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("size", "head", "words"),
     [
-        struct.pack(">I", (1 << 26) + 1), struct.pack(">I", 2) + b"[]", struct.pack(">I", 13) + b'{"blobs":[-1]',
-        struct.pack(">I", 22) + b'{"blobs":[99999999999]}'[:22], struct.pack(">I", 9) + b'{"blobs":',
-        struct.pack(">I", 31) + b'{"blobs":[1,1,1,1,1,1,1,1,1,1]}', struct.pack(">I", 11) + b'{"blobs":5}',
+        ((1 << 26) + 1, b"", "a message of 67108865 bytes"),
+        (2, b"[]", "no object"),
+        (14, b'{"blobs":[-1]}', "no possible size"),
+        (23, b'{"blobs":[99999999999]}', "no possible size"),
+        (9, b'{"blobs":', "Expecting value"),
+        (31, b'{"blobs":[1,1,1,1,1,1,1,1,1,1]}', "too many arrays"),
+        (11, b'{"blobs":5}', "too many arrays"),
     ],
-)  # fmt: skip
-def test_what_is_no_message_is_refused_on_both_sides(theirs: Callable[[str], Any], head: bytes) -> None:
+)
+def test_what_is_no_message_is_refused_on_both_sides(
+    theirs: Callable[[str], Any], size: int, head: bytes, words: str
+) -> None:
     for read in (receive, theirs("messages").receive):
         ours, other = socket.socketpair()
         with ours, other:
             ours.settimeout(5)
-            other.sendall(head)
+            other.sendall(struct.pack(">I", size) + head)
             other.close()
-            with pytest.raises((ValueError, EOFError)):
+            with pytest.raises(ValueError, match=words):
                 read(ours)
