@@ -20,7 +20,7 @@ from curriculum.tracking.posterior import Counts, beta_learnability, beta_mean, 
 from curriculum.tracking.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
 from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
 
-_MOST_STRENGTH = 2.0  # attempts that a family's rate weighs in a problem's, at most: as in Beta(1, 1)
+MOST_STRENGTH = 2.0  # attempts that a family's rate weighs in a problem's, at most: as in Beta(1, 1)
 _GAIN_STRENGTH = 4.0  # right tries, and as many wrong ones, that speak against a gain
 TRIED_STRENGTH = 4.0  # tries that what was seen of a problem weighs, at most: it was practised since
 _SECOND_LOOK_STRENGTH = 4.0  # second looks that the pooled rate weighs in a problem's
@@ -357,8 +357,8 @@ class Tracker:
         w is one less the intraclass correlation: 1 where problems of a family are alike, 0 where each is always solved
         or never. It is measured over all families, on first groups alone, for later ones were chosen by their results.
         """
-        within = beta_mean(*self._within.at(version, self._fast), _MOST_STRENGTH / (1.0 + _MOST_STRENGTH))
-        return min(_MOST_STRENGTH, within / max(1.0 - within, 1e-9))
+        within = beta_mean(*self._within.at(version, self._fast), MOST_STRENGTH / (1.0 + MOST_STRENGTH))
+        return min(MOST_STRENGTH, within / max(1.0 - within, 1e-9))
 
     def _observe_gain(self, rate: PassRate, foretold: float | None) -> None:
         if foretold is None:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from selfplay.stats.pass_at_k import doubling, mean_pass_at_k
 from selfplay.suite.passing import SampledSet, by_model
-from selfplay.view.picture import BLUE, FORMATS, GREEN, PURPLE, RED
+from selfplay.view.picture import BLUE, GREEN, PURPLE, RED
+from selfplay.view.saving import save
 from selfplay.view.terminal import plain
 
 _COLOURS = (BLUE, RED, GREEN, PURPLE)
@@ -19,9 +19,6 @@ _IN_A_ROW = 3
 
 def draw_passing(found: Sequence[SampledSet], path: Path) -> None:
     """In the format that the suffix of `path` names; ValueError for another suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"{path.name}: a plot is written as {', '.join(FORMATS)}")
     names = list(dict.fromkeys(each.set_name for each in found))
     rows, columns = math.ceil(len(names) / _IN_A_ROW), min(_IN_A_ROW, len(names))
     figure = Figure(figsize=(4.6 * columns, 3.6 * rows), dpi=110, layout="constrained")
@@ -31,8 +28,7 @@ def draw_passing(found: Sequence[SampledSet], path: Path) -> None:
     for axis in list(figure.axes)[len(names) :]:
         axis.set_visible(False)
     figure.axes[0].legend(fontsize=8)
-    with matplotlib.rc_context({"svg.hashsalt": "selfplay"}):  # ids of an SVG are random without one
-        figure.savefig(path, format=suffix[1:], metadata=FORMATS[suffix])
+    save(figure, path)
 
 
 def _panel(axis: Any, name: str, found: Sequence[SampledSet], models: Sequence[str]) -> None:

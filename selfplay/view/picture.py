@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
@@ -17,6 +16,7 @@ from curriculum.tracking.difficulty import Tracker
 from selfplay import metrics
 from selfplay.config.stored import config_of, what_was_run
 from selfplay.view.queries import settings_of
+from selfplay.view.saving import save
 from selfplay.view.terminal import plain
 from store.records import Evaluation, StepRow
 from store.store import Store
@@ -25,18 +25,10 @@ BLUE, RED, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # Okabe a
 SETS_IN_A_ROW = 5
 WANTED_SIGNAL = 0.4  # below this share of groups with a signal, most of the sampling teaches nothing
 SMOOTHED = 5
-FORMATS = {  # by suffix, with what would put the time of day into the file
-    ".png": {},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}  # fmt: skip
 
 
 def draw(store: Store, path: Path) -> None:
     """Write a picture of the run to `path`, in the format that its suffix names; ValueError for another suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"{path.name}: a plot is written as {', '.join(FORMATS)}")
     steps = [row for row in store.steps() if row.step > 0]
     evaluations = store.evaluations()
     names = sorted({each.set_name for each in evaluations})
@@ -53,8 +45,7 @@ def draw(store: Store, path: Path) -> None:
     for axis in (shares, difficulty):
         _dress(axis)
         axis.set_xlabel("step")
-    with matplotlib.rc_context({"svg.hashsalt": "selfplay"}):  # ids of an SVG are random without one
-        figure.savefig(path, format=suffix[1:], metadata=FORMATS[suffix])
+    save(figure, path)
 
 
 def _accuracies(figure: SubFigure, names: Sequence[str], evaluations: Sequence[Evaluation], last_step: int) -> None:

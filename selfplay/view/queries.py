@@ -222,7 +222,7 @@ def _evaluation(name: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def problems(store: Store, wanted: ProblemFilter) -> dict[str, Any]:
-    """Problems with their state and posterior pass rate: how many match, and the first `limit` of them in order.
+    """Problems with their state and foretold pass rate: how many match, and the first `limit` of them in order.
 
     Where none matches, the names of all families, which a filter may have misspelled.
     """

@@ -27,7 +27,7 @@ def pass_rates(source: Source, of: str = TRIED, family: str = "") -> Chart:
     """How many problems have which pass rate, step by step.
 
     `of` TRIED: those that the step tried, by the share of its first tries that were right. KNOWN: all that were ever
-    tried, by the posterior mean of their pass rate when they were last tried.
+    tried, by the pass rate that the curriculum foretold of each when it was last tried.
     """
     rows = [row for row in source.measured if not family or source.problems[row.problem_id].family == family]
     by_step = _known(rows) if of == KNOWN else _tried(rows)
@@ -41,7 +41,7 @@ def pass_rates(source: Source, of: str = TRIED, family: str = "") -> Chart:
         band=band,
     )
     what = (
-        "all problems tried so far, by the posterior mean of their pass rate when they were last tried"
+        "all problems tried so far, by the pass rate that the curriculum foretold of each when it was last tried"
         if of == KNOWN
         else "the problems that the step tried, by the share of first tries that were right"
     )

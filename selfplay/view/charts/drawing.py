@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from selfplay.view.charts.chart import Chart, Heat, Number, Series
-from selfplay.view.picture import FORMATS
+from selfplay.view.saving import save
 from selfplay.view.terminal import plain
 
 INKS = ("#0072b2", "#d55e00", "#009e73", "#a94f8b", "#e69f00", "#56b4e9", "#6b7280", "#8a6d00", "#111827")
@@ -25,9 +24,6 @@ WINDOW = 5  # points of a running mean
 
 def draw(charts: Sequence[Chart], path: Path) -> None:
     """Writes the charts side by side to `path`, in the format of its suffix. ValueError for another suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"{path.name}: a plot is written as {', '.join(FORMATS)}")
     columns = min(len(charts), MOST_IN_A_ROW)
     rows = math.ceil(len(charts) / columns)
     width = 8.0 if len(charts) == 1 else 4.6
@@ -37,8 +33,7 @@ def draw(charts: Sequence[Chart], path: Path) -> None:
         _chart(axis, chart)
     for axis in axes[len(charts) :]:
         axis.set_axis_off()
-    with matplotlib.rc_context({"svg.hashsalt": "selfplay"}):  # ids of an SVG are random without one
-        figure.savefig(path, format=suffix[1:], metadata=FORMATS[suffix])
+    save(figure, path)
 
 
 def _chart(axis: Axes, chart: Chart) -> None:

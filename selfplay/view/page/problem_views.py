@@ -79,7 +79,7 @@ def problem(library: Library, name: str, problem_id: str) -> dict[str, Any]:
 
 
 def posterior_chart(library: Library, name: str, problem_id: str) -> Chart:
-    """What the curriculum believed of a problem."""
+    """What the curriculum foretold of a problem."""
     with library.source(name) as source:
         line = _line(source, problem_id)
         return posterior(source.store.measured(line.problem_id), source.settings.forgetting)
