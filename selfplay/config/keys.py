@@ -42,6 +42,7 @@ from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.scaling import ScaleRule
 from selfplay.learn.settings import FirstTurnRule
+from selfplay.model.attention.choices import AttentionChoice
 from selfplay.play.posing import LevelRule
 from selfplay.play.searching import Method
 from selfplay.prompting.choosing import StyleName
@@ -87,6 +88,13 @@ class ModelConfig:
         "auto",
         "precision of sampling and of forward passes: bfloat16, float32, or auto: bfloat16 where the processor has "
         "products of it. A run keeps what it began with. What is trained is kept in float32",
+    )
+    attention: AttentionChoice = key(
+        "auto",
+        "what computes attention on the token tree: padded (batches of padded rows, everywhere); varlen (torch's call "
+        "for rows of any length, CUDA and bfloat16 alone); flex (FlexAttention with a mask of blocks, training on CUDA "
+        "alone); or auto: varlen where it is there, flex beside it where much would be copied, else padded. What is "
+        "not there, or gives other numbers at start, is not used, and a line says so",
     )
 
 

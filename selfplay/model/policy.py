@@ -29,6 +29,7 @@ from roles.tree import Tree
 from selfplay.machine.errors import ModelError
 from selfplay.model.adapters import MergedAdapters
 from selfplay.model.attention import interface
+from selfplay.model.attention.choosing import Kernels
 from selfplay.model.attention.interface import KeyValues, Pass, Places, Rows, attending
 from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
 from selfplay.model.head import ANOTHER, Head, possible_scales
@@ -50,6 +51,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.device = device
         self.version = 0
+        self.kernels = Kernels()  # of its attention on trees, beside the padded one: those that are proved here
         self.adapter: Any = None  # the peft model around `model`, when adapters are trained
         self._adapters: MergedAdapters | None = None
         self.head = Head(model)
@@ -158,7 +160,8 @@ class Policy:
         plan = plan_paths(parents, depths, nodes, self.device)
         ids = torch.from_numpy(np.array(tree.tokens)[nodes]).to(self.device)
         positions = torch.from_numpy(depths[nodes]).to(self.device)
-        with self.on_paths(Pass(plan, memory, Places.of(nodes, self.device))), self._prepacked.applied():
+        current = Pass(plan, memory, Places.of(nodes, self.device), kernels=self.kernels)
+        with self.on_paths(current), self._prepacked.applied():
             return self.tree_hidden(ids, positions)
 
     def padded_hidden(self, tree: Tree, nodes: Sequence[int]) -> Tensor:

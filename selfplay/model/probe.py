@@ -69,7 +69,7 @@ def check_logits(policy: Policy) -> None:
     """Raises ModelError where the model does not make its logits as selfplay/model/head.py does."""
     [row] = _rows(policy, _LENGTHS[:1])
     ids = _ids(policy, row)
-    with _sharp(policy), torch.no_grad():
+    with sharp(policy), torch.no_grad():
         try:
             ours, truth = policy.head.logits(policy.plain_hidden(ids)[0]), policy.plain_logits(ids)[0]
             apart = relative_error(ours, truth)
@@ -87,7 +87,7 @@ def check_paths(policy: Policy) -> Parity:
     A model that does not call our attention function, or does more than that function, does not hold.
     """
     try:
-        with _sharp(policy):
+        with sharp(policy):
             parity = _compare_tree(policy)
         reason = _compare_gradients(policy, *_tree_gradient_rows(policy)) if parity.holds else None
     except Exception as error:  # any architecture may fail in its own way; the padded pass is the answer to all
@@ -100,7 +100,7 @@ def check_padded(policy: Policy) -> None:
     rows = _rows(policy, _LENGTHS)
     few = [row[: 3 + i] for i, row in enumerate(rows)]
     try:
-        with _sharp(policy), narrow_windows(policy.decoder, BORDER):
+        with sharp(policy), narrow_windows(policy.decoder, BORDER):
             reason = _compare_padded(policy, rows)
         if reason is None:
             reason = _compare_gradients(
@@ -125,7 +125,7 @@ def longest_context(policy: Policy) -> int | None:
         if not lengths:
             return None
         try:
-            with _sharp(policy):
+            with sharp(policy):
                 short, long = (_plain_states(policy, ids) for ids in (row[:BORDER], row))
             holds = relative_error(long[:BORDER], short) <= TOLERANCE
         except Exception:  # it does not go beyond
@@ -140,7 +140,7 @@ def relative_error(ours: Tensor, truth: Tensor) -> float:
 
 @torch.no_grad()
 def _compare_tree(policy: Policy) -> Parity:
-    tree, leaves = _probe_tree(policy)
+    tree, leaves = probe_tree(policy)
     rows = _paths(tree, leaves)
     with narrow_windows(policy.decoder, BORDER) as binds:
         truth = [_plain_states(policy, row) for row in rows]
@@ -204,7 +204,7 @@ def _compare_gradients(policy: Policy, rows: list[list[int]], hidden: States) ->
     if not policy.trainable:
         return None
     is_wide = _is_wide(policy)
-    with torch.enable_grad(), _sharp(policy) if is_wide else nullcontext():
+    with torch.enable_grad(), sharp(policy) if is_wide else nullcontext():
         truth = _gradients(policy, _plain_logprobs(policy, rows))
         targets = torch.tensor([token for row in rows for token in row[1:]], device=policy.device)
         with hidden() as states:
@@ -261,7 +261,7 @@ def _tree_gradient_rows(policy: Policy) -> tuple[list[list[int]], States]:
 
 
 @contextmanager
-def _sharp(policy: Policy) -> Iterator[None]:
+def sharp(policy: Policy) -> Iterator[None]:
     """Inside, the model is in fp32 with enlarged weights. Copies that the policy keeps of its weights are dropped
     before and after."""
     policy.forget_copies()
@@ -279,7 +279,7 @@ def _is_wide(policy: Policy) -> bool:
     return not policy.is_merged and 4 * trained >= sum(parameter.numel() for parameter in policy.model.parameters())
 
 
-def _probe_tree(policy: Policy) -> tuple[Tree, list[int]]:
+def probe_tree(policy: Policy) -> tuple[Tree, list[int]]:
     """A tree of random tokens with branches at several depths, and its leaves."""
     tree, random = Tree(), _random_tokens(policy)
     header = tree.extend(-1, random(_LENGTHS[0]))  # what most of the paths share

@@ -74,7 +74,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     policy, parity = build_model.proved_policy(config, say)
     style = prompt_style(config, domain, policy.tokenizer, say)
     teaching = build_learning.teaching_settings(config)
-    start = build_model.start_policy(config, policy.tokenizer, policy.device, teaching.objectives.values())
+    start = build_model.start_policy(config, policy, teaching.objectives.values())
     sampler = build_model.policy_sampler(config, policy, parity, say)
     voices = build_model.voices(config, sampler, start, parity)
     training = build_learning.trainer_settings(config, parity)

@@ -1,7 +1,7 @@
 """The model as the configuration has it: its weights, how they run, and who speaks with which."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -17,6 +17,7 @@ from selfplay.engine.voices import Speaks, Voices
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.settings import Objective
 from selfplay.machine.environment import be_deterministic, device_of, has_bfloat16
+from selfplay.model import kernel_probe
 from selfplay.model.adapter_layers import make_adapters
 from selfplay.model.named_weights import weight_bytes
 from selfplay.model.policy import Policy
@@ -45,6 +46,12 @@ def proved_policy(config: Config, say: Callable[[str], None]) -> tuple[Policy, P
     parity = prove(policy, wants_tree=config.train.pass_mode != "flat")
     if not parity.holds:
         say(f"runs as a padded batch, not on the token tree: {parity.reason}")
+        return policy, parity
+    found = kernel_probe.offered(config.model.attention, policy)
+    proved = kernel_probe.proved(found.kernels, policy)
+    policy.kernels = proved.kernels
+    for note in found.notes + proved.notes:
+        say(note)
     return policy, parity
 
 
@@ -142,15 +149,15 @@ def reference(start: Policy, settings: TrainerSettings) -> Callable[[TrainBatch,
     return logprobs
 
 
-def start_policy(
-    config: Config, tokenizer: Any, device: torch.device, objectives: Iterable[Objective]
-) -> Policy | None:
+def start_policy(config: Config, policy: Policy, objectives: Iterable[Objective]) -> Policy | None:
     """The start weights once more, where something is compared with them or said by them."""
     has_kl = any(weight > 0 for objective in objectives for weight in objective.kl.values())
     is_frozen = "frozen" in (config.challenger.source, config.solver.source)
     if not (has_kl or is_frozen or config.evaluate.mechanism):
         return None
-    return Policy(load_model(config.model.name, dtype_of(config)).model, tokenizer, device)
+    start = Policy(load_model(config.model.name, dtype_of(config)).model, policy.tokenizer, policy.device)
+    start.kernels = policy.kernels
+    return start
 
 
 def encoder(policy: Policy) -> Encoder:

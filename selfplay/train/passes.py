@@ -80,7 +80,7 @@ def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[T
         hidden = policy.flat_hidden(ids, lengths)
         yield hidden[torch.from_numpy(plan.rows.row).to(device), torch.from_numpy(plan.rows.column).to(device)]
         return
-    current = Pass(tree_plan(batch, plan.pack, device))
+    current = Pass(tree_plan(batch, plan.pack, device), kernels=policy.kernels)
     depths = batch.depths[plan.pack.tokens]
     ids = torch.from_numpy(batch.ids[plan.pack.tokens]).to(device)
     with policy.on_paths(current):

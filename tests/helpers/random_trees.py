@@ -1,4 +1,4 @@
-"""Random conversations for the parity tests: prompts, groups, chains, second turns, identical siblings."""
+"""Random trees: conversations with prompts, groups, chains, second turns and identical siblings; and plain ones."""
 
 import numpy as np
 
@@ -57,3 +57,15 @@ def sequences(tree: Tree, samples: list[TrainSample]) -> list[tuple[list[int], l
         ids = [tree.tokens[n] for n in tree.path(sample.node)]
         rows.append((ids, [tree.logprobs[n] for n in tree.tail(sample.node, sample.num_tokens)], sample))
     return rows
+
+
+def random_tree(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parents and depths of `size` nodes: runs that continue and runs that begin anywhere."""
+    random = np.random.default_rng(seed)
+    parents = [-1]
+    for node in range(1, size):
+        parents.append(node - 1 if random.random() < 0.7 else int(random.integers(-1, node)))
+    depths = [0] * size
+    for node, parent in enumerate(parents):
+        depths[node] = 0 if parent < 0 else depths[parent] + 1
+    return np.array(parents), np.array(depths)

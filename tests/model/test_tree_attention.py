@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from random_trees import random_tree
 from torch import Tensor
 
 from selfplay.model.attention.kernel import tree_attention
@@ -10,18 +11,6 @@ from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
 
 HEADS, KV_HEADS, WIDTH, VALUE_WIDTH = 6, 2, 8, 5
 SINKS = torch.linspace(-8.0, 3.0, HEADS)  # from next to nothing to most of a row
-
-
-def random_tree(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parents and depths of `size` nodes: runs that continue and runs that begin anywhere."""
-    random = np.random.default_rng(seed)
-    parents = [-1]
-    for node in range(1, size):
-        parents.append(node - 1 if random.random() < 0.7 else int(random.integers(-1, node)))
-    depths = [0] * size
-    for node, parent in enumerate(parents):
-        depths[node] = 0 if parent < 0 else depths[parent] + 1
-    return np.array(parents), np.array(depths)
 
 
 def by_the_book(

@@ -28,7 +28,10 @@ from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
 from store.store import Store
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
 MODELS = ("tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-gemma")
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ In shapes, N is tokens of a pass, H query heads, Hkv key heads, g = H / Hkv, D n
 R rows, L keys of a row, and S keys that all rows share. Layers may differ in Hkv, D and E.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from selfplay.model.attention.kernel import softmax_beside, tree_attention
+from selfplay.model.attention.choosing import Kernels
+from selfplay.model.attention.kernel import softmax_beside
 from selfplay.model.attention.plan import PathPlan
 
 NAME = "selfplay_paths"
@@ -167,19 +168,25 @@ def _with_room(rows: Tensor) -> Tensor:
     return block
 
 
+Watch = Callable[[Tensor, Tensor, Tensor, PathPlan, int | None, float, float | None, Tensor | None], None]
+
+
 @dataclass(slots=True)
 class Pass:
     """What the attention of one forward pass over N tokens reads.
 
     Either a `plan`, which says which keys each token sees, or `rows`, each of which gets one token more. A sampler's
     pass also has the `memory` that its keys and values go to, and their `places` there; a plan's keys are then nodes
-    of the memory, and otherwise tokens of the pass itself.
+    of the memory, and otherwise tokens of the pass itself. `kernels`: what may compute the plan's attention. `watch`
+    is called with every layer's arguments before that.
     """
 
     plan: PathPlan | None
     memory: KeyValues | None = None
     places: Places | None = None
     rows: Rows | None = None
+    kernels: Kernels = Kernels()  # noqa: RUF009  frozen
+    watch: Watch | None = None
 
 
 _current: ContextVar[Pass] = ContextVar("selfplay_path_pass")
@@ -229,7 +236,10 @@ def path_attention(
         current.rows.append(module.layer_idx, keys, values)
         return _continue_rows(query, current.rows, module.layer_idx, sliding_window, scale, softcap, s_aux), None
     assert current.plan is not None
-    return tree_attention(queries, *buffers, current.plan, sliding_window, scale, softcap, s_aux)[None], None
+    arguments = (queries, *buffers, current.plan, sliding_window, scale, softcap, s_aux)
+    if current.watch is not None:
+        current.watch(*arguments)
+    return current.kernels.attend(*arguments)[None], None
 
 
 def _continue_rows(

@@ -10,16 +10,81 @@ products (selfplay/model/attention/kernel.py).
 rows before they are added; the keys themselves are still read once for every row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from roles.tree import ROOT
+from selfplay.machine.transfer import to_device
 
 BUCKET_OVERHEAD = 30_000  # query-key pairs that cost as much as one more bucket (docs/notebook/performance.md)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The runs of parent and child that a pass's queries are cut into: R chains of N queries, one after the other.
+
+    Chain r has `widths[r]` queries from query `starts[r]` on, and its last one's path has `lengths[r]` keys.
+    """
+
+    parents: np.ndarray  # [K] of all nodes of the key buffer
+    depths: np.ndarray  # [K]
+    queries: np.ndarray  # [N] nodes
+    starts: np.ndarray  # [R]
+    widths: np.ndarray  # [R]
+    lengths: np.ndarray  # [R]
+
+    @classmethod
+    def of(cls, parents: np.ndarray, depths: np.ndarray, queries: np.ndarray) -> "Chains":
+        starts = np.flatnonzero(np.append(True, parents[queries[1:]] != queries[:-1]))
+        widths = np.diff(np.append(starts, len(queries)))
+        return cls(parents, depths, queries, starts, widths, depths[queries[starts + widths - 1]] + 1)
+
+    @property
+    def ends(self) -> np.ndarray:
+        """[R] the node of each chain's last query."""
+        return self.queries[self.starts + self.widths - 1]
+
+    @property
+    def copies(self) -> float:
+        """The sum of the paths' lengths over the number of nodes: how often a node is copied, on average."""
+        return float(self.lengths.sum()) / max(1, len(self.parents))
+
+
+@dataclass(frozen=True, slots=True)
+class RootPaths:
+    """The chains of a pass as one call of variable-length attention takes them: without padding.
+
+    The queries stand as they are. Chain r's are those from cu_seq_q[r] to cu_seq_q[r + 1], and its keys those that
+    key_index names from cu_seq_k[r] to cu_seq_k[r + 1]. Its last query sees all of them, the one before it one fewer:
+    a causal mask that is aligned at the bottom right.
+    """
+
+    key_index: Tensor  # [S] int64, index into the key buffer; S is the sum of the paths' lengths
+    cu_seq_q: Tensor  # [R + 1] int32
+    cu_seq_k: Tensor  # [R + 1] int32
+    max_q: int
+    max_k: int
+
+    @classmethod
+    def of(cls, chains: Chains, device: torch.device) -> "RootPaths":
+        paths = path_matrix(chains.parents, chains.depths, chains.ends)
+        key_index = paths[np.arange(paths.shape[1]) < chains.lengths[:, None]]
+        return cls(
+            to_device(key_index, device), _cumulated(chains.widths, device), _cumulated(chains.lengths, device),
+            int(chains.widths.max()), int(chains.lengths.max()),
+        )  # fmt: skip
+
+
+def _cumulated(sizes: np.ndarray, device: torch.device) -> Tensor:
+    """[R + 1] int32 sums of the sizes [R] before each place."""
+    return to_device(np.append(0, sizes.cumsum()).astype(np.int32), device)
 
 
 @dataclass(slots=True)
@@ -66,8 +131,21 @@ class PathPlan:
     buckets: list[Bucket]
     output_index: Tensor  # [N] int64: token n's row in the buckets' outputs laid end to end
     num_pairs: int  # padded query-key pairs: what attention costs
+    chains: Chains
     _masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
     _output_slots: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _layouts: dict[object, Any] = field(default_factory=dict, repr=False)
+
+    def root_paths(self) -> RootPaths:
+        """The same chains without padding."""
+        return self.once("root paths", lambda: RootPaths.of(self.chains, self.output_index.device))
+
+    def once(self, name: object, make: Callable[[], T]) -> T:
+        """What `make` gives, made once per forward pass: another layout of the same chains."""
+        if name not in self._layouts:
+            self._layouts[name] = make()
+        made: T = self._layouts[name]
+        return made
 
     def output_slots(self, num_heads: int) -> Tensor:
         """[N * H] int64: index of each head of each token into the buckets' outputs [R, H, Q], flat and laid end to
@@ -117,12 +195,8 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
     query must be in the buffer when the attention runs: from an earlier pass, or as a query of this one.
     """
 
-    def on_device(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-    starts = np.flatnonzero(np.append(True, parents[queries[1:]] != queries[:-1]))
-    widths = np.diff(np.append(starts, len(queries)))
-    lengths = depths[queries[starts + widths - 1]] + 1
+    chains = Chains.of(parents, depths, queries)
+    starts, widths, lengths = chains.starts, chains.widths, chains.lengths
     buckets, output_index, num_pairs, offset = [], np.empty(len(queries), dtype=np.int64), 0, 0
     for rows in _group_rows(widths, lengths):
         bucket_widths, bucket_starts = widths[rows], starts[rows]
@@ -134,9 +208,10 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
         offset += inside.size
         key_index = path_matrix(parents, depths, queries[bucket_starts + bucket_widths - 1])
         num_pairs += inside.size * key_index.shape[1]
-        q, k, length, width = map(on_device, (query_index, key_index, lengths[rows], bucket_widths))
+        arrays = (query_index, key_index, lengths[rows], bucket_widths)
+        q, k, length, width = (to_device(array, device) for array in arrays)
         buckets.append(Bucket(q, k, length, width, common_prefix(key_index)))
-    return PathPlan(buckets, on_device(output_index), num_pairs)
+    return PathPlan(buckets, to_device(output_index, device), num_pairs, chains)
 
 
 def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]:
