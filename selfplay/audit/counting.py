@@ -19,11 +19,23 @@ class Changed(NamedTuple):
         return Counts(*(int(np.count_nonzero(each)) for each in self))
 
 
-def changed(start: Floats, now: Floats) -> Changed:
+class Update(NamedTuple):
+    """now - start of a block: as it is, and as bf16 has both."""
+
+    fp32: Floats
+    bf16: Floats
+
+
+def update(start: Floats, now: Floats) -> Update:
     """Of two blocks of one shape."""
-    difference = np.abs(now - start)
+    return Update(now - start, as_bf16(now) - as_bf16(start))
+
+
+def changed(start: Floats, moved: Update) -> Changed:
+    """What counts as changed by an update of `start`."""
+    difference = np.abs(moved.fp32)
     return Changed(
-        bf16=np.abs(as_bf16(now) - as_bf16(start)) > ABSOLUTE,
+        bf16=np.abs(moved.bf16) > ABSOLUTE,
         fp32=difference > ABSOLUTE,
         relative=difference > RELATIVE * np.abs(start),
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfplay.audit.records import Count, Overlap, TensorAudit
+from selfplay.audit.records import COUNTS, Count, Overlap, TensorAudit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def group(name: str, tensors: Sequence[TensorAudit]) -> Group:
         name=name,
         tensors=len(tensors),
         numbers=numbers,
-        changed={count: sum(getattr(each.changed, count) for each in tensors) / max(1, numbers) for count in _COUNTS},
+        changed={count: sum(getattr(each.changed, count) for each in tensors) / max(1, numbers) for count in COUNTS},
         moved=math.sqrt(math.fsum(each.squares for each in tensors) / whole) if whole else 0.0,
     )
     if not ranks:
@@ -93,6 +93,3 @@ def overlap(tensors: Sequence[TensorAudit], count: Count) -> Overlap:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
-
-
-_COUNTS: tuple[Count, ...] = ("bf16", "fp32", "relative")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Count = Literal["bf16", "fp32", "relative"]
+COUNTS: tuple[Count, ...] = get_args(Count)
 
 ABSOLUTE = 1e-5  # of the first two counts; that of the paper below
 RELATIVE = 1e-3

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from selfplay.audit.grouping import Group, group, groups, kind_of, layer_of, overlap
-from selfplay.audit.records import ABSOLUTE, RELATIVE, Audit, Audited, Count
+from selfplay.audit.ranks import MOST_SIDE
+from selfplay.audit.records import ABSOLUTE, COUNTS, RELATIVE, Audit, Audited
 
-COUNTS: tuple[Count, ...] = get_args(Count)
 EVERYTHING = "all"
 
 
@@ -61,7 +61,8 @@ def explained(audit: Audit) -> Iterator[str]:
             "of the largest count. 99%: the fewest that hold 99% of the squares. fp32: of masters; bf16: as served"
         )
     if whole.sampled:
-        yield f"{whole.sampled} matrices are too large: ranks are of 1,024 rows and 1,024 columns drawn of each"
+        part = f"{MOST_SIDE:,} rows and {MOST_SIDE:,} columns"
+        yield f"{whole.sampled} matrices are too large: ranks are of {part} drawn of each"
 
 
 def group_rows(audit: Audit) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

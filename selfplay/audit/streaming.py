@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from selfplay.audit.counting import NOTHING, Changed, as_bf16, changed, plus
+from selfplay.audit.counting import NOTHING, Changed, Update, as_bf16, changed, plus, update
 from selfplay.audit.ranks import GrowingMatrix
 from selfplay.audit.records import MatrixRanks, Shared, TensorAudit
 from selfplay.machine.errors import USAGE, Refused
@@ -59,15 +59,17 @@ def _audited(
     updates = _Updates.of(name, shape) if with_ranks else None
     for first, last in blocks(shape):
         start, now = pair.blocks(name, first, last)
-        found = changed(start, now)
+        moved = update(start, now)
+        found = changed(start, moved)
         counts = plus(counts, found.counts())
-        squares += _squares(now - start)
+        squares += _squares(moved.fp32)
         start_squares += _squares(start)
         heard(name, found)
         if updates is not None:
-            updates.add(start, now)
+            updates.add(moved)
         if other is not None:
-            found_there = changed(*other.blocks(name, first, last))
+            start_there, now_there = other.blocks(name, first, last)
+            found_there = changed(start_there, update(start_there, now_there))
             theirs = plus(theirs, found_there.counts())
             both = plus(both, Changed(*(a & b for a, b in zip(found, found_there, strict=True))).counts())
     return TensorAudit(
@@ -95,9 +97,9 @@ class _Updates:
             return None
         return cls(*(GrowingMatrix(name, (shape[0], shape[1])) for _ in range(2)))
 
-    def add(self, start: Floats, now: Floats) -> None:
-        self.fp32.add(now - start)
-        self.bf16.add(as_bf16(now) - as_bf16(start))
+    def add(self, moved: Update) -> None:
+        self.fp32.add(moved.fp32)
+        self.bf16.add(moved.bf16)
 
     def ranks(self) -> MatrixRanks:
         return MatrixRanks(self.fp32.ranks(), self.bf16.ranks(), self.fp32.is_sampled)

@@ -37,6 +37,7 @@ from selfplay.config.rules import (
     two_betas,
 )
 from selfplay.engine.voices import EngineKind
+from selfplay.guards.thresholds import Thresholds
 from selfplay.learn.batch import MeanRule
 from selfplay.learn.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
@@ -52,6 +53,7 @@ _TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of bo
 _TOP_P = "of these the fewest that have this share of their probability; 1: all"
 _MIN_P = "of these those that are at least this many times as likely as the likeliest; 0: all"
 MOST_THREADS = 1024  # more than systems let a process start, and than a step has work for
+_BOUNDS = Thresholds()
 
 
 @dataclass
@@ -500,41 +502,49 @@ class EvaluateConfig:
 
 
 @dataclass
-class GuardsConfig:  # why each threshold is what it is: selfplay/guards/table.py
+class GuardsConfig:  # why each threshold is what it is: selfplay/guards/thresholds.py
     formats: dict[str, str] = key(
         {}, "formats of answers that are counted: by name, a text that stands in each, in this order. Empty: the "
         "domain's own, or told by shape", formats_by_text(),
     )  # fmt: skip
     format_share: float = key(
-        0.8, "alarm above this share of first tries in one format, where others were worth something. This and the "
-        "others below: 1 is never", from_to(0, 1),
+        _BOUNDS.format_share, "alarm above this share of first tries in one format, where others were worth something. "
+        "This and the others below: 1 is never", from_to(0, 1),
     )  # fmt: skip
     answer_prior: float = key(
-        0.3, "alarm above this share of first tries, beyond what is right, that give one and the same answer",
-        from_to(0, 1),
+        _BOUNDS.answer_prior, "alarm above this share of first tries, beyond what is right, that give one and the same "
+        "answer", from_to(0, 1),
     )  # fmt: skip
     answer_copied: float = key(
-        0.3, "alarm above this share of first tries, beyond what is right, that answer with what stands in the problem",
-        from_to(0, 1),
+        _BOUNDS.answer_copied, "alarm above this share of first tries, beyond what is right, that answer with what "
+        "stands in the problem", from_to(0, 1),
     )  # fmt: skip
     answered_alike: float = key(
-        0.3, "alarm above this share of tries at a problem that answer as tries at a changed one do", from_to(0, 1)
-    )
+        _BOUNDS.answered_alike, "alarm above this share of tries at a problem that answer as tries at a changed one do",
+        from_to(0, 1),
+    )  # fmt: skip
     answer_visible: float = key(
-        0.5, "alarm where the share of problems whose right answer stands in their text rises above this", from_to(0, 1)
+        _BOUNDS.answer_visible, "alarm where the share of problems whose right answer stands in their text rises above "
+        "this", from_to(0, 1),
+    )  # fmt: skip
+    repetition: float = key(
+        _BOUNDS.repetition, "alarm above this share of first tries that mostly repeat themselves", from_to(0, 1)
     )
-    repetition: float = key(0.2, "alarm above this share of first tries that mostly repeat themselves", from_to(0, 1))
-    cut_share: float = key(0.5, "alarm above this share of the solver's turns that the limit cuts", from_to(0, 1))
+    cut_share: float = key(
+        _BOUNDS.cut_share, "alarm above this share of the solver's turns that the limit cuts", from_to(0, 1)
+    )
     entropy: float = key(
-        0.02, "alarm below this entropy of what solver or challenger samples, in nats a token; 0 is never", at_least(0)
-    )
+        _BOUNDS.entropy, "alarm below this entropy of what solver or challenger samples, in nats a token; 0 is never",
+        at_least(0),
+    )  # fmt: skip
     rechecks: int = key(
         0, "answers of a step, out of the quarter that was paid most, that the domain judges once more by other means; "
         "what differs is stored and is an alarm. 0: none", count(0),
     )  # fmt: skip
     distinct_proposals: float = key(
-        0.25, "alarm below this share of different texts among the proposals; 0 is never", from_to(0, 1)
-    )
+        _BOUNDS.distinct_proposals, "alarm below this share of different texts among the proposals; 0 is never",
+        from_to(0, 1),
+    )  # fmt: skip
 
 
 @dataclass

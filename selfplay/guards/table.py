@@ -1,14 +1,9 @@
-"""The guards of a run: what each watches, from where on it is an alarm, and what to do then.
-
-Thresholds are keys (`guards.*`), and why each has its default stands here. Runs that learn well stay far from them, as
-measured (docs/notebook/tried.md); that is no proof that they are right for another task.
-"""
-
-from dataclasses import dataclass
+"""The guards of a run: what each watches, from where on it is an alarm, and what to do then."""
 
 from roles.judging.by_model import ALARM_RATE
 from selfplay import metrics
 from selfplay.guards.rules import Guard
+from selfplay.guards.thresholds import Thresholds
 
 _BACK = 0.75  # of a threshold, below which an alarm is over
 _ENOUGH = (metrics.PROBLEMS, 8.0)  # problems in a step: what fewer have in common may be chance
@@ -19,32 +14,6 @@ _HARD = (
 )
 _LEAST_STAKE = 0.05
 COPYING_STEPS = 5  # in a row
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """The keys `guards.*` of the same names.
-
-    format_share        0.8 of first tries: one format is then said to have taken over (arXiv 2504.07912)
-    answer_prior        0.3 of first tries more than are right that way: no honest mistake is that frequent
-    answer_copied       0.3, likewise
-    answered_alike      0.3: tries at different problems agree far less often by chance, where answers are not yes or no
-    answer_visible      0.5: half of what is posed can be solved by copying
-    repetition          0.2: a base model repeats itself now and then
-    cut_share           0.5: half of what is sampled has no end, and is judged as if it had none
-    entropy             0.02 nats a token: runs that learn well were seen at 0.07
-    distinct_proposals  0.25: four proposals then say one thing
-    """
-
-    format_share: float = 0.8
-    answer_prior: float = 0.3
-    answer_copied: float = 0.3
-    answered_alike: float = 0.3
-    answer_visible: float = 0.5
-    repetition: float = 0.2
-    cut_share: float = 0.5
-    entropy: float = 0.02
-    distinct_proposals: float = 0.25
 
 
 def guards(bounds: Thresholds, against_copies: str) -> tuple[Guard, ...]:

@@ -6,7 +6,8 @@ from curriculum.domains.protocol import ChecksAgain, Domain, HasFormats
 from roles.prompts import PromptStyle
 from selfplay.config.keys import Config
 from selfplay.guards.recheck import Rechecker
-from selfplay.guards.table import Thresholds, guards
+from selfplay.guards.table import guards
+from selfplay.guards.thresholds import Thresholds
 from selfplay.guards.watch import Watch
 
 

@@ -1,6 +1,7 @@
 """See runs in a browser: python -m selfplay.view [RUN|FOLDER]. The page is selfplay/view/page."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,8 @@ import typer
 
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.machine.exits import clear_errors
-from selfplay.machine.run_folder import DATABASE
 from selfplay.view.page.library import Library
-from selfplay.view.queries import NotFound
+from selfplay.view.queries import NotFound, run_folder
 from selfplay.view.terminal import command_line
 
 RUNS = Path("runs")
@@ -46,17 +46,14 @@ def view(
 
 def found(shown: str) -> tuple[Library, str]:
     """The runs that are meant, and the address of the page to begin with. NotFound where there is neither."""
-    for folder in (Path(shown), RUNS / shown) if shown else ():
-        if (folder / DATABASE).is_file():
-            whole = folder.resolve()
+    if shown:
+        with suppress(NotFound):
+            whole = run_folder(shown, RUNS).resolve()
             return Library(whole.parent), f"/runs/{whole.name}"
     folder = Path(shown) if shown else RUNS
     if not folder.is_dir():
-        hint = (
-            "start one with python -m selfplay.loop, or name its folder"
-            if not shown
-            else "name a run or a folder of runs"
-        )
+        begin = "start one with python -m selfplay.loop, or name its folder"
+        hint = "name a run or a folder of runs" if shown else begin
         raise NotFound(f"there is no run and no folder {str(folder)!r}: {hint}")
     return Library(folder), "/"
 

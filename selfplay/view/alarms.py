@@ -6,10 +6,9 @@ from typing import Any
 
 from selfplay import metrics
 from selfplay.config.stored import config_of, stored_value
+from selfplay.guards.thresholds import Thresholds
 from store.records import Alarm, AlarmEvent, Evaluation, StepRow
 from store.store import Store
-
-_TAKEN_OVER = 0.8  # the default of guards.format_share, of runs of before there was one
 
 
 def alarms(store: Store) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def alarms(store: Store) -> dict[str, Any]:
     start.
     """
     share = stored_value(config_of(store), "guards.format_share")
-    threshold = _TAKEN_OVER if share is None else float(share)
+    threshold = Thresholds().format_share if share is None else float(share)  # None: a run of before there was a key
     return {
         "alarms": _paired(store.alarms()),
         "format": _format(store.steps(), threshold),

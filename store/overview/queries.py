@@ -153,14 +153,6 @@ def proposal_page(
     return kept, kept[-1].place if len(rows) > len(kept) else None
 
 
-def proposal_counts(connection: Connection, step: int | None) -> dict[Fate, int]:
-    """How often live proposals, or those of one step, met each fate."""
-    query = text(f"""
-SELECT q.fate, count(*) AS number FROM proposals q JOIN steps s ON s.step_id = q.step_id
-WHERE {_LIVE} AND (:step IS NULL OR s.step = :step) GROUP BY q.fate""")
-    return {Fate(row.fate): row.number for row in connection.execute(query, {"step": step})}
-
-
 def proposals_of(connection: Connection, problem_id: str) -> list[ProposalLine]:
     """The live proposals that said this problem, oldest first: the one that it was admitted by, and repetitions."""
     query = text(f"{_PROPOSALS} AND q.problem_id = :problem_id ORDER BY place")

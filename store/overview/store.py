@@ -2,7 +2,7 @@
 
 from store.overview import queries
 from store.overview.records import Listed, Measured, ProblemLine, ProblemPage, ProblemQuery, ProposalLine, TurnMean
-from store.reading import attempt_records_of_step
+from store.reading import attempt_records_of_step, unchecked_fate_counts
 from store.records import Attempt, Fate
 from store.store import Store
 
@@ -53,9 +53,9 @@ class OverviewStore(Store):
             return queries.proposal_page(connection, fates, step, before, limit)
 
     def proposal_counts(self, step: int | None = None) -> dict[Fate, int]:
-        """How often live proposals, or those of one step, met each fate."""
+        """How often live proposals, or those of one step, met each fate; the most frequent first."""
         with self._reading() as connection:
-            return queries.proposal_counts(connection, step)
+            return unchecked_fate_counts(connection, step)
 
     def proposals_of(self, problem_id: str) -> list[ProposalLine]:
         """The live proposals that said this problem, oldest first."""

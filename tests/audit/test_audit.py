@@ -1,8 +1,11 @@
 """The update audit: its counts and ranks against torch's, its files, what two runs share, and what it refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,8 @@ from run_server import ENVIRONMENT
 from safetensors.torch import load_file, save_file
 
 from selfplay import api
-from selfplay.audit.auditing import Request, audit
-from selfplay.audit.counting import as_bf16, changed
+from selfplay.audit.auditing import Request, _Making, audit
+from selfplay.audit.counting import as_bf16, changed, update
 from selfplay.audit.grouping import group, groups, kind_of, layer_of, overlap
 from selfplay.audit.ranks import MOST_SIDE, GrowingMatrix
 from selfplay.audit.records import Audit, Counts, Ranks
@@ -22,7 +25,7 @@ from selfplay.audit.streaming import Pair, audited_tensors
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.places import stored_folder
-from selfplay.model.weights.tensor_files import HeldTensors, TensorFiles, blocks
+from selfplay.model.weights.tensor_files import Floats, TensorFiles, blocks
 from selfplay.train.masks import Mask, packed, read_mask, write_mask
 
 TINY = ("configs/tiny.yaml", "run.threads=1", "domain=few_problems:AnyEnds", "challenger.source=none")
@@ -33,6 +36,19 @@ SHORT = (
     "evaluate.pass_size=1",
     "evaluate.interim_size=1",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTensors:
+    """Tensors that are in memory, in any precision that numpy has."""
+
+    tensors: Mapping[str, np.ndarray]
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {name: tensor.shape for name, tensor in self.tensors.items()}
+
+    def rows(self, name: str, start: int, stop: int) -> Floats:
+        return np.atleast_1d(self.tensors[name])[start:stop].astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +151,6 @@ def test_tables_say_what_was_counted_and_a_mask_is_written(runs: Path, look: Loo
 def test_bits_are_packed_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tensor of 7 columns, read a few rows at a time: no block ends at a byte."""
     monkeypatch.setattr("selfplay.audit.streaming.blocks", lambda shape: blocks(shape, at_once=21))
-    from selfplay.audit.auditing import _Making
-
     now = np.random.default_rng(0).integers(0, 2, (11, 7)).astype(np.float32)
     making = _Making("fp32")
     found = list(audited_tensors(Pair(HeldTensors({"a": now}), HeldTensors({"a": now * 0}), False), heard=making.hear))
@@ -169,8 +183,6 @@ def test_runs_of_other_architectures_share_nothing() -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over(runs: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(runs / "one", tmp_path / "one")
     file = tmp_path / "one/checkpoints/step_000002/trainer-master.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
@@ -199,7 +211,7 @@ def test_bfloat16_is_rounded_as_torch_does() -> None:
 def test_what_is_smaller_than_the_spacing_of_bfloat16_counts_only_in_fp32() -> None:
     start = as_bf16(np.float32([0.02, 0.02, 0.02, 0.0, 0.0]))
     now = start + np.float32([5e-5, 2e-4, 5e-6, 5e-6, 0.0])
-    found = changed(start, now)
+    found = changed(start, update(start, now))
     assert found.bf16.tolist() == [False, True, False, False, False]
     assert found.fp32.tolist() == [True, True, False, False, False]
     assert found.relative.tolist() == [True, True, False, True, False]
@@ -274,7 +286,7 @@ def test_where_files_of_models_lie(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
-    """Two files of 168 MB with one tensor each: what is held is blocks of it and the drawn part."""
+    """Two files of 164 MB with one tensor each: what is held is blocks of it and the drawn part."""
     tensor = torch.randn(6400, 6400)
     save_file({"a": tensor}, tmp_path / "start.safetensors")
     save_file({"a": tensor + 1e-3 * torch.randn(6400, 6400)}, tmp_path / "now.safetensors")

@@ -23,7 +23,8 @@ from selfplay.guards.figures import look, told
 from selfplay.guards.formats import format_detail, format_figures
 from selfplay.guards.rules import WATCHED_STEPS, Guard, Open, after, watched
 from selfplay.guards.spread import distinct_share, token_entropy
-from selfplay.guards.table import Thresholds, guards
+from selfplay.guards.table import guards
+from selfplay.guards.thresholds import Thresholds
 from selfplay.guards.watch import Watch
 from selfplay.play.step import Judged, Played, Posed, TriagedProposal
 from selfplay.run import build_guards

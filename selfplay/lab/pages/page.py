@@ -26,10 +26,10 @@ RULE = (
     "Gated ones stood in the file before the run. One passes when the bound of its 95% interval nearest to failure is"
     " on the right side of the threshold and every seed alone has the right sign, or, where zero would pass, is on the"
     f" right side too. Intervals are of Student's t over seeds crossed with problems"
-    " (`selfplay/lab/verdict/intervals.py`,"
-    " [coverage](coverage.md)); they are symmetric and may end beyond what a measure can be. The verdict needs"
-    f" {MIN_SEEDS} seeds and a positive control that passes; a criterion that failed while its interval holds the"
-    " threshold and is wider than the design allows makes it inconclusive (`selfplay/lab/verdict/criteria.py`)."
+    " (`selfplay/lab/verdict/intervals.py`, [coverage](coverage.md)); they are symmetric and may end beyond what a"
+    f" measure can be. The verdict needs {MIN_SEEDS} seeds and a positive control that passes; a criterion that failed"
+    " while its interval holds the threshold and is wider than the design allows makes it inconclusive"
+    " (`selfplay/lab/verdict/criteria.py`)."
 )
 ONE_SEED = "There is one seed: intervals are over problems alone and say nothing of what another seed would give."
 CURVES = "## Curves\n"  # in <name>.seen.md: what follows belongs to the second picture

@@ -107,14 +107,13 @@ def page(trials: int = 4000) -> str:
         "# What intervals over three seeds hold",
         textwrap.fill(
             f"Simulated by `python -m selfplay.lab coverage`, which wrote this page: {trials:,} experiments a row,"
-            f" {trials // 10} for calibration. How intervals are made, and whose formulas they are:"
-            " [selfplay/lab/verdict/intervals.py](../../selfplay/lab/verdict/intervals.py); what is drawn:"
-            " [selfplay/lab/verdict/coverage.py](../../selfplay/lab/verdict/coverage.py). 95% is claimed."
-            " `seed` is the standard"
-            " deviation of accuracy between seeds, `spread` how much problems differ (0.5: much alike; 2: most are"
-            " always right or always wrong). `width` is the mean width over that of 1.96 true deviations, which nobody"
-            " knows from three seeds. Beside ours: Student's t over the seeds' values, and their range, which is what a"
-            " bootstrap over three seeds gives.",
+            f" {trials // 10} for calibration. How intervals are made, and whose formulas they are: "
+            "[selfplay/lab/verdict/intervals.py](../../selfplay/lab/verdict/intervals.py); what is drawn: "
+            "[selfplay/lab/verdict/coverage.py](../../selfplay/lab/verdict/coverage.py). 95% is claimed. `seed` is the "
+            "standard deviation of accuracy between seeds, `spread` how much problems differ (0.5: much alike; 2: most "
+            "are always right or always wrong). `width` is the mean width over that of 1.96 true deviations, which "
+            "nobody knows from three seeds. Beside ours: Student's t over the seeds' values, and their range, which is "
+            "what a bootstrap over three seeds gives.",
             120, break_long_words=False, break_on_hyphens=False,
         ),
         "| measure | seeds | problems | seed | spread | holds the truth | width | t over seeds | range of seeds |\n"

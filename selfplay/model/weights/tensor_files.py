@@ -61,19 +61,6 @@ class TensorFiles:
         return decoded(numbers).reshape(stop - start, *place.shape[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class HeldTensors:
-    """Tensors that are in memory, in any precision that numpy has."""
-
-    tensors: Mapping[str, np.ndarray]
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {name: tensor.shape for name, tensor in self.tensors.items()}
-
-    def rows(self, name: str, start: int, stop: int) -> Floats:
-        return np.atleast_1d(self.tensors[name])[start:stop].astype(np.float32)
-
-
 def blocks(shape: tuple[int, ...], at_once: int = AT_ONCE) -> Iterator[tuple[int, int]]:
     """Ranges of rows of about `at_once` numbers, one row at least, that a tensor of this shape is read in."""
     rows = shape[0] if shape else 1

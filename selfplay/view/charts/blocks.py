@@ -26,10 +26,8 @@ def step_blocks(step: int, attempts: Sequence[Attempt], texts: Mapping[str, str]
         key="blocks",
         title="Everything said in this step",
         help="From left to right: the step, its problems, their first tries, and the second looks at each. The taller "
-        "a "
-        "block, the more of the attempts said it; what was said alike is one block. Colour: share of the attempts in "
-        "it "
-        "that ended right. Click a block to look into it.",
+        "a block, the more of the attempts said it; what was said alike is one block. Colour: share of the attempts in "
+        "it that ended right. Click a block to look into it.",
         y_label="attempts",
         kind="blocks",
         blocks=growing.blocks() if attempts else None,
@@ -59,8 +57,7 @@ def search_blocks(step: int, nodes: Sequence[SearchNode]) -> Chart:
         key="blocks",
         title=f"What the judge searched in step {step}",
         help="From left to right: the problem and the steps of answers to it. The taller a block, the more often the "
-        "search "
-        "visited it. Colour: the value that the search backed up, from 0 to 1.",
+        "search visited it. Colour: the value that the search backed up, from 0 to 1.",
         y_label="visits",
         kind="blocks",
         blocks=blocks if nodes else None,

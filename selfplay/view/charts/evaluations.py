@@ -2,10 +2,11 @@
 
 from selfplay import metrics
 from selfplay.view.charts.chart import Chart, Number, Series
+from selfplay.view.charts.figures import turn_name
 from selfplay.view.charts.source import Source
 from store.records import Evaluation
 
-TURNS = ((metrics.ACC_T1, "first try", "solid"), (metrics.ACC_T2, "second look", "dashed"))
+TURNS = ((metrics.ACC_T1, turn_name(0), "solid"), (metrics.ACC_T2, turn_name(1), "dashed"))
 
 
 def set_names(source: Source) -> list[str]:

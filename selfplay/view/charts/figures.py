@@ -66,8 +66,7 @@ ALL = (
         "signal",
         "Is there something to learn from",
         "Share of the step's groups of attempts of which something was learned (with a signal), and of those whose "
-        "first "
-        "tries were some right and some wrong (mixed). Below 0.3, most of the sampling teaches nothing.",
+        "first tries were some right and some wrong (mixed). Below 0.3, most of the sampling teaches nothing.",
         "share of groups",
         ((_named(metrics.SIGNAL_SHARE), "with a signal"), (_named(metrics.MIXED_SHARE), "mixed first tries")),
         y_range=SHARES,
@@ -76,10 +75,8 @@ ALL = (
         "solved",
         "What was solved in training",
         "Share of sampled first tries and last answers that were right, of wrong first tries that the second look "
-        "mended "
-        "(fixed), and of right ones that it broke. The curriculum holds the first near the middle, so it is no "
-        "measure of "
-        "progress: the held-out sets are.",
+        "mended (fixed), and of right ones that it broke. The curriculum holds the first near the middle, so it is no "
+        "measure of progress: the held-out sets are.",
         "share",
         (
             (_named(metrics.PASS_RATE), "first tries right"),
@@ -93,8 +90,7 @@ ALL = (
         "fates",
         "What became of the proposals",
         "Proposals of the challenger by their fate. ACCEPTED ones became problems; SURPLUS ones were valid and new, "
-        "but the "
-        "step had no room. The others were refused, by name.",
+        "but the step had no room. The others were refused, by name.",
         "proposals",
         tuple((_named(metrics.fate_count(fate)), fate.value) for fate in Fate),
         kind="stack",
@@ -103,8 +99,7 @@ ALL = (
         "parts",
         "Parts of the reward",
         "Mean share of each part in what a turn was paid. A part that rises while fewer answers are right is what the "
-        "model "
-        "learns in place of solving.",
+        "model learns in place of solving.",
         "reward a turn",
         ((_named(metrics.PART_MEAN), "{}"),),
     ),
@@ -141,8 +136,7 @@ ALL = (
         "gap",
         "Sampler against trainer",
         "Distance of the two log-probabilities of a token: what sampled it, and what trains on it. A mean above 0.05 "
-        "says "
-        "that they do not run the same weights.",
+        "says that they do not run the same weights.",
         "nats",
         ((_named(metrics.MISMATCH_MEAN), "mean"), (_named(metrics.MISMATCH_MAX), "largest")),
     ),
@@ -150,8 +144,7 @@ ALL = (
         "tokens",
         "Tokens computed",
         "Tokens that went through the model, and what the same samples need one by one in a flat batch. The distance "
-        "is "
-        "what the tree saves.",
+        "is what the tree saves.",
         "tokens a step",
         ((_named(metrics.TOKENS_COMPUTED), "computed"), (_named(metrics.TOKENS_FLAT), "a flat batch's")),
     ),

@@ -26,12 +26,9 @@ class Source:
     @cached_property
     def evaluations(self) -> list[Evaluation]:
         """In order of step and set; of two of a set at one step, the full one alone."""
-        found = {(each.step, each.set_name): each for each in sorted(self._evaluations, key=lambda e: e.kind == "full")}
+        rows = sorted(self.store.evaluations(), key=lambda each: each.kind == "full")
+        found = {(each.step, each.set_name): each for each in rows}
         return [found[key] for key in sorted(found)]
-
-    @cached_property
-    def _evaluations(self) -> list[Evaluation]:
-        return self.store.evaluations()
 
     @cached_property
     def alarms(self) -> list[tuple[int, Alarm]]:

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selfplay.machine.outlet import spelled
+from selfplay.view import tables
 
 NONE = "\N{EN DASH}"  # of what was not measured
 TEMPLATES = Path(__file__).parent / "templates"
@@ -98,7 +99,7 @@ def duration(seconds: float) -> str:
 
 def minute(time: str | None) -> str:
     """2026-01-31T12:00:05+00:00 -> 2026-01-31 12:00 UTC."""
-    return NONE if time is None else time[:16].replace("T", " ") + " UTC"
+    return NONE if time is None else f"{tables.minute(time)} UTC"
 
 
 def segment(text: object) -> str:

@@ -43,11 +43,7 @@ def serve(library: Library, place: Place, path: str, is_opened: bool) -> None:
         webbrowser.open(address)
     guarded = Guard(application(library), token)
     settings = uvicorn.Config(guarded, log_level="warning", access_log=False, server_header=False, lifespan="off")
-    asyncio.run(_served(uvicorn.Server(settings), listening))
-
-
-async def _served(server: uvicorn.Server, listening: socket.socket) -> None:
-    await server.serve(sockets=[listening])
+    asyncio.run(uvicorn.Server(settings).serve(sockets=[listening]))
 
 
 def _reachable(place: Place) -> str:

@@ -4,7 +4,6 @@ A journal keeps what the update was computed from: the token tree, the sampler's
 summed over the samples that said a token. Left out: what nothing pushed, which no journal has.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,15 +68,13 @@ def _turns(
     if row.journal_file is None or row.journal_sha256 is None:
         return [[] for _ in attempt.turns], (
             "The journal of this step was deleted: a run keeps those since its oldest checkpoint. What was said is "
-            "still "
-            "here, what each token was paid is not."
+            "still here, what each token was paid is not."
         )
     tokenizer = _tokenizer(folder, config)
     if tokenizer is None:
         return [[] for _ in attempt.turns], (
             "No tokenizer.json was found in the run's checkpoints, so the journal's token ids cannot be read as text "
-            "yet: "
-            "the first checkpoint brings one."
+            "yet: the first checkpoint brings one."
         )
     try:
         batch = TrainBatch.from_arrays(
@@ -209,7 +206,7 @@ def _tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer | None:
         places.append(Path(named) / TOKENIZER)
     for place in places:
         try:
-            return Tokenizer.from_str(json.dumps(json.loads(place.read_text())))
+            return Tokenizer.from_file(str(place))
         except Exception:  # the library raises its own kind, and a folder that goes is none of ours
             continue
     return None
