@@ -29,6 +29,7 @@ The first message is the worker's: that it is ready. What fails is answered by {
 
 import argparse
 import fcntl
+import importlib.metadata
 import os
 import re
 import select
@@ -53,14 +54,22 @@ PARENT_SECONDS = 1.0  # between two looks at whether the process that started th
 SPARE_BYTES = 1 << 28  # of room that files of a run leave
 PLAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
 ENVIRONMENT = {  # of vLLM and what it stands on, to be there before they are imported
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # it would take cores that others work on too
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process, which can be ended as one
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
+}
+ENVIRONMENT_ON_CPU = {
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # it would take cores that others work on too
     "TORCH_COMPILE_DISABLE": "1",  # half a minute at start, for nothing on a CPU
 }
+GPU_SPARE_BYTES = 3 << 30  # that vLLM may take on a GPU beside weights, keys and values: activations, CUDA graphs
+
+
+def is_on_cpu() -> bool:
+    """Whether this environment has vLLM's build for CPUs, which is a package of another name."""
+    return any(importlib.metadata.distributions(name="vllm-cpu"))
 
 
 def rows_of(lengths: bytes, ids: bytes) -> list[list[int]]:
@@ -92,14 +101,16 @@ class Engine:
         import vllm
 
         shortcuts.leave_out_what_cannot_be_drawn()
-        shortcuts.multiply_adapters_once()
+        if is_on_cpu():
+            shortcuts.multiply_adapters_once()
         self._rank = message["rank"]
         with self._read(message) as folder:
             self._llm = vllm.LLM(
                 model=folder, skip_tokenizer_init=True, generation_config="vllm",
                 logprobs_mode="processed_logprobs", max_logprobs=EVERYTHING, enable_prefix_caching=True,
-                disable_log_stats=True, enforce_eager=True, dtype=message["dtype"], max_model_len=message["context"],
+                disable_log_stats=True, dtype=message["dtype"], max_model_len=message["context"],
                 block_size=message["block"], kv_cache_memory_bytes=message["kv_cache_bytes"],
+                **device_settings(Path(folder), message["kv_cache_bytes"]),
                 **adapter_settings(message["rank"], message["adapted"]),
             )  # fmt: skip
         return {}, []
@@ -189,6 +200,20 @@ class Engine:
         import vllm
 
         return vllm.SamplingParams(**values, detokenize=False, ignore_eos=True, flat_logprobs=True)
+
+
+def device_settings(folder: Path, kv_cache_bytes: int) -> dict[str, Any]:
+    """Of vllm.LLM. On a CPU a pass runs prompts whole: for one that it begins only, vLLM draws a token and then sets
+    the generator back, which those of a CPU cannot. On a GPU it runs CUDA graphs, and is told the share of the memory
+    that it will take: it refuses to start where less is free, and would ask for nine tenths, beside a trainer that has
+    its own."""
+    if is_on_cpu():
+        return {"enforce_eager": True, "enable_chunked_prefill": False}
+    import torch
+
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    wanted, total = weights + kv_cache_bytes + GPU_SPARE_BYTES, torch.cuda.get_device_properties(0).total_memory
+    return {"gpu_memory_utilization": min(0.95, wanted / total)}
 
 
 def adapter_settings(rank: int, layers: list[str]) -> dict[str, Any]:
@@ -284,7 +309,8 @@ def main() -> None:
     elif asked.descriptor is None:
         parser.error("--listen HOST:PORT is wanted")
     else:
-        os.environ.update(ENVIRONMENT | {"OMP_NUM_THREADS": str(asked.threads)})
+        os.environ.update(ENVIRONMENT | (ENVIRONMENT_ON_CPU if is_on_cpu() else {}))
+        os.environ["OMP_NUM_THREADS"] = str(asked.threads)
         work(asked.descriptor, asked.folder)
 
 

@@ -128,7 +128,7 @@ def _hiring(config: Config, room: int, say: Callable[[str], None]) -> Callable[[
             return Worker(Server(url, token, seconds), seconds)
 
         return from_server
-    python = worker_python()
+    python = worker_python(device_of(config.run.device).type)
 
     def beside() -> Worker:
         say("starting the vLLM worker ...")

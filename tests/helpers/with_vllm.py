@@ -32,7 +32,7 @@ CLOSE = 1e-4  # nats, in float32; what the two add up in another order differs b
 
 def missing() -> str:
     try:
-        worker_python()
+        worker_python("cpu")
     except Refused as refused:
         return str(refused)
     return ""
@@ -89,7 +89,7 @@ def patched(folder: Path, patch: str) -> Path:
     (folder / "patched.py").write_text(
         f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nimport worker\n{patch}\nworker.main()\n"
     )
-    (folder / "python").write_text(f'#!/bin/sh\nshift\nexec {worker_python()} {folder}/patched.py "$@"\n')
+    (folder / "python").write_text(f'#!/bin/sh\nshift\nexec {worker_python("cpu")} {folder}/patched.py "$@"\n')
     (folder / "python").chmod(0o700)
     return folder / "python"
 

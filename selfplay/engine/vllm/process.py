@@ -15,9 +15,8 @@ from pathlib import Path
 from selfplay.machine.errors import NO_ENGINE, Refused
 
 PROJECT = Path(__file__).resolve().parents[3] / "engines" / "vllm"
-PYTHON = PROJECT / ".venv" / "bin" / "python"
 VARIABLE = "SELFPLAY_VLLM_PYTHON"
-COMMAND = "uv sync --project engines/vllm"
+_ENVIRONMENTS = {"cpu": ".", "cuda": "cuda"}  # in that project, by the kind of device: vLLM has a build for each
 PREFIX = "selfplay-worker-"  # of folders for workers
 _SHARED_MEMORY = Path("/dev/shm")
 _SPARE_BYTES = 1 << 26  # of shared memory that others may want
@@ -27,11 +26,12 @@ _NEW_SECONDS = 60.0  # in which a worker has long made the lock of its folder
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")  # of this process's environment alone
 
 
-def worker_python() -> Path:
-    """The Python that the worker runs in: of this repository's own environment for it, or another that the variable
-    names. It is no key of a configuration: a run's folder may come from somebody else. Raises Refused where it is not
-    there."""
-    python = Path(os.environ.get(VARIABLE) or PYTHON)
+def worker_python(device: str) -> Path:
+    """The Python that the worker runs in: of this repository's own environment for that kind of device (cpu or cuda),
+    or another that the variable names. It is no key of a configuration: a run's folder may come from somebody else.
+    Raises Refused where it is not there."""
+    environment = Path("engines", "vllm", _ENVIRONMENTS[device])
+    python = Path(os.environ.get(VARIABLE) or PROJECT / _ENVIRONMENTS[device] / ".venv" / "bin" / "python")
     worker = PROJECT / "worker.py"
     if not worker.is_file():
         raise Refused(
@@ -41,8 +41,8 @@ def worker_python() -> Path:
         )
     if not python.is_file():
         raise Refused(
-            f"engine.kind=vllm: there is no Python at {python}; make the worker's environment with `{COMMAND}`, or "
-            f"name another Python in {VARIABLE}",
+            f"engine.kind=vllm: there is no Python at {python}; make the worker's environment with `uv sync --project "
+            f"{environment}`, or name another Python in {VARIABLE}",
             NO_ENGINE,
         )
     return python

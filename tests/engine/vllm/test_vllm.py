@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from run_server import Server
-from samples_behind import apart, change, completions
+from samples_behind import apart, change, completions, drawn_behind
 from with_vllm import (
     CLOSE,
     FREE,
@@ -46,7 +46,7 @@ pytestmark = NEEDS_VLLM
 
 @pytest.fixture(scope="module")
 def tied() -> Iterator[tuple[VllmSampler, Policy]]:
-    sampler, policy = sampler_of(worker_python())
+    sampler, policy = sampler_of(worker_python("cpu"))
     yield sampler, policy
     sampler.close()
 
@@ -106,6 +106,15 @@ def test_seeds_are_of_the_key_and_the_version(tied: tuple[VllmSampler, Policy]) 
     assert [each.ids for each in other] != [each.ids for each in first]
 
 
+def test_prompts_of_more_tokens_than_a_pass_takes_are_the_policys_too(tied: tuple[VllmSampler, Policy]) -> None:
+    """For a prompt that a pass only begins, a token is drawn for nothing: a CPU's generator cannot take that back."""
+    sampler, policy = tied
+    texts = [f"{number:03d} {'which is a number of its own ' * 6}=" for number in range(120)]  # 21,600 tokens
+    tree, found, _ = drawn_behind(sampler, texts, replace(FREE, max_tokens=2), 1)
+    assert len(found) == len(texts)
+    assert apart(policy, tree, FREE.temperature) < CLOSE
+
+
 def test_a_killed_worker_is_replaced_and_says_the_same(tied: tuple[VllmSampler, Policy]) -> None:
     sampler, policy = tied
     change(policy)
@@ -153,7 +162,7 @@ def listening(tmp_path: Path) -> Iterator[Callable[[int], tuple[subprocess.Popen
 
     def start(port: int) -> tuple[subprocess.Popen[str], int]:
         process = subprocess.Popen(
-            [worker_python(), PROJECT / "worker.py", "--listen", f"127.0.0.1:{port}", "--threads", "1"], text=True,
+            [worker_python("cpu"), PROJECT / "worker.py", "--listen", f"127.0.0.1:{port}", "--threads", "1"], text=True,
             stdout=subprocess.PIPE, env=os.environ | {TOKEN: "a secret of these tests", "TMPDIR": str(tmp_path)},
         )  # fmt: skip
         started.append(process)

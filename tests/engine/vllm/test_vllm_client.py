@@ -192,17 +192,21 @@ def test_a_model_that_vllm_does_not_run_is_one_line_at_once(
     assert not lines, "it is not started again, for it would fail again"
 
 
-def test_no_environment_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("device", "folder"), [("cpu", "engines/vllm"), ("cuda", "engines/vllm/cuda")])
+def test_no_environment_is_one_line_with_the_command(
+    device: str, folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv(process.VARIABLE, raising=False)
-    monkeypatch.setattr(process, "PYTHON", tmp_path / "python")
-    with pytest.raises(Refused, match="make the worker's environment with `uv sync --project engines/vllm`") as caught:
-        process.worker_python()
+    (tmp_path / "worker.py").touch()
+    monkeypatch.setattr(process, "PROJECT", tmp_path)
+    with pytest.raises(Refused, match=f"make the worker's environment with `uv sync --project {folder}`,") as caught:
+        process.worker_python(device)
     assert caught.value.code == NO_ENGINE
     monkeypatch.setenv(process.VARIABLE, sys.executable)
-    assert process.worker_python() == Path(sys.executable)
-    monkeypatch.setattr(process, "PROJECT", tmp_path)
+    assert process.worker_python(device) == Path(sys.executable)
+    (tmp_path / "worker.py").unlink()
     with pytest.raises(Refused, match="a clone of the repository only"):
-        process.worker_python()
+        process.worker_python(device)
 
 
 def test_contexts_too_short_for_a_run_are_one_line_before_it_has_a_folder(server: Server, tmp_path: Path) -> None:

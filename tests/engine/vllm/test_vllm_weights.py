@@ -21,7 +21,7 @@ pytestmark = NEEDS_VLLM
 
 @pytest.mark.parametrize(("is_tied", "rank"), [(True, 0), (False, 0), (True, 4)], ids=["tied", "untied", "adapters"])
 def test_weights_travel_and_nothing_of_the_old_ones_stays(is_tied: bool, rank: int) -> None:
-    sampler, policy = sampler_of(worker_python(), is_tied, rank=rank)
+    sampler, policy = sampler_of(worker_python("cpu"), is_tied, rank=rank)
     try:
         for _ in range(3):
             drawn(sampler)  # the cache holds keys of these weights
@@ -79,7 +79,7 @@ written = transfer.write_base
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_layer_that_does_not_arrive_is_caught_at_once(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
-    sampler, policy = sampler_of(worker_python(), is_tied=False, dtype=dtype, max_gap=0.1)
+    sampler, policy = sampler_of(worker_python("cpu"), is_tied=False, dtype=dtype, max_gap=0.1)
     try:
         monkeypatch.setattr(transfer, "write_base", all_but_one_layer)
         change(policy, SMALL)
