@@ -129,6 +129,8 @@ def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
         if config.engine.url:
             yield "engine.url", f"empty while engine.kind is {config.engine.kind}"
         return
+    if config.engine.decoding == "rows":
+        yield "engine.decoding", "auto or tree while engine.kind is vllm"
     if config.policy.lora.r > MOST_VLLM_RANK:
         yield "policy.lora.r", f"at most {MOST_VLLM_RANK} while engine.kind is vllm"
     for role, params in (("challenger", config.challenger), ("solver", config.solver)):

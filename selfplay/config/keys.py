@@ -36,7 +36,7 @@ from selfplay.config.rules import (
     share_below_one,
     two_betas,
 )
-from selfplay.engine.voices import EngineKind
+from selfplay.engine.voices import DecodingKind, EngineKind
 from selfplay.guards.thresholds import Thresholds
 from selfplay.learn.batch import MeanRule
 from selfplay.learn.imitation import ImitationRule
@@ -105,12 +105,16 @@ class EngineConfig:  # docs/engines.md
     kind: EngineKind = key(
         "local", "what samples from the policy: local, the run's own process; or vllm, a process beside it"
     )
+    decoding: DecodingKind = key(
+        "auto", "local: how tokens behind a completion's first are sampled. tree: each distinct context once; rows: a "
+        "row for each sample in fixed shapes, which CUDA runs as graphs; auto: rows on a CUDA device, else tree",
+    )  # fmt: skip
     url: str = key(
         "", "vllm: a server that is already up, tcp://HOST:PORT, whose secret is in SELFPLAY_VLLM_TOKEN; empty: a "
         "process of the run's own", server_address(),
     )  # fmt: skip
     context: int = key(0, "vllm: the longest context, in tokens; 0: the model's own", count(0))
-    kv_cache_mib: int = key(1024, "vllm: memory for keys and values, in MiB", count(1))
+    kv_cache_mib: int = key(1024, "vllm, decoding=rows: memory for keys and values, in MiB", count(1))
     max_logprob_gap: float = key(
         0.1, "vllm: mean difference of sampler's and trainer's log-probabilities, in nats, above which a run ends",
         positive(),

@@ -106,28 +106,41 @@ def choose(logits: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:
     the distribution drawn from (tempered, truncated, renormalised), or of temperature 1 when greedy.
     """
     params = groups[0][0].draw.params
-    temperature = params.temperature
-    scaled = logits if temperature in (0.0, 1.0) else logits / temperature
+    scaled = tempered(logits, params.temperature)
     width = max(map(len, groups))
     probabilities = scaled.softmax(-1)
     if params.is_truncated:
         is_left = drawable(probabilities, params)
         _note_supports(is_left, groups)
         probabilities = scaled.masked_fill(~is_left, -torch.inf).softmax(-1)
-    if temperature == 0.0:
-        chosen = scaled.argmax(-1)[:, None].expand(-1, width)
-    else:
-        randoms = torch.zeros(len(groups), width, dtype=torch.float64)
-        for row, group in zip(randoms, groups, strict=True):
-            row[: len(group)] = torch.tensor([s.randoms[len(s.ids)] for s in group], dtype=torch.float64)
-        chosen = drawn_tokens(probabilities, randoms.to(logits.device))
-    drawn = probabilities.gather(1, chosen).log()
+    randoms = torch.zeros(len(groups), width, dtype=torch.float64)
+    for row, group in zip(randoms, groups, strict=True):
+        row[: len(group)] = torch.tensor([s.randoms[len(s.ids)] for s in group], dtype=torch.float64)
+    chosen, drawn = picked(scaled, probabilities, params.temperature, randoms.to(logits.device))
     if not drawn.isfinite().all():
         raise NonFiniteError("the model's logits are not finite: its weights ran away, or were so to begin with")
     values = drawn.tolist()
     for group, tokens, row in zip(groups, chosen.tolist(), values, strict=True):
         for speaker, token, logprob in zip(group, tokens, row, strict=False):
             speaker.chosen = (token, min(logprob, 0.0))
+
+
+def tempered(logits: Tensor, temperature: float) -> Tensor:
+    """[M, V] logits of what is drawn from; at temperature 0, of what a greedy choice's log-probability is read off."""
+    return logits if temperature in (0.0, 1.0) else logits / temperature
+
+
+def picked(scaled: Tensor, probabilities: Tensor, temperature: float, randoms: Tensor) -> tuple[Tensor, Tensor]:
+    """[M, n] tokens by randoms [M, n] float64 in [0, 1), and their log-probabilities [M, n] fp32.
+
+    They are drawn from probabilities [M, V], or are the likeliest of the logits `scaled` [M, V] at temperature 0. Reads
+    nothing back.
+    """
+    if temperature == 0.0:
+        chosen = scaled.argmax(-1)[:, None].expand(-1, randoms.shape[1])
+    else:
+        chosen = drawn_tokens(probabilities, randoms)
+    return chosen, probabilities.gather(1, chosen).log()
 
 
 def _note_supports(is_left: Tensor, groups: Sequence[Sequence[Speaker]]) -> None:

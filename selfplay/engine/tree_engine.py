@@ -6,6 +6,7 @@ shared by all prompts and an attempt shared by its second looks are computed onc
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,12 +24,27 @@ MAX_TOKENS_PER_PASS = 2048  # bounds activations
 MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decoding; beyond it the tree is read
 
 
-class TreeEngine:
-    """Samples on a tree, with a memory of keys and values for the tree it saw last."""
+class Decoding(Protocol):
+    """Another way to decode behind contexts that the tree engine has run (row_decoding.py)."""
 
-    def __init__(self, policy: Policy, seed: int) -> None:
+    def run(
+        self, tree: Tree, live: Sequence[Speaker], memory: KeyValues, cached: set[int], count: TokenCount
+    ) -> list[Speaker]:
+        """Has the `live` speakers, whose contexts but for their last token are in `memory`, say all that they have to
+        say. Returns those that it leaves to the tree engine. What was run is added to `cached` and `count`."""
+        ...
+
+
+class TreeEngine:
+    """Samples on a tree, with a memory of keys and values for the tree it saw last.
+
+    With a `decoding`, it runs prompts and draws first tokens, and the rest is said in that way.
+    """
+
+    def __init__(self, policy: Policy, seed: int, decoding: Decoding | None = None) -> None:
         self._policy = policy
         self._seed = seed
+        self._decoding = decoding
         self._tree: Tree | None = None
         self._memory = KeyValues()
         self._cached: set[int] = set()
@@ -62,6 +78,11 @@ class TreeEngine:
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
         count = count or TokenCount()
         live = [speaker for group in groups for speaker in group]
+        if self._decoding is not None:
+            self._choose_next(tree, live, count)
+            live = say_chosen(tree, live)
+            self._rows, self._row_of = None, {}
+            live = self._decoding.run(tree, live, self._memory, self._cached, count)
         while live:
             self._choose_next(tree, live, count)
             live = say_chosen(tree, live)

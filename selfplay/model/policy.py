@@ -7,6 +7,7 @@ alone; logits are made in chunks by selfplay/model/head.py, so the whole [tokens
     tree_hidden         N packed tokens of a tree, with our attention          training; the two below call it
     tree_nodes_hidden   nodes of a `Tree`, with keys and values remembered     sampling: prompts
     next_hidden         one token more behind each of R rows                   sampling: decoding
+    rows_hidden         the same where all is on the device, in fixed shapes   sampling: decoding with CUDA graphs
     flat_hidden         right-padded rows, with the model's own attention      training where that is cheaper
     cached_hidden       left-padded rows, with transformers' cache             the flat sampler
     plain_hidden        rows of one length, as the model runs by itself        what all others are compared with
@@ -186,6 +187,14 @@ class Policy:
         ids, positions = (torch.tensor([of[n] for n in nodes]).to(self.device) for of in (tree.tokens, tree.depths))
         current = Pass(None, memory, Places.of(nodes, self.device), rows)
         with self.on_paths(current), self._prepacked.applied():
+            return self.tree_hidden(ids, positions)
+
+    def rows_hidden(self, ids: Tensor, positions: Tensor, rows: Rows) -> Tensor:
+        """[R, d] final hidden states of one token more behind each row: ids [R], positions [R]. No gradient.
+
+        Their keys and values are put at the ends of `rows` and nowhere else. Reads nothing back from a GPU.
+        """
+        with self.on_paths(Pass(None, rows=rows)), self._prepacked.applied():
             return self.tree_hidden(ids, positions)
 
     def gathered_rows(

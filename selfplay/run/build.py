@@ -76,7 +76,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     teaching = build_learning.teaching_settings(config)
     start = build_model.start_policy(config, policy, teaching.objectives.values())
     sampler = build_model.policy_sampler(config, policy, parity, say)
-    voices = build_model.voices(config, sampler, start, parity)
+    voices = build_model.voices(config, sampler, start, parity, say)
     training = build_learning.trainer_settings(config, parity)
     critic = build_search.critic(config, policy, policy.device)
     tracker = Tracker(curriculum_settings(config))
@@ -233,7 +233,7 @@ def build_evaluator(
     asked = _asked(config, prompt_style(config, domain, policy.tokenizer, say), policy)
     encode = build_model.encoder(policy)
     room = _room(config, policy, encode, asked, [each for members in sets.values() for each in members], say)
-    voices = Voices(build_model.sampler(policy, config.seed, parity))
+    voices = Voices(build_model.sampler(config, policy, parity, say))
     watch = JudgeWatch(config.judge.max_error_share, say)
     return _evaluator(config, asked, voices, None, encode, room, sets, watch)
 

@@ -8,6 +8,7 @@ import torch
 from selfplay.config.keys import Config
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.local import LocalSampler
+from selfplay.engine.row_decoding import RowDecoding
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.vllm.process import Process, worker_python
 from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
@@ -55,11 +56,13 @@ def proved_policy(config: Config, say: Callable[[str], None]) -> tuple[Policy, P
     return policy, parity
 
 
-def voices(config: Config, policy: LocalSampler, start: Policy | None, parity: Parity) -> Voices:
+def voices(
+    config: Config, policy: LocalSampler, start: Policy | None, parity: Parity, say: Callable[[str], None]
+) -> Voices:
     """Who speaks for whom. `start`: the start weights, where a role is frozen or evaluations compare with them."""
     sources: dict[Speaks, str] = {"challenger": config.challenger.source, "solver": config.solver.source}
     frozen = frozenset(role for role, source in sources.items() if source == "frozen")
-    return Voices(policy, None if start is None else sampler(start, config.seed, parity), frozen)
+    return Voices(policy, None if start is None else sampler(config, start, parity, say), frozen)
 
 
 def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Callable[[str], None]) -> Policy:
@@ -75,9 +78,15 @@ def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Call
     return policy
 
 
-def sampler(policy: Policy, seed: int, parity: Parity) -> LocalSampler:
-    """On the token tree where that is proved to be right, else on padded rows."""
-    return TreeEngine(policy, seed) if parity.holds else FlatEngine(policy, seed)
+def sampler(config: Config, policy: Policy, parity: Parity, say: Callable[[str], None]) -> LocalSampler:
+    """In this process: on the token tree where that is proved to be right, else on padded rows."""
+    if not parity.holds:
+        return FlatEngine(policy, config.seed)
+    is_in_rows = config.engine.decoding == "rows" or (
+        config.engine.decoding == "auto" and policy.device.type == "cuda" and config.engine.kind == "local"
+    )
+    decoding = RowDecoding(policy, config.engine.kv_cache_mib << 20, say) if is_in_rows else None
+    return TreeEngine(policy, config.seed, decoding)
 
 
 def require_engine(config: Config) -> None:
@@ -88,7 +97,7 @@ def require_engine(config: Config) -> None:
 
 def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable[[str], None]) -> LocalSampler:
     """What samples from the policy that is trained, by engine.kind. Raises Refused."""
-    local = sampler(policy, config.seed, parity)
+    local = sampler(config, policy, parity, say)
     match config.engine.kind:
         case "local":
             return local

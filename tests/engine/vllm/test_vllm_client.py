@@ -224,6 +224,7 @@ def test_contexts_too_short_for_a_run_are_one_line_before_it_has_a_folder(server
     [
         (["policy.lora.r=513"], "at most 512"),
         (["solver.temperature=0.001"], "at least 0.01"),
+        (["engine.decoding=rows"], "auto or tree while engine.kind is vllm"),
         (["engine.url=http://127.0.0.1:8000"], "tcp://HOST:PORT"),
         (["engine.url=tcp://127.0.0.1:0"], "tcp://HOST:PORT"),
         (["engine.kind=local", "engine.url=tcp://127.0.0.1:8011"], "empty while engine.kind is local"),
