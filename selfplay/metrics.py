@@ -343,8 +343,7 @@ TOKENS_TRAINED = UPDATED.add("train/tokens_trained", TOKENS, "trained tokens, th
 
 GUARDED = Section(
     "What the guards watch",
-    "of first tries as they were sampled, and of proposals; thresholds are the keys `guards.*`. A run says once on the "
-    "terminal what goes wrong and once that it is over, and `inspect alarms` lists it: see below",
+    "of first tries as they were sampled, and of proposals. From where on a figure is an alarm stands below (Guards)",
 )
 FORMAT_SHARE = GUARDED.add(
     "format/share_{format}",

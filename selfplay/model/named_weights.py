@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from selfplay.model.policy import Policy
-from selfplay.model.weights.adapter_folder import CONFIG, WEIGHTS
+from selfplay.model.weights.adapter_folder import WEIGHTS
+from selfplay.model.weights.places import ADAPTER_CONFIG
 from selfplay.model.weights.reading import quiet
 
 _BASE = ".base_layer"  # how peft names the layer that it has put an adapter on
@@ -74,7 +75,7 @@ def write_adapter(policy: Policy, folder: Path) -> None:
     save_file(tensors, folder / WEIGHTS, {"format": "pt"})
     rank = adapter_rank(policy)
     facts = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": adapted_layers(policy)}
-    (folder / CONFIG).write_text(json.dumps(facts), encoding="utf-8")
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _adapted(policy: Policy) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ import torch
 from coarse_sampler import CoarseSampler, rounded_rows
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
+from updates import gradient
 
 from roles.requests import SamplingParams
 from roles.tree import ROOT, Tree
@@ -71,14 +72,11 @@ def true_gradient(seed: int) -> Tensor:
 
 
 def estimate(seed: int, batch: TrainBatch, mode: ImportanceMode, cap: float) -> tuple[Tensor, dict[str, float]]:
-    """The ascent direction that an update takes from `batch` (Adam's first moment is 0.1 of the gradient), and its
-    figures."""
+    """The ascent direction that an update takes from `batch`, and its figures."""
     loss = LossSettings(importance_mode=mode, importance_cap=cap)
     trainer = Trainer(policy_of(seed), TrainerSettings(learning_rate=1e-3, grad_clip=1e9, loss=loss))
     metrics = trainer.step(batch).metrics
-    state = trainer.state()
-    moments = [state[name].flatten().double() for name in sorted(state) if name.startswith("adam/exp_avg/")]
-    return -10 * torch.cat(moments), metrics
+    return -gradient(trainer), metrics
 
 
 def error(found: Tensor, truth: Tensor) -> float:

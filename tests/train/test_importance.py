@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_trees import WEIGHTS, random_step
+from updates import gradient, tiny_policy
 
 from roles.tree import ROOT, Tree
 from selfplay.config.files import load
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.machine.errors import NonFiniteError
 from selfplay.model.policy import Policy
-from selfplay.model.weights.loading import load_model
 from selfplay.run.build import build
 from selfplay.train.choices import ImportanceMode
 from selfplay.train.importance import MOST_LOG_RATIO, weighed_by_sequence
@@ -27,20 +27,11 @@ MODES: tuple[ImportanceMode, ...] = ("none", "token_truncate", "token_mask", "se
 Path = tuple[int, ...]
 
 
-def policy() -> Policy:
-    loaded = load_model("tiny-llama", "float32")
-    return Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
-
-
 def trainer_of(mode: ImportanceMode, pack_tokens: int = 100_000, cap: float = CAP) -> Trainer:
     loss = LossSettings(importance_mode=mode, importance_cap=cap)
-    return Trainer(policy(), TrainerSettings(learning_rate=1e-3, grad_clip=1e9, pack_tokens=pack_tokens, loss=loss))
-
-
-def gradient(trainer: Trainer) -> torch.Tensor:
-    """What the first update saw, by parameter name: Adam's first moment is 0.1 of it."""
-    state = trainer.state()
-    return torch.cat([state[k].flatten().double() for k in sorted(state) if k.startswith("adam/exp_avg/")]) * 10
+    return Trainer(
+        tiny_policy(), TrainerSettings(learning_rate=1e-3, grad_clip=1e9, pack_tokens=pack_tokens, loss=loss)
+    )
 
 
 def paths(batch: TrainBatch) -> list[Path]:
@@ -59,7 +50,7 @@ def drifted(seed: int) -> tuple[TrainBatch, Tree, list[TrainSample], dict[Path, 
     """A step whose sampler is some way from the policy: each token's log mu is its log theta and noise."""
     tree, samples = random_step(seed, vocabulary=200)
     batch = build_batch(tree, samples, WEIGHTS, keeps_sequences=True)
-    rng, model = np.random.default_rng(seed), policy()
+    rng, model = np.random.default_rng(seed), tiny_policy()
     sampler: dict[Path, float] = {}
     for ids in paths(batch):
         with torch.no_grad():
@@ -90,7 +81,7 @@ def flat_gradient(
     tree: Tree, samples: list[TrainSample], sampler: Mapping[Path, float], mode: ImportanceMode
 ) -> tuple[torch.Tensor, list[tuple[str, float, np.ndarray]]]:
     """The gradient of the loss, sample by sample, and each one's (label, scale, weights [n])."""
-    model = policy()
+    model = tiny_policy()
     said = {label: sum(s.num_tokens for s in samples if s.label == label) for label in WEIGHTS}
     loss, used = torch.zeros(()), []
     for sample in samples:
@@ -141,7 +132,7 @@ def test_the_modes_are_five_different_updates() -> None:
 
 def test_without_a_gap_all_modes_are_the_plain_update() -> None:
     batch, tree, samples, sampler = drifted(5)
-    model = policy()
+    model = tiny_policy()
     with torch.no_grad():
         same = np.array([logprobs(model, ids, 1).item() for ids in paths(batch)])
     plain, _ = flat_gradient(tree, samples, sampler, "none")
@@ -157,7 +148,7 @@ def test_without_a_gap_all_modes_are_the_plain_update() -> None:
 def test_the_gap_to_the_sampler_is_a_kl_by_hand() -> None:
     """One token, log theta - log mu = d: exp(d) - 1 - d, which is not that of the other direction."""
     batch, *_ = drifted(5)
-    model = policy()
+    model = tiny_policy()
     with torch.no_grad():
         now = np.array([logprobs(model, ids, 1).item() for ids in paths(batch)])
     metrics = trainer_of("none").step(replace(batch, sampler_logprobs=now - 0.5)).metrics

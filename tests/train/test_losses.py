@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import torch
 from scripted_roles import completion, problem
 from torch import Tensor
+from updates import gradient, tiny_policy
 
 from roles.judging.groups import JudgedAttempt, JudgedGroup, JudgedTurn
 from roles.requests import Sampled
@@ -23,7 +24,6 @@ from selfplay.machine.errors import ConfigError
 from selfplay.metrics import CLIP_RATIO, LOSS
 from selfplay.model.policy import Policy
 from selfplay.model.probe import Parity
-from selfplay.model.weights.loading import load_model
 from selfplay.run.build_learning import teaching_settings, trainer_settings
 from selfplay.train.trainer import Trainer
 from store.records import Outcome
@@ -56,14 +56,9 @@ class Said:
         return (self.now - self.old).exp()
 
 
-def policy() -> Policy:
-    loaded = load_model("tiny-llama", "float32")
-    return Policy(loaded.model, loaded.tokenizer, torch.device("cpu"))
-
-
 def played(noise: float) -> tuple[Tree, list[JudgedGroup]]:
     """The groups as a step has them: completions that are alike share nodes; log mu is log theta and noise."""
-    model, rng, tree = policy(), np.random.default_rng(0), Tree()
+    model, rng, tree = tiny_policy(), np.random.default_rng(0), Tree()
     groups = []
     for number, (texts, rewards) in enumerate(GROUPS):
         prompt = list(f"{number} + {number} =".encode())
@@ -100,22 +95,14 @@ def ours(keys: list[str], pack_tokens: int, noise: float) -> tuple[dict[str, flo
     objective = teaching.objectives[2]
     batch = build_batch(tree, samples, objective.weights, objective.kl, teaching.keeps_sequences, teaching.mean)
     assert len(batch.targets) < sum(len(text) for texts, _ in GROUPS for text in texts)  # some of it is merged
-    trainer = Trainer(policy(), without_clip(config))
+    trainer = Trainer(tiny_policy(), replace(trainer_settings(config, Parity(True, 0.0, "")), grad_clip=1e9))
     metrics = trainer.step(TrainBatch.from_arrays(batch.arrays())).metrics
-    state = trainer.state()
-    moments = [state[k].flatten().double() for k in sorted(state) if k.startswith("adam/exp_avg/")]
-    return metrics, torch.cat(moments) / (1 - config.train.betas[0])
-
-
-def without_clip(config: object) -> object:
-    from dataclasses import replace
-
-    return replace(trainer_settings(config, Parity(True, 0.0, "")), grad_clip=1e9)  # type: ignore[arg-type]
+    return metrics, gradient(trainer, config.train.betas[0])
 
 
 def theirs(formula: Callable[[list[Said]], Tensor], noise: float) -> tuple[float, Tensor]:
     """(loss, gradient) of the formula on the flat completions."""
-    model = policy()
+    model = tiny_policy()
     tree, groups = played(noise)
     said = []
     for number, group in enumerate(groups):

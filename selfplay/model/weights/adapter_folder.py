@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from selfplay.machine.errors import ModelError
 from selfplay.model.adapters import MergedAdapters
+from selfplay.model.weights.places import ADAPTER_CONFIG
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 _TAKEN = ("r", "lora_alpha", "target_modules", "rank_pattern", "alpha_pattern", "use_rslora", "fan_in_fan_out")
 _MEANINGLESS = (  # for adapters that are merged and not trained on
     *("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"),
@@ -25,15 +26,15 @@ _NAME = re.compile(r"[\w.]+")
 
 
 def holds_adapters(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
+    return (folder / ADAPTER_CONFIG).is_file()
 
 
 def base_of(folder: Path, name: str) -> str:
     """What the adapters were trained on, as `model.name` takes it."""
     if [path for path in folder.glob("*.safetensors") if path.name != WEIGHTS]:
         raise ModelError(
-            f"model.name={name}: holds a model and adapters beside it ({CONFIG}), and only one can be meant; take one "
-            "of them away, or merge them"
+            f"model.name={name}: holds a model and adapters beside it ({ADAPTER_CONFIG}), and only one can be meant; "
+            "take one of them away, or merge them"
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelError(
@@ -42,7 +43,7 @@ def base_of(folder: Path, name: str) -> str:
         )
     base = _facts(folder).get("base_model_name_or_path")
     if not base or not isinstance(base, str):
-        raise ModelError(f"model.name={name}: its {CONFIG} names no base; write base_model_name_or_path there")
+        raise ModelError(f"model.name={name}: its {ADAPTER_CONFIG} names no base; write base_model_name_or_path there")
     return base
 
 
@@ -89,9 +90,9 @@ def _refuse_tied(model: Any, layers: Mapping[str, Any], name: str) -> None:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    facts = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     if not isinstance(facts, dict):
-        raise ValueError(f"{CONFIG} is no mapping")
+        raise ValueError(f"{ADAPTER_CONFIG} is no mapping")
     return facts
 
 
@@ -108,7 +109,9 @@ def _taken(facts: Mapping[str, Any], plain: Mapping[str, Any], name: str) -> dic
     taken = {key: facts[key] for key in _TAKEN if facts.get(key) is not None}
     names = [*_names(taken.get("target_modules")), *taken.get("rank_pattern", {}), *taken.get("alpha_pattern", {})]
     if not names or not all(isinstance(each, str) and _NAME.fullmatch(each) for each in names):
-        raise ModelError(f"model.name={name}: its {CONFIG} does not name layers plainly, by a list in target_modules")
+        raise ModelError(
+            f"model.name={name}: its {ADAPTER_CONFIG} does not name layers plainly, by a list in target_modules"
+        )
     return taken
 
 

