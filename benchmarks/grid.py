@@ -6,7 +6,8 @@ run cuts it into several packs. From that it fits the constants that choose betw
 `FLAT_PAIR_COST` (selfplay/train/passes.py) and `BUCKET_OVERHEAD` (selfplay/model/attention/plan.py), and shows what
 `auto` chooses and what it costs.
 
-    uv run python benchmarks/grid.py          # and --long, for completions of 512 to 4,096 tokens
+    uv run python benchmarks/grid.py
+    uv run python benchmarks/grid.py --long       # completions of 512 to 4,096 tokens, without fitting constants
 """
 
 import json
@@ -99,8 +100,10 @@ def fastest(policy: Policy, batch: TrainBatch, plans: Sequence[PackPass], times:
     return [min(column) for column in zip(*seconds, strict=True)]
 
 
-def measure(policy: Policy, batch: TrainBatch, shape: tuple[int, int, int], times: int) -> tuple[Cell, list[Timing]]:
-    """Both modes of a batch that is one pack."""
+def measure(
+    policy: Policy, batch: TrainBatch, shape: tuple[int, int, int], times: int, overheads: Sequence[int]
+) -> tuple[Cell, list[Timing]]:
+    """Both modes of a batch that is one pack, and the tree at these overheads of a bucket."""
     (pack,) = cut(batch, 10**6)
     width = policy.head.weight.shape[1]
     tree, flat = (prepare(batch, pack, mode, width) for mode in ("tree", "flat"))
@@ -109,7 +112,7 @@ def measure(policy: Policy, batch: TrainBatch, shape: tuple[int, int, int], time
     rows, length = flat.rows.ids.shape
     timings = [Timing("flat", flat.tokens, rows * length * length, 0, flat_seconds)]
     before = plans.BUCKET_OVERHEAD
-    for overhead in OVERHEADS:
+    for overhead in overheads:
         plans.BUCKET_OVERHEAD = overhead
         plan = passes.tree_plan(batch, pack, policy.device)
         seconds = tree_seconds if overhead == before else fastest(policy, batch, [tree], times)[0]
@@ -140,7 +143,7 @@ def fit(timings: Sequence[Timing], width: int) -> dict[str, float]:
     }
 
 
-def show(cells: Sequence[Cell], fitted: dict[str, float]) -> None:
+def show(cells: Sequence[Cell], fitted: dict[str, float] | None) -> None:
     table = Table(title="forward and backward of one pack, CPU seconds")
     for name in ("prompt", "completion", "group", "tokens tree", "flat", "tree", "flat", "auto", "auto / flat"):
         table.add_column(name, justify="right")
@@ -150,7 +153,8 @@ def show(cells: Sequence[Cell], fitted: dict[str, float]) -> None:
             f"{c.tree:.2f}", f"{c.flat:.2f}", c.chosen, f"{c.auto_over_flat:.2f}",
         )  # fmt: skip
     console.print(table)
-    console.print({name: float(f"{value:.3g}") for name, value in fitted.items()})
+    if fitted is not None:
+        console.print({name: float(f"{value:.3g}") for name, value in fitted.items()})
     console.print(
         f"in use: TREE_PAIR_COST {passes.TREE_PAIR_COST}, FLAT_PAIR_COST {passes.FLAT_PAIR_COST}, "
         f"BUCKET_OVERHEAD {plans.BUCKET_OVERHEAD}; auto over flat at worst "
@@ -174,14 +178,14 @@ def main(
     completions = LONG if long else SHORT
     grid: list[tuple[Any, ...]] = list(product(PROMPTS, completions, GROUPS))
     if quick:
-        grid, times = list(product(PROMPTS[:2], completions[:2], GROUPS)), 1
+        grid, times = list(product(PROMPTS[1:2] if long else PROMPTS[:2], LONG if long else SHORT[:2], GROUPS)), 1
     grid = [shape for shape in grid if shape[0] + shape[1] * shape[2] <= MOST_TOKENS]
     cells: list[Cell] = []
     timings: list[Timing] = []
     warm = batch_of(16, 4, 2, vocabulary)
     run(policy, warm, prepare(warm, cut(warm, 10**6)[0], "tree", width))
     for shape in grid:
-        cell, timed = measure(policy, batch_of(*shape, vocabulary), shape, times)
+        cell, timed = measure(policy, batch_of(*shape, vocabulary), shape, times, () if long else OVERHEADS)
         cells.append(cell)
         timings += timed
         console.print(
@@ -189,7 +193,7 @@ def main(
             f"tree {cell.tree:.2f} s, flat {cell.flat:.2f} s",
             highlight=False,
         )
-    fitted = fit(timings, width)
+    fitted = None if long else fit(timings, width)
     show(cells, fitted)
     if as_json:
         rows = [asdict(cell) | {"auto_over_flat": cell.auto_over_flat} for cell in cells]

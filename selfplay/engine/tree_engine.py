@@ -22,6 +22,13 @@ from store.records import Completion
 
 MAX_TOKENS_PER_PASS = 2048  # bounds activations
 MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decoding; beyond it the tree is read
+# but for long rows, where reading the tree takes as long for each token as the row is, and longer than decoding it
+LONG_ROW, MAX_LONG_ROW_KEYS = 512, 1 << 17
+
+
+def _fits(rows: int, longest: int) -> bool:
+    """Whether so many rows, the longest of so many keys, are kept while one token more is decoded behind each."""
+    return rows * (longest + 1) <= (MAX_LONG_ROW_KEYS if longest >= LONG_ROW else MAX_ROW_KEYS)
 
 
 class Decoding(Protocol):
@@ -131,19 +138,19 @@ class TreeEngine:
     def _lay_out_rows(self, tree: Tree, parents: Sequence[int]) -> bool:
         """Puts the paths to `parents` into rows, the i-th in row i, so that one token more can be decoded behind each.
 
-        False where one of them has not been run, or where the rows would hold more than `MAX_ROW_KEYS` keys. Rows that
+        False where one of them has not been run, or where the rows would hold too many keys. Rows that
         the last token left are reused; else keys and values are gathered from the memory.
         """
         places = [self._row_of.get(parent) for parent in parents]
         rows, self._rows = self._rows, None
-        if rows is not None and None not in places and len(places) * (rows.longest + 1) <= MAX_ROW_KEYS:
+        if rows is not None and None not in places and _fits(len(places), rows.longest):
             if places != list(range(len(self._row_of))):
                 rows.select(torch.tensor(places, device=self._policy.device))
             self._rows = rows
             return True
         del rows  # before new ones are made
         if all(parent in self._cached for parent in parents):
-            self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory, MAX_ROW_KEYS)
+            self._rows = self._policy.gathered_rows(tree, np.array(parents), self._memory, _fits)
         return self._rows is not None
 
     def _continue(self, tree: Tree, contexts: Sequence[int], count: TokenCount) -> torch.Tensor:

@@ -16,7 +16,7 @@ Whether a model can run on trees is found out at start (selfplay/model/probe.py)
 In shapes, N is tokens, B and R are rows, L the length of the longest, d the width of a hidden state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -198,16 +198,16 @@ class Policy:
             return self.tree_hidden(ids, positions)
 
     def gathered_rows(
-        self, tree: Tree, ends: np.ndarray, memory: KeyValues, most_keys: int | None = None
+        self, tree: Tree, ends: np.ndarray, memory: KeyValues, fits: Callable[[int, int], bool] | None = None
     ) -> Rows | None:
         """The paths to the nodes `ends` [R] as rows for `next_hidden`; all nodes on them must be in `memory`.
 
-        None if, with one token more each, the rows would hold more than `most_keys` keys, shared ones not counted.
+        None unless so many rows, the longest of so many keys, `fits`; shared keys are not counted.
         """
         parents, depths = np.array(tree.parents), np.array(tree.depths)
         paths = path_matrix(parents, depths, ends)
         num_shared = common_prefix(paths)
-        if most_keys is not None and len(ends) * (paths.shape[1] - num_shared + 1) > most_keys:
+        if fits is not None and not fits(len(ends), paths.shape[1] - num_shared):
             return None
         lengths = torch.from_numpy(depths[ends] + 1).to(self.device)
         return Rows.gathered(memory, torch.from_numpy(paths).to(self.device), lengths, num_shared)

@@ -6,6 +6,8 @@ import torch
 from random_trees import random_tree
 from torch import Tensor
 
+from selfplay.model.attention import kernel, long_rows
+from selfplay.model.attention import plan as plans
 from selfplay.model.attention.kernel import tree_attention
 from selfplay.model.attention.plan import common_prefix, path_matrix, plan_paths
 
@@ -34,21 +36,28 @@ def by_the_book(
     return (scores.softmax(-1)[..., : len(parents)] @ values).transpose(0, 1)
 
 
+@pytest.mark.parametrize("limits", [{}, {"LONG": 3}, {"KEPT_BYTES": 0, "MOST_KEPT_MASK": 0}], ids=str)
+@pytest.mark.parametrize("value_width", [VALUE_WIDTH, WIDTH])
 @pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize(("softcap", "has_sinks"), [(None, False), (0.7, False), (None, True), (0.7, True)])
 @pytest.mark.parametrize("seed", range(4))
 def test_outputs_and_gradients_are_those_of_a_dense_mask(
-    seed: int, softcap: float | None, has_sinks: bool, window: int | None
-) -> None:
+    seed: int, softcap: float | None, has_sinks: bool, window: int | None, value_width: int, limits: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Long chains by torch's flash kernel and by blocks, and weights that are made again, are tested on small trees."""
+    monkeypatch.setattr(long_rows, "BLOCK", 2)
+    for name, limit in limits.items():
+        monkeypatch.setattr(kernel if name == "KEPT_BYTES" else plans, name, limit)
     parents, depths = random_tree(seed, 60)
     nodes = np.arange(20 if seed % 2 else 0, 60)  # some keys are only in the buffer, as while sampling
     plan = plan_paths(parents, depths, nodes, torch.device("cpu"))
     random = torch.Generator().manual_seed(seed)
     query = torch.randn(len(nodes), HEADS, WIDTH, generator=random, requires_grad=True)
     key = torch.randn(60, KV_HEADS, WIDTH, generator=random, requires_grad=True)
-    value = torch.randn(60, KV_HEADS, VALUE_WIDTH, generator=random, requires_grad=True)
+    value = torch.randn(60, KV_HEADS, value_width, generator=random, requires_grad=True)
     sinks = SINKS.clone().requires_grad_() if has_sinks else None
-    wanted = torch.randn(len(nodes), HEADS, VALUE_WIDTH, generator=random)
+    wanted = torch.randn(len(nodes), HEADS, value_width, generator=random)
 
     ours = tree_attention(query, key, value, plan, window, 0.3, softcap, sinks)
     truth = by_the_book(query, key, value, parents, depths, nodes, window, softcap, sinks)

@@ -26,11 +26,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from selfplay.model.attention.choosing import Kernels
-from selfplay.model.attention.kernel import softmax_beside
+from selfplay.model.attention.long_rows import softmax_beside
 from selfplay.model.attention.plan import PathPlan
 
 NAME = "selfplay_paths"
 ROOM = 16  # keys that a row can grow by before it is copied to a larger block
+LONG_ROW, LONG_ROOM = 1024, 16  # keys from which on it is a sixteenth of them, so that copies stay few
 
 
 @dataclass(slots=True)
@@ -161,10 +162,12 @@ class Rows:
 
 
 def _with_room(rows: Tensor) -> Tensor:
-    """[R, H, L + ROOM, D]: rows [R, H, L, D] with room for more keys. The room is zero, since a masked weight of 0
+    """[R, H, L + room, D]: rows [R, H, L, D] with room for more keys. The room is zero, since a masked weight of 0
     times NaN would be NaN."""
-    block = rows.new_zeros(rows.shape[0], rows.shape[1], rows.shape[2] + ROOM, rows.shape[3])
-    block[:, :, : rows.shape[2]] = rows
+    length = rows.shape[2]
+    room = ROOM if length < LONG_ROW else length // LONG_ROOM
+    block = rows.new_zeros(rows.shape[0], rows.shape[1], length + room, rows.shape[3])
+    block[:, :, :length] = rows
     return block
 
 

@@ -8,6 +8,7 @@ checkpoints the same took more than twice as long (docs/notebook/performance.md)
 Shapes: N queries, H query heads, M keys, Hkv key heads, g = H / Hkv, D numbers of a head's query or key, E of its value
 (most models have D = E; DeepSeek's latent attention does not). A bucket of the plan has R rows of Q queries and L keys;
 its products are batches of R * Hkv matrices, in which the g query heads that share a key head stand as g * Q queries.
+A long chain is a bucket of its own, and never has all of its weights in memory (long_rows.py).
 """
 
 from typing import Any
@@ -16,7 +17,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from selfplay.model.attention.long_rows import Kind, attend_long, long_slopes, softmax_beside
 from selfplay.model.attention.plan import Bucket, PathPlan
+
+KEPT_BYTES = (
+    32 << 20
+)  # of a bucket's weights in one layer; more are made again in the backward pass, with the same bits
 
 
 def tree_attention(
@@ -33,36 +39,32 @@ def tree_attention(
     return _TreeAttention.apply(query, key, value, sinks, plan, window, scale, softcap)
 
 
-def softmax_beside(scores: Tensor, sinks: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [..., L] of fp32 scores [..., L] beside one score more in each row, sinks [...], which broadcasts; and
-    the sinks' own weights [..., 1]. Together they are 1.
-
-    With the log of the sum of exp(scores), lse, the scores have the share 1 / (1 + exp(sink - lse)) of the row.
-    """
-    apart = scores.logsumexp(-1, keepdim=True) - sinks.float().unsqueeze(-1)
-    return scores.softmax(-1).mul_(apart.sigmoid()), (-apart).sigmoid()
-
-
 class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None,
         plan: PathPlan, window: int | None, scale: float, softcap: float | None,
     ) -> Tensor:  # fmt: skip
-        rows, kept, sunk = [], [], []
+        kind = Kind(window, scale, softcap, sinks)
+        rows: list[Tensor] = []
+        kept: list[Tensor | None] = []
+        others: list[Tensor | None] = []
         for number, bucket in enumerate(plan.buckets):
             at_queries, at_keys = bucket.slots(query.shape[1], key.shape[1])
-            scores = _scores(_gathered(query, at_queries), _gathered(key, at_keys), scale, softcap)
-            every = scores.view(*at_queries.shape, -1).add_(plan.mask(number, window, torch.float32))
-            if sinks is None:
-                kept.append(scores.softmax(-1).to(value.dtype))
-            else:
-                weights, share = softmax_beside(every, sinks.view(key.shape[1], -1, 1))
-                kept.append(weights.view_as(scores).to(value.dtype))
-                sunk.append(share)  # [R, Hkv, g, Q, 1]
-            rows.append(kept[-1] @ _gathered(value, at_keys))
-        ctx.save_for_backward(query, key, value, sinks, *kept, *sunk)
-        ctx.plan, ctx.scale, ctx.softcap = plan, scale, softcap
+            q, k, v = _gathered(query, at_queries), _gathered(key, at_keys), _gathered(value, at_keys)
+            if bucket.is_long:
+                out, log_sums = attend_long(q.view(query.shape[1], -1, query.shape[2]), k, v, kind)
+                rows.append(out.reshape(len(k), -1, value.shape[2]))
+                kept.append(out)
+                others.append(log_sums)
+                continue
+            weights, share = _weights(q, k, plan, number, kind)
+            rows.append(weights @ v)
+            is_kept = weights.nbytes <= KEPT_BYTES
+            kept.append(weights if is_kept else None)
+            others.append(share if is_kept else None)
+        ctx.save_for_backward(query, key, value, sinks, *kept, *others)
+        ctx.plan, ctx.window, ctx.scale, ctx.softcap = plan, window, scale, softcap
         return _in_order(rows, plan, query.shape[1], value.shape[2])
 
     @staticmethod
@@ -70,20 +72,34 @@ class _TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         query, key, value, sinks, *saved = ctx.saved_tensors
         buckets = ctx.plan.buckets
-        kept, sunk = saved[: len(buckets)], saved[len(buckets) :]
+        kept, others = saved[: len(buckets)], saved[len(buckets) :]
+        kind = Kind(ctx.window, ctx.scale, ctx.softcap, sinks)
         rows = []
         grad_key, grad_value = (torch.zeros_like(x, dtype=torch.float32) for x in (key, value))
         grad_sinks = None if sinks is None else torch.zeros_like(sinks, dtype=torch.float32)
-        for number, (bucket, weights) in enumerate(zip(buckets, kept, strict=True)):
+        for number, (bucket, weights, share) in enumerate(zip(buckets, kept, others, strict=True)):
             at_queries, at_keys = bucket.slots(query.shape[1], key.shape[1])
             q, k = _gathered(query, at_queries), _gathered(key, at_keys)
             out = _gathered(grad, at_queries)
+            if bucket.is_long:
+                heads, values = (query.shape[1], -1), _gathered(value, at_keys)
+                q, out = q.view(*heads, query.shape[2]), out.view(*heads, value.shape[2])
+                of_queries, of_keys, of_values, of_sinks = long_slopes(out, q, k, values, weights, share, kind)
+                # all queries and keys are scaled at the end
+                rows.append(of_queries.div_(ctx.scale).reshape(len(k), -1, query.shape[2]))
+                _add_by_key(grad_key, of_keys.div_(ctx.scale), bucket)
+                _add_by_key(grad_value, of_values, bucket)
+                if grad_sinks is not None and of_sinks is not None:
+                    grad_sinks += of_sinks
+                continue
+            if weights is None:
+                weights, share = _weights(q, k, ctx.plan, number, kind)
             out.view(*at_queries.shape, -1).masked_fill_(bucket.padding(), 0.0)  # whose output went nowhere
             _add_by_key(grad_value, weights.mT @ out, bucket)
             slopes = out @ _gathered(value, at_keys).mT
-            if grad_sinks is not None:  # d weight / d sink = -weight times the sink's own
-                along = (weights.float() * slopes).sum(-1).view_as(sunk[number])
-                grad_sinks -= (sunk[number] * along).sum((0, 3, 4)).view(-1)
+            if grad_sinks is not None and share is not None:  # d weight / d sink = -weight times the sink's own
+                along = (weights.float() * slopes).sum(-1).view_as(share)
+                grad_sinks -= (share * along).sum((0, 3, 4)).view(-1)
             slopes = torch.ops.aten._softmax_backward_data(slopes, weights, -1, slopes.dtype)
             if ctx.softcap is not None:
                 capped = _scores(q, k, ctx.scale, ctx.softcap) / ctx.softcap
@@ -95,6 +111,21 @@ class _TreeAttention(torch.autograd.Function):
         if grad_sinks is not None:
             grad_sinks = grad_sinks.to(sinks.dtype)
         return grad_query, grad_key, grad_value.to(value.dtype), grad_sinks, *[None] * 4
+
+
+def _weights(q: Tensor, k: Tensor, plan: PathPlan, number: int, kind: Kind) -> tuple[Tensor, Tensor | None]:
+    """Softmax weights [R * Hkv, g * Q, L] of a bucket in the keys' dtype, and the sinks' own [R, Hkv, g, Q, 1], of its
+    q [R * Hkv, g * Q, D] and k [R * Hkv, L, D]."""
+    bucket = plan.buckets[number]
+    num_rows, num_queries = bucket.query_index.shape
+    num_kv_heads = len(k) // num_rows
+    scores = _scores(q, k, kind.scale, kind.softcap)
+    every = scores.view(num_rows, num_kv_heads, -1, num_queries, scores.shape[2])
+    every.add_(plan.mask(number, kind.window, torch.float32))
+    if kind.sinks is None:
+        return scores.softmax(-1).to(k.dtype), None
+    weights, share = softmax_beside(every, kind.sinks.view(num_kv_heads, -1, 1))
+    return weights.view_as(scores).to(k.dtype), share
 
 
 def _gathered(heads: Tensor, slots: Tensor) -> Tensor:

@@ -23,6 +23,10 @@ from selfplay.machine.transfer import to_device
 
 BUCKET_OVERHEAD = 30_000  # query-key pairs that cost as much as one more bucket (docs/notebook/performance.md)
 
+# queries of a chain above which it is a bucket of its own, whose weights never exist all at once (long_rows.py)
+LONG = 512
+MOST_KEPT_MASK = 1 << 22  # pairs of a bucket whose mask is kept from layer to layer
+
 T = TypeVar("T")
 
 
@@ -96,6 +100,7 @@ class Bucket:
     lengths: Tensor  # [R] int64, keys of the row's last query
     widths: Tensor  # [R] int64, queries in the row
     shared: int  # leading keys that are the same in all rows
+    is_long: bool = False  # a single chain of more than LONG queries
     _slots: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def slots(self, num_heads: int, num_kv_heads: int) -> tuple[Tensor, Tensor]:
@@ -130,7 +135,7 @@ class PathPlan:
 
     buckets: list[Bucket]
     output_index: Tensor  # [N] int64: token n's row in the buckets' outputs laid end to end
-    num_pairs: int  # padded query-key pairs: what attention costs
+    num_pairs: int  # query-key pairs, outside long chains with padding and what a mask hides: what attention costs
     chains: Chains
     _masks: dict[tuple[int, int | None, torch.dtype], Tensor] = field(default_factory=dict, repr=False)
     _output_slots: dict[int, Tensor] = field(default_factory=dict, repr=False)
@@ -161,12 +166,15 @@ class PathPlan:
         return self._output_slots[num_heads]
 
     def mask(self, bucket: int, window: int | None, dtype: torch.dtype) -> Tensor:
-        """[R, 1, 1, Q, L] additive mask, 0 or -inf, made once per forward pass."""
+        """[R, 1, 1, Q, L] additive mask, 0 or -inf, made once per forward pass unless it is large."""
         key = (bucket, window, dtype)
         if key not in self._masks:
             seen = self.buckets[bucket].visible(window)
             zero = torch.zeros((), dtype=dtype, device=seen.device)
-            self._masks[key] = torch.where(seen, zero, float("-inf"))[:, None, None]
+            made = torch.where(seen, zero, float("-inf"))[:, None, None]
+            if made.numel() > MOST_KEPT_MASK:
+                return made
+            self._masks[key] = made
         return self._masks[key]
 
 
@@ -207,17 +215,20 @@ def plan_paths(parents: np.ndarray, depths: np.ndarray, queries: np.ndarray, dev
         output_index[query_index[inside]] = (offset + np.arange(inside.size).reshape(inside.shape))[inside]
         offset += inside.size
         key_index = path_matrix(parents, depths, queries[bucket_starts + bucket_widths - 1])
-        num_pairs += inside.size * key_index.shape[1]
+        is_long = num_queries > LONG
+        num_pairs += inside.size * key_index.shape[1] - is_long * num_queries * (num_queries - 1) // 2
         arrays = (query_index, key_index, lengths[rows], bucket_widths)
         q, k, length, width = (to_device(array, device) for array in arrays)
-        buckets.append(Bucket(q, k, length, width, common_prefix(key_index)))
+        buckets.append(Bucket(q, k, length, width, common_prefix(key_index), is_long))
     return PathPlan(buckets, to_device(output_index, device), num_pairs, chains)
 
 
 def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]:
     """Groups of rows to be padded together. Rows [R] are sorted by size and grouped by classes of it; neighbouring
-    groups are merged while the padding that this adds costs less than BUCKET_OVERHEAD."""
+    groups are merged while the padding that this adds costs less than BUCKET_OVERHEAD. Long rows stay alone."""
+    long = [np.array([row]) for row in np.flatnonzero(widths > LONG)]
     order = np.lexsort((lengths, widths))
+    order = order[widths[order] <= LONG]
     classes = np.ceil(np.log2(widths[order])).astype(np.int64)
     groups = [order[classes == c] for c in np.unique(classes)]
     merged: list[np.ndarray] = []
@@ -230,7 +241,7 @@ def _group_rows(widths: np.ndarray, lengths: np.ndarray) -> Sequence[np.ndarray]
                     merged[-1] = together
                     continue
             merged.append(part)
-    return merged
+    return [*merged, *long]
 
 
 def _split_by_length(group: np.ndarray, widths: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
