@@ -23,11 +23,14 @@ from history import METRICS, _problem, _step
 from selfplay.config import files as configuration
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view.charts import catalogue
-from selfplay.view.page import problem_views, run_views
+from selfplay.view.page import problem_views, run_views, schema_views
 from selfplay.view.page.library import Library
 from store import sealing, writing
 from store.overview.records import ProblemOrder, ProblemQuery
 from store.records import Attempt, Finish, Outcome, PassRate, ProblemState, Standing, StepCommit, Turn
+from store.sql.relations import Relation
+from store.sql.relations import views as sql_views
+from store.sql.store import SqlStore
 from store.store import Store
 
 GROUP = 8
@@ -46,7 +49,7 @@ def main(
         took = _wall(lambda: make(path, steps, new, rng))
         print(f"made {steps} steps, {steps * 24 * GROUP} attempts in {took:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
         for name, view in views(Library(Path(folder)), steps).items():
-            print(f"{name:<24}{min(_wall(view) for _ in range(3)):.2f} s")
+            print(f"{name:<28}{min(_wall(view) for _ in range(3)):.2f} s")
         with Store.open(path) as store:
             alone = committing(store, new, rng)
         with looking(Library(Path(folder)), steps), Store.open(path) as store:
@@ -70,9 +73,17 @@ def views(library: Library, steps: int) -> dict[str, Callable[[], object]]:
         "a step": lambda: problem_views.step(library, "long", steps // 2),
         "a step's blocks": lambda: problem_views.blocks_chart(library, "long", steps // 2),
     }
+    found["the database"] = lambda: schema_views.schema(library, "long")
+    for each in sql_views():
+        found[f"SQL, all of {each.name}"] = lambda each=each: _asked(library, each)  # type: ignore[misc]
     for key in catalogue.KEYS[1:]:
         found[f"chart {key}"] = lambda key=key: _chart(library, key)  # type: ignore[misc]
     return found
+
+
+def _asked(library: Library, view: Relation) -> None:
+    with SqlStore.open_readonly(library.run_folder("long") / DATABASE) as store:
+        store.ask(f"SELECT count(*), max({view.columns[-1].name}) FROM {view.name}", most_rows=1, seconds=60.0)
 
 
 def _chart(library: Library, key: str) -> None:

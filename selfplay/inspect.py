@@ -12,9 +12,13 @@ from selfplay.machine.exits import clear_errors
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import queries
 from selfplay.view.commands import RUNS, Directory, RunArgument, app, opened, writing
+from selfplay.view.database import commands as database
 from selfplay.view.tables import attempt_rows
 from selfplay.view.terminal import LONGEST_CELL, WHOLE, AsJson, say, say_json, say_lines, say_table
 from store.store import Store
+
+app.command()(database.sql)
+app.command()(database.export)
 
 
 @app.command()

@@ -38,6 +38,8 @@ POINTS = (
     "migrate.backed_up",  # under a temporary name
     "migrate.renamed",
     "migrate.upgraded",
+    "export.file",  # one file whole in a folder that has a hidden name
+    "export.written",  # all of them
 )
 
 _VARIABLE = "SELFPLAY_KILL_AT"

@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from store.records import AlarmEvent, Fate, Finish, Origin, Outcome, StepStatus
 
-SCHEMA_REVISION = "0010"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0011"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -372,27 +372,3 @@ held_out = _table(  # the members of every evaluation set, in the order of `outc
     PrimaryKeyConstraint("set_name", "position"),
     _check("position", "position >= 0"),
 )
-
-# For people with a browser of databases. They hold no data, so every upgrade makes them anew (store/upgrade.py).
-VIEWS = {
-    "problem_states": """
-SELECT p.problem_id, p.text, p.answer, p.family, p.level, p.origin, p.parent_id, admitted.step AS admitted_step,
-    CASE WHEN r.problem_id IS NULL THEN 'NEW' ELSE r.state END AS state, r.rate, r.step AS last_step,
-    coalesce(r.all_attempts, 0) AS attempts, coalesce(r.all_successes, 0) AS successes
-FROM problems p
-JOIN steps admitted ON admitted.step_id = p.admitted_step_id AND admitted.status = 'LIVE'
-LEFT JOIN (
-    SELECT m.problem_id, m.state, m.rate, s.step,
-        sum(m.attempts) OVER (PARTITION BY m.problem_id) AS all_attempts,
-        sum(m.successes) OVER (PARTITION BY m.problem_id) AS all_successes,
-        row_number() OVER (PARTITION BY m.problem_id ORDER BY s.step DESC) AS place
-    FROM pass_rates m JOIN steps s ON s.step_id = m.step_id AND s.status = 'LIVE'
-) r ON r.problem_id = p.problem_id AND r.place = 1""",
-    "held_out_answers": """
-SELECT s.step, e.set_name, e.kind, h.position, h.text, h.answer,
-    substr(e.outcomes, h.position + 1, 1) IN ('2', '3') AS first_right,
-    substr(e.outcomes, h.position + 1, 1) IN ('1', '3') AS last_right
-FROM evaluations e
-JOIN steps s ON s.step_id = e.step_id AND s.status = 'LIVE'
-JOIN held_out h ON h.set_name = e.set_name AND h.position < length(e.outcomes)""",
-}

@@ -15,8 +15,9 @@ from store.connections import writer_engine
 from store.errors import Outdated, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
-from store.schema import SCHEMA_REVISION, VIEWS
+from store.schema import SCHEMA_REVISION
 from store.sealing import seal_all
+from store.sql.views import VIEWS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -35,8 +36,8 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
             raise StoreError(f"the migration to {revision} left a row of {dangling[0]} that refers to nothing; undone")
         if revision_of(connection) == SCHEMA_REVISION:
             seal_all(connection)
-            for name, query in VIEWS.items():
-                connection.exec_driver_sql(f"CREATE VIEW {name} AS {query.strip()}")
+            for name, view in VIEWS.items():
+                connection.exec_driver_sql(f"CREATE VIEW {name} AS {view.query.strip()}")
 
 
 def revision_of(connection: Connection) -> str | None:

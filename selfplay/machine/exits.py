@@ -12,6 +12,7 @@ from roles.judging.rewards import RewardError
 from selfplay.machine.errors import BUSY, DATA, DISK, INTERRUPTED, NO_SANDBOX, NO_SYSTEM, USAGE, Failure
 from selfplay.machine.outlet import Outlet, complain, gate
 from store.errors import ClockError, Damaged, DiskFull, JournalLost, Locked, Outdated, StoreError, is_disk_error
+from store.sql.store import QueryError
 
 LONGEST_ERROR = 2000  # characters of a line: a name in it may be as long as a command line takes
 
@@ -28,6 +29,7 @@ _CODES = (  # of the failures that the packages below know, the particular ones 
     (DiskFull, DISK),
     (ClockError, NO_SYSTEM),
     (Locked, BUSY),
+    (QueryError, USAGE),
     (StoreError, DATA),
 )
 

@@ -38,7 +38,7 @@ from store.store import Store
 app = command_line(
     "selfplay.inspect",
     "Look at a run: where it stands, its problems, what was said. Commands read only, also while the run is at work; "
-    "but `migrate` changes a database, and `plot`, `tree -o`, `passk -o` and `audit --mask` write a file.",
+    "but `migrate` changes a database, and `plot`, `tree -o`, `passk -o`, `audit --mask` and `export` write files.",
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in --dir, or its folder.")]

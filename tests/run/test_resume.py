@@ -36,7 +36,7 @@ SMALL = (
     "evaluate.pass_k=2",
     "logging.transcript_every=0",
 )
-NOT_REACHED = {p for p in POINTS if p.startswith(("rewind.", "create.", "migrate."))}  # by a resumed run
+NOT_REACHED = {p for p in POINTS if p.startswith(("rewind.", "create.", "migrate.", "export."))}  # by a resumed run
 RANDOM_KILLS = int(os.environ.get("SELFPLAY_KILLS", "12"))
 KILLS_OF_A_RUN = 4
 

@@ -56,7 +56,7 @@ def test_held_out_outcomes_have_their_problems_beside_them(database: Path) -> No
     ]
     with Store.open_readonly(database) as store:
         digits = {(e.step, e.set_name): e.outcomes for e in store.evaluations()}
-    told = rows(database, "SELECT step, set_name, position, first_right, last_right FROM held_out_answers")
+    told = rows(database, "SELECT step, set_name, position, first_right, last_right FROM v_held_out_answers")
     assert sorted(told) == sorted(
         (step, name, i, int(digit in "23"), int(digit in "13"))
         for (step, name), outcomes in digits.items()
@@ -67,7 +67,8 @@ def test_held_out_outcomes_have_their_problems_beside_them(database: Path) -> No
 def test_a_problems_state_and_rate_stand_in_the_database(database: Path) -> None:
     """Case 20: as `inspect problems` folds them, each as of the last step that tried it."""
     told = {row[0]: row[1:] for row in rows(
-        database, "SELECT problem_id, state, rate, last_step, attempts, successes, admitted_step FROM problem_states"
+        database,
+        "SELECT problem_id, state, foretold_rate, last_step, attempts, successes, admitted_step FROM v_problems",
     )}  # fmt: skip
     with Store.open_readonly(database) as store:
         tracker = tracker_of(store)
@@ -94,11 +95,11 @@ def test_what_a_rewind_left_behind_is_in_no_view(tmp_path: Path) -> None:
         store.commit_step(step_commit(1, standings=stood))
         later = {"p-seed": Standing(ProblemState.MASTERED, 0.875)}
         store.commit_step(step_commit(2, pass_rates=(PassRate("p-seed", 1, 8, 8),), standings=later))
-        query = "SELECT state, rate, attempts FROM problem_states WHERE problem_id = 'p-seed'"
+        query = "SELECT state, foretold_rate, attempts FROM v_problems WHERE problem_id = 'p-seed'"
         assert rows(path, query) == [("MASTERED", 0.875, 15)]
         store.rewind(1)
         assert rows(path, query) == [("ACTIVE", 0.5, 7)]
-        assert rows(path, "SELECT problem_id FROM problem_states ORDER BY 1") == [("p-1",), ("p-seed",)]
+        assert rows(path, "SELECT problem_id FROM v_problems ORDER BY 1") == [("p-1",), ("p-seed",)]
 
 
 def test_held_out_sets_are_stored_once_and_others_are_named(tmp_path: Path) -> None:

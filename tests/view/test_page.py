@@ -41,7 +41,8 @@ def pages(client: TestClient, run: str) -> list[str]:
     tried = told(client, f"/runs/{run}/problems.json?sort=attempts")["problems"][0]
     problem = f"/runs/{run}/problems/{tried['problem_id']}"
     step = tried["last_step"]
-    return ["/", f"/runs/{run}", f"/runs/{run}/problems", f"/runs/{run}/proposals", f"/runs/{run}/config", problem,
+    return ["/", f"/runs/{run}", f"/runs/{run}/problems", f"/runs/{run}/proposals", f"/runs/{run}/config",
+            f"/runs/{run}/schema", problem,
             f"/runs/{run}/steps/{step}", f"{problem}/steps/{step}/attempts/0",
             f"/compare?run={run}&run=tiny1"]  # fmt: skip
 

@@ -102,7 +102,7 @@ def test_every_page_opens_and_follows_its_links_without_a_complaint(tab: Tab, ad
     page = tab.open("/")
     page.get_by_role("link", name=run, exact=True).click()
     tab.wait()
-    for name in ("Problems", "Proposals", "Steps", "Settings", "Compare", "All runs"):
+    for name in ("Problems", "Proposals", "Steps", "Settings", "Database", "Compare", "All runs"):
         page.goto(f"{address}/runs/{run}")
         page.get_by_role("navigation").get_by_role("link", name=name, exact=True).first.click()
         page.wait_for_load_state()
@@ -157,6 +157,33 @@ def test_the_picture_of_the_curriculum_has_its_switches(tab: Tab) -> None:
     assert tab.complaints == []
 
 
+def test_the_drawing_of_the_database_leads_to_its_tables_by_hand_and_by_keyboard(tab: Tab) -> None:
+    page = tab.open("/runs/tiny0/schema")
+    drawn = page.locator("svg.database")
+    assert drawn.locator("a").count() == page.locator("section.card").count() - page.locator("section[id^=v_]").count()
+    assert drawn.bounding_box()["width"] > 600
+    drawn.locator("a", has_text="disagreements").click()
+    assert page.url.endswith("/schema#disagreements") and page.locator("#disagreements").is_visible()
+    page.locator(".drawn").focus()
+    page.keyboard.press("Tab")  # the first box
+    name = page.evaluate("document.activeElement.getAttribute('href')")
+    edge = "getComputedStyle(document.activeElement.querySelector('.whole')).strokeWidth"
+    assert name.startswith("#") and page.evaluate(edge) == "3px"
+    page.keyboard.press("Enter")
+    assert page.url.endswith(f"/schema{name}") and tab.complaints == []
+
+
+def test_the_drawing_of_the_database_has_colours_for_light_and_dark(browser: Any, address: str) -> None:
+    seen = set()
+    for scheme in ("light", "dark"):
+        tab = Tab(browser, address, color_scheme=scheme, viewport={"width": 1300, "height": 900})
+        page = tab.open("/runs/tiny0/schema")
+        seen.add(tuple(page.evaluate(f"getComputedStyle(document.querySelector('.database {part}')).fill")
+                       for part in (".whole", ".title")))  # fmt: skip
+        tab.page.context.close()
+    assert len(seen) == 2 and len({colour for pair in seen for colour in pair}) == 4
+
+
 def test_a_hostile_text_harms_nothing_where_it_is_shown(tab: Tab) -> None:
     for path in ("/", "/runs/hostile", "/runs/hostile/steps/1", "/runs/hostile/proposals"):
         tab.open(path)
@@ -171,7 +198,8 @@ def test_a_hostile_text_harms_nothing_where_it_is_shown(tab: Tab) -> None:
 
 def test_a_narrow_window_and_a_keyboard_are_enough(browser: Any, address: str) -> None:
     tab = Tab(browser, address, viewport={"width": 360, "height": 640}, color_scheme="dark")
-    for path in ("/", "/runs/tiny0", "/runs/tiny0/problems", "/runs/tiny0/steps/2", "/compare?run=tiny0&run=tiny1"):
+    for path in ("/", "/runs/tiny0", "/runs/tiny0/problems", "/runs/tiny0/steps/2", "/runs/tiny0/schema",
+                 "/compare?run=tiny0&run=tiny1"):  # fmt: skip
         page = tab.open(path)
         wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert wide[0] <= wide[1], path
@@ -201,6 +229,7 @@ def test_axe_finds_no_serious_fault(browser: Any, address: str) -> None:
             tried,
             "/runs/tiny0/steps/2",
             "/runs/tiny0/config",
+            "/runs/tiny0/schema",
             "/compare?run=tiny0&run=tiny1",
         ):
             page = tab.open(path)

@@ -1,6 +1,6 @@
 """The application: every address, its `.json` twin and, for charts, its CSV.
 
-A handler asks a view (`run_views.py`, `problem_views.py`, `token_views.py`) for plain values, which go
+A handler asks a view (`run_views.py`, `problem_views.py` ...) for plain values, which go
 through a template, or out as JSON as they stand. Handlers run in threads, each with a store of its own that it
 opens and closes.
 """
@@ -26,7 +26,7 @@ from selfplay.view.charts import catalogue
 from selfplay.view.charts.chart import Chart, as_rows
 from selfplay.view.charts.csv_text import csv_text
 from selfplay.view.charts.curriculum import TRIED
-from selfplay.view.page import asking, problem_views, run_views, token_views
+from selfplay.view.page import asking, problem_views, run_views, schema_views, token_views
 from selfplay.view.page.library import Library
 from selfplay.view.page.rendering import environment
 from selfplay.view.queries import NotFound
@@ -64,6 +64,7 @@ class Pages:
             *self._page(run + "/problems", "problems.html", self._problems),
             *self._page(run + "/proposals", "proposals.html", self._proposals),
             *self._page(run + "/config", "config.html", lambda r: run_views.config(self.library, _run(r))),
+            *self._page(run + "/schema", "schema.html", lambda r: schema_views.schema(self.library, _run(r))),
             *self._page(run + "/steps/{step:int}", "step.html", self._step),
             *self._page(run, "run.html", lambda r: run_views.run(self.library, _run(r))),
             Route("/static/plotly.min.js", _plotly),

@@ -6,9 +6,12 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from selfplay.machine.outlet import spelled
 from selfplay.view import tables
+from selfplay.view.database.drawing import drawing
+from store.sql import relations
 
 NONE = "\N{EN DASH}"  # of what was not measured
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,6 +40,9 @@ def environment() -> Environment:
         "pair_run": lambda name: ("run", name),
     }
     made.globals["query"] = query
+    made.globals["database_drawing"] = lambda: Markup(
+        drawing(relations.tables())
+    )  # of our own schema, and nobody's text
     return made
 
 
