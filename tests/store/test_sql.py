@@ -149,10 +149,13 @@ def test_text_that_is_no_utf8_is_shown(store: SqlStore) -> None:
 
 
 def test_ctrl_c_ends_a_query_and_is_no_error_of_it(store: SqlStore) -> None:
-    interrupt = threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT))
-    interrupt.start()
-    with pytest.raises(KeyboardInterrupt):
-        store.ask(f"{ENDLESS} SELECT max(x) FROM c", 1, 60.0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            store.ask(f"{ENDLESS} SELECT max(x) FROM c", 1, 60.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_is_at_work_is_asked_without_a_lock(store: SqlStore, tmp_path: Path) -> None:
