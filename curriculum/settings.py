@@ -21,6 +21,7 @@ class CurriculumSettings:
     min_new_share: float = 0.4  # at least this share of a step's problems is the challenger's new ones, if it has them
     max_new_share: float = 0.6  # and at most this, unless no known problem is worth its place
     max_family_share: float = 0.34  # most of a step's parents, or of its promising new problems, from one family
+    family_quota: float = 1.0  # and most of its new problems, promising or not, with places left empty for it
     mastered_share: float = 0.06  # share of a step for families that may be forgotten: 0.5 to 1.5 times it, by risk
     known_rate: float = 0.6  # a family whose best rate was lower was never known, so it cannot be forgotten
     level_discount: float = 0.5  # factor for each level above the gapless one, for parents and for what is admitted
@@ -47,6 +48,7 @@ class CurriculumSettings:
         _require(self.band_low < self.band_high, "band_low", self.band_low, "below band_high")
         _require(self.min_new_share <= self.max_new_share, "min_new_share", self.min_new_share, "at most max_new_share")
         _require(self.max_family_share > 0, "max_family_share", self.max_family_share, "above 0")
+        _require(self.family_quota > 0, "family_quota", self.family_quota, "above 0")
         _require(self.level_discount >= 0.3, "level_discount", self.level_discount, "from 0.3 to 1")
         _require(self.mastered_share <= 0.5, "mastered_share", self.mastered_share, "at most 0.5")
 

@@ -116,6 +116,31 @@ FATE_COUNT = POSED.add(
 CHALLENGER_REWARD = POSED.add(
     "challenger/reward", UNSIGNED_REWARD, "mean reward of the proposals that were measured or rejected"
 )
+CHALLENGER_GATED = POSED.add(
+    "challenger/gated",
+    COUNT,
+    "with `challenger.gate=strict`: accepted proposals that were paid as rejected ones, for a pass rate out of the "
+    "band or an answer that other means contradict",
+)
+CHALLENGER_NOVELTY = POSED.add(
+    "challenger/novelty",
+    NUMBER,
+    "with `challenger.novelty`: mean of 1 / sqrt(1 + n) over the proposals that were paid by their pass rate, n the "
+    "known problems like each",
+    "falling to 0: the challenger says again what is known",
+)
+CHALLENGER_AIM = POSED.add(
+    "challenger/aim",
+    SHARE,
+    "with `challenger.aim`: how near the same proposals are, in the mean, to the nearest target that is not solved",
+    "1 in every step: all targets are solved, or nothing is left to aim better",
+)
+CHALLENGER_LEARNED = POSED.add(
+    "challenger/learned",
+    REWARD,
+    "with `challenger.learned_credit`: sum of what the step paid for rises of held pass rates",
+    "below 0: families are solved less often than was paid for",
+)
 
 SOLVED = Section("What was answered")
 PASS_RATE = SOLVED.add(

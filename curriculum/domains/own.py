@@ -201,6 +201,13 @@ def _checked_again(given: Any) -> tuple[bool | None, str]:
     return given  # type: ignore[no-any-return]
 
 
+def _share(given: Any) -> float:
+    is_number = isinstance(given, int | float) and type(given) is not bool
+    if not is_number or not 0 <= given <= 1:
+        raise _WrongError(f"gave {_shown(given)}: give a number from 0 to 1")
+    return float(given)
+
+
 def _pairs(given: Any) -> Sequence[tuple[str, str]]:
     pairs = given if isinstance(given, list | tuple) else [()]
     if not all(isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs):
@@ -250,6 +257,8 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "is_good": _anything,
     "is_trivial_edit": _anything,
     "same_answer": _anything,
+    "signature": _text,
+    "closeness": _share,
     "format_of": _text,
     "check_again": _checked_again,
 }

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from curriculum.answers.comparing import is_same_answer
 from curriculum.answers.formats import SHAPES, shape_of
+from curriculum.domains.likeness import alike, tokens_of
 from store.records import Fate, Origin, Outcome, Problem
 
 
@@ -181,6 +182,20 @@ class ComparesAnswers(Domain, Protocol):
     def same_answer(self, given: str, right: str) -> bool:
         """Whether two answers that `judge` has read say the same: in a majority vote they are one. Never raises."""
         return is_same_answer(given, right)  # as text, then as numbers: 7.0 is 7
+
+
+class ComparesProblems(Domain, Protocol):
+    """Problems can be said to be alike: what `challenger.novelty` and `challenger.aim` pay by. No key needs it."""
+
+    def signature(self, problem: Problem) -> str:
+        """How the problem is solved, equal for problems that are solved alike: a program with its numbers left out, for
+        one. Without it every problem has its own. Never raises."""
+        return problem.canonical
+
+    def closeness(self, problem: Problem, target: Problem) -> float:
+        """How near a problem is to one that is aimed at, from 0 to 1, which is no more to be learned from nearer ones.
+        Never raises."""
+        return alike(tokens_of(problem.canonical), tokens_of(target.canonical))
 
 
 class HasFormats(Domain, Protocol):

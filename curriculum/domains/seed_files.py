@@ -17,19 +17,19 @@ class DomainError(SelfplayError, ValueError):
 
 
 def read_seeds(
-    path: Path, parse: Callable[[str], Statement | Fate], *, left_out: Collection[Fate] = ()
+    path: Path, parse: Callable[[str], Statement | Fate], *, left_out: Collection[Fate] = (), key: str = _KEY
 ) -> tuple[Statement, ...]:
     """The file's statements, in order. DomainError, naming the line, for a bad line or a problem posed twice.
 
     `left_out`: rejections that leave a line out in place of an error, as where a domain's options allow only some of
-    the seeds that are shipped with it.
+    the seeds that are shipped with it. `key`: that names the file.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no name for a file
-        raise DomainError(f"{_KEY}: {path} cannot be read ({error}): give a JSONL file in UTF-8") from None
+        raise DomainError(f"{key}: {path} cannot be read ({error}): give a JSONL file in UTF-8") from None
     if len(lines) > _MAX_LINES:
-        raise DomainError(f"{_KEY}: {path} has {len(lines)} lines, the limit is {_MAX_LINES}")
+        raise DomainError(f"{key}: {path} has {len(lines)} lines, the limit is {_MAX_LINES}")
     statements: dict[str, Statement] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -38,12 +38,12 @@ def read_seeds(
         if statement in left_out:
             continue
         if isinstance(statement, Fate):
-            raise DomainError(f"{path}:{number}: the domain rejects this seed as {statement}: correct or remove it")
+            raise DomainError(f"{path}:{number}: the domain rejects this problem as {statement}: correct or remove it")
         if statement.canonical in statements:
             raise DomainError(f"{path}:{number}: the same problem as an earlier line: remove it")
         statements[statement.canonical] = statement
     if not statements:
-        raise DomainError(f'{_KEY}: {path} has no problems: give at least one line such as {{"text": "3 + 4"}}')
+        raise DomainError(f'{key}: {path} has no problems: give at least one line such as {{"text": "3 + 4"}}')
     return tuple(statements.values())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curriculum.selection.admission import Candidate, ranked
+from curriculum.selection.quota import within_quota
 from curriculum.selection.scheduler import Replay, Scheduler
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
@@ -35,15 +36,18 @@ def fill(
     3. More new ones, promising or not, for what is still empty: an untried problem may teach, while what was always
        solved, or never, will not.
     4. Any known problems (`Scheduler.last_resort`), once there is nothing new left.
+
+    No family has more than its quota of the new ones (quota.py): what is beyond it is surplus.
     """
     most, least = scheduler.num_new(step, num_problems), scheduler.least_new(num_problems)
     ranking = ranked(candidates, most, tracker, settings, rng)
+    ranking, left_out = within_quota(ranking, most, settings.family_quota)
     order = ranking.promising + ranking.others
     num_new = min(len(order), max(least, min(most, len(ranking.promising))))
     replays = scheduler.replays(step, num_problems - num_new, num_problems)
     num_new = min(len(order), num_problems - len(replays))
     replays += _last_resort(step, num_problems - num_new - len(replays), replays, scheduler)
-    surplus = sorted(order[num_new:], key=lambda each: (each.group, each.index))
+    surplus = sorted((*order[num_new:], *left_out), key=lambda each: (each.group, each.index))
     return Filled(tuple(order[:num_new]), tuple(surplus), tuple(replays))
 
 

@@ -10,11 +10,13 @@ Formulas, and where the numbers are from: docs/curriculum.md.
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.columns import Floats
 from curriculum.tracking.families import Families, FamilyMemory, FamilySummary, LevelMemory
+from curriculum.tracking.learned import Held
 from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Counts, beta_learnability, beta_mean, learnability
 from curriculum.tracking.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
@@ -55,7 +57,7 @@ def moved(rate: float, ratio: float) -> float:
 _FAMILIES = "_families"
 _NOT_FOLDED = {"settings", "_forgetting", "_fast", "_untried", _FAMILIES}
 KEPT_CLASSES: Mapping[str, type] = {  # what `Tracker.state_of_fold` is made of, besides numbers, texts and series
-    each.__name__: each for each in (_Memory, Problem, Counts, FamilyMemory, LevelMemory, ProblemState, Origin)
+    each.__name__: each for each in (_Memory, Problem, Counts, FamilyMemory, Held, LevelMemory, ProblemState, Origin)
 }
 
 
@@ -95,6 +97,7 @@ class Tracker:
             if rate.attempts and rate.problem_id in self._memories and self._memories[rate.problem_id].observations
         }
         self._untried.clear()
+        self._observe_pay(history)
         new = {problem.problem_id for problem in history.problems}
         for problem in sorted(history.problems, key=lambda problem: problem.problem_id):
             self._admit(problem, history.step)
@@ -181,6 +184,10 @@ class Tracker:
         family was seen of late (`Families.drawn_learnability`)."""
         return self._families.drawn_learnability(family, level, self.version, rng)
 
+    def credit(self, family: str) -> float:
+        """What was learned of the family and not paid to the challenger yet, in [-1, 1]: `Held.credit`."""
+        return self._families.credit(family)
+
     def unseen_mass(self, family: str) -> float:
         """P(the next proposal of this family is new), in (0, 1): how far the family is from exhausted."""
         return self._families.unseen_mass(family, self.version)
@@ -262,6 +269,11 @@ class Tracker:
     def problem_ids(self) -> Iterable[str]:
         """All, in the order of admission."""
         return self._memories.keys()
+
+    def newest(self, count: int) -> list[Problem]:
+        """The last `count` problems that were admitted, in the order of admission. It looks at no others."""
+        last = [self._memories[problem_id].problem for problem_id in islice(reversed(self._memories), count)]
+        return last[::-1]
 
     def families(self) -> tuple[FamilySummary, ...]:
         """All families, in the order of their first problem."""
@@ -359,6 +371,13 @@ class Tracker:
         """
         within = beta_mean(*self._within.at(version, self._fast), MOST_STRENGTH / (1.0 + MOST_STRENGTH))
         return min(MOST_STRENGTH, within / max(1.0 - within, 1e-9))
+
+    def _observe_pay(self, history: StepHistory) -> None:
+        """Books what the step has paid for what was learned: by the credit before it, once a family."""
+        measured = {rate.problem_id for rate in history.pass_rates if rate.attempts}
+        accepted = {each.problem_id for each in history.proposals if each.fate is Fate.ACCEPTED} & measured
+        for family in dict.fromkeys(each.family for each in history.problems if each.problem_id in accepted):
+            self._families.observe_pay(family)
 
     def _observe_gain(self, rate: PassRate, foretold: float | None) -> None:
         if foretold is None:

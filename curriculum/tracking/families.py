@@ -14,6 +14,7 @@ import numpy as np
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.columns import Column, CountColumns, Floats, Powers, beta_means
+from curriculum.tracking.learned import Held
 from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Counts, beta_draw, beta_mean, learnability
 
@@ -60,6 +61,7 @@ class FamilyMemory:
     children: Counts = field(default_factory=Counts)  # of new children: hits L, misses 1 - L
     fates: Counts = field(default_factory=Counts)  # hits: proposals that were valid and new; misses: rejected
     proposed: Counts = field(default_factory=Counts)  # hits: admitted as new; misses: known already
+    held: Held = field(default_factory=Held)
     best_rate: float = 0.0
     last_step: int | None = None
     members: Pool = field(default_factory=Pool)
@@ -199,6 +201,7 @@ class Families:
         value = learnability(successes / attempts)
         if is_first:
             memory.groups.add(value, 1.0 - value, version, self._forgetting)
+            memory.held.observe(attempts / self._group_size, successes / attempts)
         memory.last_step = step
         hits, misses = memory.counts.at(version, self._forgetting)
         if hits + misses >= MIN_EVIDENCE_GROUPS * self._group_size:
@@ -218,6 +221,16 @@ class Families:
     def observe_proposed(self, family: str, is_new: bool, version: int) -> None:
         """A proposal was a problem of this family: a new one that was admitted, or one that is known already."""
         self._families[family].proposed.add(float(is_new), float(not is_new), version, self._child_forgetting)
+
+    def observe_pay(self, family: str) -> None:
+        """A step has paid measured proposals of this family."""
+        if family in self._families:
+            self._families[family].held.pay()
+
+    def credit(self, family: str) -> float:
+        """What was learned of the family and not paid for yet (`Held.credit`), in [-1, 1]; 0 for an unseen one."""
+        memory = self._families.get(family)
+        return memory.held.credit if memory else 0.0
 
     def rate(self, family: str, level: int, version: int) -> float:
         """(4 m + k) / (4 + n) of the family's discounted k of n, m the rate of its level; m for an unseen family."""

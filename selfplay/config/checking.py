@@ -11,7 +11,7 @@ from typing import Any, get_args
 from omegaconf import OmegaConf
 
 from selfplay.config.declared import Key, declared
-from selfplay.config.keys import Config, TrainConfig
+from selfplay.config.keys import ChallengerConfig, Config, TrainConfig
 from selfplay.learn.reports import ReportRule
 from store.encoding import is_storable
 
@@ -62,10 +62,27 @@ def idle(config: Config) -> list[str]:
         names["advantage_scale"] = copies
     if anchor == "policy" and train.importance_mode == "none":
         names["importance_cap"] = "while train.importance_mode is none"
-    return [
+    lines = [
         f"train.{name}={getattr(train, name)} does nothing {reason}"
         for name, reason in names.items()
         if getattr(train, name) != getattr(usual, name)
+    ]
+    return lines + _idle_pay(config)
+
+
+def _idle_pay(config: Config) -> list[str]:
+    """What pays a challenger that is not trained, or aims at nothing."""
+    challenger, usual = config.challenger, ChallengerConfig()
+    names: dict[str, str] = {}
+    if not challenger.aim:
+        names["aim_weight"] = "while challenger.aim is empty"
+    if challenger.source != "self":
+        reason = f"while challenger.source is {challenger.source}: no challenger is trained"
+        names |= dict.fromkeys(("gate", "novelty", "learned_credit", "aim", "aim_weight"), reason)
+    return [
+        f"challenger.{name}={getattr(challenger, name)} does nothing {reason}"
+        for name, reason in names.items()
+        if getattr(challenger, name) != getattr(usual, name)
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from roles.judging.groups import TruncatedRule
 from roles.pay.advantages import AdvantageRule
 from roles.pay.formats import BaselineRule
+from roles.pay.gate import GateRule
 from roles.pay.rewards import ChallengerRule
 from roles.prompts import ReportKind
 from roles.search.credit import CreditRule
@@ -175,6 +176,27 @@ class ChallengerConfig:
     invalid_reward: float = key(
         0.0, "what a rejected proposal is paid; with negative values proposing was seen to collapse", from_to(-1, 0)
     )
+    gate: GateRule = key(
+        "standard", "what a proposal must be to be paid by a pass rate: strict (accepted, its answer not contradicted "
+        "by other means, its pass rate in the curriculum's band); standard (accepted); loose (also a valid text that "
+        "is known); none (also what parses and is no problem). An arm of experiments; what is attempted stays the same",
+    )  # fmt: skip
+    novelty: float = key(
+        0.0, "share of a proposal's reward that it loses where much like it was ever admitted (docs/rewards.md); needs "
+        "the extra datasketch. 0: none", from_to(0, 1),
+    )  # fmt: skip
+    learned_credit: float = key(
+        0.0, "what a rise of a family's pass rate from 0 to 1, on problems that were never practised, pays its later "
+        "proposals in all; a fall is charged (docs/rewards.md). 0: nothing", at_least(0),
+    )  # fmt: skip
+    aim: str = key(
+        "", "problems that proposals are to come near, as long as they are not solved: one of the domain's evaluation "
+        'sets, without what is held out of it, or a JSONL file, {"text": "34 + 15"} a line. Empty: none',
+    )  # fmt: skip
+    aim_weight: float = key(
+        0.5, "share of a proposal's reward that it loses where it is nowhere near challenger.aim, or much longer",
+        from_to(0, 1),
+    )  # fmt: skip
 
 
 @dataclass
@@ -348,6 +370,11 @@ class CurriculumConfig:  # rules and formulas: curriculum/settings.py, docs/curr
     parent_low: float = key(0.2, "a problem that is solved less often than this is no parent for harder ones")
     max_family_share: float = key(
         0.34, "most of a step's parents, and of its promising new problems, that are of one family"
+    )
+    family_quota: float = key(
+        1.0,
+        "most of a step's places for new problems that one family may take; where a family has more, places are "
+        "left to known problems. 1: no quota",
     )
     bank_delay: int = key(4, "steps before a banked problem is tried again, with twice the attempts")
     reprobe_delay: int = key(10, "steps before a problem that was too hard is tried again, if its family has improved")

@@ -1,40 +1,77 @@
 """What proposals teach the challenger: it is paid by the measured pass rate of what it posed."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from roles import challenger
 from roles.pay.advantages import AdvantageRule, group_advantages, has_signal
+from roles.pay.gate import Gate
 from roles.pay.rewards import challenger_reward
+from roles.pay.shaping import UNSHAPED, Shaped, Shaping
 from selfplay.learn.batch import TrainSample
 from selfplay.learn.lessons import train_samples
 from selfplay.learn.scaling import ScaleRule, scaled_by_group
 from selfplay.learn.settings import LearningSettings
-from selfplay.play.step import TriagedProposal
-from store.records import Fate
+from selfplay.play.step import Posed, TriagedProposal
+from store.records import Fate, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class PaidProposal:
-    """`reward` None: unmeasured, so it is in no group."""
+    """`reward` None: unmeasured, so it is in no group. `shaped`: the parts of a measured one that passed the gate.
+    `is_gated`: it was measured, and the gate kept it from its pay."""
 
     triaged: TriagedProposal
     reward: float | None
+    shaped: Shaped = UNSHAPED
+    is_gated: bool = False
 
 
-def paid_proposals(
-    proposals: Sequence[TriagedProposal], rates: Mapping[str, float | None], settings: LearningSettings
-) -> tuple[PaidProposal, ...]:
-    """`rates`: problem_id -> measured first-try pass rate, None where nobody could judge it."""
-    return tuple(
-        PaidProposal(each, proposal_reward(each.fate, rates.get(each.problem_id or ""), settings)) for each in proposals
-    )
+@dataclass(frozen=True, slots=True)
+class ProposalPay:
+    """What pays the challenger. `verified`: whether nothing contradicts the answer that a problem came with.
+    `foretold`: the first-try pass rate of a known problem. `shaping` None: nothing beside the pass rate."""
+
+    settings: LearningSettings
+    gate: Gate = field(default_factory=Gate)
+    shaping: Shaping | None = None
+    verified: Callable[[Problem], bool] = lambda problem: True
+    foretold: Callable[[Problem], float] = lambda problem: 0.5
+
+    def paid(self, posed: Posed, rates: Mapping[str, float | None]) -> tuple[PaidProposal, ...]:
+        """`rates`: problem_id -> measured first-try pass rate, None where nobody could judge it."""
+        new = {problem.problem_id: problem for problem in posed.new}
+        accepted = (each.problem_id or "" for each in posed.proposals if each.fate is Fate.ACCEPTED)
+        measured = [new[name] for name in accepted if rates.get(name) is not None and name in new]
+        parts = {} if self.shaping is None else self.shaping.parts(measured)
+        return tuple(self._paid(each, new.get(each.problem_id or ""), rates, parts) for each in posed.proposals)
+
+    def _paid(
+        self,
+        proposal: TriagedProposal,
+        problem: Problem | None,
+        rates: Mapping[str, float | None],
+        parts: Mapping[str, Shaped],
+    ) -> PaidProposal:
+        rate = rates.get(proposal.problem_id or "")
+        if self.gate.pays_unmeasured(proposal.fate):
+            likely = self.foretold(proposal.parent) if rate is None else rate
+            return PaidProposal(proposal, challenger_reward(self.settings.challenger_reward, likely))
+        reward = proposal_reward(proposal.fate, rate, self.settings)
+        if proposal.fate is not Fate.ACCEPTED or rate is None or problem is None or reward is None:
+            return PaidProposal(proposal, reward)
+        if not self.gate.passes(rate, self.verified(problem)):
+            return PaidProposal(proposal, self.settings.invalid_reward, is_gated=True)
+        if self.shaping is None:
+            return PaidProposal(proposal, reward)
+        shaped = parts[problem.problem_id]
+        return PaidProposal(proposal, self.shaping.shaped(reward, shaped), shaped)
 
 
 def proposal_reward(fate: Fate, rate: float | None, settings: LearningSettings) -> float | None:
-    """ACCEPTED is paid by its pass rate (None if nobody could judge it), SURPLUS is unmeasured, a rejection is paid
-    `invalid_reward`."""
+    """By the standard gate: ACCEPTED is paid by its pass rate (None if nobody could judge it), SURPLUS is unmeasured, a
+    rejection is paid `invalid_reward`."""
     match fate:
         case Fate.ACCEPTED:
             return None if rate is None else challenger_reward(settings.challenger_reward, rate)
@@ -71,10 +108,12 @@ def challenger_samples(
     invalid_reward: float,
     kl_labels: Collection[str] = (),
     scale: ScaleRule = "none",
+    is_marginal: bool = True,
 ) -> list[TrainSample]:
-    """Advantages of proposals by their marginal rewards, those from one parent a group; `proposals` group by group."""
+    """Advantages of proposals by their marginal rewards, those from one parent a group; `proposals` group by group.
+    Not `is_marginal`: by their rewards as they are."""
     samples: list[TrainSample] = []
-    marginal = marginal_rewards(proposals, invalid_reward)
+    marginal = marginal_rewards(proposals, invalid_reward) if is_marginal else [each.reward for each in proposals]
     for _, group in groupby(zip(proposals, marginal, strict=True), key=lambda pair: pair[0].triaged.group):
         paid = [(each.triaged.sampled, reward) for each, reward in group]
         measured = [(sampled, reward) for sampled, reward in paid if reward is not None]

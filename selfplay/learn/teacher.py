@@ -19,7 +19,7 @@ from selfplay.learn.critic_batch import CriticBatch, CriticTeaching, critic_batc
 from selfplay.learn.dense import best_path, credited
 from selfplay.learn.imitation import imitated
 from selfplay.learn.lessons import SolverLesson, solver_lesson
-from selfplay.learn.proposals import PaidProposal, challenger_samples, paid_proposals
+from selfplay.learn.proposals import PaidProposal, ProposalPay, challenger_samples
 from selfplay.learn.quota import with_quota
 from selfplay.learn.reports import report_pay
 from selfplay.learn.scaling import scaled_by_batch
@@ -54,6 +54,7 @@ class Teacher:
     encode: Encode
     critics: CriticTeaching = NO_CRITICS
     formats: Formats | None = None  # needed where formats are trained on
+    pay: ProposalPay | None = None  # of the challenger; None: by the pass rate alone
 
     def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts], step: int = 0) -> Taught:
         """Rewards and advantages for every turn and every proposal, summed over the tree. `facts`: of the run's first
@@ -61,10 +62,12 @@ class Teacher:
         learning = self.settings.learning
         lessons = self._lessons(tree, played)
         rates = {group.problem.problem_id: group.first_try_rate for group in played.judged.groups}
-        proposals = paid_proposals(played.posed.proposals, rates, learning)
+        pay = self.pay or ProposalPay(learning)
+        proposals = pay.paid(played.posed, rates)
         samples = [sample for lesson in lessons for sample in lesson.samples]
         rule, invalid, kl_labels = learning.advantage, learning.invalid_reward, learning.kl_labels
-        samples += challenger_samples(proposals, rule, invalid, kl_labels, learning.scale)
+        wants_new = pay.gate.wants_new
+        samples += challenger_samples(proposals, rule, invalid, kl_labels, learning.scale, wants_new)
         stage = stage_after(facts, self.settings.stage_one)
         objective = self.settings.objectives[stage]
         if learning.scale == "batch" and self.settings.imitation == "none":

@@ -103,6 +103,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
             encode,
             build_search.critic_teaching(config, critic is not None),
             build_guards.formats(config, domain),
+            build_learning.proposal_pay(config, teaching.learning, domain, tracker, held_out),
         ),
         trainer=Trainer(
             policy,

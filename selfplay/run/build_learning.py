@@ -6,13 +6,23 @@ from typing import Literal
 
 from torch import Tensor
 
+from curriculum.domains.abilities import ability, able
+from curriculum.domains.environments.extras import version_of
+from curriculum.domains.protocol import ChecksAgain, ComparesProblems, Domain, Prompted
+from curriculum.holdout import HeldOut
+from curriculum.selection.aim import targets_of
+from curriculum.selection.archive import Archive
+from curriculum.tracking.difficulty import Tracker
 from roles.challenger import LABEL as CHALLENGER_LABEL
 from roles.judging.rewards import verdict_weight
+from roles.pay.gate import Gate
+from roles.pay.shaping import Shaping
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.config.files import rewards
 from selfplay.config.keys import Config
 from selfplay.learn.batch import Mean
 from selfplay.learn.clip_cov import ClipCovSettings
+from selfplay.learn.proposals import ProposalPay
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.stages import Stage, StageSettings
 from selfplay.machine.errors import USAGE, Refused
@@ -23,6 +33,7 @@ from selfplay.train.loss import LossSettings
 from selfplay.train.masks import Mask, read_mask
 from selfplay.train.subnetwork import Subnetwork
 from selfplay.train.trainer import TrainerSettings
+from store.records import Problem
 
 
 def teaching_settings(config: Config) -> TeachingSettings:
@@ -41,6 +52,39 @@ def teaching_settings(config: Config) -> TeachingSettings:
         keeps_sequences=loss.weighs_sequences or loss.clips_sequences,
         mean=Mean(config.train.mean, _longest(config)),
     )
+
+
+def proposal_pay(
+    config: Config, learning: LearningSettings, domain: Domain, tracker: Tracker, held_out: HeldOut
+) -> ProposalPay:
+    """What pays the challenger. Raises DomainError for an aim that names nothing, or where an extra is missing."""
+    gate = Gate(config.challenger.gate, config.curriculum.band_low, config.curriculum.band_high)
+    shaping = _shaping(config, domain, tracker, held_out)
+    return ProposalPay(learning, gate, shaping, _verified(domain), lambda problem: tracker.forecast(problem)[0])
+
+
+def _shaping(config: Config, domain: Domain, tracker: Tracker, held_out: HeldOut) -> Shaping | None:
+    c = config.challenger
+    if c.novelty == 0 and c.learned_credit == 0 and not c.aim:
+        return None
+    if c.novelty > 0:
+        version_of("datasketch", "datasketch", f"challenger.novelty={c.novelty:g}")
+    return Shaping(
+        tracker=tracker,
+        novelty=c.novelty,
+        aim=c.aim_weight,
+        learned=c.learned_credit,
+        archive=Archive(tracker, ability(domain, ComparesProblems)) if c.novelty > 0 else None,
+        targets=targets_of(c.aim, domain, held_out) if c.aim else None,
+    )
+
+
+def _verified(domain: Domain) -> Callable[[Problem], bool]:
+    """Whether the domain's other means, where it has any, do not contradict the answer that a problem came with."""
+    again, written = able(domain, ChecksAgain), ability(domain, Prompted).written
+    if again is None:
+        return lambda problem: True
+    return lambda problem: not problem.answer or again.check_again(problem, written(problem.answer))[0] is not False
 
 
 def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:

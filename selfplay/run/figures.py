@@ -143,11 +143,29 @@ def _challenger_metrics(proposals: Sequence[PaidProposal]) -> dict[str, float]:
     fates = fate_counts([paid.triaged.fate for paid in proposals])
     paid = [each.reward for each in proposals if each.reward is not None]
     found = {metrics.fate_count(fate): float(count) for fate, count in fates.items()}
-    return found | {
+    found |= {
         metrics.PROPOSALS: float(len(proposals)),
         metrics.VALID_NEW: float(fates[Fate.ACCEPTED] + fates[Fate.SURPLUS]),
         metrics.CHALLENGER_REWARD: _mean(paid),
     }
+    return found | _shaped_metrics(proposals)
+
+
+def _shaped_metrics(proposals: Sequence[PaidProposal]) -> dict[str, float]:
+    """What a gate kept and what shaped rewards, each only where it did."""
+    novelties = [each.shaped.novelty for each in proposals if each.shaped.novelty is not None]
+    aims = [each.shaped.aim for each in proposals if each.shaped.aim is not None]
+    learned = [each.shaped.learned for each in proposals if each.shaped.learned is not None]
+    found = {}
+    if gated := sum(each.is_gated for each in proposals):
+        found[metrics.CHALLENGER_GATED] = float(gated)
+    if novelties:
+        found[metrics.CHALLENGER_NOVELTY] = _mean(novelties)
+    if aims:
+        found[metrics.CHALLENGER_AIM] = _mean(aims)
+    if learned:
+        found[metrics.CHALLENGER_LEARNED] = sum(learned)
+    return found
 
 
 def _mean(values: list[float]) -> float:

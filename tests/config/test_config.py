@@ -89,7 +89,9 @@ def test_every_number_and_every_folder_has_a_rule() -> None:
     left = {each.name for each in EVERYTHING if each.rule is None and not each.is_section}
     switches = {name for name in left if isinstance(OmegaConf.select(DEFAULTS, name), bool)}
     curriculum = {name for name in left if name.startswith("curriculum.")}
-    assert left - switches - curriculum == {"domain", "domain_options", "policy.lora.target_modules", "train.mask"}
+    assert left - switches - curriculum == {
+        "domain", "domain_options", "policy.lora.target_modules", "train.mask", "challenger.aim",
+    }  # fmt: skip
 
 
 def test_the_list_of_keys_is_a_configuration_file_that_says_what_each_is(tmp_path: Path) -> None:

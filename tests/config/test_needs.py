@@ -97,6 +97,12 @@ class Whole:
     def same_answer(self, given: str, right: str) -> bool:
         return given == right
 
+    def signature(self, problem: Problem) -> str:
+        return problem.family
+
+    def closeness(self, problem: Problem, target: Problem) -> float:
+        return float(problem.level == target.level)
+
     def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
         return text == problem.answer, "as it stands"
 

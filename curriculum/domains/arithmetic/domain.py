@@ -23,6 +23,7 @@ from curriculum.domains.arithmetic.syntax import (
     without_neutral,
 )
 from curriculum.domains.arithmetic.undoing import undone
+from curriculum.domains.likeness import alike
 from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
 from curriculum.domains.seed_files import DomainError, read_seeds
@@ -33,6 +34,8 @@ _SHIPPED_SEEDS = Path(__file__).parents[1] / "seeds" / "arithmetic.jsonl"
 _DRAWS_PER_LEVEL = 100
 _MAX_DRAWN_LEVEL = 8  # up to products of a two-digit number and sums of three-digit ones: what a small model can learn
 _ANSWER = re.compile(r"[ \t\r\n]*(0|-?[1-9][0-9]{0,17})[ \t\r\n]*")  # ASCII digits, no leading zero, no "-0"
+
+_DIGIT = re.compile("[0-9]")
 
 
 class ArithmeticDomain:
@@ -113,6 +116,11 @@ class ArithmeticDomain:
         if isinstance(value, SandboxFailure):
             return Outcome.UNJUDGED, answer
         return (Outcome.CORRECT if int(answer) == value else Outcome.INCORRECT), answer
+
+    def closeness(self, problem: Problem, target: Problem) -> float:
+        """By the canonical forms with a d for each digit: which numbers stand in a sum matters little to what is
+        learned from it, so any sum of two-digit numbers is 1 from any other."""
+        return alike(_DIGIT.sub("d", problem.canonical), _DIGIT.sub("d", target.canonical))
 
     def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
         """By undoing what is asked, on integers of Python's own; of the answer only blanks and line ends are left out.

@@ -21,7 +21,14 @@ from curriculum.domains.protocol import Statement
 from curriculum.domains.python import drawing
 from curriculum.domains.python.checking import checked_outputs
 from curriculum.domains.python.execution import Failure, output_of, outputs_of
-from curriculum.domains.python.structure import applied_text, canonical_of, family_of, level_of, without_neutral
+from curriculum.domains.python.structure import (
+    applied_text,
+    canonical_of,
+    family_of,
+    level_of,
+    without_literals,
+    without_neutral,
+)
 from curriculum.domains.python.tasks import (
     KINDS,
     Kind,
@@ -242,6 +249,12 @@ class PythonDomain:
             return None, means
         found = [read_value(self._result(text))] if task.kind == "deduction" else _tried_alone(task, text)
         return len(found) == len(expected) and all(map(_is_equal, found, expected)), means
+
+    def signature(self, problem: Problem) -> str:
+        """The kind of task and its program, names and literals left out: the same program on other inputs is solved
+        alike."""
+        task = _task(problem.text)
+        return problem.canonical if task is None else f"{task.kind}: {without_literals(task.program)}"
 
     def observation(self, problem: Problem, text: str) -> str:
         """Of an output: "no value", "another type", "too low", "too high", "another value" or "equal". Of an input or a

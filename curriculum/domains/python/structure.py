@@ -43,6 +43,12 @@ def without_neutral(program: Program) -> str:
     return ast.unparse(tree)
 
 
+def without_literals(program: Program) -> str:
+    """The canonical form with a c for each number and text: what two programs share that do the same with others."""
+    tree = _Literals().visit(ast.parse(canonical_of(program)))
+    return ast.unparse(tree)
+
+
 def applied_text(program: Program, inputs: Sequence[Value]) -> str | None:
     """The expression of a `lambda` with the inputs in the place of its parameters, "3 * 2 + 1"; None of another
     program, and where a name inside hides a parameter."""
@@ -132,6 +138,11 @@ class _Applied(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.parse(repr(self._given[node.id]), mode="eval").body if node.id in self._given else node
+
+
+class _Literals(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return ast.Name("c", ast.Load())
 
 
 class _Neutral(ast.NodeTransformer):

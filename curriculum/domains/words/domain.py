@@ -38,6 +38,7 @@ LONGEST_LINE = 400  # characters
 _SHIPPED_SEEDS = Path(__file__).parents[1] / "seeds" / "words.jsonl"
 _WORKING = r"(?:[0-9+\-*/() ]{1,60}=){0,4}"  # it is not checked: what stands behind the last sign of equality counts
 _ANSWER = re.compile(rf"[ \t\r\n]*{_WORKING} *(-?[0-9]{{1,18}}(?:\.[0-9]{{1,18}})?)\.?[ \t\r\n]*")
+_NUMBER = re.compile("[0-9]+")
 _FATES: Mapping[Flaw, Fate] = {Flaw.FORM: Fate.UNPARSED, Flaw.TOO_LARGE: Fate.TOO_LARGE}  # any other is INVALID
 
 
@@ -146,6 +147,10 @@ class WordsDomain:
     def question(self, problem: Problem) -> str:
         """The text without the program."""
         return f"{problem.text.partition(BAR)[0].strip()} Answer:"
+
+    def signature(self, problem: Problem) -> str:
+        """Its program, with an n for each number: the same story with other numbers is solved alike."""
+        return _NUMBER.sub("n", problem.text.partition(BAR)[2].strip())
 
     def seeds(self) -> Sequence[Statement]:
         return self._seeds

@@ -255,7 +255,7 @@ def test_shipped_seeds_beyond_the_limits_are_left_out_and_a_users_own_are_not(tm
     assert {seed.text for seed in every} - {seed.text for seed in smaller} == {"2 + 3 + 4", "8 - 3 + 2"}
     path = tmp_path / "seeds.jsonl"
     path.write_text('{"text": "2 + 3 + 4"}')
-    with pytest.raises(DomainError, match=":1: the domain rejects this seed as TOO_LARGE"):
+    with pytest.raises(DomainError, match=":1: the domain rejects this problem as TOO_LARGE"):
         ArithmeticDomain(max_operands=2, seeds_path=str(path)).seeds()
 
 
@@ -265,7 +265,7 @@ def test_shipped_seeds_beyond_the_limits_are_left_out_and_a_users_own_are_not(tm
         ("", "no problems"),
         ("nonsense", ":1: not JSON"),
         ('{"text": "1 + 2"}\n{"text": "2 + 1"}', ":2: the same problem"),
-        ('{"text": "1 - 2"}', ":1: the domain rejects this seed as INVALID"),
+        ('{"text": "1 - 2"}', ":1: the domain rejects this problem as INVALID"),
         ('{"text": 3}', ":1: a seed is"),
         ('{"text": "1 + 2", "answer": "4"}', ":1: a seed is"),
     ],

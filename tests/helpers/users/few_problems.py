@@ -33,6 +33,27 @@ class AnyText(FewProblems):
         return Fate.INVALID if digest[0] & 1 else super().parse(f"{10 + digest[1] % 90} + {10 + digest[2] % 90}")
 
 
+class AnyPaid(FewProblems):
+    """As `AnyText`, with sums of a dozen numbers beside sums of two that are like each other. What a tiny model babbles
+    ends soon, and is right about half of the time, so that pass rates differ."""
+
+    stops = ("\n", *"abcdefghijklmnopqrstuvwxyz")
+
+    def parse(self, text: str) -> Statement | Fate:
+        found = super().parse(text)
+        digest = hashlib.sha256(text.encode()).digest()
+        if isinstance(found, Statement) or digest[0] & 1:
+            return found if isinstance(found, Statement) else Fate.INVALID
+        if digest[1] & 1:
+            return super().parse(f"{10 + digest[2] % 8} + {20 + digest[3] % 8}")
+        spelled = " + ".join(str(10 + byte % 4) for byte in digest[4:16])
+        return Statement(spelled, spelled, family="dozen", level=9, answer="0", answer_source="drawn")
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        is_right = hashlib.sha256(f"{problem.canonical} {text}".encode()).digest()[0] & 1
+        return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text
+
+
 class AnySteps(FewProblems):
     """What a tiny model babbles as steps, right and wrong about as often, so that trees differ in worth."""
 
