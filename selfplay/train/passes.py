@@ -15,6 +15,7 @@ from torch import Tensor
 
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.supports import ALL
+from selfplay.machine.transfer import to_device
 from selfplay.model.attention.interface import Pass
 from selfplay.model.attention.plan import PathPlan, path_matrix, plan_paths
 from selfplay.model.head import Drawable
@@ -76,16 +77,16 @@ def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[T
     device = policy.device
     if plan.mode == "flat":
         assert plan.rows is not None
-        ids, lengths = (torch.from_numpy(a).to(device) for a in (plan.rows.ids, plan.rows.lengths))
+        ids, lengths = (to_device(a, device) for a in (plan.rows.ids, plan.rows.lengths))
         hidden = policy.flat_hidden(ids, lengths)
-        yield hidden[torch.from_numpy(plan.rows.row).to(device), torch.from_numpy(plan.rows.column).to(device)]
+        yield hidden[to_device(plan.rows.row, device), to_device(plan.rows.column, device)]
         return
     current = Pass(tree_plan(batch, plan.pack, device), kernels=policy.kernels)
     depths = batch.depths[plan.pack.tokens]
-    ids = torch.from_numpy(batch.ids[plan.pack.tokens]).to(device)
+    ids = to_device(batch.ids[plan.pack.tokens], device)
     with policy.on_paths(current):
-        hidden = policy.tree_hidden(ids, torch.from_numpy(depths).to(device))
-        yield hidden.index_select(0, torch.from_numpy(plan.pack.sources).to(device))
+        hidden = policy.tree_hidden(ids, to_device(depths, device))
+        yield hidden.index_select(0, to_device(plan.pack.sources, device))
 
 
 def row_temperatures(
@@ -94,7 +95,7 @@ def row_temperatures(
     """[m] fp32 of the pack's trained tokens, by their labels; None where all are 1."""
     by_label = np.array([temperatures.get(name, 1.0) for name in batch.label_names], dtype=np.float32)
     rows = by_label[batch.labels[plan.pack.targets]]
-    return None if (rows == 1.0).all() else torch.from_numpy(rows).to(device)
+    return None if (rows == 1.0).all() else to_device(rows, device)
 
 
 def row_supports(batch: TrainBatch, plan: PackPass, device: torch.device) -> Drawable | None:
@@ -102,7 +103,7 @@ def row_supports(batch: TrainBatch, plan: PackPass, device: torch.device) -> Dra
     supports, targets = batch.supports, plan.pack.targets
     if supports is None or (supports.rows[targets] == ALL).all():
         return None
-    return lambda part: torch.from_numpy(supports.drawable(targets[part])).to(device)
+    return lambda part: to_device(supports.drawable(targets[part]), device)
 
 
 def tree_plan(batch: TrainBatch, pack: Pack, device: torch.device) -> PathPlan:

@@ -18,6 +18,7 @@ from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
 from selfplay.machine.errors import NonFiniteError
 from selfplay.machine.memory import release_freed_memory
+from selfplay.machine.transfer import to_device
 from selfplay.metrics import (
     CLIP_RATIO,
     ENTROPY,
@@ -150,6 +151,7 @@ class Trainer:
                 release_freed_memory()  # a smaller pack's blocks are too small for this one, and would stay beside its
             largest = max(largest, plan.tokens)
             before.append(self._accumulate(batch, plan, totals))
+        totals.settle()
         metrics = totals.metrics(batch) | fitted | {LEARNING_RATE: self._learning_rate()}
         if packs:
             metrics[GRAD_NORM] = self._apply(totals.loss)
@@ -212,10 +214,8 @@ class Trainer:
         device = self._policy.device
         rows = plan.pack.targets
         columns = (batch.sampler_logprobs, batch.positive, batch.negative, batch.counts)
-        sampler, positive, negative, counts = (
-            torch.from_numpy(column[rows]).to(device, torch.float32) for column in columns
-        )
-        targets = torch.from_numpy(batch.ids[batch.targets[rows]]).to(device)
+        sampler, positive, negative, counts = (to_device(column[rows], device, torch.float32) for column in columns)
+        targets = to_device(batch.ids[batch.targets[rows]], device)
         settings = self._settings
         temperatures = row_temperatures(batch, plan, settings.temperatures, device)
         drawable = row_supports(batch, plan, device)
@@ -224,13 +224,16 @@ class Trainer:
             total = self._gradients.sum_of(head.weight)
             logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total, drawable)
             loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
-            totals.add(loss, counts, facts, logprobs.detach(), sampler)
+            now, policy_part = logprobs.detach(), loss.detach()
+            totals.later(lambda: totals.add(policy_part, counts, facts, now, sampler))
             if not self._settings.loss.weighs_sequences:
-                totals.weights.add(counts, facts["log_ratio"], facts["weight"], facts["truncated"])
+                weights = (counts, facts["log_ratio"], facts["weight"], facts["truncated"])
+                totals.later(lambda: totals.weights.add(*weights))
             if self._reference is not None and batch.kl[rows].any():
-                pull = torch.from_numpy(batch.kl[rows]).to(device, torch.float32)
+                pull = to_device(batch.kl[rows], device, torch.float32)
                 kl = kl_to_reference(logprobs, self._reference(batch, plan))
-                totals.add_kl(batch, rows, kl.detach())
+                pulled = kl.detach()
+                totals.later(lambda: totals.add_kl(batch, rows, pulled))
                 loss = loss + (pull * kl).sum()
             loss.backward()
         return logprobs.detach()
@@ -271,7 +274,7 @@ class Trainer:
     def _logprobs(self, batch: TrainBatch, plan: PackPass) -> Tensor:
         """[m] of the pack's trained tokens, by the weights as they are."""
         device = self._policy.device
-        targets = torch.from_numpy(batch.ids[batch.targets[plan.pack.targets]]).to(device)
+        targets = to_device(batch.ids[batch.targets[plan.pack.targets]], device)
         temperatures = row_temperatures(batch, plan, self._settings.temperatures, device)
         drawable, chunk = row_supports(batch, plan, device), self._settings.logprob_chunk
         with pack_hidden(self._policy, batch, plan) as hidden:
@@ -337,6 +340,18 @@ class _Totals:
     mismatch_max: float = 0.0
     sampler_kl: float = 0.0  # sum of k3 of mu and theta over these
     weights: WeightTotals = field(default_factory=WeightTotals)
+    _pending: list[Callable[[], None]] = field(default_factory=list, repr=False)
+
+    def later(self, add: Callable[[], None]) -> None:
+        """What adds a pack's values, for `settle`: to read them at once would wait for a GPU once a pack, and nothing
+        could be given to it meanwhile."""
+        self._pending.append(add)
+
+    def settle(self) -> None:
+        """Adds what was put off, in order."""
+        for add in self._pending:
+            add()
+        self._pending.clear()
 
     def add(self, loss: Tensor, counts: Tensor, facts: dict[str, Tensor], now: Tensor, sampler: Tensor) -> None:
         is_sampled = ~sampler.isnan()
