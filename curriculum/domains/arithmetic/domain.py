@@ -12,7 +12,7 @@ from pathlib import Path
 
 from curriculum.answers.comparing import side_of
 from curriculum.domains.arithmetic import sets
-from curriculum.domains.arithmetic.shapes import drawn_expression, known_levels
+from curriculum.domains.arithmetic.shapes import drawn_expression, known_levels, known_shapes
 from curriculum.domains.arithmetic.syntax import (
     Expression,
     canonical_form,
@@ -42,7 +42,8 @@ class ArithmeticDomain:
     """Expressions of 2 to `max_operands` operands of up to `max_digits` digits, with 0 <= value < `max_value`.
 
     `seeds_path` names a JSONL file of one's own; without it the shipped dozen of one-digit problems is used,
-    as far as they are within the limits.
+    as far as they are within the limits. `drawn_shapes` names what `draw` is limited to, such as ["dd+dd", "dd-dd"] for
+    sums and differences of two-digit numbers; without it, it draws every shape.
     """
 
     name = "arithmetic"
@@ -71,7 +72,12 @@ class ArithmeticDomain:
     )
 
     def __init__(
-        self, max_operands: int = 4, max_digits: int = 3, max_value: int = 10**6, seeds_path: str | None = None
+        self,
+        max_operands: int = 4,
+        max_digits: int = 3,
+        max_value: int = 10**6,
+        seeds_path: str | None = None,
+        drawn_shapes: Sequence[str] = (),
     ) -> None:
         for option, value, low, high in (
             ("max_operands", max_operands, 2, 6),
@@ -84,7 +90,9 @@ class ArithmeticDomain:
         self.max_operands = max_operands
         self.max_digits = max_digits
         self.max_value = max_value
-        self.levels = [each for each in known_levels(max_operands, max_digits) if each <= _MAX_DRAWN_LEVEL]
+        self._drawn_shapes = _checked_shapes(drawn_shapes, known_shapes(max_operands, max_digits))
+        levels = known_levels(max_operands, max_digits, self._drawn_shapes)
+        self.levels = levels if drawn_shapes else [each for each in levels if each <= _MAX_DRAWN_LEVEL]
         self._seeds_path = _SHIPPED_SEEDS if seeds_path is None else Path(seeds_path)
 
     def parse(self, text: str) -> Statement | Fate:
@@ -148,13 +156,14 @@ class ArithmeticDomain:
     def draw(self, rng: random.Random, level: int) -> Statement:
         """Uniform over the shapes of the level, then over operands, redrawn until valid; where the value limit leaves
         next to nothing of a level, from the level below it. Levels above `levels` are drawn too."""
-        for lower in range(level, 0, -1):
+        lowest = min(self.levels)
+        for lower in range(level, lowest - 1, -1):
             for _ in range(_DRAWS_PER_LEVEL):
-                expression = drawn_expression(rng, lower, self.max_operands, self.max_digits)
+                expression = drawn_expression(rng, lower, self.max_operands, self.max_digits, self._drawn_shapes)
                 statement = self._stated(expression, evaluate_expression(spelled(expression)))
                 if isinstance(statement, Statement):
                     return statement
-        raise ValueError(f"arithmetic has no problem of level {level}: levels start at 1")
+        raise ValueError(f"arithmetic has no problem of level {level}: levels start at {lowest}")
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """add1, add2, sub2, three and mul1, as far as their problems are within the limits: see sets.py."""
@@ -204,3 +213,15 @@ class ArithmeticDomain:
             answer=str(value),
             answer_source="executed",
         )
+
+
+def _checked_shapes(shapes: object, known: Sequence[str]) -> tuple[str, ...]:
+    """`shapes` as given. DomainError unless it is a list of names of `known`."""
+    if not isinstance(shapes, Sequence) or isinstance(shapes, str) or not all(isinstance(each, str) for each in shapes):
+        raise DomainError(f"domain_options.drawn_shapes is {shapes!r}: it must be a list of shapes such as dd+dd")
+    if unknown := [each for each in shapes if each not in known]:
+        raise DomainError(
+            f"domain_options.drawn_shapes: {unknown[0]!r} is none of the {len(known)} shapes in these limits: write "
+            "a d for each digit and an operator between two operands, longer ones first, such as dd+d"
+        )
+    return tuple(shapes)

@@ -1,6 +1,7 @@
 """The arithmetic domain: syntax, canonical form, families, levels, verdicts, sets; and loading and checking domains."""
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -240,6 +241,19 @@ def test_draws_are_valid_and_deterministic(level: int, seed: int) -> None:
     assert drawn.level <= level
 
 
+def test_draws_can_be_limited_to_shapes_and_nothing_else_is() -> None:
+    limited = ArithmeticDomain(max_operands=2, max_digits=2, drawn_shapes=["dd+dd", "dd-dd"])
+    assert list(limited.levels) == [3, 4]
+    for level, form in ((3, r"[1-9][0-9] \+ [1-9][0-9]"), (4, r"[1-9][0-9] - [1-9][0-9]"), (9, r"\d\d - \d\d")):
+        drawn = {limited.draw(random.Random(seed), level).text for seed in range(200)}
+        assert len(drawn) > 150 and all(re.fullmatch(form, text) for text in drawn)
+    with pytest.raises(ValueError, match="levels start at 3"):
+        limited.draw(random.Random(0), 2)
+    every = ArithmeticDomain(max_operands=2, max_digits=2)
+    assert limited.parse("3 * 4") == every.parse("3 * 4") and limited.seeds() == every.seeds()
+    assert limited.evaluation_sets() == every.evaluation_sets()
+
+
 def test_a_users_seeds_are_read(tmp_path: Path) -> None:
     path = tmp_path / "seeds.jsonl"
     path.write_text('{"text": "1+2"}\n\n{"text": "9 - 3"}\n')
@@ -340,6 +354,12 @@ def test_domains_are_loaded_by_name_and_by_path() -> None:
         (f"{__name__}:MuteDomain", {}, r"lacks seeds\(\), judge\(problem, text\)"),
         ("arithmetic", {"max_digit": 2}, "max_digit"),
         ("arithmetic", {"max_digits": 0}, "from 1 to 9"),
+        (
+            "arithmetic",
+            {"max_operands": 2, "max_digits": 1, "drawn_shapes": ["dd+dd"]},
+            r"'dd\+dd' is none of the 3 shapes",
+        ),
+        ("arithmetic", {"drawn_shapes": "dd+dd"}, "must be a list"),
     ],
 )
 def test_a_domain_that_cannot_be_used_is_one_clear_line(name: str, options: dict[str, object], complaint: str) -> None:
