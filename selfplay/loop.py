@@ -18,12 +18,18 @@ from selfplay.machine.errors import OK
 
 if TYPE_CHECKING:
     from selfplay.play.step import Step
-    from selfplay.run.session import Run
+    from selfplay.run.session import Run, StartFacts
     from selfplay.view.progress import Progress
 
 
-def run(arguments: Arguments, progress: "Progress | None" = None, started: float | None = None) -> int:
-    """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now."""
+def run(
+    arguments: Arguments,
+    progress: "Progress | None" = None,
+    started: float | None = None,
+    known: "Sequence[StartFacts]" = (),
+) -> int:
+    """The algorithm. Returns the process's exit code. `started`: on the clock of time.monotonic(), else now. `known`:
+    what other runs found of the same start model, which need not be found again."""
     started = time.monotonic() if started is None else started
     from selfplay.closing import close  # loads torch, and a wrong argument is answered before
     from selfplay.run.opening import open_run
@@ -32,6 +38,7 @@ def run(arguments: Arguments, progress: "Progress | None" = None, started: float
     config = arguments.config
     watcher = progress or Progress(shown_settings(config))
     with open_run(config, arguments.is_resume, watcher, started, arguments.task) as run:
+        run.adopt(known)
         run.evaluate()  # the start model, on problems that will never be trained on
         run.checkpoint()  # one that was due when a run was killed: no later step may come to make it
         for step in run.steps():

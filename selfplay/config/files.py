@@ -82,6 +82,12 @@ def matching(stored_yaml: str, wanted: Config) -> Config:
     return wanted
 
 
+def begun(stored_yaml: str, wanted: Config) -> Config:
+    """`wanted` as the run with the stored configuration began it: with what it noted, where nobody asks for something
+    else. The two are the same configuration where their digests are. Raises ConfigError."""
+    return _with_noted(_stored(stored_yaml), wanted)
+
+
 def _with_noted(stored: Config, wanted: Config) -> Config:
     """`wanted` with what the run noted when it began, where nobody asks for something else."""
     neutral, before = OmegaConf.structured(Config()), OmegaConf.structured(stored)

@@ -507,6 +507,11 @@ class TrainConfig:
 @dataclass
 class EvaluateConfig:
     every: int = key(20, "steps between interim evaluations", count(1))
+    sets: list[str] = key(
+        [], "names of the sets that are measured, such as [add2, sub2]; what others hold out is not trained on either. "
+        "Empty: all"
+    )  # fmt: skip
+    size: int = key(0, "problems of each set that are measured at most; 0: all that are held out", count(0))
     interim_size: int = key(100, "problems of each set in an interim evaluation, first try only", count(1))
     pass_k: int = key(
         8,

@@ -16,7 +16,7 @@ from curriculum.domains.protocol import Domain
 from selfplay import loop, metrics
 from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
-from selfplay.config.keys import Config
+from selfplay.config.keys import Config, RunConfig, TrainConfig
 from selfplay.config.shown import shown_settings
 from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiments.experiment import Experiment
@@ -24,6 +24,7 @@ from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
 from selfplay.machine.errors import DATA, OK, Refused
 from selfplay.machine.run_folder import DATABASE
+from selfplay.run.session import StartFacts
 from selfplay.view.progress import Progress
 from selfplay.view.terminal import drawn
 from store.records import Evaluation
@@ -101,12 +102,12 @@ def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = 
     config = _config(cell, say)
     folder = Path(config.run.dir) / config.run.name
     is_resume = (folder / DATABASE).is_file()
-    if is_resume and _stored_digest(folder) != configuration.digest(config):
+    if is_resume and not _is_of(folder, config):
         raise Refused(f"{folder} was made with other settings: delete it, and type the command again", DATA)
     Path(config.run.dir).mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".log"), "a") as log:
         progress = Progress(shown_settings(config), drawn(120, soft_wrap=True, file=log))
-        code = loop.run(Arguments(config, is_resume), progress)
+        code = loop.run(Arguments(config, is_resume), progress, known=() if is_resume else _start_facts(cell, config))
     if code != OK:
         return None
     with Store.open_readonly(folder / DATABASE) as store:
@@ -192,9 +193,36 @@ def _config(cell: Cell, say: Callable[[str], None]) -> Config:
     return config
 
 
-def _stored_digest(folder: Path) -> str:
+def _is_of(folder: Path, config: Config) -> bool:
+    """Whether the run in `folder` was made with this configuration."""
     with Store.open_readonly(folder / DATABASE) as store:
-        return store.run().config_digest
+        stored = store.run()
+    return stored.config_digest == configuration.digest(configuration.begun(stored.config_yaml, config))
+
+
+def _start_facts(cell: Cell, config: Config) -> list[StartFacts]:
+    """What the other arms of the seed found of the start model, which is theirs too."""
+    found = []
+    for path in sorted(Path(config.run.dir).glob(f"*-seed{cell.seed}/{DATABASE}")):
+        with Store.open_readonly(path) as store:
+            stored, incarnations, is_whole = store.run(), store.incarnations(), store.head().step > 0
+            evaluations = [each for each in store.evaluations() if each.step == 0]
+        if is_whole and _of_start(configuration.varied(stored.config_yaml, [])) == _of_start(
+            configuration.begun(stored.config_yaml, config)
+        ):
+            found.append(StartFacts(stored.name, incarnations[0], evaluations))
+    return found
+
+
+def _of_start(config: Config) -> Config:
+    """Without what an evaluation of the start model does not read, which is most of what arms differ in."""
+    return replace(
+        config,
+        run=replace(RunConfig(), threads=config.run.threads, device=config.run.device),
+        solver=replace(config.solver, source="self"),
+        judge=replace(config.judge, correction_bonus=0.0, first_turn_reward="own"),
+        train=TrainConfig(),
+    )
 
 
 def _facts(evaluation: Evaluation) -> dict[str, float]:

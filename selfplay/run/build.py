@@ -27,6 +27,7 @@ from selfplay.evaluation.evaluator import Evaluator
 from selfplay.guards.recheck import Rechecker
 from selfplay.guards.watch import Watch
 from selfplay.learn.teacher import Teacher
+from selfplay.machine.errors import ConfigError
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions, positions
 from selfplay.model.probe import Parity, longest_context
@@ -69,6 +70,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     task = task or load_task(config)
     domain = task.domain
     held_out = HeldOut(domain, config.evaluate.holdout_key)
+    measured = _measured(config, held_out.sets)
     if not is_ours(config.domain) and config.judge.source == "verifier" and (line := contradiction(domain)):
         say(line)
     policy, parity = build_model.proved_policy(config, say)
@@ -112,11 +114,20 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
             critic,
             build_learning.subnetwork(config),
         ),
-        evaluator=_evaluator(config, asked, voices, score, encode, room, held_out.sets, watch),
+        evaluator=_evaluator(config, asked, voices, score, encode, room, measured, watch),
         guards=build_guards.watch(config, domain, style),
         rechecker=build_guards.rechecker(config, domain, style),
         schedule=_schedule(config),
     )
+
+
+def _measured(config: Config, sets: Mapping[str, Sequence[Problem]]) -> dict[str, Sequence[Problem]]:
+    """Of what is held out, what this run measures. Raises ConfigError for a set that is not there."""
+    wanted, size = config.evaluate.sets, config.evaluate.size
+    if unknown := [name for name in wanted if name not in sets]:
+        there = ", ".join(sets) or "none"
+        raise ConfigError(f"evaluate.sets: there is no set {unknown[0]}; those of this domain: {there}")
+    return {name: each[: size or None] for name, each in sets.items() if not wanted or name in wanted}
 
 
 def _schedule(config: Config) -> Schedule:

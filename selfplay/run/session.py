@@ -7,7 +7,7 @@ effects: the journal, the update, the one transaction of a step, evaluations and
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +38,18 @@ from selfplay.train.trainer import Trainer, Update
 from store.errors import DiskFull
 from store.journal import StepJournal, write_journal
 from store.kill_points import reach
+from store.records import Evaluation, Incarnation
 from store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class StartFacts:
+    """Evaluations of a run's start model, and the process that made them. Whoever hands them to another run vouches for
+    its model, sets and keys of evaluation being the same."""
+
+    run_name: str
+    incarnation: Incarnation
+    evaluations: Sequence[Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +183,21 @@ class Run:
         self.watcher.step_done(row, played.judged.groups, self.tracker.frontier())
         for alarm in alarms:
             self.watcher.alarmed(alarm)
+
+    def adopt(self, known: Sequence[StartFacts]) -> None:
+        """Store another run's evaluations of the start model as this run's, where it would find the same bits: the same
+        code has made them in the same environment. What is stored already stays."""
+        if self.store.head().step > 0 or self.store.evaluations():
+            return
+        now = self.store.incarnations()[-1]
+        for facts in known:
+            made = facts.incarnation
+            if (made.fingerprint, made.code_digest) == (now.fingerprint, now.code_digest):
+                for evaluation in facts.evaluations:
+                    stored = self.store.commit_evaluation(evaluation)
+                    metrics_file.append(self.folder / METRICS, metrics_file.evaluation_line(stored))
+                self.watcher.note(f"the start model was evaluated by {facts.run_name}")
+                return
 
     def evaluate(self) -> None:
         """The evaluations that are due at the head and not yet stored: full at the ends, interim in between."""

@@ -416,7 +416,7 @@ def test_the_digest_sees_every_key() -> None:
         elif isinstance(value, str):
             OmegaConf.update(node, key, f"{value}x")
         else:
-            OmegaConf.update(node, key, {"a": 1} if OmegaConf.is_dict(value) else [*value, *value])
+            OmegaConf.update(node, key, {"a": 1} if OmegaConf.is_dict(value) else [*value, *value] or ["a"])
         changed[key] = digest(OmegaConf.to_object(node))  # type: ignore[arg-type]
     assert base not in changed.values()
     assert len(set(changed.values())) == len(keys())

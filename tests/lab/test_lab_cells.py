@@ -13,7 +13,7 @@ from selfplay.lab.rows import read_rows
 from selfplay.lab.scratch import WarmStart
 from selfplay.lab.verdict.criteria import Criterion
 from selfplay.lab.verdict.measures import delta, of
-from selfplay.machine.errors import Refused
+from selfplay.machine.errors import ConfigError, Refused
 
 BASE = """\
 domain: sums
@@ -55,6 +55,30 @@ def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) 
     assert "step   2/2" in (tmp_path / "runs" / "small" / "offline-seed5.log").read_text()
 
 
+def test_arms_of_a_seed_evaluate_their_start_model_once(experiment: Experiment, tmp_path: Path) -> None:
+    """What the second arm takes over is what it would have found itself; other seeds' and other keys' it does not."""
+    runs, rows = tmp_path / "runs", tmp_path / "rows"
+    plain = run_cell(Cell(experiment, "plain", 5, runs), lambda line: None, "abc1234", rows)
+    taken = run_cell(Cell(experiment, "offline", 5, runs), lambda line: None, "abc1234", rows)
+    alone = run_cell(Cell(experiment, "offline", 5, tmp_path / "alone"), lambda line: None, "abc1234", rows)
+    assert plain is not None and taken is not None and alone is not None
+    assert replace(taken, seconds=0.0) == replace(alone, seconds=0.0)
+    assert taken.start == plain.start and taken.end != plain.end
+    assert "evaluated by plain-seed5" in (runs / "small" / "offline-seed5.log").read_text()
+    run_cell(Cell(experiment, "offline", 6, runs), lambda line: None, "abc1234", rows)
+    less = replace(experiment, arms={"less": Arm(("evaluate.sets=[add2]", "evaluate.size=7"))})
+    row = run_cell(Cell(less, "less", 5, runs), lambda line: None, "abc1234", rows)
+    assert row is not None and {name: len(each["end"]) for name, each in row.outcomes.items()} == {"add2": 7}
+    for name in ("offline-seed6", "less-seed5"):
+        assert "evaluated by" not in (runs / "small" / f"{name}.log").read_text()
+
+
+def test_a_set_that_is_not_there_is_named(experiment: Experiment, tmp_path: Path) -> None:
+    wrong = replace(experiment, arms={"wrong": Arm(("evaluate.sets=[add2, mul9]",))})
+    with pytest.raises(ConfigError, match="there is no set mul9; those of this domain: add1, add2"):
+        run_cell(Cell(wrong, "wrong", 0, tmp_path), lambda line: None, "abc1234", tmp_path)
+
+
 def test_settings_of_another_day_are_noticed(experiment: Experiment, tmp_path: Path) -> None:
     cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
     run_cell(cell, lambda line: None, "abc1234", rows)
@@ -79,7 +103,9 @@ def test_a_cell_is_named_by_what_its_base_file_comes_to(experiment: Experiment, 
 
 
 def test_a_finished_run_without_its_row_is_not_run_again(experiment: Experiment, tmp_path: Path) -> None:
-    cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
+    """Nor one that notes its precision when it begins."""
+    arms = {"plain": Arm(("model.dtype=auto",))}
+    cell, rows = Cell(replace(experiment, arms=arms), "plain", 0, tmp_path / "runs"), tmp_path / "rows"
     first = run_cell(cell, lambda line: None, "abc1234", rows)
     again = run_cell(cell, lambda line: None, "abc1234", tmp_path / "elsewhere")
     assert first is not None and again is not None

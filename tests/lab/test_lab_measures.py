@@ -15,6 +15,7 @@ from selfplay.lab.verdict.measures import (
     acc_t2,
     at_start,
     between,
+    broken_rate,
     c2i,
     calibrated,
     change,
@@ -23,6 +24,7 @@ from selfplay.lab.verdict.measures import (
     from_metrics,
     i2c,
     largest,
+    mended_rate,
     of,
     ratio,
     report_parsed,
@@ -52,7 +54,15 @@ def by_hand(*sets: str) -> CellView:
 def test_statistics_of_a_cell_by_hand() -> None:
     view = by_hand()
     # both sets: first 001101, last 010111
-    expected = {acc_t1: 3 / 6, acc_t2: 4 / 6, delta: 1 / 6, i2c: 2 / 6, c2i: 1 / 6}
+    expected = {
+        acc_t1: 3 / 6,
+        acc_t2: 4 / 6,
+        delta: 1 / 6,
+        i2c: 2 / 6,
+        c2i: 1 / 6,
+        mended_rate: 2 / 3,
+        broken_rate: 1 / 3,
+    }
     assert {statistic: float(statistic(view)) for statistic in expected} == pytest.approx(expected)
     assert float(at_start(acc_t1)(view)) == pytest.approx(2 / 6)
     assert float(acc_t2(by_hand("hard"))) == 1.0

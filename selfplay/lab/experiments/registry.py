@@ -5,13 +5,14 @@ Arms that decide nothing are run with --full. The held-out problems are the same
 
 from selfplay.lab.experiments.reports import CALIBRATION, POST_COMPLETION
 from selfplay.lab.experiments.self_correction import SELF_CORRECTION, SORTING
+from selfplay.lab.experiments.self_correction_pretrained import PRETRAINED
 from selfplay.lab.experiments.tree_credit import TREE_CREDIT, TREE_CREDIT_COUNTDOWN
 from selfplay.lab.experiments.tree_search import SEARCH, SEARCH_CHAINS
 
 EXPERIMENTS = {
     each.name: each
     for each in (
-        SELF_CORRECTION, SORTING, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
+        SELF_CORRECTION, SORTING, PRETRAINED, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
         TREE_CREDIT_COUNTDOWN,
     )
 }  # fmt: skip

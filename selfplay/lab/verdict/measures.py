@@ -54,6 +54,18 @@ def c2i(view: CellView) -> Values:
     return (view.first() & ~view.last()).mean(axis=-1)
 
 
+def broken_rate(view: CellView) -> Values:
+    """Of the first tries that were right, the share whose last turn is wrong; 0 where none was right."""
+    first = view.first()
+    return (first & ~view.last()).sum(axis=-1) / np.maximum(first.sum(axis=-1), 1)
+
+
+def mended_rate(view: CellView) -> Values:
+    """Of the first tries that were wrong, the share whose last turn is right; 0 where none was wrong."""
+    first = view.first()
+    return (~first & view.last()).sum(axis=-1) / np.maximum((~first).sum(axis=-1), 1)
+
+
 def same_share(view: CellView) -> Values:
     """Share of problems whose last answer is the first one again, from metrics: `same_share`, or 1 - `change_rate`."""
     return view.metric("same_share") if view.has_metric("same_share") else 1.0 - view.metric("change_rate")
