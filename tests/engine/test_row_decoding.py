@@ -1,5 +1,9 @@
 """Decoding in rows of fixed shapes: token for token what the tree engine says, with nothing read back inside a step."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +32,7 @@ from selfplay.model.weights.loading import load_model
 from selfplay.model.weights.tiny import EOS_ID, VOCABULARY, ByteTokenizer
 from selfplay.run.build_model import policy_sampler, proved_policy
 from store.records import Completion
+from store.store import Store
 
 TEXTS = (
     "What is 12 + 7? Say the number alone, and nothing else, in one line, please. 12 + 7 =",
@@ -36,6 +41,7 @@ TEXTS = (
 )
 FREE = SamplingParams(temperature=1.0, max_tokens=16, stop=("\n",))
 MODELS = ("tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-gemma")
+REPOSITORY = Path(__file__).resolve().parents[2]
 Step = Callable[[], None]
 
 
@@ -337,6 +343,31 @@ def test_the_key_decides_and_a_cpu_stays_with_the_tree(tmp_path: Path) -> None:
         kinds[kind] = policy_sampler(config, policy, parity, print)._decoding  # type: ignore[attr-defined]
     assert kinds["auto"] is None and kinds["tree"] is None
     assert isinstance(kinds["rows"], RowDecoding)
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_decodes_in_rows_resumes_with_the_bits_of_one_never_stopped(tmp_path: Path) -> None:
+    """Its stored waves are run again with their tokens given, and second looks are drawn behind their keys."""
+
+    def loop(folder: str, *words: str, kill_at: str = "") -> subprocess.CompletedProcess[str]:
+        environment = os.environ | ({"SELFPLAY_KILL_AT": kill_at} if kill_at else {})
+        command = [sys.executable, "-m", "selfplay.loop", *words, f"run.dir={tmp_path / folder}"]
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+
+    start = (
+        "configs/tiny.yaml", "run.name=x", "run.steps=2", "run.device=cpu", "run.threads=1", "engine.decoding=rows",
+        "evaluate.interim_size=2", "evaluate.pass_size=1",
+    )  # fmt: skip
+    assert loop("whole", *start).returncode == 0
+    assert loop("killed", *start, kill_at="wave.committed:4").returncode == -signal.SIGKILL
+    resumed = loop("killed", "--resume", "x")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "decoding in rows is off" not in resumed.stdout
+    digests = []
+    for folder in ("whole", "killed"):
+        with Store.open_readonly(tmp_path / folder / "x" / "selfplay.db") as store:
+            digests.append([row.weights_digest for row in store.steps()])
+    assert digests[0] == digests[1] and len(set(digests[0])) > 1
 
 
 @pytest.mark.gpu
