@@ -26,7 +26,9 @@ def close(run: Run, again: str, progress: Progress) -> int:
     summary = summarise(run.store)
     path = run.folder / SUMMARY
     write_file(path, [json.dumps(summary, indent=1)], progress.note)
-    if run.is_stopping and run.store.head().step < run.schedule.steps:
+    is_stopped = run.is_stopping and run.store.head().step < run.schedule.steps
+    run.reporting.finish(None if is_stopped else summary)
+    if is_stopped:
         progress.note(f"stopped after step {run.store.head().step}; to go on: {again}")
         return INTERRUPTED if run.signal_number == 2 else TERMINATED
     if summary["evaluation"]["after"]:

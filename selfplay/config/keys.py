@@ -6,7 +6,7 @@ is arithmetic on two CPU cores, stands in configs/default.yaml. `python -m selfp
 
 # ruff: noqa: RUF009  (what `key` and `section` return are fields)
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from roles.judging.groups import TruncatedRule
 from roles.pay.advantages import AdvantageRule
@@ -32,9 +32,11 @@ from selfplay.config.rules import (
     hash_key,
     list_of_parts,
     positive,
+    project_name,
     run_name,
     server_address,
     share_below_one,
+    some_of,
     two_betas,
 )
 from selfplay.engine.voices import DecodingKind, EngineKind
@@ -48,6 +50,7 @@ from selfplay.model.attention.choices import AttentionChoice
 from selfplay.play.posing import LevelRule
 from selfplay.play.searching import Method
 from selfplay.prompting.choosing import StyleName
+from selfplay.trackers.choosing import TrackerName
 from selfplay.train.choices import Anchor, ImportanceMode, PassMode, Surrogate
 
 _TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of both roles that are sampled
@@ -593,6 +596,12 @@ class ResumeConfig:
 @dataclass
 class LoggingConfig:
     transcript_every: int = key(10, "steps between transcripts on the terminal; 0 shows none", count(0))
+    report_to: list[str] = key(
+        [], "experiment trackers that are sent every step's figures: tensorboard, wandb, mlflow and trackio, each with "
+        "an extra of its name (docs/metrics.md). Empty: none",
+        some_of(*get_args(TrackerName)),
+    )  # fmt: skip
+    project: str = key("selfplay", "what trackers file the run under: a project, MLflow's experiment", project_name())
 
 
 @dataclass
@@ -618,4 +627,4 @@ class Config:
     evaluate: EvaluateConfig = section(EvaluateConfig, "held-out problems")
     guards: GuardsConfig = section(GuardsConfig, "what a run watches for in every step; nothing of it is trained")
     resume: ResumeConfig = section(ResumeConfig, "how a killed run goes on")
-    logging: LoggingConfig = section(LoggingConfig, "the terminal")
+    logging: LoggingConfig = section(LoggingConfig, "the terminal, and experiment trackers")

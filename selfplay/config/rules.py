@@ -30,6 +30,15 @@ def one_of(*values: str) -> Rule:
     return Rule(f"one of {', '.join(values)}", lambda value: value in values)
 
 
+def some_of(*values: str) -> Rule:
+    """A list of them, none twice."""
+
+    def are_some(chosen: Any) -> bool:
+        return all(each in values for each in chosen) and len(set(chosen)) == len(chosen)
+
+    return Rule(f"a list of some of {', '.join(values)}, each once, such as [{values[0]}]", are_some)
+
+
 def at_least(low: float) -> Rule:
     return Rule(f"at least {low}", lambda value: value >= low)
 
@@ -64,6 +73,12 @@ def run_name() -> Rule:
         return is_plain and not name.startswith("-") and not name.endswith((".yaml", ".yml"))
 
     return Rule("1 to 64 of A-Z a-z 0-9 . _ -, not only dots, no - in front, no .yaml or .yml at the end", is_run_name)
+
+
+def project_name() -> Rule:
+    """What every tracker takes."""
+    pattern = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+    return Rule("1 to 64 of A-Z a-z 0-9 _ -, no - in front", lambda name: pattern.fullmatch(name) is not None)
 
 
 def server_address() -> Rule:

@@ -123,7 +123,8 @@ class _Saved:
 def measure(config: Config, task: Task | None, play: Play, place: Path, watcher: Heard, started: float) -> Measured:
     """`place`: an empty folder, for all that the run writes. `started`: on the clock of time.monotonic()."""
     watcher.hidden = str(place)
-    moved = replace(config, run=replace(config.run, dir=str(place)))
+    unreported = replace(config.logging, report_to=[])
+    moved = replace(config, run=replace(config.run, dir=str(place)), logging=unreported)
     with open_run(moved, False, watcher, started, task, lambda run: nullcontext()) as run:
         start_seconds, loading_peak = time.monotonic() - started, peak_bytes()
         run.schedule = replace(run.schedule, steps=1)

@@ -3,11 +3,12 @@
 The store is the truth; the file is for tools that read lines. docs/metrics.md says how to read each name.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from selfplay.trackers.lines import Line
+from selfplay.trackers.lines import lines as lines_of
 from store.errors import translated
 from store.records import Evaluation, StepRow
 from store.store import Store
@@ -18,14 +19,8 @@ _COMPARED = 1000  # steps whose lines are compared: of older ones only their num
 
 def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterator[str]:
     """The whole file: steps in order, each followed by its evaluations."""
-    by_step: dict[int, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        by_step.setdefault(evaluation.step, []).append(evaluation)
-    for row in steps:
-        if row.step > 0:
-            yield step_line(row)
-        for evaluation in by_step.get(row.step, ()):
-            yield evaluation_line(evaluation)
+    for line in lines_of(steps, evaluations):
+        yield f"{line.as_json()}\n"
 
 
 def is_whole(path: Path, store: Store) -> bool:
@@ -48,20 +43,7 @@ def is_whole(path: Path, store: Store) -> bool:
     return num_lines == head + len(evaluations)
 
 
-def step_line(row: StepRow) -> str:
-    """{"step": n, "time": "2026-01-31T12:00:00+00:00", "seconds": s, "loss/policy": ..., ...}"""
-    head = {"step": row.step, "time": row.committed_at, "seconds": round(row.seconds, 3)}
-    return json.dumps({**head, **row.metrics}) + "\n"
-
-
-def evaluation_line(evaluation: Evaluation) -> str:
-    """{"step": n, "time": "2026-01-31T12:00:00+00:00", "kind": "full", "eval/add2/acc_t1": ..., ...}"""
-    named = {f"eval/{evaluation.set_name}/{name}": value for name, value in evaluation.metrics.items()}
-    head = {"step": evaluation.step, "time": evaluation.committed_at, "kind": evaluation.kind}
-    return json.dumps({**head, **named}) + "\n"
-
-
-def append(path: Path, line: str) -> None:
+def append(path: Path, line: Line) -> None:
     """Add one line. Not synced: what a crash loses here is rebuilt."""
     with translated(path), path.open("a") as file:
-        file.write(line)
+        file.write(f"{line.as_json()}\n")

@@ -1,11 +1,13 @@
 """Opens a run: a new folder, or an old one brought back to where it stopped."""
 
 import errno
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from curriculum.tracking.folding import fold, keep
 from selfplay.config import files as configuration
@@ -42,9 +44,14 @@ from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.recovery import recover
 from selfplay.run.session import Run, stopping_on_signals
 from selfplay.run.watch import Watcher
+from selfplay.trackers.choosing import TrackerName, opener, require_installed
+from selfplay.trackers.reporting import Reporting
+from selfplay.trackers.sink import RunFacts, Sink
 from store.errors import StoreError
 from store.records import Origin, Problem
 from store.store import Store
+
+_PATIENCE_AFTER_FAILURES = 5.0  # seconds that a run which ends by an error waits for its trackers
 
 
 @contextmanager
@@ -63,6 +70,8 @@ def open_run(
     """
     folder = Path(config.run.dir) / config.run.name
     say = watcher.note
+    reported = cast(list[TrackerName], config.logging.report_to)
+    require_installed(reported)
     config = _as_begun(config, say)
     with _owned(folder, config, is_resume, task, say) as (parts, owned):
         for line in idle(config):
@@ -82,9 +91,11 @@ def open_run(
             _say_practised(parts, say)
             if not metrics_file.is_whole(folder / METRICS, store):
                 write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
-            with closing(parts.game.voices) as voices:
+            facts = _facts(store, folder, config)
+            openers: dict[str, Callable[[], Sink]] = {name: opener(name) for name in reported}
+            with closing(parts.game.voices) as voices, _reporting(facts, openers, say) as reporting:
                 voices.serve(parts.policy.version)
-                run = _run_of(parts, store, checkpoints, watcher, started, owned.touch, kept)
+                run = _run_of(parts, store, checkpoints, watcher, reporting, started, owned.touch, kept)
                 head = store.head().step
                 recent = [row.metrics for row in store.steps(after=max(0, head - WATCHED_STEPS), until=head)]
                 parts.guards.begin(recent, store.alarms())
@@ -107,11 +118,38 @@ def _as_begun(config: Config, say: Say) -> Config:
     )
 
 
+def _facts(store: Store, folder: Path, config: Config) -> RunFacts:
+    """What experiment trackers are told. A rewind takes steps back, which no tracker does: another history begins."""
+    stored, num_abandoned = store.run(), store.num_steps() - 1 - store.head().step
+    began = store.incarnations()[0].started_at
+    identity = f"{stored.name}|{stored.seed}|{began}|{num_abandoned}"
+    history_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return RunFacts(
+        name=f"{config.run.name}-rewound-{history_id[:4]}" if num_abandoned else config.run.name,
+        history_id=history_id,
+        folder=folder,
+        project=config.logging.project,
+        config=configuration.changed(config),
+    )
+
+
+@contextmanager
+def _reporting(facts: RunFacts, openers: Mapping[str, Callable[[], Sink]], say: Say) -> Iterator[Reporting]:
+    """At the end of the block trackers have what was stored, if they take it in a few seconds: a run that is closed
+    well has waited for them already."""
+    reporting = Reporting(facts.folder / DATABASE, facts, openers, say)
+    try:
+        yield reporting
+    finally:
+        reporting.finish(patience=_PATIENCE_AFTER_FAILURES)
+
+
 def _run_of(
     parts: Parts,
     store: Store,
     checkpoints: Checkpoints,
     watcher: Watcher,
+    reporting: Reporting,
     started: float,
     worked: Callable[[], None],
     snapshot_step: int,
@@ -131,6 +169,7 @@ def _run_of(
         folder=checkpoints.run_folder,
         checkpoints=checkpoints,
         watcher=watcher,
+        reporting=reporting,
         started=started,
         worked=worked,
         snapshot_step=snapshot_step,

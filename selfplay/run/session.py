@@ -34,6 +34,8 @@ from selfplay.play.step import Judged, Played, Posed, Proposed, Searches, Step
 from selfplay.run import metrics_file, record
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.watch import Watcher
+from selfplay.trackers.lines import evaluation_line, step_line
+from selfplay.trackers.reporting import Reporting
 from selfplay.train.trainer import Trainer, Update
 from store.errors import DiskFull
 from store.journal import StepJournal, write_journal
@@ -89,6 +91,7 @@ class Run:
     folder: Path
     checkpoints: Checkpoints
     watcher: Watcher
+    reporting: Reporting
     started: float  # the process, as far as it is known, on the clock of time.monotonic()
     worked: Callable[[], None] = lambda: None  # told whenever something was stored
     snapshot_step: int = -1  # of the newest snapshot of the curriculum
@@ -179,7 +182,8 @@ class Run:
         self.snapshot_step = keep(self.store, self.tracker, self.snapshot_step)
         if len(self.stage_facts) < self.teacher.settings.stage_one.max_steps:
             self.stage_facts.append(stage_facts(row.metrics))
-        metrics_file.append(self.folder / METRICS, metrics_file.step_line(row))
+        metrics_file.append(self.folder / METRICS, step_line(row))
+        self.reporting.stored()
         self.watcher.step_done(row, played.judged.groups, self.tracker.frontier())
         for alarm in alarms:
             self.watcher.alarmed(alarm)
@@ -195,7 +199,7 @@ class Run:
             if (made.fingerprint, made.code_digest) == (now.fingerprint, now.code_digest):
                 for evaluation in facts.evaluations:
                     stored = self.store.commit_evaluation(evaluation)
-                    metrics_file.append(self.folder / METRICS, metrics_file.evaluation_line(stored))
+                    metrics_file.append(self.folder / METRICS, evaluation_line(stored))
                 self.watcher.note(f"the start model was evaluated by {facts.run_name}")
                 return
 
@@ -220,7 +224,8 @@ class Run:
             timed = dict(found.metrics) | alarm | {EVALUATION_SECONDS: round(time.monotonic() - started, 3)}
             evaluation = self.store.commit_evaluation(replace(found, metrics=timed))
             self.note_use()
-            metrics_file.append(self.folder / METRICS, metrics_file.evaluation_line(evaluation))
+            metrics_file.append(self.folder / METRICS, evaluation_line(evaluation))
+            self.reporting.stored()
             self.watcher.evaluated(evaluation)
             self._end_sampling()
 

@@ -63,9 +63,12 @@ def auroc(correct: Sequence[bool], confidence: Sequence[float]) -> float:
 
 
 def reliability_bins(
-    correct: Sequence[bool], confidence: Sequence[float], bins: int = BINS, equal_mass: bool = False
+    correct: Sequence[float], confidence: Sequence[float], bins: int = BINS, equal_mass: bool = False
 ) -> list[Bin]:
-    """Bins that hold something, by rising confidence. Equal mass: about n / bins answers each, equal values in one."""
+    """Bins that hold something, by rising confidence. Equal mass: about n / bins answers each, equal values in one.
+
+    `correct` may be shares in [0, 1] too, of several answers each.
+    """
     c, q = np.asarray(correct, dtype=float), np.asarray(confidence, dtype=float)
     if equal_mass:
         values, where, sizes = np.unique(q, return_inverse=True, return_counts=True)

@@ -11,9 +11,10 @@ import pytest
 from store_samples import SEED, create, step_commit
 
 from curriculum.tracking.difficulty import Tracker
+from curriculum.tracking.forecasts import scored
 from selfplay import metrics
 from selfplay.machine.run_folder import DATABASE
-from selfplay.stats.intervals import beta_interval
+from selfplay.stats.intervals import beta_interval, wilson
 from selfplay.view.charts import curriculum
 from selfplay.view.charts.alarms import alarms
 from selfplay.view.charts.blocks import step_blocks
@@ -125,7 +126,7 @@ def test_every_chart_of_the_catalogue_is_made_and_has_its_alarms(source: Source)
                 chart(source, Wanted(key, set_name="nowhere"))
         else:
             drawn = chart(source, Wanted(key))
-            assert drawn.help and drawn.title and len(drawn.marks) == 2
+            assert drawn.help and drawn.title and len(drawn.marks) == (0 if key == "calibration" else 2)
             assert drawn.is_empty or as_rows(drawn)
     for wrong in (Wanted("beauty"), Wanted("curriculum", family="?"), Wanted("curriculum", of="?")):
         with pytest.raises(NotFound, match="there are"):
@@ -148,6 +149,36 @@ def test_evaluations_keep_the_full_one_of_two_at_a_step(tmp_path: Path) -> None:
             store.commit_evaluation(Evaluation(step, "add1", kind, figures | {metrics.ACC_T1: value}, "2000"))
         (line,) = chart(Source(store), Wanted("evaluation", set_name="add1")).series
     assert (line.x, line.y, line.low, line.style) == ((0, 2), (0.25, 0.75), (0.3, 0.3), "solid")
+
+
+def test_calibration_is_of_stated_confidence_where_there_is_any(source: Source, tmp_path: Path) -> None:
+    made(tmp_path / "reports.db", steps=2)
+    said = {0: "0:0.9 1:0.9 0:0.9 1:0.9 0:-", 2: "1:0.9 1:0.9 1:0.2 0:0.2"}
+    with OverviewStore.open(tmp_path / "reports.db") as store:
+        for step, reports in said.items():
+            store.commit_evaluation(Evaluation(step, "add1", "full", {metrics.ACC_T1: 0.5}, "2000", reports))
+        drawn = chart(Source(store), Wanted("calibration"))
+    before, after, line = drawn.series
+    assert drawn.title.startswith("Stated confidence")
+    assert (before.name, before.x, before.y) == ("after step 0: ECE 0.400, 4 answers", pytest.approx((0.9,)), (0.5,))
+    assert after.name == "after step 2: ECE 0.200, 4 answers"  # (2 |0.5 - 0.2| + 2 |1 - 0.9|) / 4
+    assert after.x == pytest.approx((0.2, 0.9)) and after.y == (0.5, 1.0)
+    assert after.low == pytest.approx(tuple(wilson(k, 2)[0] for k in (1, 2)))
+    assert line.y == (0.0, 1.0) and not drawn.marks
+
+
+def test_calibration_is_of_the_curriculums_forecasts_elsewhere(source: Source) -> None:
+    drawn = chart(source, Wanted("calibration"))
+    assert drawn.title.startswith("Pass rates that the curriculum foretold")
+    groups = list(scored(source.store.history(), source.settings))
+    untried, tried, _ = drawn.series
+    firsts = [each for each in groups if each.is_first]
+    assert untried.name.endswith(f"{len(firsts)} groups") and tried.name.endswith(f"{len(groups) - len(firsts)} groups")
+    counts = [int(note.split()[0]) for note in untried.notes]
+    rates = [each.right / each.tries for each in firsts]
+    assert sum(n * y for n, y in zip(counts, untried.y, strict=True)) == pytest.approx(sum(rates))
+    means = [each.forecast.mean for each in firsts]
+    assert sum(n * x for n, x in zip(counts, untried.x, strict=True)) == pytest.approx(sum(means))
 
 
 def attempt(problem: str, index: int, *said: tuple[str, Outcome]) -> Attempt:
@@ -214,9 +245,17 @@ def test_a_chart_alone_is_a_picture_or_its_data_without_a_browser(
     for key in KEYS[1:]:
         code, out, err = look("plot", tmp_path / "x", "--what", key, "--csv")
         assert code == 0, err
-        assert bool(out.strip()) == (key in ("curriculum", "frontier", "families", "states", "origins", "gap")), key
+        assert bool(out.strip()) == (
+            key in ("calibration", "curriculum", "frontier", "families", "states", "origins", "gap")
+        ), key
         assert not out.strip() or out.startswith("chart,")
-    for key, suffix in (("curriculum", "png"), ("states", "svg"), ("frontier", "pdf"), ("kl", "png")):
+    for key, suffix in (
+        ("curriculum", "png"),
+        ("states", "svg"),
+        ("frontier", "pdf"),
+        ("kl", "png"),
+        ("calibration", "png"),
+    ):
         path = tmp_path / f"{key}.{suffix}"
         code, out, err = look("plot", tmp_path / "x", "--what", key, "-o", path)
         assert code == 0 and f"wrote {path}" in out and path.stat().st_size > 1000, err

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from selfplay.view.charts import curriculum, figures
+from selfplay.view.charts import calibration, curriculum, figures
 from selfplay.view.charts.alarms import alarms
 from selfplay.view.charts.chart import Chart
 from selfplay.view.charts.evaluations import evaluation, set_names
@@ -11,7 +11,7 @@ from selfplay.view.charts.source import Source
 from selfplay.view.queries import NotFound
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> keys of charts
-    "Held-out accuracy": ("evaluation",),
+    "Held-out accuracy": ("evaluation", calibration.KEY),
     "The curriculum": ("curriculum", "frontier", "families", "states", "origins"),
     "What was tried": ("signal", "solved", "fates"),
     "Rewards": ("rewards", "parts"),
@@ -33,8 +33,9 @@ class Wanted:
 
 
 def chart(source: Source, wanted: Wanted) -> Chart:
-    """A chart of a run, with its alarms. NotFound for a key, a set or a family that there is not."""
-    return replace(_chart(source, wanted), marks=alarms(source))
+    """A chart of a run, with its alarms where it has steps. NotFound for a key, a set or a family that there is not."""
+    made = _chart(source, wanted)
+    return made if made.x_range is not None else replace(made, marks=alarms(source))
 
 
 def drawn(source: Source, key: str) -> list[Chart]:
@@ -61,6 +62,8 @@ def _chart(source: Source, wanted: Wanted, run: str = "", group: int = 0) -> Cha
             return evaluation(source, wanted.set_name, run, group)
         case "curriculum":
             return _pass_rates(source, wanted)
+        case calibration.KEY:
+            return calibration.calibration(source)
         case "frontier":
             return curriculum.frontier(source, run, group)
         case "families":

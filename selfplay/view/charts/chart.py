@@ -77,6 +77,7 @@ class Chart:
     blocks: Blocks | None = None
     marks: tuple[Mark, ...] = ()
     y_range: tuple[float, float] | None = None
+    x_range: tuple[float, float] | None = None  # where x is a share; None: x is a step
     is_smoothed: bool = False  # a running mean is drawn over the single values
     empty: str = "Nothing of this was measured yet."
     links: tuple[str, ...] = field(default=())  # of the blocks

@@ -41,7 +41,7 @@ def _chart(axis: Axes, chart: Chart) -> None:
     axis.set_xlabel(chart.x_label)
     axis.set_ylabel(chart.y_label)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=chart.x_range is None, nbins=6))
     if chart.is_empty:
         axis.text(0.5, 0.5, textwrap.fill(chart.empty, 40), ha="center", transform=axis.transAxes)
         return
@@ -58,6 +58,8 @@ def _chart(axis: Axes, chart: Chart) -> None:
             _line(axis, each, chart.is_smoothed)
     for mark in chart.marks:
         axis.axvline(mark.x, color="#b3261e", linewidth=0.8, linestyle=":")
+    if chart.x_range is not None:
+        axis.set_xlim(*chart.x_range)
     if chart.y_range is not None:
         axis.set_ylim(*chart.y_range)
     if chart.series:

@@ -10,7 +10,7 @@ from selfplay.config.stored import stored_value, what_was_run
 from selfplay.evaluation.formats import paired_change
 from selfplay.machine.exits import line_of
 from selfplay.machine.run_folder import last_worked
-from selfplay.view.charts import catalogue, curriculum
+from selfplay.view.charts import calibration, catalogue, curriculum
 from selfplay.view.charts.alarms import alarms
 from selfplay.view.charts.evaluations import set_names
 from selfplay.view.charts.source import Source
@@ -167,6 +167,8 @@ def _sections(source: Source) -> list[dict[str, Any]]:
     for title, keys in catalogue.SECTIONS.items():
         charts: list[dict[str, str]] = []
         for key in keys:
+            if key == calibration.KEY and not calibration.has_reports(source):
+                continue  # what the curriculum foretold is a fold of the whole history: `inspect plot` draws it
             sets = set_names(source) if key == "evaluation" else [""]
             charts += [{"key": key, "set": each} for each in sets]
         found.append({"title": title, "charts": charts})

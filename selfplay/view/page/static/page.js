@@ -105,7 +105,11 @@ function layout(chart) {
     hoverlabel: { bgcolor: colour("--paper"), font: { color: ink } }, shapes: [],
   };
   const xs = chart.series.flatMap((each) => each.x);
-  if (xs.length && Math.max(...xs) - Math.min(...xs) < 8) { made.xaxis.dtick = 1; }
+  if (chart.x_range) {
+    made.xaxis.range = [chart.x_range[0] - 0.02, chart.x_range[1] + 0.02];
+    made.xaxis.tickformat = ".2~%";
+    made.hovermode = "closest";
+  } else if (xs.length && Math.max(...xs) - Math.min(...xs) < 8) { made.xaxis.dtick = 1; }
   if (chart.y_range) { made.yaxis.range = chart.y_range[1] === 1 ? [-0.02, 1.02] : chart.y_range; }
   if (chart.y_label.startsWith("share") || chart.y_label === "pass rate") { made.yaxis.tickformat = ".2~%"; }
   if (chart.kind === "blocks") { made.margin = { l: 4, r: 4, t: 24, b: 4 }; made.hovermode = "closest"; }
