@@ -161,6 +161,12 @@ def test_the_curriculum_is_told_how_large_a_group_is() -> None:
             ["train.importance_cap=3", "train.imitation=rft"],
             ["train.importance_cap=3.0 does nothing while train.imitation is set"],
         ),
+        (["challenger.gate=strict", "challenger.aim=add2", "challenger.aim_weight=0.2"], []),
+        (["challenger.aim_weight=0.2"], ["challenger.aim_weight=0.2 does nothing while challenger.aim is empty"]),
+        (
+            ["challenger.gate=loose", "challenger.source=frozen"],
+            ["challenger.gate=loose does nothing while challenger.source is frozen: no challenger is trained"],
+        ),
     ],
 )
 def test_a_bound_that_cannot_act_is_said(overrides: list[str], said: list[str]) -> None:

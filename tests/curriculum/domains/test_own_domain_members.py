@@ -1,5 +1,6 @@
 """What is wrong with a member of a user's domain is one line that names it; what a model's text does to it is none."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -119,6 +120,10 @@ def test_a_member_of_another_kind_is_refused_when_it_is_loaded(member: str, valu
         ("question", lambda self, problem: 3, "gave 3, which is no text"),
         ("question", lambda self, problem: "", "gave '', which is no text to ask"),
         ("draw", lambda self, rng, level: None, "gave None .*not a Statement"),
+        ("signature", lambda self, problem: None, "gave None, which is no text"),
+        ("closeness", lambda self, problem, target: 2, "gave 2: give a number from 0 to 1"),
+        ("closeness", lambda self, problem, target: math.nan, "gave nan: give a number from 0 to 1"),
+        ("closeness", lambda self, problem, target: True, "gave True: give a number from 0 to 1"),
         ("parse", raising, "raised KeyError"),
         ("parse", lambda self, text: Fate.ACCEPTED, "gave <Fate.ACCEPTED"),
         ("parse", lambda self, text: "UNPARSED", "gave 'UNPARSED'"),
@@ -126,7 +131,8 @@ def test_a_member_of_another_kind_is_refused_when_it_is_loaded(member: str, valu
 )
 def test_what_a_method_does_wrong_is_one_line_that_names_it(member: str, method: Any, words: str) -> None:
     domain = with_member(member, method)
-    arguments = {"question": (PROBLEM,), "draw": (None, 1), "parse": ("1 + 2",)}.get(member, ())
+    given = {"question": (PROBLEM,), "draw": (None, 1), "parse": ("1 + 2",), "signature": (PROBLEM,)}
+    arguments = (given | {"closeness": (PROBLEM, PROBLEM)}).get(member, ())
     with pytest.raises(DomainError, match=rf"^domain my_module:Own: {member}\(\) .*{words}") as caught:
         getattr(domain, member)(*arguments)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
