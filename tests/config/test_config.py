@@ -91,6 +91,7 @@ def test_every_number_and_every_folder_has_a_rule() -> None:
     curriculum = {name for name in left if name.startswith("curriculum.")}
     assert left - switches - curriculum == {
         "domain", "domain_options", "policy.lora.target_modules", "train.mask", "challenger.aim",
+        "evaluate.sets",
     }  # fmt: skip
 
 
