@@ -23,7 +23,7 @@ from store.records import Completion
 MAX_TOKENS_PER_PASS = 2048  # bounds activations
 MAX_ROW_KEYS = 1 << 14  # keys that are kept once more for each row while decoding; beyond it the tree is read
 # but for long rows, where reading the tree takes as long for each token as the row is, and longer than decoding it
-LONG_ROW, MAX_LONG_ROW_KEYS = 512, 1 << 17
+LONG_ROW, MAX_LONG_ROW_KEYS = 512, 1 << 16
 
 
 def _fits(rows: int, longest: int) -> bool:

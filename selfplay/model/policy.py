@@ -194,7 +194,7 @@ class Policy:
 
         Their keys and values are put at the ends of `rows` and nowhere else. Reads nothing back from a GPU.
         """
-        with self.on_paths(Pass(None, rows=rows)), self._prepacked.applied():
+        with self.on_paths(Pass(None, rows=rows)), self._prepacked.applied(), self._remembering():
             return self.tree_hidden(ids, positions)
 
     def gathered_rows(
@@ -227,8 +227,8 @@ class Policy:
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:
-        """Inside, the model is in evaluation mode: in training mode, layers that recompute activations take no
-        cache."""
+        """Inside, the model is in evaluation mode: in training mode, layers that recompute activations take no cache,
+        and read the state of the device's random numbers, which a CUDA graph must not."""
         was_training = self.model.training
         if was_training:
             self.model.eval()

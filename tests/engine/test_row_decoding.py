@@ -253,6 +253,27 @@ def test_a_step_reads_nothing_back_and_moves_nothing(
     assert not {name for names in traces.values() for each in names for name in each} & READS
 
 
+def test_a_model_that_recomputes_activations_reads_no_random_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = policy_of()
+    policy.enable_gradient_checkpointing()
+    reads: list[int] = []
+    honest = torch.get_rng_state
+    monkeypatch.setattr(torch, "get_rng_state", lambda: reads.append(1) or honest())
+
+    def watched(policy: Policy, state: StepState, rows: FixedRows, temperature: float) -> None:
+        before = len(reads)
+        step(policy, state, rows, temperature)
+        assert len(reads) == before
+        steps.append(1)
+
+    steps: list[int] = []
+    monkeypatch.setattr(row_decoding, "step", watched)
+    tree = Tree()
+    in_rows(policy).sample(tree, draws(tree, 2, texts=TEXTS[:1]))
+    assert steps and reads  # prompts are run in training mode: the watch sees those
+    assert policy.model.training
+
+
 def test_the_check_for_reads_sees_one() -> None:
     with Operations() as operations:
         torch.tensor([1.0, 2.0]).sum().item()
