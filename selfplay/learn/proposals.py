@@ -31,13 +31,14 @@ class PaidProposal:
 @dataclass(frozen=True, slots=True)
 class ProposalPay:
     """What pays the challenger. `verified`: whether nothing contradicts the answer that a problem came with.
-    `foretold`: the first-try pass rate of a known problem. `shaping` None: nothing beside the pass rate."""
+    `foretold`: the first-try pass rate that is likely of a problem by its id, if it is known, else of a proposal's
+    parent. `shaping` None: nothing beside the pass rate."""
 
     settings: LearningSettings
     gate: Gate = field(default_factory=Gate)
     shaping: Shaping | None = None
     verified: Callable[[Problem], bool] = lambda problem: True
-    foretold: Callable[[Problem], float] = lambda problem: 0.5
+    foretold: Callable[[str, Problem], float] = lambda problem_id, parent: 0.5
 
     def paid(self, posed: Posed, rates: Mapping[str, float | None]) -> tuple[PaidProposal, ...]:
         """`rates`: problem_id -> measured first-try pass rate, None where nobody could judge it."""
@@ -56,7 +57,7 @@ class ProposalPay:
     ) -> PaidProposal:
         rate = rates.get(proposal.problem_id or "")
         if self.gate.pays_unmeasured(proposal.fate):
-            likely = self.foretold(proposal.parent) if rate is None else rate
+            likely = self.foretold(proposal.problem_id or "", proposal.parent) if rate is None else rate
             return PaidProposal(proposal, challenger_reward(self.settings.challenger_reward, likely))
         reward = proposal_reward(proposal.fate, rate, self.settings)
         if proposal.fate is not Fate.ACCEPTED or rate is None or problem is None or reward is None:

@@ -73,15 +73,16 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     measured = _measured(config, held_out.sets)
     if not is_ours(config.domain) and config.judge.source == "verifier" and (line := contradiction(domain)):
         say(line)
+    tracker = Tracker(curriculum_settings(config))
+    teaching = build_learning.teaching_settings(config)
+    pay = build_learning.proposal_pay(config, teaching.learning, domain, tracker, held_out)
     policy, parity = build_model.proved_policy(config, say)
     style = prompt_style(config, domain, policy.tokenizer, say)
-    teaching = build_learning.teaching_settings(config)
     start = build_model.start_policy(config, policy, teaching.objectives.values())
     sampler = build_model.policy_sampler(config, policy, parity, say)
     voices = build_model.voices(config, sampler, start, parity, say)
     training = build_learning.trainer_settings(config, parity)
     critic = build_search.critic(config, policy, policy.device)
-    tracker = Tracker(curriculum_settings(config))
     encode = build_model.encoder(policy)
     asked = _asked(config, style, policy)
     room = _room(config, policy, encode, asked, [*known_problems(domain, held_out)], say)
@@ -105,7 +106,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
             encode,
             build_search.critic_teaching(config, critic is not None),
             build_guards.formats(config, domain),
-            build_learning.proposal_pay(config, teaching.learning, domain, tracker, held_out),
+            pay,
         ),
         trainer=Trainer(
             policy,

@@ -60,7 +60,12 @@ def proposal_pay(
     """What pays the challenger. Raises DomainError for an aim that names nothing, or where an extra is missing."""
     gate = Gate(config.challenger.gate, config.curriculum.band_low, config.curriculum.band_high)
     shaping = _shaping(config, domain, tracker, held_out)
-    return ProposalPay(learning, gate, shaping, _verified(domain), lambda problem: tracker.forecast(problem)[0])
+
+    def foretold(problem_id: str, parent: Problem) -> float:
+        problem = tracker.problem(problem_id) if tracker.knows(problem_id) else parent
+        return tracker.forecast(problem)[0]
+
+    return ProposalPay(learning, gate, shaping, _verified(domain), foretold)
 
 
 def _shaping(config: Config, domain: Domain, tracker: Tracker, held_out: HeldOut) -> Shaping | None:

@@ -53,29 +53,31 @@ ALL = [
     ("12 + 34", Fate.ACCEPTED),  # half of the tries right
     ("23 + 45", Fate.ACCEPTED),  # none
     ("7 - 2", Fate.ACCEPTED),  # unjudged
-    ("12 + 34", Fate.DUPLICATE),
+    ("12 + 34", Fate.DUPLICATE),  # of the first, measured in this step
+    ("6 * 7", Fate.DUPLICATE),  # of one that was known before, foretold 3/4
     ("9 - 4", Fate.SURPLUS),
     ("4 + 3", Fate.TRIVIAL_EDIT),
     ("2 - 7", Fate.INVALID),
     ("what", Fate.UNPARSED),
 ]
+KNOWN = problem("6 * 7").problem_id
 RATES = {problem("12 + 34").problem_id: 0.5, problem("23 + 45").problem_id: 0.0, problem("7 - 2").problem_id: None}
 
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ("strict", [1.0, -0.5, None, -0.5, None, -0.5, -0.5, -0.5]),
-        ("standard", [1.0, 0.0, None, -0.5, None, -0.5, -0.5, -0.5]),
-        ("loose", [1.0, 0.0, None, 1.0, None, 0.75, -0.5, -0.5]),  # the parent is foretold to be solved 1/4 of the time
-        ("none", [1.0, 0.0, None, 1.0, None, 0.75, 0.75, -0.5]),
+        ("strict", [1.0, -0.5, None, -0.5, -0.5, None, -0.5, -0.5, -0.5]),
+        ("standard", [1.0, 0.0, None, -0.5, -0.5, None, -0.5, -0.5, -0.5]),
+        ("loose", [1.0, 0.0, None, 1.0, 0.75, None, 0.36, -0.5, -0.5]),  # the parent is foretold 1/10
+        ("none", [1.0, 0.0, None, 1.0, 0.75, None, 0.36, 0.36, -0.5]),
     ],
 )
 def test_every_gate_pays_what_its_table_says(rule: GateRule, expected: list[float | None]) -> None:
-    pay = ProposalPay(SETTINGS, Gate(rule), foretold=lambda each: 0.25 if each == PARENT else 0.9)
+    pay = ProposalPay(SETTINGS, Gate(rule), foretold=lambda known, parent: {KNOWN: 0.75}.get(known, 0.1))
     paid = pay.paid(posed(*ALL), RATES)
-    assert rewards(paid) == expected
-    assert [each.is_gated for each in paid] == [False, rule == "strict", *[False] * 6]
+    assert [each if each is None else round(each, 9) for each in rewards(paid)] == expected
+    assert [each.is_gated for each in paid] == [False, rule == "strict", *[False] * 7]
 
 
 def test_a_strict_gate_pays_no_answer_that_other_means_contradict() -> None:

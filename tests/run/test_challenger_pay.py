@@ -100,7 +100,7 @@ def test_each_key_alone_changes_what_is_learned(server: Server, plain: Path, tmp
 
 
 def test_an_aim_that_names_nothing_is_one_line_before_anything_is_loaded(server: Server, tmp_path: Path) -> None:
-    ended = start(server, tmp_path, "challenger.aim=add9")
+    ended = start(server, tmp_path, "challenger.aim=add9", "model.name=nowhere/to-be-found")
     assert ended.code in (DATA, USAGE) and not (tmp_path / "x").exists()
     [line] = [line for line in ended.output.splitlines() if "challenger.aim=add9" in line]
     assert "give one of add1, mul1, or the path of a JSONL file" in line
