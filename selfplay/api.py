@@ -32,7 +32,7 @@ from selfplay.config.shown import shown_settings
 from selfplay.config.task import load_task
 from selfplay.machine.errors import INTERRUPTED, OK, TERMINATED, USAGE, ConfigError, Refused
 from selfplay.machine.run_folder import DATABASE, lock, require_database
-from selfplay.run.checkpoint import PRODUCT
+from selfplay.run.checkpoint_files import PRODUCT
 from selfplay.suite.evaluating import evaluate as evaluated
 from selfplay.suite.loading import LoadedPolicy, load
 from selfplay.suite.records import Compared, ModelReport, ProblemOutcome, Report, SetReport

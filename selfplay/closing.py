@@ -9,8 +9,7 @@ from rich.text import Text
 from selfplay.machine.errors import DATA, DISK, INTERRUPTED, OK, TERMINATED, CheckpointError
 from selfplay.machine.run_folder import SUMMARY, write_file
 from selfplay.metrics import ACC_T1, ACC_T2, C2I, I2C, NOTHING, shown
-from selfplay.run.checkpoint import PRODUCT
-from selfplay.run.checkpoint_files import verify
+from selfplay.run.checkpoint_files import PRODUCT, verify
 from selfplay.run.session import Run
 from selfplay.view.progress import Progress
 from selfplay.view.summary import summarise
@@ -57,6 +56,9 @@ def close(run: Run, again: str, progress: Progress) -> int:
             progress.note(f"the weights are damaged ({error}); from an older checkpoint they are made again: {again}")
             return DATA
         progress.note(f"weights  {run.folder / checkpoints[0].path / PRODUCT}")
+        best = next((row for row in checkpoints if row.step == run.store.best_step() != head), None)
+        if best is not None:
+            progress.note(f"best     {run.folder / best.path / PRODUCT}, by its probes: step {best.step}")
     progress.note(f"look     python -m selfplay.inspect status {run.folder}")
     return OK
 

@@ -25,7 +25,8 @@ Evaluate a model, or a run's weights, on problems of any kind. Nothing is traine
   python -m selfplay.evaluate ./my-model --set my_module:MyDomain --option size=3 solver.max_tokens=64
 
 MODEL_OR_RUN is what model.name takes (smollm2-135m, a folder, a Hugging Face id), or a run, by its folder or its name
-in --dir. Of a run the newest checkpoint that verifies is evaluated, or that of STEP; step 0 is what it began with.
+in --dir. Of a run the newest checkpoint that verifies is evaluated, or that of STEP; step 0 is what it began with, best
+is the one that its probes picked.
 KEY=VALUE are keys of a configuration (`python -m selfplay.loop --keys`), such as solver.max_tokens or run.threads: a
 run has its own, a model those that every run has if nobody says otherwise. --against is asked as the first one is.
 

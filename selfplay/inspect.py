@@ -95,7 +95,9 @@ def _masters_sha256(folder: Path) -> str:
 
 @app.command()
 def audit(
-    run: Annotated[str, typer.Argument(metavar="RUN[@STEP]", help="A run; without a step its newest checkpoint.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN[@STEP]", help="A run; without a step its newest checkpoint; @best.")
+    ],
     against: Annotated[
         str | None, typer.Option(metavar="RUN[@STEP]", help="Another run: how much of what both changed is the same.")
     ] = None,
@@ -112,6 +114,30 @@ def audit(
     from selfplay.audit.command import run_audit
 
     run_audit(run, against, since, ranks, mask, count, directory, as_json)
+
+
+@app.command()
+def weights(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN[@STEP]", help="A run's newest checkpoint, or @STEP, or @best, as probes picked."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Also copy it there, a folder that is new.")
+    ] = None,
+    directory: Directory = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Where a run's weights are, once they are read and found whole: a folder that transformers or peft can read."""
+    from selfplay.suite.product import copied, product
+
+    step, folder = product(run, directory)
+    if output is not None:
+        with writing(output):
+            copied(folder, output)
+    if as_json:
+        return say_json({"step": step, "folder": str(output or folder)})
+    return say(str(output or folder))
 
 
 @app.command()

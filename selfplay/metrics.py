@@ -569,11 +569,33 @@ BEST_OF_TOKENS = SEARCHES.add("best_of_tokens", MEAN_TOKENS, "tokens that best-o
 BEST_OF_N = SEARCHES.add("best_of_n", MEAN_COUNT, "samples of best-of-N a problem")
 SEARCH_REPRODUCIBLE = SEARCHES.add("search_reproducible", FLAG, "0 where a clock could end a search")
 
+PROBED = Section("Checkpoints compared by probes", "with `probes.size`, at each checkpoint")
+PROBES_HARD = PROBED.add("probe/hard", COUNT, "hard probes: problems of the run that were failed when they were taken")
+PROBES_EASY = PROBED.add("probe/easy", COUNT, "easy probes, which were solved")
+PROBE_HARD_SOLVED = PROBED.add("probe/hard_solved", COUNT, "hard probes that the checkpoint solves, greedily")
+PROBE_EASY_SOLVED = PROBED.add(
+    "probe/easy_solved", COUNT, "easy ones that it solves", "falling: what was known is being forgotten"
+)
+PROBE_PRODUCT = PROBED.add(
+    "probe/product", NUMBER, "product of the rates of both kinds (`probes.rule`), by which checkpoints are compared"
+)
+PROBE_BEST_PRODUCT = PROBED.add("probe/best_product", NUMBER, "the same of the best checkpoint, on the same probes")
+PROBE_BEST_STEP = PROBED.add("probe/best_step", COUNT, "the step whose weights are the best")
+PROBE_ERROR = PROBED.add(
+    "probe/standard_error",
+    NUMBER,
+    "standard error of the difference of these products, paired by probe",
+    "a fall of more than two of them is an alarm, and with `probes.rollback` the run goes back",
+)
+PROBE_ROLLBACK = PROBED.add("probe/rollback", FLAG, "1 where the run goes on with the best checkpoint's weights")
+
 STEP_SECTIONS = (POSED, SOLVED, GUARDED, JUDGED, SEARCHED, UPDATED, SPENT)
 EVALUATION_SECTIONS = (HELD_OUT, MECHANISM, REPORTED, SEARCHES)
+PROBE_SECTIONS = (PROBED,)
 STEP_METRICS = tuple(metric for section in STEP_SECTIONS for metric in section.metrics)
 EVALUATION_METRICS = tuple(metric for section in EVALUATION_SECTIONS for metric in section.metrics)
-_BY_NAME = {metric.name: metric for metric in (*STEP_METRICS, *EVALUATION_METRICS)}
+PROBE_METRICS = tuple(metric for section in PROBE_SECTIONS for metric in section.metrics)
+_BY_NAME = {metric.name: metric for metric in (*STEP_METRICS, *EVALUATION_METRICS, *PROBE_METRICS)}
 
 
 def metric_of(name: str) -> Metric:
@@ -609,8 +631,9 @@ BEGIN, END = "<!-- {}: made of selfplay/metrics.py -->", "<!-- end -->"
 
 
 def page(text: str) -> str:
-    """docs/metrics.md with its two tables made anew; what stands around them is kept."""
-    for name, sections in (("steps", STEP_SECTIONS), ("evaluations", EVALUATION_SECTIONS)):
+    """docs/metrics.md with its tables made anew; what stands around them is kept."""
+    tables_of = {"steps": STEP_SECTIONS, "evaluations": EVALUATION_SECTIONS, "probes": PROBE_SECTIONS}
+    for name, sections in tables_of.items():
         before, found, rest = text.partition(BEGIN.format(name))
         _, ended, after = rest.partition(END)
         if not found or not ended:

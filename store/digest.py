@@ -7,7 +7,7 @@ branch gets new ids. It does not cover:
 - steps.status (only LIVE rows are read), steps.seconds, steps.journal_file (cleared when pruned, whenever that
   happens; its sha256 stays and is covered), steps.incarnation_id (which process made it);
 - seals and snapshots, which are made from the rows themselves;
-- committed_at of steps and evaluations: the time of day;
+- committed_at of steps, evaluations and picks: the time of day;
 - held_out: what the domain holds out, which the outcomes of evaluations depend on;
 - waves.wave_id, state and consumed_step_id: a wave stands in it by its step and key;
 - metrics that depend on a clock or a machine: those with a word of MEASURED_WORDS in their name;
@@ -29,6 +29,9 @@ from store.schema import (
     disagreements,
     evaluations,
     pass_rates,
+    picks,
+    probe_answers,
+    probes,
     problems,
     proposals,
     runs,
@@ -49,6 +52,9 @@ CONTENT_TABLES = (
     search_nodes,
     alarms,
     disagreements,
+    probes,
+    probe_answers,
+    picks,
     waves,
     completions,
     evaluations,
@@ -60,6 +66,7 @@ EXCLUDED: Mapping[str, frozenset[str]] = {
         {"status", "journal_file", "seconds", "incarnation_id", "game_seal", "said_seal", "seal", "committed_at"}
     ),
     "evaluations": frozenset({"committed_at"}),
+    "picks": frozenset({"committed_at"}),
     "waves": frozenset({"wave_id", "state", "consumed_step_id"}),
     "completions": frozenset({"wave_id"}),
 }

@@ -21,6 +21,10 @@ POINTS = (
     "step.inserted",
     "step.committed",
     "loop.committed",
+    "probes.answered",  # by the weights of one checkpoint
+    "pick.inserted",
+    "pick.committed",  # the run goes back after this, where the pick says so
+    "pick.rolled_back",
     "evaluation.inserted",
     "evaluation.committed",
     "checkpoint.files",

@@ -66,6 +66,13 @@ class AlarmEvent(StrEnum):
     OVER = "OVER"
 
 
+class ProbeKind(StrEnum):
+    """Why a problem is a probe: it was failed, or solved."""
+
+    HARD = "HARD"
+    EASY = "EASY"
+
+
 class StepStatus(StrEnum):
     """LIVE steps are the head and its ancestors; ABANDONED ones were left behind by a rewind and stay readable."""
 
@@ -234,6 +241,38 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A problem that is practised no more, so that it can tell versions apart (`curriculum/selection/probes.py`)."""
+
+    problem_id: str
+    kind: ProbeKind
+    rate: float  # its first-try pass rate in the step that took it
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What the probes said of the kept weights at a checkpoint: which are the best, and whether the run goes back.
+
+    Both versions answered the same probes, `hard` and `easy` of them. A product is of rates (`stats/product_rule.py`).
+    """
+
+    step: int  # whose weights were compared with the best ones
+    best_step: int  # whose weights are the best
+    hard: int
+    easy: int
+    hard_solved: int  # by the weights of `step`
+    easy_solved: int
+    product: float
+    best_hard_solved: int  # by the weights of `best_step`
+    best_easy_solved: int
+    best_product: float
+    standard_error: float  # of best_product - product; 0 where both are of one version
+    policy_version: int  # that the run goes on with
+    is_rollback: bool = False  # it goes on with the weights of `best_step`, under that new version
+    committed_at: str | None = field(default=None, compare=False)  # ISO 8601, UTC: a label
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommit:
     """Everything one step adds to the store, in one transaction."""
 
@@ -252,6 +291,7 @@ class StepCommit:
     standings: Mapping[str, Standing] = field(default_factory=dict)  # of the problems in `pass_rates`, after the step
     alarms: tuple[Alarm, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

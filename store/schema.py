@@ -27,9 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.types import TypeEngine
 
-from store.records import AlarmEvent, Fate, Finish, Origin, Outcome, StepStatus
+from store.records import AlarmEvent, Fate, Finish, Origin, Outcome, ProbeKind, StepStatus
 
-SCHEMA_REVISION = "0011"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0012"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -283,6 +283,48 @@ disagreements = _table(
     ),
     _one_of("outcome", Outcome),
     _check("is_right", "is_right IN (0, 1)"),
+)
+
+probes = _table(
+    "probes",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("kind", Text),
+    _required("rate", Double),
+    PrimaryKeyConstraint("step_id", "problem_id"),
+    _one_of("kind", ProbeKind),
+    _check("rate", "0 <= rate AND rate <= 1"),
+)
+
+probe_answers = _table(  # greedy first tries by the weights that a step made
+    "probe_answers",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("is_right", Integer),
+    PrimaryKeyConstraint("step_id", "problem_id"),
+    _check("is_right", "is_right IN (0, 1)"),
+)
+
+picks = _table(
+    "picks",
+    Column("step_id", Integer, ForeignKey("steps.step_id"), primary_key=True),
+    _step_id("best_step_id"),
+    _required("hard", Integer),
+    _required("easy", Integer),
+    _required("hard_solved", Integer),
+    _required("easy_solved", Integer),
+    _required("product", Double),
+    _required("best_hard_solved", Integer),
+    _required("best_easy_solved", Integer),
+    _required("best_product", Double),
+    _required("standard_error", Double),
+    _required("policy_version", Integer),
+    _required("is_rollback", Integer),
+    Column("committed_at", Text),
+    _check("hard", "0 <= hard_solved AND hard_solved <= hard AND 0 <= best_hard_solved AND best_hard_solved <= hard"),
+    _check("easy", "0 <= easy_solved AND easy_solved <= easy AND 0 <= best_easy_solved AND best_easy_solved <= easy"),
+    _check("policy_version", "policy_version >= 0"),
+    _check("is_rollback", "is_rollback IN (0, 1)"),
 )
 
 waves = _table(

@@ -28,6 +28,9 @@ from store.schema import (
     held_out,
     incarnations,
     pass_rates,
+    picks,
+    probe_answers,
+    probes,
     problems,
     proposals,
     runs,
@@ -49,8 +52,12 @@ _WHOLE: Mapping[str, Table] = {
     "its snapshots": snapshots,
     "its alarms": alarms,
     "its disagreements": disagreements,
+    "its probes": probes,
+    "the answers to its probes": probe_answers,
+    "its picks": picks,
 }
-RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS = _WHOLE
+RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_PROBED = _WHOLE
+PROBES, PROBE_ANSWERS, PICKS = _PROBED
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from sqlalchemy import delete, insert, select, update
 
-from store import digest, holdout, lookups, reading, sealing, writing
+from store import digest, holdout, lookups, probes, reading, sealing, writing
 from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.journal import fsync_folder
@@ -27,6 +27,8 @@ from store.records import (
     Evaluation,
     Fate,
     Incarnation,
+    Pick,
+    Probe,
     Problem,
     Proposal,
     RunRow,
@@ -181,6 +183,7 @@ class Store(OpenDatabase):
             writing.insert_game(connection, commit, step_id)
             writing.insert_alarms(connection, commit.alarms, step_id)
             writing.insert_disagreements(connection, commit.disagreements, step_id)
+            probes.insert_probes(connection, commit.probes, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -313,6 +316,44 @@ class Store(OpenDatabase):
         """Turns that two judges do not agree on, each with its live step, oldest first."""
         with self._reading() as connection:
             return reading.disagreement_records(connection)
+
+    # Probes
+
+    def probes(self) -> list[tuple[int, Probe]]:
+        """What became a probe, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return probes.probe_records(connection)
+
+    def commit_probe_answers(self, step: int, answers: Mapping[str, bool]) -> None:
+        """Stores which probes (problem_id) the weights of a LIVE step solved. StoreError for one that is stored."""
+        with self._writing() as connection:
+            probes.insert_answers(connection, step, answers)
+        reach("probes.answered")
+
+    def probe_answers(self) -> dict[int, dict[str, bool]]:
+        """By live step, which probes its weights solved and which not."""
+        with self._reading() as connection:
+            return probes.answer_records(connection)
+
+    def commit_pick(self, pick: Pick, alarms: Sequence[Alarm] = ()) -> Pick:
+        """Stores which weights were picked at a LIVE step, and what that raises or ends; returns it as stored."""
+        stored = replace(pick, committed_at=writing.now())
+        with self._writing() as connection:
+            probes.insert_pick(connection, stored)
+            writing.insert_alarms(connection, alarms, reading.step_row(connection, pick.step).step_id)
+            reach("pick.inserted")
+        reach("pick.committed")
+        return stored
+
+    def picks(self) -> list[Pick]:
+        """Live picks, oldest first. The best weights are those of the newest one's `best_step`."""
+        with self._reading() as connection:
+            return probes.pick_records(connection)
+
+    def best_step(self) -> int | None:
+        """The step whose weights are the best of those that were kept; None where no probe compared any."""
+        picked = self.picks()
+        return picked[-1].best_step if picked else None
 
     # Evaluations, checkpoints, housekeeping
 

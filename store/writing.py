@@ -248,7 +248,9 @@ def insert_game(connection: Connection, commit: StepCommit, step_id: int) -> Non
 
 
 def insert_alarms(connection: Connection, raised: Sequence[Alarm], step_id: int) -> None:
-    """Inserts what the guards said of the step. StoreError for a number that is not finite."""
+    """Inserts what is said of the step, behind what was. StoreError for a number that is not finite."""
+    mine = alarms.c.step_id == step_id
+    before = list(connection.execute(select(alarms.c.name).where(mine)).scalars())
     rows = [
         {
             "step_id": step_id,
@@ -260,11 +262,11 @@ def insert_alarms(connection: Connection, raised: Sequence[Alarm], step_id: int)
             "text": clean_text(alarm.text),
             "advice": clean_text(alarm.advice),
         }
-        for ordinal, alarm in enumerate(raised)
+        for ordinal, alarm in enumerate(raised, len(before))
     ]
     insert_rows(connection, alarms, rows)
     if rows:
-        stored = connection.execute(select(alarms).where(alarms.c.step_id == step_id))
+        stored = connection.execute(select(alarms).where(mine, alarms.c.name.not_in(before)))
         sealing.toggle(connection, sealing.ALARMS, *(sealing.row_digest(row) for row in stored))
 
 

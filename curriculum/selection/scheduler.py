@@ -36,12 +36,15 @@ class Replay:
 
 
 class Scheduler:
-    """Reads the tracker as it stands before `step`."""
+    """Reads the tracker as it stands before `step`. What is in `withheld` (probes.py) is never chosen."""
 
-    def __init__(self, tracker: Tracker, settings: CurriculumSettings, seed: int) -> None:
+    def __init__(
+        self, tracker: Tracker, settings: CurriculumSettings, seed: int, withheld: Collection[str] = frozenset()
+    ) -> None:
         self._tracker = tracker
         self._settings = settings
         self._seed = seed
+        self._withheld = withheld
 
     def parents(self, step: int, num_parents: int) -> list[Problem]:
         """Parents to escalate: exactly `num_parents` while any problem is known, repeated only if there are too few.
@@ -69,7 +72,7 @@ class Scheduler:
                 else:
                     urn.close(drawn)
         if not chosen:
-            chosen = list(self._tracker.seeds)
+            chosen = [problem_id for problem_id in self._tracker.seeds if problem_id not in self._withheld]
             rng.shuffle(chosen)
         repeated = [chosen[place % len(chosen)] for place in range(num_parents)] if chosen else []
         return [self._tracker.problem(problem_id) for problem_id in repeated]
@@ -98,15 +101,15 @@ class Scheduler:
 
         def take(problem_ids: Sequence[str], multiplier: int = 1) -> None:
             for problem_id in problem_ids:
-                if len(replays) < count and problem_id not in used:
+                if len(replays) < count and problem_id not in used and problem_id not in self._withheld:
                     used.add(problem_id)
                     replays.append(Replay(self._tracker.problem(problem_id), multiplier))
 
         take(self._due_from_bank(step, math.ceil(count * _BANK_SHARE)), multiplier=2)
-        banked = set(self._tracker.banked)  # what is not due yet waits for its larger group
-        take(self._rehearsals(rng, num_problems, used | banked))
+        waiting = {*self._tracker.banked, *self._withheld}  # what is banked and not due waits for its larger group
+        take(self._rehearsals(rng, num_problems, used | waiting))
         take(self._worth_reprobing(rng, step, used))
-        take(self._practice(rng, count - len(replays), used | banked))
+        take(self._practice(rng, count - len(replays), used | waiting))
         return replays
 
     def last_resort(self, step: int, count: int, exclude: Collection[str]) -> list[Replay]:
@@ -129,7 +132,8 @@ class Scheduler:
         ids = [
             problem_id
             for problem_id in members.sample(rng, _FAMILY_MEMBERS)
-            if self._tracker.rate(problem_id) >= self._settings.parent_low
+            if problem_id not in self._withheld
+            and self._tracker.rate(problem_id) >= self._settings.parent_low
             and self._tracker.state(problem_id) is not ProblemState.TOO_HARD
         ]
         texts = [self._tracker.problem(problem_id).text for problem_id in ids]
@@ -155,7 +159,9 @@ class Scheduler:
         due: list[tuple[int, str]] = []
         for problem_id in self._tracker.banked:
             banked = self._tracker.banked_step(problem_id)
-            if banked is not None and step - banked >= self._settings.bank_delay:
+            if problem_id in self._withheld or banked is None:
+                continue
+            if step - banked >= self._settings.bank_delay:
                 due.append((banked, problem_id))
         return [problem_id for _, problem_id in sorted(due)[:limit]]
 
@@ -186,7 +192,7 @@ class Scheduler:
             rested = last is not None and step - last >= self._settings.reprobe_delay
             rate = self._tracker.predicted_rate(problem.family, problem.level)
             is_better = rate >= _REPROBE_RATE and self._tracker.is_better_now(problem_id)
-            if rested and is_better and problem_id not in used:
+            if rested and is_better and problem_id not in used and problem_id not in self._withheld:
                 fit.append(problem_id)
         return [rng.choice(fit)] if fit else []
 
@@ -211,7 +217,7 @@ class Scheduler:
                 problem_id
                 for state in states
                 for problem_id in self._tracker.members(state).sample(rng, self._settings.max_candidates)
-                if problem_id not in used
+                if problem_id not in used and problem_id not in self._withheld
             ]
             ids.sort(key=lambda problem_id: (-self._tracker.learnability(problem_id), problem_id))
             chosen += ids

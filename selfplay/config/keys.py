@@ -50,6 +50,7 @@ from selfplay.model.attention.choices import AttentionChoice
 from selfplay.play.posing import LevelRule
 from selfplay.play.searching import Method
 from selfplay.prompting.choosing import StyleName
+from selfplay.stats.product_rule import RateRule
 from selfplay.trackers.choosing import TrackerName
 from selfplay.train.choices import Anchor, ImportanceMode, PassMode, Surrogate
 
@@ -587,10 +588,28 @@ class GuardsConfig:  # why each threshold is what it is: selfplay/guards/thresho
 
 
 @dataclass
+class ProbesConfig:  # docs/probes.md
+    size: int = key(
+        0, "problems of each kind, hard and easy, that are kept of the run's own to compare its checkpoints by, and "
+        "posed no more from then on; 0: none", count(0),
+    )  # fmt: skip
+    every: int = key(1, "steps between new probes: one of each kind, where a step has one", count(1))
+    rule: RateRule = key(
+        "posterior_mean", "the rate of n probes of which s are solved: posterior_mean, (s + 1) / (n + 2); or plus_one, "
+        "(s + 1) / (n + 1), as Ctx2Skill has it. The best checkpoint has the highest product of both kinds' rates",
+    )  # fmt: skip
+    rollback: float = key(
+        0.0, "go back to the best checkpoint's weights where the product fell by more than so many standard errors, "
+        "such as 2; 0: never", at_least(0),
+    )  # fmt: skip
+
+
+@dataclass
 class ResumeConfig:
-    mode: Literal["replay", "rewind"] = key(
-        "replay", "replay: make the updates since the last checkpoint again; rewind: go back to that checkpoint"
-    )
+    mode: Literal["replay", "rewind", "best"] = key(
+        "replay", "replay: make the updates since the last checkpoint again; rewind: go back to that checkpoint; best: "
+        "go back to the one that the run's probes picked",
+    )  # fmt: skip
 
 
 @dataclass
@@ -626,5 +645,6 @@ class Config:
     train: TrainConfig = section(TrainConfig, "the update")
     evaluate: EvaluateConfig = section(EvaluateConfig, "held-out problems")
     guards: GuardsConfig = section(GuardsConfig, "what a run watches for in every step; nothing of it is trained")
+    probes: ProbesConfig = section(ProbesConfig, "the run's own problems by which checkpoints are compared")
     resume: ResumeConfig = section(ResumeConfig, "how a killed run goes on")
     logging: LoggingConfig = section(LoggingConfig, "the terminal, and experiment trackers")

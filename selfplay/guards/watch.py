@@ -29,6 +29,10 @@ class Watch:
         for step, alarm in alarms:
             self.opened = after(self.opened, step, [alarm])
 
+    def hear(self, step: int, alarms: Sequence[Alarm]) -> None:
+        """What others raise and end at a step."""
+        self.opened = after(self.opened, step, alarms)
+
     def look(self, played: Played) -> Look:
         """What there is to see of a step, before it is stored."""
         return look(played, self.formats, self.read)

@@ -9,6 +9,7 @@ from curriculum.domains.loading import is_ours
 from curriculum.domains.protocol import Domain, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
+from curriculum.selection.probes import ProbeSets
 from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.failures import JudgeWatch
@@ -39,6 +40,7 @@ from selfplay.prompting.codec import Encode, Encoder
 from selfplay.prompting.room import Room, check_room
 from selfplay.run import build_guards, build_learning, build_model, build_search
 from selfplay.run.session import Schedule
+from selfplay.run.versions.picking import Picker
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer
 from store.records import Origin, Problem
@@ -60,6 +62,7 @@ class Parts:
     evaluator: Evaluator
     guards: Watch
     rechecker: Rechecker
+    picker: Picker
     schedule: Schedule
 
 
@@ -88,11 +91,21 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     room = _room(config, policy, encode, asked, [*known_problems(domain, held_out)], say)
     score = Scorer(policy, sampler, critic)
     watch = JudgeWatch(config.judge.max_error_share, say)
-    scheduler = Scheduler(tracker, tracker.settings, config.seed)
+    probes = ProbeSets(config.probes.size, config.probes.every, config.seed)
+    scheduler = Scheduler(tracker, tracker.settings, config.seed, probes.withheld)
     poser = Poser(
         domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits,
         config.challenger.levels, config.challenger.drawn_share,
     )  # fmt: skip
+    trainer = Trainer(
+        policy,
+        training,
+        None if start is None else build_model.reference(start, training),
+        critic,
+        build_learning.subnetwork(config),
+    )
+    evaluator = _evaluator(config, asked, voices, score, encode, room, measured, watch)
+    rule, rollback = config.probes.rule, config.probes.rollback
     return Parts(
         domain=domain,
         held_out=held_out,
@@ -108,16 +121,11 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
             build_guards.formats(config, domain),
             pay,
         ),
-        trainer=Trainer(
-            policy,
-            training,
-            None if start is None else build_model.reference(start, training),
-            critic,
-            build_learning.subnetwork(config),
-        ),
-        evaluator=_evaluator(config, asked, voices, score, encode, room, measured, watch),
+        trainer=trainer,
+        evaluator=evaluator,
         guards=build_guards.watch(config, domain, style),
         rechecker=build_guards.rechecker(config, domain, style),
+        picker=Picker(probes, rule, rollback, tracker, evaluator, voices, policy, trainer, say),
         schedule=_schedule(config),
     )
 

@@ -28,15 +28,24 @@ from selfplay.machine.errors import CheckpointError
 from selfplay.machine.run_folder import CHECKPOINT_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.model.weights.reading import quiet
-from selfplay.run.checkpoint_files import MANIFEST, MASTER, STATE_FILE, file_sha256, folder_of, manifest_of, verify
+from selfplay.run.checkpoint_files import (
+    MANIFEST,
+    MASTER,
+    PRODUCT,
+    STATE_FILE,
+    file_sha256,
+    folder_of,
+    manifest_of,
+    verify,
+)
 from selfplay.run.model_card import CARD, model_card
+from selfplay.run.versions.path import WeightsPath, weights_path
 from selfplay.train.trainer import Trainer, tensor_bytes
 from store.errors import DiskFull, disk_full, is_disk_error, translated
 from store.kill_points import reach
 from store.records import CheckpointRow, StepRow
 from store.store import Store
 
-PRODUCT = "policy"  # the served weights: what a run is for
 _UNFINISHED = re.compile(r"\.tmp-step_\d+-\d+")
 
 
@@ -50,7 +59,8 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The checkpoints of one run folder; `keep` newest are kept. `say` hears what was set aside."""
+    """The checkpoints of one run folder. Kept are the `keep` newest that the run's weights were made of, the best
+    and the head's own. `say` hears what was set aside."""
 
     run_folder: Path
     keep: int
@@ -82,7 +92,7 @@ class Checkpoints:
         reach("checkpoint.renamed")
         row = CheckpointRow(head.step_id, head.step, f"{CHECKPOINT_FOLDER}/{name}", digest, weights_digest)
         store.commit_checkpoint(row)
-        self._drop_old(store)
+        self.drop_old(store)
         return row
 
     @staticmethod
@@ -91,12 +101,13 @@ class Checkpoints:
         saved = [*trainer.state().values(), *policy.model.parameters()]
         return sum(tensor.numel() * tensor.element_size() for tensor in saved)
 
-    def examine(self, store: Store) -> Examined:
-        """Every row's folder against its manifest: hashed until one is found good, older ones by their sizes."""
+    def examine(self, store: Store, path: WeightsPath) -> Examined:
+        """Every row's folder against its manifest: hashed until one of the path is good, others by size."""
         found = Examined([], [])
         for row in store.checkpoints():
+            is_found = any(path.has(each.step) for each in found.good)
             try:
-                verify(self.run_folder, row, "" if not found.good else None)
+                verify(self.run_folder, row, None if is_found else "")
                 found.good.append(row)
             except CheckpointError as error:
                 found.damaged.append((row, str(error)))
@@ -158,8 +169,17 @@ class Checkpoints:
     def _entries(self) -> list[Path]:
         return sorted(self._folder.iterdir()) if self._folder.is_dir() else []
 
-    def _drop_old(self, store: Store) -> None:
-        for row in store.checkpoints()[self.keep :]:
+    def newest(self, store: Store) -> list[CheckpointRow]:
+        """The `keep` newest that the run's weights were made of, newest first."""
+        path = weights_path(store.head().step, store.picks())
+        return [row for row in store.checkpoints() if path.has(row.step)][: self.keep]
+
+    def drop_old(self, store: Store) -> None:
+        """Delete what is not to be kept, rows before files."""
+        kept = {row.step for row in self.newest(store)} | {store.best_step(), store.head().step}
+        for row in store.checkpoints():
+            if row.step in kept:
+                continue
             store.delete_checkpoint(row.step_id)
             reach("checkpoint.row_deleted")
             self._delete(folder_of(self.run_folder, row))

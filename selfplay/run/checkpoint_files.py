@@ -16,6 +16,7 @@ from store.records import CheckpointRow
 STATE_FILE = "trainer-{}.safetensors"  # one for the masters and one for each of Adam's moments
 MASTER = "master"  # as `Trainer.state` has it
 MANIFEST = "manifest.json"
+PRODUCT = "policy"  # the served weights: what a run is for
 
 
 def folder_of(run_folder: Path, row: CheckpointRow) -> Path:

@@ -87,10 +87,12 @@ def open_run(
             for name in store.note_held_out(parts.held_out.sets):
                 say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
             write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
+            parts.picker.sets.add(probe for _, probe in store.probes())
             kept = keep(store, parts.tracker, fold(store, parts.tracker))
             _say_practised(parts, say)
             if not metrics_file.is_whole(folder / METRICS, store):
-                write_file(folder / METRICS, metrics_file.lines(store.steps(), store.evaluations()), say)
+                whole = metrics_file.lines(store.steps(), store.evaluations(), store.picks())
+                write_file(folder / METRICS, whole, say)
             facts = _facts(store, folder, config)
             openers: dict[str, Callable[[], Sink]] = {name: opener(name) for name in reported}
             with closing(parts.game.voices) as voices, _reporting(facts, openers, say) as reporting:
@@ -163,6 +165,7 @@ def _run_of(
         evaluator=parts.evaluator,
         guards=parts.guards,
         rechecker=parts.rechecker,
+        picker=parts.picker,
         policy=parts.policy,
         tracker=parts.tracker,
         store=store,

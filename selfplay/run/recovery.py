@@ -2,8 +2,10 @@
 
 Recovery loads the newest checkpoint that verifies, and replays the updates after it from the journal, comparing the
 weights' digest after each step with the one the store recorded. A damaged checkpoint of a replayed step is made again.
-`rewind` instead moves the run's head back to the checkpoint and lets later steps be done anew; they stay in the store,
-abandoned. Only then is the folder tidied: unfinished files go, and what is not this run's is set aside.
+`rewind` instead moves the run's head back to the checkpoint, and `best` to the one that the probes picked; later steps
+are done anew and stay in the store, abandoned. Where the run went back to older weights (versions/path.py), replay does
+so too: it passes over the updates that were undone. Only then is the folder tidied: unfinished files go, and what is
+not this run's is set aside.
 
 A folder with files of steps that the database has never heard of has a database that is older, or another run's. Going
 on would write over them, so that is refused.
@@ -19,10 +21,11 @@ from pathlib import Path
 
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
-from selfplay.machine.errors import DATA, NonFiniteError, Refused
+from selfplay.machine.errors import DATA, USAGE, NonFiniteError, Refused
 from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.versions.path import WeightsPath, weights_path
 from selfplay.train.trainer import Trainer
 from store.errors import DiskFull, JournalLost
 from store.journal import file_name, journal_sha256, read_journal, step_of
@@ -51,24 +54,28 @@ def recover(
     comparison = _Comparison(store.incarnations(), fingerprint, say)
     if trainer.digest() != store.step(0).weights_digest:
         comparison.disagrees(0, "the start model is not the one this run began with")
-    found = checkpoints.examine(store)
+    path = weights_path(store.head().step, store.picks())
+    found = checkpoints.examine(store, path)
     for _, problem in found.damaged:
         say(f"passed over a checkpoint: {problem}")
-    start = _load_newest(store, folder, trainer, checkpoints, found.good, say)
-    if mode == "rewind" and start.step < store.head().step:
+    good = found.good if mode != "best" else _best_alone(store, found.good)
+    start = _load_newest(store, folder, trainer, checkpoints, good, path, say)
+    if mode != "replay" and start.step < store.head().step:
         abandoned = store.head().step
         store.rewind(start.step)
         say(f"rewound to step {start.step}; steps {start.step + 1} to {abandoned} are abandoned and stay readable")
-    steps = store.steps(after=start.step)
+    steps = [row for row in store.steps(after=start.step) if path.has(row.step)]
     if steps:
         say(f"replaying steps {steps[0].step} to {steps[-1].step} from the journal ...")
     lost = {row.step: (row, problem) for row, problem in found.damaged}
     for row in steps:
+        policy.version = path.versions.get(row.step - 1, policy.version)
         _replay(folder, row, trainer, comparison)
         if row.step in lost:
             _make_again(store, checkpoints, row, trainer, policy, *lost.pop(row.step))
     for damaged, problem in lost.values():
         checkpoints.discard(store, damaged, problem)
+    policy.version = path.versions.get(store.head().step, policy.version)
     _say_damaged_journals(store, folder, start.step, say)
     checkpoints.tidy(store)
     _tidy_journals(store, folder, say)
@@ -91,14 +98,21 @@ def _refuse_newer(store: Store, folder: Path, checkpoints: Checkpoints) -> None:
 
 
 def _load_newest(
-    store: Store, folder: Path, trainer: Trainer, checkpoints: Checkpoints, good: Sequence[CheckpointRow], say: Say
+    store: Store,
+    folder: Path,
+    trainer: Trainer,
+    checkpoints: Checkpoints,
+    good: Sequence[CheckpointRow],
+    path: WeightsPath,
+    say: Say,
 ) -> StepRow:
-    """The step whose weights were loaded: the newest good checkpoint's, or 0 for the base model."""
-    if good:
-        step = store.step(good[0].step)
-        checkpoints.load(good[0], trainer, step.policy_version)
+    """The step whose weights were loaded: that of the newest good checkpoint on the path, or 0 for the base model."""
+    usable = [row for row in good if path.has(row.step)]
+    if usable:
+        step = store.step(usable[0].step)
+        checkpoints.load(usable[0], trainer, step.policy_version)
         return step
-    steps = [step for step in store.steps() if step.step > 0]
+    steps = [step for step in store.steps() if step.step > 0 and path.has(step.step)]
     if any(step.journal_file is None for step in steps):
         unknown = checkpoints.newer_than(store)
         raise Refused(
@@ -110,6 +124,16 @@ def _load_newest(
     if store.checkpoints():
         say("no checkpoint can be used; starting over from the base model and the journal")
     return store.step(0)
+
+
+def _best_alone(store: Store, good: Sequence[CheckpointRow]) -> list[CheckpointRow]:
+    """The checkpoint that the probes picked. Raises Refused where there is none that can be used."""
+    best = store.best_step()
+    found = [row for row in good if row.step == best]
+    if not found:
+        why = "nothing has compared its checkpoints" if best is None else f"that of step {best} is damaged or gone"
+        raise Refused(f"this run has no best checkpoint to go back to: {why}", USAGE)
+    return found
 
 
 def _make_again(

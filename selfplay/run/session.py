@@ -33,8 +33,9 @@ from selfplay.play.game import Game
 from selfplay.play.step import Judged, Played, Posed, Proposed, Searches, Step
 from selfplay.run import metrics_file, record
 from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.versions.picking import Picker, line_of
 from selfplay.run.watch import Watcher
-from selfplay.trackers.lines import evaluation_line, step_line
+from selfplay.trackers.lines import evaluation_line, pick_line, step_line
 from selfplay.trackers.reporting import Reporting
 from selfplay.train.trainer import Trainer, Update
 from store.errors import DiskFull
@@ -85,6 +86,7 @@ class Run:
     evaluator: Evaluator
     guards: Watch
     rechecker: Rechecker
+    picker: Picker
     policy: Policy
     tracker: Tracker
     store: Store
@@ -174,9 +176,18 @@ class Run:
         measured = dict(commit.metrics) | {ALARMS_OPEN: float(len(self.guards.opened))}
         self.tracker.observe(record.history(commit))
         standings = record.standings(commit, self.tracker)
+        probes = self.picker.sets.taken(step.number, commit.pass_rates, self.tracker)
         row = self.store.commit_step(
-            replace(commit, metrics=measured, standings=standings, alarms=alarms, disagreements=disagreements)
+            replace(
+                commit,
+                metrics=measured,
+                standings=standings,
+                alarms=alarms,
+                disagreements=disagreements,
+                probes=probes,
+            )
         )
+        self.picker.sets.add(probes)
         reach("loop.committed")
         self.note_use()
         self.snapshot_step = keep(self.store, self.tracker, self.snapshot_step)
@@ -236,23 +247,56 @@ class Run:
         self.worked()
 
     def checkpoint(self) -> None:
-        """When one is due. A full disk costs the checkpoint, not the run: the journal still has everything."""
+        """When one is due; then the kept ones are compared, and perhaps the run goes back to an older one."""
         head, schedule = self.store.head(), self.schedule
         is_due = head.step % schedule.checkpoint_every == 0 or head.step >= schedule.steps
-        if head.step == 0 or not is_due or any(row.step == head.step for row in self.store.checkpoints()):
+        if head.step == 0 or not is_due:
             return
+        is_saved = self._save()
+        if self._pick() or is_saved:
+            self._prune()
+
+    def _save(self) -> bool:
+        """Whether the head has a checkpoint now that had none. A full disk costs the checkpoint, not the run: the
+        journal still has everything. A run that went back has no weights of the head's any more."""
+        head = self.store.head()
+        picked = [pick for pick in self.store.picks() if pick.step == head.step]
+        if any(row.step == head.step for row in self.store.checkpoints()) or any(each.is_rollback for each in picked):
+            return False
         try:
             self.checkpoints.save(self.store, head, self.trainer, self.policy)
         except DiskFull as error:
             self.watcher.note(f"no checkpoint at step {head.step}: {error}")
-            return
+            return False
         finally:
             release_freed_memory()
-        self._prune()
+        return True
+
+    def _pick(self) -> bool:
+        """Whether the kept checkpoints were compared now."""
+        is_last = self.store.head().step >= self.schedule.steps
+        found = self.picker.pick(self.store, self.checkpoints, self.guards.opened, is_last)
+        if found is None:
+            return False
+        pick, alarms = found
+        self.note_use()
+        self.guards.hear(pick.step, alarms)
+        metrics_file.append(self.folder / METRICS, pick_line(pick))
+        self.reporting.stored()
+        self.watcher.note(f"          probes: {line_of(pick)}")
+        for alarm in alarms:
+            self.watcher.alarmed(alarm)
+        if pick.is_rollback:
+            self.watcher.note(
+                f"went back after step {pick.step} to the weights of step {pick.best_step}: they are version "
+                f"{pick.policy_version} from now on, and what was posed and tried since stays known"
+            )
+        release_freed_memory()
+        return True
 
     def _prune(self) -> None:
-        """Drop journals behind the oldest kept checkpoint: rows first, then files."""
-        oldest = min(row.step for row in self.store.checkpoints())
+        """Drop journals behind the oldest of the newest checkpoints: rows first, then files."""
+        oldest = min((row.step for row in self.checkpoints.newest(self.store)), default=0)
         for name in self.store.prune_journal(oldest):
             with suppress(OSError):  # what cannot be deleted now is tidied up by a resume
                 (self.folder / JOURNAL_FOLDER / Path(name).name).unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from selfplay.machine.run_folder import DATABASE, is_file
 from store.records import CheckpointRow
 from store.store import Store
 
-_AT = re.compile(r"(?P<run>.+)@(?P<step>\d+)")
+BEST = "best"
+_AT = re.compile(rf"(?P<run>.+)@(?P<step>\d+|{BEST})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Subject:
 def subject(named: str, directory: Path, overrides: Sequence[str]) -> Subject:
     """MODEL_OR_RUN[@STEP]. A run is a folder, or a name in `directory`; anything else is what `model.name` takes.
 
-    Step 0 of a run is the model that it began with. Raises Refused, with the steps that are kept, for another step.
+    Step 0 of a run is the model that it began with, step "best" what its probes picked. Raises Refused, with the steps
+    that are kept, for another step.
     """
     at = _AT.fullmatch(named)
     folder = _run_folder(at["run"], directory) if at else _run_folder(named, directory)
@@ -41,11 +43,13 @@ def subject(named: str, directory: Path, overrides: Sequence[str]) -> Subject:
         config = configuration.varied(store.run().config_yaml, _checked(overrides))
         kept = store.checkpoints()
         versions = {row.step: store.step(row.step).policy_version for row in kept}
-    if at and int(at["step"]) > 0:
-        kept = [row for row in kept if row.step == int(at["step"])]
-    elif at:
-        kept = []
-    if not kept and not (at and int(at["step"]) == 0):
+        best = store.best_step()
+    if at and at["step"] == BEST and best is None:
+        raise Refused(f"{named}: nothing has compared its checkpoints: a run with probes.size above 0 does", USAGE)
+    wanted = None if at is None else best if at["step"] == BEST else int(at["step"])
+    if wanted is not None:
+        kept = [row for row in kept if row.step == wanted]
+    if not kept and wanted != 0:
         have = ", ".join(str(step) for step in sorted(versions)) or "none"
         raise Refused(f"{named}: no such checkpoint is kept. Steps that are: 0 (the start), {have}", USAGE)
     return Subject(named, _evaluating(config), folder, tuple((row, versions[row.step]) for row in kept))

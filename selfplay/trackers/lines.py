@@ -1,4 +1,4 @@
-"""What was measured, line by line: one for each step and one for each evaluation, read from the store.
+"""What was measured, line by line: one for each step, each evaluation and each pick, read from the store.
 
 metrics.jsonl has these lines, and experiment trackers are sent them.
 """
@@ -7,14 +7,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from store.records import Evaluation, StepRow
+from selfplay import metrics
+from store.records import Evaluation, Pick, StepRow
 from store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The figures of a step, or of an evaluation. `kind`: full or interim, "" of a step. `time`: ISO 8601, UTC; None
-    before schema 0006."""
+    """The figures of a step, of an evaluation or of a comparison by probes. `kind`: "" of a step, full or interim,
+    probes. `time`: ISO 8601, UTC; None before schema 0006."""
 
     step: int
     time: str | None
@@ -36,8 +37,24 @@ def evaluation_line(evaluation: Evaluation) -> Line:
     return Line(evaluation.step, evaluation.committed_at, evaluation.kind, named)
 
 
-def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterator[Line]:
-    """Steps in order, each followed by its evaluations. The start has no line of its own."""
+def pick_line(pick: Pick) -> Line:
+    figures = {
+        metrics.PROBES_HARD: pick.hard,
+        metrics.PROBES_EASY: pick.easy,
+        metrics.PROBE_HARD_SOLVED: pick.hard_solved,
+        metrics.PROBE_EASY_SOLVED: pick.easy_solved,
+        metrics.PROBE_PRODUCT: pick.product,
+        metrics.PROBE_BEST_PRODUCT: pick.best_product,
+        metrics.PROBE_BEST_STEP: pick.best_step,
+        metrics.PROBE_ERROR: pick.standard_error,
+        metrics.PROBE_ROLLBACK: int(pick.is_rollback),
+    }
+    return Line(pick.step, pick.committed_at, "probes", figures)
+
+
+def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation], picks: Iterable[Pick] = ()) -> Iterator[Line]:
+    """Steps in order, each followed by its evaluations, then by its pick. The start has no line of its own."""
+    picked = {pick.step: pick for pick in picks}
     by_step: dict[int, list[Evaluation]] = {}
     for evaluation in evaluations:
         by_step.setdefault(evaluation.step, []).append(evaluation)
@@ -46,6 +63,8 @@ def lines(steps: Iterable[StepRow], evaluations: Iterable[Evaluation]) -> Iterat
             yield step_line(row)
         for evaluation in by_step.get(row.step, ()):
             yield evaluation_line(evaluation)
+        if row.step in picked:
+            yield pick_line(picked[row.step])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +78,13 @@ class Position:
 def read_on(store: Store, position: Position, most_steps: int) -> tuple[list[Line], Position]:
     """The lines behind `position`, of `most_steps` steps at most, and how far they reach.
 
-    A run adds lines at its end alone, so what was read once is not read again. Steps are read before evaluations: a
-    step that is there has all evaluations of those before it.
+    A run adds lines at its end alone, so what was read once is not read again. Steps are read before picks, and picks
+    before evaluations: a step that is there has all evaluations of those before it, and a pick all of its own step.
     """
     rows = store.steps(after=position.step - 1, until=position.step + most_steps)
     reached = rows[-1].step if rows else position.step
+    picks = store.picks()
     recent = [each for each in store.evaluations() if position.step <= each.step <= reached]
-    found = list(lines(rows, recent))
+    found = list(lines(rows, recent, picks))
     num_last = sum(line.step == reached for line in found)
     return found[position.told :], Position(reached, num_last)

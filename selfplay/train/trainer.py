@@ -192,6 +192,10 @@ class Trainer:
             self._scale = tensors[_SCALE].item()
         if self.critic is not None:
             self.critic.load_state(tensors)
+        self.serve(version)
+
+    def serve(self, version: int) -> None:
+        """Has the policy serve what is trained, as `version`, after it served something else."""
         self._policy.version = version
         self._serve()
 

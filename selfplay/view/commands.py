@@ -15,6 +15,7 @@ from selfplay.machine.errors import DATA, DISK, USAGE, Refused
 from selfplay.machine.outlet import tell
 from selfplay.machine.run_folder import DATABASE
 from selfplay.view import alarms as told
+from selfplay.view import probes as compared
 from selfplay.view import queries, trees
 from selfplay.view.charts import catalogue
 from selfplay.view.charts.chart import Chart, as_rows
@@ -45,6 +46,7 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name in
 Directory = Annotated[Path, typer.Option("--dir", help="Where run folders are.")]
 RUNS = Path("runs")
 SHOWN_ID = 8  # of 16 digits; `show` takes the beginning of an id
+SHOWN_CHECKPOINTS = 4  # the newest, in the table of probes; --json has all
 STEP_COLUMNS = {
     metrics.PASS_RATE: "pass",
     metrics.SIGNAL_SHARE: "signal",
@@ -99,6 +101,7 @@ def status(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     named = folder if folder == found["name"] else f"{folder}, stored as {found['name']}"
     abandoned = f", {found['abandoned_steps']} abandoned" if found["abandoned_steps"] else ""
     checkpoints = ", ".join(str(row["step"]) for row in found["checkpoints"]) or "none"
+    checkpoints += f" (best: {found['best_step']})" if found["best_step"] is not None else ""
     say(f"{named}, seed {found['seed']}: step {found['head_step']} of {found['steps']}{abandoned}")
     say(f"frontier: level {found['frontier']}    checkpoints: {checkpoints}")
     say(f"problems: {found['problems']}, " + ", ".join(f"{count} {name}" for name, count in found["states"].items()))
@@ -281,6 +284,41 @@ def alarms(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
         for row in found["alarms"]
     ]
     return say_table(rows, f"{sum(row['over'] is None for row in found['alarms'])} of {len(rows)} alarms are open")
+
+
+@app.command()
+def probes(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
+    """Problems kept to compare checkpoints by, what each checkpoint solved of them, and which is the best."""
+    with opened(run, directory) as store:
+        found = compared.probes(store)
+    if as_json:
+        return say_json(found)
+    if not found["probes"]:
+        return say("no probes: the run keeps none (probes.size), or no step has had one yet")
+    shown = [
+        {
+            "step": row["step"],
+            "hard": f"{row['hard_solved']}/{row['hard']}",
+            "easy": f"{row['easy_solved']}/{row['easy']}",
+        }
+        | {"product": row["product"], "best": row["best_step"], "its product": row["best_product"]}
+        | {
+            "SE": row["standard_error"],
+            "": f"went back, version {row['policy_version']}" if row["is_rollback"] else None,
+        }
+        for row in found["picks"]
+    ]
+    if shown:
+        say_table(shown, "checkpoints, by the probes of that time")
+    last = [step for step in sorted({each["step"] for each in found["picks"]})][-SHOWN_CHECKPOINTS:]
+    rows = [
+        {"id": row["problem_id"][:SHOWN_ID], "text": row["text"], "kind": row["kind"].lower(), "from": row["step"]}
+        | {"rate": row["rate"], "kept": "yes" if row["is_kept"] else "no"}
+        | {f"at {step}": {True: "solved", False: "failed"}.get(row["solved"].get(step)) for step in last}
+        for row in found["probes"]
+    ]
+    best = "" if found["best"] is None else f"; best: step {found['best']} (RUN@best)"
+    return say_table(rows, f"{len(rows)} probes{best}")
 
 
 @app.command()

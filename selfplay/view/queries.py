@@ -190,6 +190,7 @@ def status(store: Store) -> dict[str, Any]:
         "evaluations": [_evaluation(name, rows) for name, rows in _by_set(store.evaluations()).items()],
         "families": [_family(tracker, family) for family in families],
         "checkpoints": [{"step": row.step, "path": row.path} for row in store.checkpoints()],
+        "best_step": store.best_step(),
         "incarnations": [asdict(each) for each in store.incarnations()],
     }
 

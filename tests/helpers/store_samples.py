@@ -17,6 +17,9 @@ from store.records import (
     Origin,
     Outcome,
     PassRate,
+    Pick,
+    Probe,
+    ProbeKind,
     Problem,
     Proposal,
     SearchNode,
@@ -87,6 +90,16 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
 def disagreement(step: int) -> Disagreement:
     """Of a turn of the sample run's step."""
     return Disagreement(f"p-{step}", 0, 1, Outcome.CORRECT, False, "by division")
+
+
+def probe(step: int) -> Probe:
+    """The problem that the sample run's step admits."""
+    return Probe(f"p-{step}", ProbeKind.EASY, 0.625)
+
+
+def pick(step: int, best: int) -> Pick:
+    """At a step of the sample run: the run goes back."""
+    return Pick(step, best, 4, 5, 1, 2, 0.125, 3, 4, 0.375, 0.0625, step + 1, is_rollback=True)
 
 
 def wave(step: int, key: str = "solver/0", text: str = " 41\n") -> Wave:

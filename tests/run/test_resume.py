@@ -36,7 +36,9 @@ SMALL = (
     "evaluate.pass_k=2",
     "logging.transcript_every=0",
 )
-NOT_REACHED = {p for p in POINTS if p.startswith(("rewind.", "create.", "migrate.", "export."))}  # by a resumed run
+NOT_REACHED = {  # by a resumed run of this configuration
+    p for p in POINTS if p.startswith(("rewind.", "create.", "migrate.", "export.", "probes.", "pick."))
+}
 RANDOM_KILLS = int(os.environ.get("SELFPLAY_KILLS", "12"))
 KILLS_OF_A_RUN = 4
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, LargeBinary, Table
-from store_samples import create, disagreement, new_problem, step_commit, wave
+from store_samples import create, disagreement, new_problem, pick, probe, step_commit, wave
 
 from curriculum.tracking import snapshot
 from selfplay.config import files as configuration
@@ -22,6 +22,7 @@ from selfplay.inspect import main
 from selfplay.machine.errors import DATA, Refused
 from selfplay.view import queries, trees
 from selfplay.view.alarms import alarms
+from selfplay.view.probes import probes
 from selfplay.view.queries import ProblemFilter
 from store.errors import StoreError
 from store.records import CheckpointRow, Evaluation
@@ -44,7 +45,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.commit_evaluation(Evaluation(0, "add2", "full", METRICS, "20"))
         for step in (1, 2):
             store.commit_wave(wave(step))
-            store.commit_step(step_commit(step, disagreements=(disagreement(step),)))
+            store.commit_step(step_commit(step, disagreements=(disagreement(step),), probes=(probe(step),)))
+            store.commit_probe_answers(step, {probe(step).problem_id: True})
+            store.commit_pick(pick(step, best=1))
         store.rewind(1)
         store.add_incarnation("another machine", "resumed")
         store.commit_step(step_commit(2, problems=(new_problem(2, text="taken over"),), weights_digest="other"))
@@ -58,7 +61,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-WAYS = ("resume", "alarms", "status", "problems", "show", "lineage", "tree", "attempts", "proposals", "steps", "digest")
+WAYS = (
+    "resume",
+    "alarms",
+    "probes",
+    "status",
+    "problems",
+    "show",
+    "lineage",
+    "tree",
+    "attempts",
+    "proposals",
+    "steps",
+    "digest",
+)
 
 
 def as_resumed(path: Path) -> Any:
@@ -69,11 +85,12 @@ def as_resumed(path: Path) -> Any:
         return (
             run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
             store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(),
-            store.pending_waves(head.step + 1), store.alarms(),
+            store.pending_waves(head.step + 1), store.alarms(), store.probes(), store.probe_answers(), store.picks(),
         )  # fmt: skip
 
 
 LOOKS: dict[str, Callable[[Store], Any]] = {
+    "probes": probes,
     "alarms": alarms,
     "status": queries.status,
     "problems": lambda store: queries.problems(store, ProblemFilter()),

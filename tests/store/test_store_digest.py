@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from store_samples import create, disagreement, step_commit, wave
+from store_samples import create, disagreement, pick, probe, step_commit, wave
 
 from store.digest import CONTENT_TABLES, EXCLUDED, is_measured
 from store.records import Evaluation
@@ -34,7 +34,9 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     path = tmp_path_factory.mktemp("digest") / "selfplay.db"
     with create(path) as store:
         store.commit_wave(wave(1))
-        store.commit_step(step_commit(1, disagreements=(disagreement(1),)))
+        store.commit_step(step_commit(1, disagreements=(disagreement(1),), probes=(probe(1),)))
+        store.commit_probe_answers(1, {"p-1": True})
+        store.commit_pick(pick(1, best=1))
         store.commit_wave(wave(2))
         store.commit_evaluation(Evaluation(1, "add2", "full", {"acc_t1": 0.5}, "20", "", "3/1/-/-/0"))
         return path, store.table_digest()
