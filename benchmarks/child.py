@@ -33,6 +33,7 @@ class Spec:
     keep_memory: bool = True  # the allocator keeps freed blocks (selfplay/machine/memory.py)
     pack_tokens: int = 1024
     device: str = "cpu"
+    vllm: bool = False  # TRL samples by vLLM, colocated
 
 
 @dataclass(frozen=True, slots=True)

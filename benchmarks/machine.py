@@ -24,9 +24,10 @@ class Limits:
 class Machine:
     """Probed again and again while the benchmark runs, so that load from elsewhere meets limits and sides alike."""
 
-    def __init__(self, threads: int, device: str = "cpu") -> None:
+    def __init__(self, threads: int, device: str = "cpu", side: int = 0, num_floats: int = 0) -> None:
+        """`side` of the matrices and numbers that are read: 0 for those that fit the device."""
         torch.set_num_threads(threads)
-        self._side, self._num_floats = SIDE[device], NUM_FLOATS[device]
+        self._side, self._num_floats = side or SIDE[device], num_floats or NUM_FLOATS[device]
         self._wide = torch.randn(self._side, self._side, device=device)
         self._narrow = self._wide.bfloat16()
         self._long = torch.ones(self._num_floats, device=device)

@@ -262,6 +262,7 @@ def main(
     warmup: Annotated[int, typer.Option(help="rounds before that")] = 2,
     threads: Annotated[int, typer.Option(help="torch threads of every process")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda, for every side")] = "cpu",
+    vllm: Annotated[bool, typer.Option(help="TRL samples by vLLM in its own process; never tried")] = False,
     quick: Annotated[bool, typer.Option(help="two rounds, and no search for any side's best settings")] = False,
     trl: Annotated[str, typer.Option(help="skip the search for TRL's: precision,attention,micro_batch")] = "",
     lent: Annotated[str, typer.Option(help="the same with our allocator's settings; as --trl unless given")] = "",
@@ -279,6 +280,7 @@ def main(
     specs = {
         side: Spec(
             side, workload, steps, threads, keep_memory=side != "trl", device=device,
+            vllm=vllm and side in ("trl", "lent"),
             pack_tokens=PACK_TOKENS[device].get(side, (0,))[0],
         )
         for side in SCRIPTS

@@ -81,7 +81,9 @@ def config(spec: Spec, workload: Workload, vocabulary: int, folder: str) -> GRPO
         num_generations=workload.group_size, max_completion_length=workload.new_tokens,
         temperature=1.0, top_k=0, top_p=1.0, beta=0.0, num_iterations=1, learning_rate=1e-5,
         lr_scheduler_type="constant",
-        generation_kwargs={"eos_token_id": [vocabulary]},  # no token ends a completion
+        # no token ends a completion
+        generation_kwargs={"ignore_eos": True} if spec.vllm else {"eos_token_id": [vocabulary]},
+        **({"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.3} if spec.vllm else {}),
     )  # fmt: skip
 
 
