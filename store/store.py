@@ -13,11 +13,12 @@ from typing import Self
 
 from sqlalchemy import delete, insert, select, update
 
-from store import digest, holdout, lookups, probes, reading, sealing, writing
+from store import digest, lookups, reading, sealing, writing
 from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
+from store.kinds import holdout, probes
 from store.opened import OpenDatabase
 from store.records import (
     Alarm,
