@@ -1,5 +1,6 @@
 """Look at a run: python -m selfplay.inspect COMMAND. Most commands are selfplay/view/commands.py's."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -138,6 +139,29 @@ def weights(
     if as_json:
         return say_json({"step": step, "folder": str(output or folder)})
     return say(str(output or folder))
+
+
+@app.command()
+def rescore(
+    run: Annotated[str, typer.Argument(metavar="RUN[@STEP]", help="A run; without a step its newest checkpoint.")],
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem's id, or a unique beginning of it.")],
+    directory: Directory = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """How the policy has changed since a problem was tried: scores the tokens that were trained on once more.
+
+    Writes a small file for each step that tried it and has its journal, of all that was trained in the step; the page
+    colours tokens by it (an attempt, token by token). The run may be at work.
+    """
+    named, _, at = run.rpartition("@") if re.fullmatch(r".+@\d+", run) else (run, "", "")
+    folder = queries.run_folder(named, directory)
+    with Store.open_readonly(folder / DATABASE) as store:
+        steps = sorted({step for step, _ in store.attempts(queries.found_problem(store, problem))})
+    from selfplay.suite.rescoring import rescore as rescored  # loads torch, which takes seconds: only here
+
+    files = rescored(folder, steps, int(at) if at else None, say if not as_json else lambda line: None)
+    if as_json:
+        say_json([str(path) for path in files])
 
 
 @app.command()

@@ -283,7 +283,7 @@ def _problem_row(tracker: Tracker, problem_id: str) -> dict[str, Any]:
 
 def show(store: Store, prefix: str) -> dict[str, Any]:
     """One problem whole: its lineage, and every attempt with its turns, verdicts and rewards."""
-    problem_id = _find(store, prefix)
+    problem_id = found_problem(store, prefix)
     tracker = tracker_of(store)
     lineage = Lineage(tracker.problem(each) for each in tracker.problem_ids())
     problem = tracker.problem(problem_id)
@@ -317,7 +317,7 @@ def tree(store: Store, prefix: str, step: int | None, only_attempts: bool = Fals
     """
     from selfplay.view.trees import attempt_tree, search_tree
 
-    problem_id = _find(store, prefix)
+    problem_id = found_problem(store, prefix)
     tried = store.attempts(problem_id)
     steps = sorted({at for at, _ in tried})
     if not steps or (step is not None and step not in steps):
@@ -331,7 +331,8 @@ def tree(store: Store, prefix: str, step: int | None, only_attempts: bool = Fals
     return attempt_tree(problem, [attempt for at, attempt in tried if at == chosen]), chosen, steps
 
 
-def _find(store: Store, prefix: str) -> str:
+def found_problem(store: Store, prefix: str) -> str:
+    """The id of the problem that is named by its id or a unique beginning of it. Raises NotFound."""
     try:
         return store.problem(prefix)[0].problem_id
     except NoSuchProblem as error:

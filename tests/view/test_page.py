@@ -1,6 +1,10 @@
 """Every page and its JSON twin, by their addresses: what a browser is sent of a tiny run and of a hostile one."""
 
+import html
+import json
 import re
+import shlex
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from hostile_run import HOSTILE
+from looking import Look
 
 pytest.importorskip("starlette", reason="the page is an extra: uv sync --extra view")
 pytest.importorskip("plotly", reason="the page is an extra: uv sync --extra view")
@@ -128,6 +133,36 @@ def test_tokens_are_those_that_were_said_and_sum_up_to_nothing_in_a_group(client
                     assert all(each["logprob"] is None or each["logprob"] <= 0 for each in tokens)
                     signs |= {each["advantage"] > 0 for each in tokens if each["advantage"]}
     assert said > 0 and signs == {True, False}
+
+
+def test_tokens_have_the_policys_change_once_a_command_has_computed_it(
+    shown_runs: Path, tmp_path: Path, look: Look
+) -> None:
+    """The page says which command; its file is the page's only source, and the database stays as it is."""
+    folder = tmp_path / "tiny0"
+    shutil.copytree(shown_runs / "tiny0", folder)
+    with TestClient(Guard(application(Library(tmp_path))), base_url="http://localhost") as client:
+        listed = told(client, "/runs/tiny0/problems.json?step=4")["problems"]
+        pages = [f"/runs/tiny0/problems/{line['problem_id']}/steps/4/attempts/{i}" for line in listed for i in range(4)]
+        page = next(page for page in pages if all(told(client, f"{page}.json")["tokens"]))
+        before = told(client, f"{page}.json")
+        assert before["changed_by"] is None and all(each["change"] is None for each in before["tokens"][0])
+        assert before["rescore"] in html.unescape(client.get(f"{page}?by=change").text)
+        database = (folder / DATABASE).read_bytes()
+        code, out, err = look(*shlex.split(before["rescore"])[3:], "--json")
+        assert code == 0, err
+        assert (folder / DATABASE).read_bytes() == database and not (folder / f"{DATABASE}-wal").exists()
+        written = [Path(name) for name in json.loads(out)]
+        assert folder / "rescored" / "step_000004_by_000004.json" in written
+        after = told(client, f"{page}.json")
+        tokens = [each for turn in after["tokens"] for each in turn]
+        assert after["changed_by"] == 4 and all(each["change"] is not None for each in tokens)
+        assert any(abs(each["change"]) > 1e-4 for each in tokens), "the update of step 4 moved the policy"
+        shown = client.get(f"{page}?by=change").text
+        assert "under the weights of step 4" in shown and "Change until step 4" in shown
+        for broken in ("{", "[]", '{"journal_sha256": "0", "logprobs": []}', "[" * 100_000):
+            (folder / "rescored" / "step_000004_by_000004.json").write_text(broken)
+            assert told(client, f"{page}.json")["changed_by"] is None
 
 
 def test_a_pruned_journal_is_said(client: TestClient, shown_runs: Path) -> None:

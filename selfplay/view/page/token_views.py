@@ -2,8 +2,12 @@
 
 A journal keeps what the update was computed from: the token tree, the sampler's log-probabilities, and the advantages
 summed over the samples that said a token. Left out: what nothing pushed, which no journal has.
+
+How the policy has changed since needs its later weights, so a command computes it (`inspect rescore`), and its file is
+read here.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +18,7 @@ from tokenizers import Tokenizer
 
 from roles.tree import ROOT
 from selfplay.config.stored import stored_value
+from selfplay.learn import rescored
 from selfplay.learn.batch import TrainBatch
 from selfplay.machine.run_folder import JOURNAL_FOLDER
 from selfplay.view.page.library import Library
@@ -30,13 +35,15 @@ TOKENIZER = "tokenizer.json"
 @dataclass(frozen=True, slots=True)
 class TokenShown:
     """One token of a turn. `advantage`: mean of those of the samples that said it. `logprob`: the sampler's, None of
-    one that is only copied. `samples`: how many samples it stands for, over those of the turn's rarest token."""
+    one that is only copied. `samples`: how many samples it stands for, over those of the turn's rarest token. `change`:
+    its log-probability under the weights of a later step less `logprob`; None where that was not computed."""
 
     text: str
     token_id: int
     advantage: float
     logprob: float | None
     samples: float
+    change: float | None = None
 
 
 def tokens(library: Library, name: str, problem_id: str, step: int, index: int) -> dict[str, Any]:
@@ -49,40 +56,52 @@ def tokens(library: Library, name: str, problem_id: str, step: int, index: int) 
         problem, _ = source.store.problem(problem_id)
         row = source.store.step(step)
         folder = library.run_folder(name)
-        turns, reason = _turns(folder, row, problem.text, chosen, source.config)
+        found = _read(folder, row, problem.text, chosen, source.config)
         return {
             "run": header(library, name, source),
             "problem": asdict(problem),
             "step": step,
             "attempt": asdict(chosen),
             "others": sorted(attempt.attempt for attempt in tried),
-            "tokens": [[asdict(each) for each in turn] for turn in turns],
-            "reason": reason,
+            "tokens": [[asdict(each) for each in turn] for turn in found.turns],
+            "reason": found.reason,
+            "changed_by": found.changed_by,
+            "rescore": shlex.join(["python", "-m", "selfplay.inspect", "rescore", str(folder), problem_id]),
         }
 
 
-def _turns(
-    folder: Path, row: StepRow, problem: str, attempt: Attempt, config: Mapping[str, Any]
-) -> tuple[list[list[TokenShown]], str]:
-    """(tokens of each turn, why some or all are missing)."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a journal says of an attempt's turns. `reason`: why some or all have no tokens. `changed_by`: the step under
+    whose weights they were scored again, if they were."""
+
+    turns: list[list[TokenShown]]
+    reason: str = ""
+    changed_by: int | None = None
+
+
+def _read(folder: Path, row: StepRow, problem: str, attempt: Attempt, config: Mapping[str, Any]) -> _Read:
+    nothing: list[list[TokenShown]] = [[] for _ in attempt.turns]
     if row.journal_file is None or row.journal_sha256 is None:
-        return [[] for _ in attempt.turns], (
+        return _Read(
+            nothing,
             "The journal of this step was deleted: a run keeps those since its oldest checkpoint. What was said is "
-            "still here, what each token was paid is not."
+            "still here, what each token was paid is not.",
         )
     tokenizer = _tokenizer(folder, config)
     if tokenizer is None:
-        return [[] for _ in attempt.turns], (
+        return _Read(
+            nothing,
             "No tokenizer.json was found in the run's checkpoints, so the journal's token ids cannot be read as text "
-            "yet: the first checkpoint brings one."
+            "yet: the first checkpoint brings one.",
         )
     try:
-        batch = TrainBatch.from_arrays(
-            read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256).arrays
-        )
+        stored = read_journal(folder / JOURNAL_FOLDER, row.journal_file, row.journal_sha256)
+        batch = TrainBatch.from_arrays(stored.arrays)
     except (JournalError, ValueError) as error:
-        return [[] for _ in attempt.turns], f"The journal of this step cannot be read: {error}"
-    journal = _Journal(batch, tokenizer)
+        return _Read(nothing, f"The journal of this step cannot be read: {error}")
+    later = rescored.newest(folder, row.step, row.journal_sha256, len(batch.targets))
+    journal = _Journal(batch, tokenizer, None if later is None else later.logprobs)
     paths: list[list[int]] = []
     for place, turn in enumerate(attempt.turns):
         paths.append(journal.path(problem, f"solver/{place}", turn.text, paths[-1] if paths else []))
@@ -90,14 +109,15 @@ def _turns(
         "A turn without coloured tokens is not in the journal: nothing pushed it, as where all of its group fared "
         "alike."
     )  # fmt: skip
-    return [journal.shown(path) for path in paths], missing
+    return _Read([journal.shown(path) for path in paths], missing, None if later is None else later.by)
 
 
 class _Journal:
     """A step's trained tokens, found by what they say."""
 
-    def __init__(self, batch: TrainBatch, tokenizer: Tokenizer) -> None:
-        self._batch, self._tokenizer = batch, tokenizer
+    def __init__(self, batch: TrainBatch, tokenizer: Tokenizer, later: Sequence[float] | None) -> None:
+        """`later`: log-probabilities of the trained tokens under later weights."""
+        self._batch, self._tokenizer, self._later = batch, tokenizer, later
         self._row = {int(node): row for row, node in enumerate(batch.targets)}
         self._children: dict[int, list[int]] = {}
         for node, parent in enumerate(batch.parents.tolist()):
@@ -169,9 +189,14 @@ class _Journal:
                     advantage=round(pushed, 6),
                     logprob=None if np.isnan(logprob) else round(logprob, 6),
                     samples=round(count / float(least), 3) if count else 0.0,
+                    change=self._change(row, logprob),
                 )
             )
         return found
+
+    def _change(self, row: int, logprob: float) -> float | None:
+        change = np.nan if self._later is None else self._later[row] - logprob
+        return round(float(change), 6) if np.isfinite(change) else None
 
     def _label(self, node: int) -> int:
         row = self._row.get(node)
