@@ -7,13 +7,13 @@ comes after its thought is read.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from curriculum.answers.reading import THOUGHT_END, THOUGHT_START
 from curriculum.domains.abilities import ability, able
 from curriculum.domains.protocol import Domain, Observable, Posable, Prompted
-from store.records import Completion, Finish, Problem
+from store.records import Completion, Finish, Problem, Side, Skill
 
 Messages = Sequence[tuple[str, str]]  # (role, content): "system", "user" or "assistant"
 ReportKind = Literal["none", "confidence", "self_evaluation"]
@@ -22,6 +22,7 @@ Render = Callable[[Messages], str]  # a chat template, ending where the assistan
 # "opened": the prompt has the opening mark already, so that the completion begins inside the thought.
 Thought = Literal["none", "said", "opened"]
 
+CUES = ("Check:", "Recheck:", "Easy:", "Harder:", "Confidence:", "Right:")  # what few-shot prompts ask with
 BLANK_LINE = "\n\n"  # stands between few-shot examples that no stop string ends
 
 _REPORT_PROMPTS = {  # few-shot text, chat
@@ -37,6 +38,8 @@ class PromptStyle:
     `stop`: strings that end a completion, beside the end of sequence. `render`: the chat template; None for few-shot
     text. In chat, `end_of_turn` closes an assistant's turn, and `next_turn` turns what the user says into the text
     between two assistant's turns. In few-shot text without a stop, `end_of_turn` is the end of sequence.
+    A side's skills stand behind what all its prompts begin with, and in front of the problem, so that the token tree
+    shares them. Neither side is shown the other's.
     """
 
     domain: Prompted
@@ -46,14 +49,23 @@ class PromptStyle:
     next_turn: Callable[[str], str] | None = None
     feedback: bool = False  # the second look is shown the domain's `observation` of the answer
     thought: Thought = "none"
+    solver_skills: tuple[Skill, ...] = ()
+    challenger_skills: tuple[Skill, ...] = ()
+
+    def showing(self, side: Side, skills: Sequence[Skill]) -> "PromptStyle":
+        """The same with these skills of a side."""
+        if side is Side.SOLVER:
+            return replace(self, solver_skills=tuple(skills))
+        return replace(self, challenger_skills=tuple(skills))
 
     def solver(self, problem: Problem) -> str:
         """Ask for a first try."""
         question = self.domain.question(problem)
         if self.render is not None:
-            return self.render((("user", f"{self.domain.solver_instruction}\n{question}"),))
+            block = _skill_block(self.solver_skills, "\n")
+            return self.render((("user", f"{self.domain.solver_instruction}\n{block}{question}"),))
         shown = "".join(f"{q} {a}{self._separator}" for q, a in self.domain.solver_examples)
-        return f"{shown}{question}"
+        return f"{shown}{_skill_block(self.solver_skills, self._separator)}{question}"
 
     def completion(self, answer: str) -> str:
         """What a model says that answers a question with `answer` and ends there, behind the prompt of any turn."""
@@ -97,9 +109,10 @@ class PromptStyle:
         """Ask for something harder than `parent`."""
         domain = ability(self.domain, Posable, "a challenger")
         if self.render is not None:
-            return self.render((("user", f"{domain.challenger_instruction}\n{parent.text}"),))
+            block = _skill_block(self.challenger_skills, "\n")
+            return self.render((("user", f"{domain.challenger_instruction}\n{block}{parent.text}"),))
         shown = "".join(f"Easy: {easy}\nHarder: {harder}\n\n" for easy, harder in domain.escalation_examples)
-        return f"{shown}Easy: {parent.text}\nHarder:"
+        return f"{shown}{_skill_block(self.challenger_skills, BLANK_LINE)}Easy: {parent.text}\nHarder:"
 
     def strip_stop(self, text: str) -> str:
         """`text` up to its first stop string."""
@@ -123,6 +136,16 @@ class PromptStyle:
             return False
         _, end, after = text.rpartition(THOUGHT_END)
         return (not end and self.thought == "opened") or after.lstrip().startswith(THOUGHT_START)
+
+
+def skill_lines(skills: Sequence[Skill]) -> str:
+    """One line for each skill."""
+    return "\n".join(f"- {skill.name}: {skill.body}" for skill in skills)
+
+
+def _skill_block(skills: Sequence[Skill], behind: str) -> str:
+    """The skills as a prompt shows them; empty where there are none."""
+    return f"Skills:\n{skill_lines(skills)}{behind}" if skills else ""
 
 
 def few_shot_style(domain: Domain, feedback: bool = False, eos: str = "") -> PromptStyle:

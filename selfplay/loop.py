@@ -52,11 +52,12 @@ def take(run: "Run", step: "Step") -> None:
     """One step: played, learned from, stored."""
     from selfplay.play.step import Played
 
-    proposed = run.propose(step)  # the challenger makes known problems harder
+    skilled = run.write_skills(step)  # what each learns from what was solved and what was not, where a round is due
+    proposed = run.propose(step, skilled)  # the challenger makes known problems harder
     posed = run.pose(step, proposed)  # what is valid, new and promising is admitted; replays fill the step
-    judged = run.solve(step, posed)  # attempts, second looks, verdicts
+    judged = run.solve(step, posed, skilled)  # attempts, second looks, verdicts
     searches = run.search(step, judged)  # the judge looks further, where it is told to
-    played = Played(posed, judged, searches)
+    played = Played(posed, judged, searches, skilled)
     taught = run.teach(step, played)  # rewards and advantages, summed over the tree
     written = run.update(step, taught)  # one optimizer step for challenger and solver
     run.commit(step, played, taught, written)  # one transaction

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from store.records import Fate
+from store.records import Fate, RoundOutcome
 
 NOTHING = "-"  # what is shown of a figure that was not measured
 
@@ -445,6 +445,33 @@ DISAGREEMENTS = GUARDED.add(
 )
 ALARMS_OPEN = GUARDED.add("alarm/open", COUNT, "alarms that are open after the step", "above 0: `inspect alarms`")
 
+SKILLED = Section("Skills", "With `skills.every` ([skills.md](skills.md)).")
+SKILL_ROUNDS = SKILLED.add("skills/rounds", COUNT, "rounds of writing before the step, one a side")
+SKILL_OUTCOME = SKILLED.add(
+    "skills/{outcome}",
+    COUNT,
+    "rounds by what became of them",
+    "few are `written`: the model does not keep to the form, and its sets stay as they are",
+    outcome="|".join(outcome.lower() for outcome in RoundOutcome),
+)
+SKILL_VERSION = SKILLED.add(
+    "skills/version_{side}", COUNT, "how often a side's set has changed", side="challenger|solver"
+)
+SKILLS_SHOWN = SKILLED.add("skills/shown_{side}", COUNT, "skills that a side's prompts show", side="challenger|solver")
+SKILL_TOKENS = SKILLED.add(
+    "skills/tokens_{side}",
+    TOKENS,
+    "tokens that they take, once a step: the tree shares them",
+    side="challenger|solver",
+)
+SKILLS_LEFT_OUT = SKILLED.add(
+    "skills/left_out_{side}",
+    COUNT,
+    "skills that find no room in the model",
+    "above 0: fewer or shorter ones (`skills.most`, `skills.tokens`)",
+    side="challenger|solver",
+)
+
 SPENT = Section("What it took")
 TOKENS_SAMPLED = SPENT.add(
     "tokens/sampled", TOKENS, "tokens that all roles and searches said", "what arms of equal cost have alike"
@@ -463,8 +490,8 @@ TOKENS_FLAT = SPENT.add(
 PHASE_SECONDS = SPENT.add(
     "seconds/{phase}",
     SECONDS,
-    "wall time of `propose`, `solve`, `judge`, `search` and `update`",
-    phase="propose|solve|judge|search|update",
+    "wall time of `skills`, `propose`, `solve`, `judge`, `search` and `update`",
+    phase="skills|propose|solve|judge|search|update",
 )
 DEVICE_PEAK = SPENT.add("memory/device_peak_bytes", BYTES, "the most that tensors held on a GPU", "absent on a CPU")
 
@@ -589,7 +616,7 @@ PROBE_ERROR = PROBED.add(
 )
 PROBE_ROLLBACK = PROBED.add("probe/rollback", FLAG, "1 where the run goes on with the best checkpoint's weights")
 
-STEP_SECTIONS = (POSED, SOLVED, GUARDED, JUDGED, SEARCHED, UPDATED, SPENT)
+STEP_SECTIONS = (POSED, SOLVED, GUARDED, JUDGED, SEARCHED, UPDATED, SKILLED, SPENT)
 EVALUATION_SECTIONS = (HELD_OUT, MECHANISM, REPORTED, SEARCHES)
 PROBE_SECTIONS = (PROBED,)
 STEP_METRICS = tuple(metric for section in STEP_SECTIONS for metric in section.metrics)

@@ -69,6 +69,16 @@ def decode_parts(text: str | None) -> dict[str, float]:
     return {} if text is None else decode_metrics(text)
 
 
+def encode_ids(ids: Sequence[str]) -> str:
+    """Ids of rows as JSON, in their order."""
+    return json.dumps(list(ids))
+
+
+def decode_ids(text: str) -> tuple[str, ...]:
+    """The inverse of encode_ids."""
+    return tuple(map(str, json.loads(text)))
+
+
 def pack_ids(ids: Sequence[int]) -> bytes:
     """Token ids (0 to 2**31 - 1) as little-endian int32. StoreError for an id out of range."""
     wide = np.asarray(ids, dtype=np.int64).reshape(-1)

@@ -73,6 +73,35 @@ class ProbeKind(StrEnum):
     EASY = "EASY"
 
 
+class Side(StrEnum):
+    """Who keeps a set of skills."""
+
+    CHALLENGER = "CHALLENGER"
+    SOLVER = "SOLVER"
+
+
+class SkillAction(StrEnum):
+    """What a side wants done with its set: a skill more, or something merged into one that it has."""
+
+    ADD = "ADD"
+    MERGE = "MERGE"
+
+
+class RoundOutcome(StrEnum):
+    """What became of a side's round. After any but WRITTEN the set is what it was."""
+
+    WRITTEN = "WRITTEN"
+    NO_ROOM = "NO_ROOM"  # not even one case fits into the model with the question
+    TRUNCATED = "TRUNCATED"  # what was said was cut by the length limit
+    UNPARSED = "UNPARSED"  # what was said is not in the form that was asked for
+    TAKEN = "TAKEN"  # a skill was to be added under a name that there is
+    UNKNOWN = "UNKNOWN"  # something was to be merged into a skill that there is not
+    TOO_LARGE = "TOO_LARGE"  # too many skills, or one that is too long
+    FORGED = "FORGED"  # what was said has a stop or a heading of the prompts
+    MISSED = "MISSED"  # the new set lacks the skill that it was written for
+    UNCHANGED = "UNCHANGED"  # the new set says what the old one said
+
+
 class StepStatus(StrEnum):
     """LIVE steps are the head and its ancestors; ABANDONED ones were left behind by a rewind and stay readable."""
 
@@ -273,6 +302,38 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class Skill:
+    """A short piece of advice that a model wrote for itself."""
+
+    name: str
+    body: str
+    since: int  # version of its set from which on it reads as it does
+
+
+@dataclass(frozen=True, slots=True)
+class SkillSet:
+    """The skills of a side, in the order in which they were written. `version` counts the rounds that changed it."""
+
+    side: Side
+    version: int = 0
+    skills: tuple[Skill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkillRound:
+    """One try of a side to write its set anew."""
+
+    side: Side
+    outcome: RoundOutcome
+    cases: tuple[str, ...]  # ids of the problems that it was shown
+    parent_version: int  # of the set that it began with
+    action: SkillAction | None = None  # None, with no name and no reason, where nothing was proposed that could be read
+    name: str = ""
+    reason: str = ""
+    written: SkillSet | None = None  # where it is WRITTEN
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommit:
     """Everything one step adds to the store, in one transaction."""
 
@@ -292,6 +353,7 @@ class StepCommit:
     alarms: tuple[Alarm, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
     probes: tuple[Probe, ...] = ()
+    skill_rounds: tuple[SkillRound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.types import TypeEngine
 
-from store.records import AlarmEvent, Fate, Finish, Origin, Outcome, ProbeKind, StepStatus
+from store.records import (
+    AlarmEvent,
+    Fate,
+    Finish,
+    Origin,
+    Outcome,
+    ProbeKind,
+    RoundOutcome,
+    Side,
+    SkillAction,
+    StepStatus,
+)
 
-SCHEMA_REVISION = "0012"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0013"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -325,6 +336,38 @@ picks = _table(
     _check("easy", "0 <= easy_solved AND easy_solved <= easy AND 0 <= best_easy_solved AND best_easy_solved <= easy"),
     _check("policy_version", "policy_version >= 0"),
     _check("is_rollback", "is_rollback IN (0, 1)"),
+)
+
+skill_rounds = _table(
+    "skill_rounds",
+    _step_id(),
+    _required("side", Text),
+    _required("outcome", Text),
+    _required("parent_version", Integer),
+    _required("version", Integer),
+    Column("action", Text),
+    _required("name", Text),
+    _required("reason", Text),
+    _required("cases", Text),  # JSON, ids of problems in order
+    PrimaryKeyConstraint("step_id", "side"),
+    _one_of("side", Side),
+    _one_of("outcome", RoundOutcome),
+    _one_of("action", SkillAction),
+    _check("parent_version", "parent_version >= 0"),
+    _check("version", "version - parent_version = CASE outcome WHEN 'WRITTEN' THEN 1 ELSE 0 END"),
+)
+
+skills = _table(  # the set that a round wrote, whole
+    "skills",
+    _required("step_id", Integer),
+    _required("side", Text),
+    _required("position", Integer),
+    _required("name", Text),
+    _required("body", Text),
+    _required("since_version", Integer),
+    PrimaryKeyConstraint("step_id", "side", "position"),
+    ForeignKeyConstraint(["step_id", "side"], ["skill_rounds.step_id", "skill_rounds.side"]),
+    _check("position", "position >= 0 AND since_version >= 1"),
 )
 
 waves = _table(

@@ -36,6 +36,8 @@ from store.schema import (
     runs,
     seals,
     search_nodes,
+    skill_rounds,
+    skills,
     snapshots,
     steps,
     turns,
@@ -55,9 +57,11 @@ _WHOLE: Mapping[str, Table] = {
     "its probes": probes,
     "the answers to its probes": probe_answers,
     "its picks": picks,
+    "its rounds of skills": skill_rounds,
+    "its skills": skills,
 }
-RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_PROBED = _WHOLE
-PROBES, PROBE_ANSWERS, PICKS = _PROBED
+RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_LATER = _WHOLE
+PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS = _LATER
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

@@ -18,7 +18,7 @@ from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
-from store.kinds import holdout, probes
+from store.kinds import holdout, probes, skills
 from store.opened import OpenDatabase
 from store.records import (
     Alarm,
@@ -34,6 +34,7 @@ from store.records import (
     Proposal,
     RunRow,
     SearchNode,
+    SkillRound,
     SnapshotRow,
     StepCommit,
     StepHistory,
@@ -185,6 +186,7 @@ class Store(OpenDatabase):
             writing.insert_alarms(connection, commit.alarms, step_id)
             writing.insert_disagreements(connection, commit.disagreements, step_id)
             probes.insert_probes(connection, commit.probes, step_id)
+            skills.insert_rounds(connection, commit.skill_rounds, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -355,6 +357,16 @@ class Store(OpenDatabase):
         """The step whose weights are the best of those that were kept; None where no probe compared any."""
         picked = self.picks()
         return picked[-1].best_step if picked else None
+
+    def skill_rounds(self) -> list[tuple[int, SkillRound]]:
+        """Rounds in which a side wrote skills, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return skills.round_records(connection)
+
+    def tries(self, first: int, last: int) -> list[tuple[Problem, list[Attempt]]]:
+        """What live steps `first` to `last` tried, oldest first: each problem with the step's attempts at it."""
+        with self._reading() as connection:
+            return skills.tries(connection, first, last)
 
     # Evaluations, checkpoints, housekeeping
 

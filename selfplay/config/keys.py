@@ -605,6 +605,21 @@ class ProbesConfig:  # docs/probes.md
 
 
 @dataclass
+class SkillsConfig:
+    every: int = key(
+        0, "steps between rounds in which challenger and solver each write skills for themselves, short pieces of "
+        "advice that their prompts show from then on (docs/skills.md). 0: none", count(0),
+    )  # fmt: skip
+    most: int = key(5, "skills that each of them keeps at most", count(1, 64))
+    tokens: int = key(40, "tokens that a skill has at most, its name included", count(4, 1024))
+    cases: int = key(6, "problems that a round looks at: failed ones for the solver, solved ones for the challenger",
+        count(1, 64),
+    )  # fmt: skip
+    temperature: float = key(0.7, "of what is said in a round; 0 is greedy", at_least(0))
+    evaluate: bool = key(True, "evaluations of the run show the solver's skills as its steps do")
+
+
+@dataclass
 class ResumeConfig:
     mode: Literal["replay", "rewind", "best"] = key(
         "replay", "replay: make the updates since the last checkpoint again; rewind: go back to that checkpoint; best: "
@@ -646,5 +661,6 @@ class Config:
     evaluate: EvaluateConfig = section(EvaluateConfig, "held-out problems")
     guards: GuardsConfig = section(GuardsConfig, "what a run watches for in every step; nothing of it is trained")
     probes: ProbesConfig = section(ProbesConfig, "the run's own problems by which checkpoints are compared")
+    skills: SkillsConfig = section(SkillsConfig, "advice that challenger and solver write for themselves")
     resume: ResumeConfig = section(ResumeConfig, "how a killed run goes on")
     logging: LoggingConfig = section(LoggingConfig, "the terminal, and experiment trackers")

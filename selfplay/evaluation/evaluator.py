@@ -34,7 +34,7 @@ from selfplay.evaluation.search import SearchEvaluation, search_accuracies, sear
 from selfplay.prompting.codec import Encode
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.intervals import paired_interval, wilson
-from store.records import Completion, Evaluation, Problem
+from store.records import Completion, Evaluation, Problem, Side, Skill
 
 # pass@k is a property of the policy itself: its samples are drawn at temperature 1 from all tokens, whatever attempts
 # are drawn at, and there are k of them, so that it is a share of problems, of which the Wilson interval is known. So
@@ -65,10 +65,19 @@ class Evaluator:
     search: SearchEvaluation | None = None
     score: Ask | None = None  # what a search with critics needs
     start: Sampler | None = None  # the start weights': with it, the mechanism is measured
+    shows_skills: bool = False  # evaluations ask with the solver's skills: `showing`
+    start_style: PromptStyle | None = None  # what the start weights are asked in: without skills. None: `style`
     limit: int | None = None  # see `Rollout`
     count: TokenCount = field(default_factory=TokenCount)
     heard: Callable[[int], None] = lambda problems: None
     _start_tries: dict[str, list[JudgedGroup]] = field(default_factory=dict)  # by set: they never change
+
+    def showing(self, skills: Sequence[Skill]) -> "Evaluator":
+        """The same with these skills in front of each problem. The start weights' first tries stay what they were."""
+        style, search = self.style.showing(Side.SOLVER, skills), self.search
+        if search is not None:
+            search = replace(search, steps=replace(search.steps, style=style))
+        return replace(self, style=style, search=search, start_style=self.start_style or self.style)
 
     def full(self, step: int, set_name: str) -> Evaluation:
         """All turns, greedy, on the whole set, and pass@k on its first problems."""
@@ -185,6 +194,7 @@ class Evaluator:
             report=report,
             report_params=replace(params, max_tokens=self.report_tokens),
         )
+        style = self.style if sampler is None else self.start_style or self.style
         firsts: Sequence[Sequence[Completion]] = [()] * len(problems) if given is None else [*map(_first_tries, given)]
         judged = []
         for part in batches(len(problems), self.interim_size, at_once):
@@ -192,7 +202,7 @@ class Evaluator:
                 step, Tree(), sampler or self.sampler, self.encode, lambda wave: wave, {}, None, self.count, self.limit
             )
             roles = (
-                attempt(problem, self.style, settings, step, given=tries)
+                attempt(problem, style, settings, step, given=tries)
                 for problem, tries in zip(problems[part], firsts[part], strict=True)
             )
             solved = rollout.run("evaluation", roles)

@@ -11,16 +11,22 @@ from roles.judging.by_majority import MajoritySettings, judge_by_majority
 from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
 from roles.judging.failures import JudgeWatch
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
-from roles.prompts import PromptStyle
+from roles.prompts import PromptStyle, skill_lines
 from roles.requests import SamplingParams
+from roles.skills.sets import SkillSets, cases_of
+from roles.skills.writing import SkillSettings, write_round
 from roles.solver import SolvedGroup, SolverSettings, attempt
+from roles.tree import Tree
+from selfplay.engine.protocol import Sampler
 from selfplay.engine.rollout import Ask, Rollout
-from selfplay.engine.voices import Speaks, Voices
+from selfplay.engine.voices import Voices
 from selfplay.play.posing import Poser
 from selfplay.play.searching import Searcher
+from selfplay.play.skills import Fitting, Shown, Skilled, all_of_them
 from selfplay.play.step import Judged, Posed, Proposed, Searches, Step
 from selfplay.prompting.codec import Encode
 from store.kill_points import reach
+from store.records import Attempt, Problem, Side
 
 Source = Literal["model", "procedural", "none"]  # who poses: the model, the domain's sampler, or nobody
 CANARY_PROBLEMS = 3  # of a step, which the model judge is shown with answers that are wrong for sure
@@ -48,7 +54,8 @@ class ModelJudge:
 @dataclass(frozen=True, slots=True)
 class Game:
     """`limit`: tokens of a context, beyond which the model cannot go; None for no limit. `model_judge` and
-    `majority` None: the domain judges. `searcher` None: nothing is searched."""
+    `majority` None: the domain judges. `searcher` None: nothing is searched. `skills` None: no skills are written, and
+    those that there are stay. `fitting`: the skills that there is room for."""
 
     style: PromptStyle
     voices: Voices
@@ -64,19 +71,36 @@ class Game:
     model_judge: ModelJudge | None = None
     majority: MajoritySettings | None = None
     searcher: Searcher | None = None
+    skills: SkillSettings | None = None
+    fitting: Fitting = all_of_them
 
-    def propose(self, step: Step) -> Proposed:
+    def write_skills(self, step: Step, kept: SkillSets, tries: Sequence[tuple[Problem, Sequence[Attempt]]]) -> Skilled:
+        """A round of each side that has cases among `tries`, what the steps before this one tried, oldest first."""
+        assert self.skills is not None, "nobody writes skills in this run"
+        sides = (Side.CHALLENGER, Side.SOLVER) if self.challenger.source == "model" else (Side.SOLVER,)
+        cases = {side: cases_of(side, tries) for side in sides}
+        roles = [
+            write_round(kept.of(side), found, self.style, self.skills, self._tokens, self.limit, step.number)
+            for side, found in cases.items()
+            if found
+        ]
+        with step.timed("skills"):  # in a tree of their own: nothing of it is trained, or shares anything with what is
+            made = self._rollout(step, self.voices.policy, Tree(merge=step.tree.merge)).run("skills", roles)
+        rounds = tuple(each.round for each in made)
+        return Skilled(kept.after(rounds), rounds, sum(each.num_sampled for each in made))
+
+    def propose(self, step: Step, skilled: Skilled) -> Proposed:
         """Asks the challenger to make some parents harder."""
         asked = self.challenger
         if asked.source != "model":
             return Proposed()
         parents = self.poser.scheduler.parents(step.number, asked.parents)
+        style = self._showing(Side.CHALLENGER, skilled, step, parents)
         roles = (
-            propose(parent, i, self.style, asked.proposals, asked.params, step.number)
-            for i, parent in enumerate(parents)
+            propose(parent, i, style, asked.proposals, asked.params, step.number) for i, parent in enumerate(parents)
         )
         with step.timed("propose"):
-            return Proposed(tuple(self._rollout(step, "challenger").run("challenger", roles)))
+            return Proposed(tuple(self._rollout(step, self.voices.of("challenger")).run("challenger", roles)))
 
     def pose(self, step: Step, proposed: Proposed) -> Posed:
         """Admits what is valid, new and promising; fills the step with replays."""
@@ -86,14 +110,15 @@ class Game:
             return self.poser.pose_known(step.number, self.num_problems)
         return self.poser.pose(step.number, proposed.groups, self.style, self.num_problems)
 
-    def solve(self, step: Step, posed: Posed) -> Judged:
+    def solve(self, step: Step, posed: Posed, skilled: Skilled) -> Judged:
         """Attempts at every problem, each with its second looks, and a verdict on every turn."""
         base = self.solver.group_size
         asked = [(problem, base) for problem in posed.new]
         asked += [(replay.problem, base * replay.group_multiplier) for replay in posed.replays]
-        roles = (attempt(p, self.style, self.solver, step.number, size) for p, size in asked)
+        style = self._showing(Side.SOLVER, skilled, step, [problem for problem, _ in asked])
+        roles = (attempt(p, style, self.solver, step.number, size) for p, size in asked)
         with step.timed("solve"):
-            solved = self._rollout(step, "solver").run("solver", roles)
+            solved = self._rollout(step, self.voices.of("solver")).run("solver", roles)
         reach("loop.rolled_out")
         if self.model_judge is not None:
             return self._judged_by_model(step, solved, self.model_judge)
@@ -110,7 +135,7 @@ class Game:
 
     def _judged_by_model(self, step: Step, solved: Sequence[SolvedGroup], judge: ModelJudge) -> Judged:
         """Verdicts of the model itself; canaries say now and then how easily it is fooled."""
-        rollout = self._rollout(step, "judge")
+        rollout = self._rollout(step, self.voices.of("judge"))
         roles = [judge_by_model(group, self.style, judge.settings, self.judge, step.number) for group in solved]
         canaries = None
         with step.timed("judge"):
@@ -129,14 +154,27 @@ class Game:
         wanted: list[JudgedGroup] = [group for group in judged.groups if self.searcher.wants(group)]
         roles = [self.searcher.role(group, step.tree, step.number) for group in wanted]
         with step.timed("search"):
-            found = self._rollout(step, "solver").run("judge", roles)
+            found = self._rollout(step, self.voices.of("solver")).run("judge", roles)
         return {each.problem.problem_id: each for each in found}
 
-    def _rollout(self, step: Step, role: Speaks) -> Rollout:
+    def _showing(self, side: Side, skilled: Skilled, step: Step, problems: Sequence[Problem]) -> PromptStyle:
+        """The style whose prompts about `problems` show the side's skills. One choice for all of them, so that the
+        tree shares it."""
+        kept = skilled.sets.of(side).skills
+        if not kept:
+            return self.style
+        skills = self.fitting(side, kept, problems)
+        step.shown[side] = Shown(skills, len(kept) - len(skills), self._tokens(skill_lines(skills)))
+        return self.style.showing(side, skills)
+
+    def _tokens(self, text: str) -> int:
+        return len(self.encode(text, None))
+
+    def _rollout(self, step: Step, sampler: Sampler, tree: Tree | None = None) -> Rollout:
         return Rollout(
             step=step.number,
-            tree=step.tree,
-            sampler=self.voices.of(role),
+            tree=step.tree if tree is None else tree,
+            sampler=sampler,
             encode=self.encode,
             commit=step.commit_wave,
             stored=step.stored,

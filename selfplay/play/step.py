@@ -1,6 +1,7 @@
 """Where one step is worked on, and the records that its phases hand to each other.
 
-propose -> Proposed;  pose -> Posed;  solve -> Judged;  search -> Searches;  all of it -> Played
+write_skills -> Skilled;  propose -> Proposed;  pose -> Posed;  solve -> Judged;  search -> Searches;
+all of it -> Played
 """
 
 import time
@@ -16,7 +17,8 @@ from roles.requests import Sampled
 from roles.search.growth import Searched
 from roles.tree import Tree
 from selfplay.engine.protocol import TokenCount
-from store.records import Fate, Problem, Wave
+from selfplay.play.skills import Shown, Skilled
+from store.records import Fate, Problem, Side, Wave
 
 Searches = Mapping[str, Searched]  # problem_id -> what the judge's search of it found
 
@@ -33,6 +35,7 @@ class Step:
     started: float  # on the clock of time.monotonic()
     count: TokenCount = field(default_factory=TokenCount)  # of sampling and scoring
     seconds: dict[str, float] = field(default_factory=dict)  # phase -> wall time
+    shown: dict[Side, Shown] = field(default_factory=dict)  # the skills that prompts showed, where there are any
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -90,3 +93,4 @@ class Played:
     posed: Posed
     judged: Judged
     searches: Searches
+    skilled: Skilled = field(default_factory=Skilled)

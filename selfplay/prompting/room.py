@@ -1,16 +1,17 @@
 """Room for conversations in a model's positions: checked of known problems at start, and of each that is invented."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
 from roles.judging.by_model import ModelJudgeSettings, judge_prompt
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
+from roles.skills.reading import newest_first
 from roles.solver import SolverSettings
 from selfplay.machine.errors import ModelError
 from selfplay.prompting.codec import Encoder
-from store.records import Completion, Finish, Problem
+from store.records import Completion, Finish, Problem, Side, Skill
 
 _MEASURED = 16  # problems of the longest texts: characters are not tokens
 _ADVICE = "lower solver.max_tokens, solver.turns or challenger.max_tokens, or choose another model.name"
@@ -39,19 +40,38 @@ class Room:
         a question to the judge that does not fit is not put (`Rollout` in selfplay/engine/rollout.py)."""
         return self.limit is None or self.needed(problem) <= self.limit
 
+    def fitting(self, side: Side, skills: Sequence[Skill], problems: Sequence[Problem]) -> tuple[Skill, ...]:
+        """The side's skills, without as many of the oldest as leave no room for a conversation about one of
+        `problems`."""
+        kept = list(skills)
+        while kept and self.limit is not None:
+            style = self.style.showing(side, kept)
+            if all(self._of_side(side, problem, style) <= self.limit for problem in problems):
+                break
+            kept.remove(newest_first(kept)[-1])
+        return tuple(kept)
+
+    def _of_side(self, side: Side, problem: Problem, style: PromptStyle) -> int:
+        return self._conversation(problem, style) if side is Side.SOLVER else self._proposal(problem, style)
+
     def needed(self, problem: Problem) -> int:
         """Tokens of the longest context about `problem`."""
-        contexts = [self._conversation(problem)]
+        contexts = [self._conversation(problem, self.style)]
         if self.proposal is not None:
-            contexts.append(len(self.encode(self.style.challenger(problem), None)) + self.proposal.max_tokens)
+            contexts.append(self._proposal(problem, self.style))
         if self.judge is not None:
             asked = judge_prompt(problem, problem.answer, self.style, self.judge)
             contexts.append(len(self.encode(asked, None)))
         return max(contexts)
 
-    def _conversation(self, problem: Problem) -> int:
+    def _proposal(self, problem: Problem, style: PromptStyle) -> int:
+        """Tokens of what is said to have `problem` made harder."""
+        most = 0 if self.proposal is None else self.proposal.max_tokens
+        return len(self.encode(style.challenger(problem), None)) + most
+
+    def _conversation(self, problem: Problem, style: PromptStyle) -> int:
         """Tokens of all turns and the report, or of all turns with the domain's answer in the place of the last."""
-        style, encode, solver = self.style, self.encode, self.solver
+        encode, solver = self.encode, self.solver
         first = encode(style.solver(problem), None)
         last = first[-1]
         looks = [len(encode(style.recheck(problem, cut), last)) for cut in (_cut(""), _cut(f" {problem.answer}"))]

@@ -18,6 +18,7 @@ from roles.judging.rewards import Part
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.search.growth import StepStyle
+from roles.skills.writing import SkillSettings
 from roles.solver import SolverSettings
 from selfplay.config.files import curriculum_settings
 from selfplay.config.keys import ChallengerConfig, Config, SolverConfig
@@ -211,7 +212,14 @@ def _game(
         majority=build_search.majority(config),
         judge_watch=watch,
         searcher=build_search.searcher(config, asked.steps),
+        skills=_skills(config),
+        fitting=room.fitting,
     )
+
+
+def _skills(config: Config) -> SkillSettings | None:
+    s = config.skills
+    return SkillSettings(s.every, s.most, s.tokens, s.cases, s.temperature) if s.every else None
 
 
 def _evaluator(
@@ -241,6 +249,7 @@ def _evaluator(
         search=build_search.search_evaluation(config, asked.steps),
         score=score,
         start=voices.start if e.mechanism else None,
+        shows_skills=config.skills.evaluate,
         limit=room.limit,
     )
 

@@ -18,11 +18,12 @@ from selfplay.learn.lessons import SolverLesson
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
+from selfplay.play.skills import Skilled
 from selfplay.play.step import Played, Step
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.edits import edit_histogram, edit_ratio
 from selfplay.stats.intervals import share
-from store.records import Fate, Origin, Outcome, PassRate
+from store.records import Fate, Origin, Outcome, PassRate, Side
 
 
 def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[PassRate], game: Game) -> dict[str, float]:
@@ -42,6 +43,8 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
     }
     found |= _solver_metrics(lessons, rates) | copying_metrics(groups)
     found |= _challenger_metrics(taught.proposals) | _tree_metrics(step.tree, groups)
+    if game.skills is not None:
+        found |= skill_metrics(played.skilled, step)
     if taught.num_clipped:
         found[metrics.CLIP_COV] = float(taught.num_clipped)
     if game.searcher is not None:
@@ -54,6 +57,21 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
     return found | {metrics.PHASE_SECONDS.format(phase=phase): wall for phase, wall in step.seconds.items()}
 
 
+def skill_metrics(skilled: Skilled, step: Step) -> dict[str, float]:
+    """What became of the rounds before the step, and what its prompts show."""
+    found = {metrics.SKILL_ROUNDS: float(len(skilled.rounds))}
+    for outcome in {each.outcome for each in skilled.rounds}:
+        number = sum(each.outcome is outcome for each in skilled.rounds)
+        found[metrics.SKILL_OUTCOME.format(outcome=outcome.lower())] = float(number)
+    for side in Side:
+        found[metrics.SKILL_VERSION.format(side=side.lower())] = float(skilled.sets.of(side).version)
+    for side, shown in step.shown.items():
+        found[metrics.SKILLS_SHOWN.format(side=side.lower())] = float(len(shown.skills))
+        found[metrics.SKILL_TOKENS.format(side=side.lower())] = float(shown.tokens)
+        found[metrics.SKILLS_LEFT_OUT.format(side=side.lower())] = float(shown.left_out)
+    return found
+
+
 def _sampled(played: Played) -> int:
     """Tokens that were sampled in the step, by all roles and by the judge's searches."""
     attempts = [(group, attempt) for group in played.judged.groups for attempt in group.attempts]
@@ -61,7 +79,8 @@ def _sampled(played: Played) -> int:
     said += [attempt.turns[0].sampled for group, attempt in attempts if attempt.index % group.looks == 0]  # shared
     said += [attempt.report.sampled for _, attempt in attempts if attempt.report is not None]
     said += [proposal.sampled for proposal in played.posed.proposals]
-    return sum(len(s.completion.ids) for s in said) + sum(found.num_sampled for found in played.searches.values())
+    searched = sum(found.num_sampled for found in played.searches.values())
+    return sum(len(s.completion.ids) for s in said) + searched + played.skilled.num_sampled
 
 
 def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from curriculum.tracking.folding import fold, keep
+from roles.skills.sets import SkillSets
 from selfplay.config import files as configuration
 from selfplay.config.checking import idle
 from selfplay.config.keys import Config
@@ -176,6 +177,7 @@ def _run_of(
         started=started,
         worked=worked,
         snapshot_step=snapshot_step,
+        skills=SkillSets().after(each for _, each in store.skill_rounds()),
         stage_facts=[stage_facts(row.metrics) for row in first],
     )
 

@@ -47,6 +47,7 @@ def step_commit(
         journal_file=made.journal[0],
         journal_sha256=made.journal[1],
         seconds=seconds,
+        skill_rounds=played.skilled.rounds,
         search_nodes=tuple(
             node
             for found in played.searches.values()

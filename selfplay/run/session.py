@@ -15,6 +15,7 @@ from typing import Any
 
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.folding import keep
+from roles.skills.sets import SkillSets
 from roles.tree import Tree
 from selfplay.engine.voices import Voices
 from selfplay.evaluation.alarms import first_try_alarm
@@ -30,6 +31,7 @@ from selfplay.machine.run_folder import JOURNAL_FOLDER, METRICS
 from selfplay.metrics import ALARMS_OPEN, DEVICE_PEAK, EVALUATION_SECONDS, TOKENS_COMPUTED, TOKENS_FLAT
 from selfplay.model.policy import Policy
 from selfplay.play.game import Game
+from selfplay.play.skills import Skilled
 from selfplay.play.step import Judged, Played, Posed, Proposed, Searches, Step
 from selfplay.run import metrics_file, record
 from selfplay.run.checkpoint import Checkpoints
@@ -41,7 +43,7 @@ from selfplay.train.trainer import Trainer, Update
 from store.errors import DiskFull
 from store.journal import StepJournal, write_journal
 from store.kill_points import reach
-from store.records import Evaluation, Incarnation
+from store.records import Evaluation, Incarnation, Problem, Side
 from store.store import Store
 
 
@@ -99,6 +101,8 @@ class Run:
     snapshot_step: int = -1  # of the newest snapshot of the curriculum
     is_stopping: bool = False  # set by a signal: the run ends after the step
     signal_number: int = 0
+    skills: SkillSets = field(default_factory=SkillSets)  # as of the head
+    left_out: dict[Side, int] = field(default_factory=dict)  # skills that found no room in the last step
     stage_facts: list[StageFacts] = field(default_factory=list)  # of as many first steps as stage I may have
 
     @property
@@ -118,14 +122,23 @@ class Run:
                 started=time.monotonic(),
             )
 
-    def propose(self, step: Step) -> Proposed:
-        return self.game.propose(step)
+    def write_skills(self, step: Step) -> Skilled:
+        """The sets that the step shows, after a round of writing where one is due."""
+        settings = self.game.skills
+        if settings is None or not settings.is_due(step.number):
+            return Skilled(self.skills)
+        return self.game.write_skills(
+            step, self.skills, self.store.tries(step.number - settings.every, step.number - 1)
+        )
+
+    def propose(self, step: Step, skilled: Skilled) -> Proposed:
+        return self.game.propose(step, skilled)
 
     def pose(self, step: Step, proposed: Proposed) -> Posed:
         return self.game.pose(step, proposed)
 
-    def solve(self, step: Step, posed: Posed) -> Judged:
-        return self.game.solve(step, posed)
+    def solve(self, step: Step, posed: Posed, skilled: Skilled) -> Judged:
+        return self.game.solve(step, posed, skilled)
 
     def search(self, step: Step, judged: Judged) -> Searches:
         return self.game.search(step, judged)
@@ -189,6 +202,8 @@ class Run:
         )
         self.picker.sets.add(probes)
         reach("loop.committed")
+        self.skills = played.skilled.sets
+        self._say_skills(step, played.skilled)
         self.note_use()
         self.snapshot_step = keep(self.store, self.tracker, self.snapshot_step)
         if len(self.stage_facts) < self.teacher.settings.stage_one.max_steps:
@@ -198,6 +213,21 @@ class Run:
         self.watcher.step_done(row, played.judged.groups, self.tracker.frontier())
         for alarm in alarms:
             self.watcher.alarmed(alarm)
+
+    def _say_skills(self, step: Step, skilled: Skilled) -> None:
+        """One line for each set that was written, and one where other skills than before find no room."""
+        for each in skilled.rounds:
+            if each.written is not None:
+                names = ", ".join(skill.name for skill in each.written.skills)
+                self.watcher.note(f"skills    {each.side.value.lower()} version {each.written.version}: {names}")
+        left_out = {side: shown.left_out for side, shown in step.shown.items()}
+        for side, number in left_out.items():
+            if number and number != self.left_out.get(side, 0):
+                self.watcher.note(
+                    f"skills    step {step.number}: the {number} oldest of the {side.value.lower()}'s are not shown: a "
+                    "conversation would not fit into the model with them (skills.most, skills.tokens)"
+                )
+        self.left_out = left_out
 
     def adopt(self, known: Sequence[StartFacts]) -> None:
         """Store another run's evaluations of the start model as this run's, where it would find the same bits: the same
@@ -229,7 +259,7 @@ class Run:
         self._end_sampling()
         for name in self.watcher.evaluating(head, kind, due):
             started = time.monotonic()
-            evaluator = self.evaluator
+            evaluator = self._evaluator(self.evaluator.sets[name])
             found = evaluator.full(head, name) if kind == "full" else evaluator.interim(head, name)
             alarm = first_try_alarm(start[name], found.outcomes) if name in start and head > 0 else {}
             timed = dict(found.metrics) | alarm | {EVALUATION_SECONDS: round(time.monotonic() - started, 3)}
@@ -239,6 +269,13 @@ class Run:
             self.reporting.stored()
             self.watcher.evaluated(evaluation)
             self._end_sampling()
+
+    def _evaluator(self, problems: Sequence[Problem]) -> Evaluator:
+        """Asks as the solver is asked in a step, with its skills, where evaluations show them."""
+        skills = self.skills.solver.skills
+        if not self.evaluator.shows_skills or not skills:
+            return self.evaluator
+        return self.evaluator.showing(self.game.fitting(Side.SOLVER, skills, problems))
 
     def note_use(self) -> None:
         """How long this process has worked and what memory it took: a kill loses what came after the last call."""

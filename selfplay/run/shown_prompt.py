@@ -5,17 +5,19 @@ Nothing that a database names is run: a domain that is a class of one's own has 
 """
 
 from curriculum.domains.loading import code_named, load_domain
+from roles.skills.sets import SkillSets
 from selfplay.config import files as configuration
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
 from selfplay.run.build import prompt_style
 from selfplay.run.build_model import dtype_of
+from store.records import Side
 from store.store import Store
 
 
 def solver_prompt(store: Store, problem_id: str, domain_name: str | None = None) -> str:
-    """The text before a first try at a problem. Raises Refused for a stored domain that is not ours, unless it is
-    named in `domain_name`."""
+    """The text before a first try at a problem, with the solver's newest skills. Raises Refused for a stored domain
+    that is not ours, unless it is named in `domain_name`."""
     config = configuration.resumed(store.run().config_yaml, ())
     code = code_named(config.domain, config.domain_options).partition("=")[2]
     if code and domain_name != code:
@@ -24,4 +26,5 @@ def solver_prompt(store: Store, problem_id: str, domain_name: str | None = None)
     needs_tokenizer = config.prompts.style != "few_shot"
     tokenizer = load_model(config.model.name, dtype_of(config)).tokenizer if needs_tokenizer else None
     problem, _ = store.problem(problem_id)
-    return prompt_style(config, domain, tokenizer).solver(problem)
+    kept = SkillSets().after(each for _, each in store.skill_rounds()).solver.skills
+    return prompt_style(config, domain, tokenizer).showing(Side.SOLVER, kept).solver(problem)

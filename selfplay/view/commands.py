@@ -22,6 +22,7 @@ from selfplay.view.charts.chart import Chart, as_rows
 from selfplay.view.charts.csv_text import csv_text
 from selfplay.view.charts.source import Source
 from selfplay.view.queries import NotFound, ProblemFilter, Sort
+from selfplay.view.skills import skills as written_skills
 from selfplay.view.tables import evaluation_row, minute, process_row
 from selfplay.view.terminal import (
     AsJson,
@@ -319,6 +320,23 @@ def probes(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     ]
     best = "" if found["best"] is None else f"; best: step {found['best']} (RUN@best)"
     return say_table(rows, f"{len(rows)} probes{best}")
+
+
+def skills(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
+    """What challenger and solver wrote for themselves: the skills that they are shown now, and how each came about."""
+    with opened(run, directory) as store:
+        found = written_skills(store)
+    if as_json:
+        return say_json(found)
+    for each in found["sets"]:
+        rows = [{"skill": row["name"], "says": row["body"], "since step": row["since_step"]} for row in each["skills"]]
+        say_table(rows, f"{each['side'].lower()}, version {each['version']}: {len(rows)} skills")
+    rows = [
+        {"step": row["step"], "side": row["side"].lower(), "outcome": row["outcome"], "action": row["action"]}
+        | {"skill": row["name"], "why": row["reason"], "cases": len(row["cases"])}
+        for row in found["rounds"]
+    ]
+    return say_table(rows, f"{len(rows)} rounds")
 
 
 @app.command()

@@ -166,4 +166,12 @@ JOIN steps s ON s.step_id = d.step_id AND s.status = 'LIVE'
 JOIN turns t ON t.step_id = d.step_id AND t.problem_id = d.problem_id AND t.attempt = d.attempt AND t.turn = d.turn
 JOIN problems p ON p.problem_id = d.problem_id""",
     ),
+    "v_skills": View(
+        "The skills that challenger and solver wrote for themselves: each set, with the step that first showed it",
+        """
+SELECT s.step, k.side, r.version, k.position, k.name, k.body, k.since_version, r.action, r.reason
+FROM skills k
+JOIN steps s ON s.step_id = k.step_id AND s.status = 'LIVE'
+JOIN skill_rounds r ON r.step_id = k.step_id AND r.side = k.side""",
+    ),
 }

@@ -273,7 +273,7 @@ def _broken_sandbox() -> None:
 
     honest = Run.propose
 
-    def propose(self: Any, step: Any) -> Any:
+    def propose(self: Any, step: Any, skilled: Any) -> Any:
         if step.number == 2:
             children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
             for child in children:
@@ -283,7 +283,7 @@ def _broken_sandbox() -> None:
             binary.unlink()  # one that runs cannot be written to
             binary.write_text("#!/bin/sh\nexit 1\n")
             binary.chmod(0o755)
-        return honest(self, step)
+        return honest(self, step, skilled)
 
     Run.propose = propose  # type: ignore[method-assign]
 
@@ -334,7 +334,13 @@ def _small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (360_000, 360_000))
 
 
+def _scripted_skills() -> None:
+    """Skills are written with the words of a script (scripted_skills.py)."""
+    importlib.import_module("scripted_skills").plant()
+
+
 FAULTS = {
+    "scripted skills": _scripted_skills,
     "a broken sandbox in step 2": _broken_sandbox,
     "the reader of the output is gone": _closed_pipe,
     "the terminal is gone": _terminal_gone,

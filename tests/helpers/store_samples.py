@@ -22,7 +22,13 @@ from store.records import (
     ProbeKind,
     Problem,
     Proposal,
+    RoundOutcome,
     SearchNode,
+    Side,
+    Skill,
+    SkillAction,
+    SkillRound,
+    SkillSet,
     StepCommit,
     Turn,
     Wave,
@@ -100,6 +106,16 @@ def probe(step: int) -> Probe:
 def pick(step: int, best: int) -> Pick:
     """At a step of the sample run: the run goes back."""
     return Pick(step, best, 4, 5, 1, 2, 0.125, 3, 4, 0.375, 0.0625, step + 1, is_rollback=True)
+
+
+def skill_rounds(step: int) -> tuple[SkillRound, ...]:
+    """One round that wrote a set, and one that did not."""
+    kept = SkillSet(Side.SOLVER, step, (Skill("carry", "Add the ones first.", 1), Skill("sign", "Look at it.", step)))
+    cases, reason = ("p-seed", f"p-{step}"), "Signs were lost."
+    return (
+        SkillRound(Side.CHALLENGER, RoundOutcome.UNPARSED, ("p-seed",), step - 1),
+        SkillRound(Side.SOLVER, RoundOutcome.WRITTEN, cases, step - 1, SkillAction.ADD, "sign", reason, kept),
+    )
 
 
 def wave(step: int, key: str = "solver/0", text: str = " 41\n") -> Wave:

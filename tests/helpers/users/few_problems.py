@@ -54,6 +54,19 @@ class AnyPaid(FewProblems):
         return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text
 
 
+class AnyBriefly(AnyPaid):
+    """As `AnyPaid`, right more often, with instructions that leave room for skills in a tiny model, and with stops that
+    skills do without."""
+
+    stops = ("\n", *"!#$%&()*+,/;<=>?@[]^_`{|}~")
+    solver_instruction = "Solve."
+    challenger_instruction = "Pose."
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        is_right = hashlib.sha256(f"{problem.canonical} {text}".encode()).digest()[0] & 3
+        return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text
+
+
 class AnySteps(FewProblems):
     """What a tiny model babbles as steps, right and wrong about as often, so that trees differ in worth."""
 
