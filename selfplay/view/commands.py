@@ -322,6 +322,7 @@ def probes(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
     return say_table(rows, f"{len(rows)} probes{best}")
 
 
+@app.command()
 def skills(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = False) -> None:
     """What challenger and solver wrote for themselves: the skills that they are shown now, and how each came about."""
     with opened(run, directory) as store:
