@@ -12,6 +12,14 @@ from roles.tree import Tree
 from selfplay.engine.protocol import Draw
 from store.records import Completion, Finish
 
+SMALL = (
+    "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=5", "run.checkpoint_every=2", "solver.problems=8",
+    "domain=few_problems:AnyBriefly", "challenger.source=self", "challenger.proposals=4", "challenger.max_tokens=24",
+    "solver.turns=1", "solver.max_tokens=12", "curriculum.min_successes=1", "judge.rewards=[{part: verdict}]",
+    "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2", "logging.transcript_every=0", "skills.every=1",
+    "skills.most=2", "skills.tokens=40", "skills.cases=2",
+)  # fmt: skip
+SPOKEN = "scripted skills"  # what plants it in a run (run_server.py)
 ASKED = "SKILLS_ASKED"  # names the file in the environment, a line of JSON for each draw
 NOTHING = " nothing at all\n\n"
 SAID = {  # (step, side, who) -> text

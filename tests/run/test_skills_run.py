@@ -8,19 +8,11 @@ from typing import Any
 import pytest
 from looking import Look
 from run_server import Ended, Server
-from scripted_skills import ASKED
+from scripted_skills import ASKED, SMALL, SPOKEN
 
 from store.records import RoundOutcome, Side
 from store.store import Store
 
-SMALL = (
-    "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=5", "run.checkpoint_every=2", "solver.problems=8",
-    "domain=few_problems:AnyBriefly", "challenger.source=self", "challenger.proposals=4", "challenger.max_tokens=24",
-    "solver.turns=1", "solver.max_tokens=12", "curriculum.min_successes=1", "judge.rewards=[{part: verdict}]",
-    "evaluate.every=9", "evaluate.pass_size=1", "evaluate.pass_k=2", "logging.transcript_every=0", "skills.every=1",
-    "skills.most=2", "skills.tokens=40", "skills.cases=2",
-)  # fmt: skip
-SPOKEN = "scripted skills"
 KILLED = -signal.SIGKILL
 WRITTEN, UNPARSED = RoundOutcome.WRITTEN, RoundOutcome.UNPARSED
 

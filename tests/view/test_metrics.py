@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from run_server import Server
+from scripted_skills import SMALL, SPOKEN
 
 from selfplay import metrics
 from selfplay.machine.errors import OK
@@ -40,6 +41,7 @@ PAYING = [
     "challenger.proposals=8", "judge.rewards=[{part: verdict}]", "challenger.aim=add1", "challenger.learned_credit=8",
     "challenger.gate=strict", f"challenger.novelty={0.5 if HAS_DATASKETCH else 0}",
 ]  # fmt: skip
+WRITING = [each for each in SMALL if "=" in each]
 OF_AN_EXTRA: set[str] = set() if HAS_DATASKETCH else {metrics.CHALLENGER_NOVELTY}
 ON_A_GPU = {metrics.DEVICE_PEAK}
 OF_READ_REPORTS = set(metrics.REPORT_FIGURE.values())  # a tiny model's cannot be read: see the test below
@@ -47,10 +49,12 @@ OF_READ_REPORTS = set(metrics.REPORT_FIGURE.values())  # a tiny model's cannot b
 
 @pytest.fixture(scope="module")
 def written(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
-    """The names that four tiny runs with everything on have stored: of steps, and of evaluations."""
+    """The names that five tiny runs with everything on have stored: of steps, and of evaluations."""
     directory, of_steps, of_evaluations = tmp_path_factory.mktemp("runs"), set(), set()
-    for name, settings in (("searching", SEARCHING), ("looking", LOOKING), ("voting", VOTING), ("paying", PAYING)):
-        ended = server.run([*TINY, *settings, f"run.name={name}", f"run.dir={directory}"])
+    runs = {"searching": SEARCHING, "looking": LOOKING, "voting": VOTING, "paying": PAYING, "writing": WRITING}
+    for name, settings in runs.items():
+        fault = SPOKEN if name == "writing" else ""
+        ended = server.run([*TINY, *settings, f"run.name={name}", f"run.dir={directory}"], fault=fault)
         assert ended.code == OK, ended.output
         with Store.open_readonly(directory / name / "selfplay.db") as store:
             of_steps |= {figure for row in store.steps() for figure in row.metrics}
