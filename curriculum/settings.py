@@ -29,6 +29,7 @@ class CurriculumSettings:
     min_successes: int = 2  # a group of 8 with fewer, but some, is banked: not trained on, tried again later
     bank_delay: int = 4  # steps before a banked problem is tried again, with twice the attempts
     reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
+    rescue_share: float = 0.125  # share of a step for problems that were too hard, where `curriculum.rescue` has any
     max_candidates: int = 1024  # problems looked at per draw: bounds a step's work whatever the size of the store
 
     @property

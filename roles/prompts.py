@@ -58,12 +58,15 @@ class PromptStyle:
             return replace(self, solver_skills=tuple(skills))
         return replace(self, challenger_skills=tuple(skills))
 
-    def solver(self, problem: Problem) -> str:
-        """Ask for a first try."""
+    def solver(self, problem: Problem, help: str = "") -> str:
+        """Ask for a first try. `help` stands behind the problem, which few-shot text then asks once more."""
         question = self.domain.question(problem)
         if self.render is not None:
             block = _skill_block(self.solver_skills, "\n")
-            return self.render((("user", f"{self.domain.solver_instruction}\n{block}{question}"),))
+            asked = f"{question}\n{help}" if help else question
+            return self.render((("user", f"{self.domain.solver_instruction}\n{block}{asked}"),))
+        if help:
+            question = f"{question}\n{help}\n{question}"
         shown = "".join(f"{q} {a}{self._separator}" for q, a in self.domain.solver_examples)
         return f"{shown}{_skill_block(self.solver_skills, self._separator)}{question}"
 

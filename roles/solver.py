@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from roles.prompts import PromptStyle, ReportKind
 from roles.requests import Sample, Sampled, SamplingParams
-from store.records import Completion, Problem
+from store.records import Completion, Help, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class SolvedGroup:
     report: ReportKind = "none"
     reports: tuple[Sampled, ...] = ()  # empty for "none"
     looks: int = 1
+    help: Help | None = None  # that the prompt had
 
 
 REPORT_LABEL = "solver/report"
@@ -57,16 +58,19 @@ def attempt(
     step: int,
     group_size: int | None = None,
     given: Sequence[Completion] = (),
+    help: Help | None = None,
 ) -> Generator[Sample | list[Sample], list[Sampled] | list[list[Sampled]], SolvedGroup]:
     """Yields what it wants sampled, is sent the completions, returns the group.
 
     The second turn is sampled `looks` times for each first try, later turns once for each attempt. A turn is sampled
     below the last token of the one before, so attempts that said the same share all nodes up to there.
-    `given`: known first tries, as many as the group has, in place of sampled ones.
+    `help`: what the prompt says beside the problem. `given`: known first tries, as many as the group has, in place of
+    sampled ones.
     """
     size = group_size or settings.group_size
     key = (settings.role, step, problem.problem_id)
-    firsts = yield Sample(None, style.solver(problem), size, settings.params, (*key, 0), turn_label(0), tuple(given))
+    prompt = style.solver(problem, "" if help is None else help.text)
+    firsts = yield Sample(None, prompt, size, settings.params, (*key, 0), turn_label(0), tuple(given))
     attempts: list[tuple[Sampled, ...]] = [(first,) for first in firsts]  # type: ignore[misc]
     looks_taken = settings.looks if settings.turns > 1 else 1
     for turn in range(1, settings.turns):
@@ -83,7 +87,7 @@ def attempt(
         ]
         attempts = [(*said, look) for said, each in zip(attempts, looks, strict=True) for look in each]  # type: ignore[attr-defined]
     if settings.report == "none":
-        return SolvedGroup(problem, tuple(attempts), looks=looks_taken)
+        return SolvedGroup(problem, tuple(attempts), looks=looks_taken, help=help)
     assert settings.report_params is not None
     reports = yield [
         Sample(
@@ -97,4 +101,4 @@ def attempt(
         for index, said in enumerate(attempts)
     ]
     said_of_it = tuple(r[0] for r in reports)  # type: ignore[index]
-    return SolvedGroup(problem, tuple(attempts), settings.report, said_of_it, looks_taken)
+    return SolvedGroup(problem, tuple(attempts), settings.report, said_of_it, looks_taken, help)

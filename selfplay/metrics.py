@@ -104,6 +104,22 @@ TRAINED_CHALLENGER = POSED.add(
 LEVEL_MEAN = POSED.add(
     "curriculum/level_mean", LEVEL, "mean level of the step's problems", "rising: the curriculum escalates"
 )
+RESCUE_POSED = POSED.add(
+    "rescue/posed", COUNT, "with `curriculum.rescue`: problems that were too hard, and were posed with help"
+)
+RESCUE_SOLVED = POSED.add(
+    "rescue/solved_with_help",
+    SHARE,
+    "share of right first tries at these",
+    "0 for long: the help does not help, or the model cannot read it",
+)
+RESCUE_BARE = POSED.add("rescue/bare_again", COUNT, "problems that were posed bare while they were being rescued")
+RESCUE_FREED = POSED.add(
+    "rescue/freed",
+    COUNT,
+    "of these, problems that were solved at least once, which ends their rescue",
+    "0 for long while `rescue/bare_again` is not: with help they are solved, and without it they are not",
+)
 PROPOSALS = POSED.add("challenger/proposals", COUNT, "what the challenger proposed")
 VALID_NEW = POSED.add("challenger/valid_new", COUNT, "proposals that were valid and new: accepted, or surplus")
 FATE_COUNT = POSED.add(

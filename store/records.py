@@ -102,6 +102,14 @@ class RoundOutcome(StrEnum):
     UNCHANGED = "UNCHANGED"  # the new set says what the old one said
 
 
+class HelpKind(StrEnum):
+    """What a prompt says beside a problem that is too hard."""
+
+    HINT = "HINT"  # how its solution begins: half of it first
+    SUBPROBLEM = "SUBPROBLEM"  # problems that are part of it, with their answers
+    REVERSE = "REVERSE"  # how its solution begins: nearly all of it first
+
+
 class StepStatus(StrEnum):
     """LIVE steps are the head and its ancestors; ABANDONED ones were left behind by a rewind and stay readable."""
 
@@ -279,6 +287,29 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Help:
+    """What a prompt says of a problem that is too hard (`curriculum/selection/rescue.py`): `given` of `pieces`."""
+
+    kind: HelpKind
+    given: int  # from 1 to `pieces`
+    pieces: int  # that there are for this problem
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """A group of attempts at a problem that is being rescued: with help, or bare again where nothing was `given`. Only
+    bare groups have a pass rate."""
+
+    problem_id: str
+    kind: HelpKind
+    given: int
+    pieces: int
+    attempts: int  # judged first tries
+    successes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
     """What the probes said of the kept weights at a checkpoint: which are the best, and whether the run goes back.
 
@@ -354,6 +385,7 @@ class StepCommit:
     disagreements: tuple[Disagreement, ...] = ()
     probes: tuple[Probe, ...] = ()
     skill_rounds: tuple[SkillRound, ...] = ()
+    rescues: tuple[Rescue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from store.records import (
     AlarmEvent,
     Fate,
     Finish,
+    HelpKind,
     Origin,
     Outcome,
     ProbeKind,
@@ -40,7 +41,7 @@ from store.records import (
     StepStatus,
 )
 
-SCHEMA_REVISION = "0013"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0014"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -368,6 +369,21 @@ skills = _table(  # the set that a round wrote, whole
     PrimaryKeyConstraint("step_id", "side", "position"),
     ForeignKeyConstraint(["step_id", "side"], ["skill_rounds.step_id", "skill_rounds.side"]),
     _check("position", "position >= 0 AND since_version >= 1"),
+)
+
+rescues = _table(
+    "rescues",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("kind", Text),
+    _required("given", Integer),
+    _required("pieces", Integer),
+    _required("attempts", Integer),
+    _required("successes", Integer),
+    PrimaryKeyConstraint("step_id", "problem_id"),
+    _one_of("kind", HelpKind),
+    _check("given", "0 <= given AND given <= pieces"),
+    _check("successes", "0 <= successes AND successes <= attempts"),
 )
 
 waves = _table(

@@ -33,6 +33,7 @@ from store.schema import (
     probes,
     problems,
     proposals,
+    rescues,
     runs,
     seals,
     search_nodes,
@@ -59,9 +60,10 @@ _WHOLE: Mapping[str, Table] = {
     "its picks": picks,
     "its rounds of skills": skill_rounds,
     "its skills": skills,
+    "its rescues": rescues,
 }
 RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_LATER = _WHOLE
-PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS = _LATER
+PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES = _LATER
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

@@ -18,7 +18,7 @@ from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
-from store.kinds import holdout, probes, skills
+from store.kinds import holdout, probes, rescues, skills
 from store.opened import OpenDatabase
 from store.records import (
     Alarm,
@@ -32,6 +32,7 @@ from store.records import (
     Probe,
     Problem,
     Proposal,
+    Rescue,
     RunRow,
     SearchNode,
     SkillRound,
@@ -187,6 +188,7 @@ class Store(OpenDatabase):
             writing.insert_disagreements(connection, commit.disagreements, step_id)
             probes.insert_probes(connection, commit.probes, step_id)
             skills.insert_rounds(connection, commit.skill_rounds, step_id)
+            rescues.insert_rescues(connection, commit.rescues, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -319,6 +321,13 @@ class Store(OpenDatabase):
         """Turns that two judges do not agree on, each with its live step, oldest first."""
         with self._reading() as connection:
             return reading.disagreement_records(connection)
+
+    # Rescues
+
+    def rescues(self) -> list[tuple[int, Rescue]]:
+        """Groups with help, and those that were bare again, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return rescues.rescue_records(connection)
 
     # Probes
 

@@ -162,6 +162,17 @@ class ChainsDomain(BareDomain):
             left = left.after(value)
         return False
 
+    def hints(self, problem: Problem) -> Sequence[str]:
+        """The first values: "24", then "24,29" of "24,29,87"."""
+        values = [str(value) for value in _read(problem).values(self.modulus)]
+        return [STEP_END.join(values[:count]) for count in range(1, len(values))]
+
+    def easier(self, problem: Problem) -> Sequence[Statement]:
+        """The chain without its last operation, where that is a problem of its own."""
+        chain = _read(problem)
+        shorter = Chain(chain.value, chain.operations[:-1])
+        return [self._statement(shorter)] if len(shorter.operations) in self.levels else []
+
     def is_good(self, problem: Problem, text: str) -> bool:
         """Whether every value so far is right: no step fails."""
         return not self.fails(problem, text)

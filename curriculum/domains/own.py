@@ -184,6 +184,12 @@ def _texts(given: Any) -> Sequence[str]:
     return given
 
 
+def _hints(given: Any) -> Sequence[str]:
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) and is_storable(each) for each in given):
+        raise _WrongError(f"gave {_shown(given)}: give a list of texts, the one that tells least first")
+    return given
+
+
 def _format_names(given: Any) -> Sequence[str]:
     names = given if isinstance(given, list | tuple) else []
     if not all(map(is_format_name, names)) or not 1 <= len(set(names)) == len(names) <= MOST_FORMATS:
@@ -261,6 +267,8 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "closeness": _share,
     "format_of": _text,
     "check_again": _checked_again,
+    "hints": _hints,
+    "easier": _statements,
 }
 VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "stops": _texts,

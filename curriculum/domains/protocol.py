@@ -223,6 +223,25 @@ class ChecksAgain(Domain, Protocol):
         """
 
 
+class Explained(Domain, Protocol):
+    """How a problem is solved can be told step by step: `curriculum.rescue=hint` and `curriculum.rescue=reverse` need
+    it."""
+
+    @abstractmethod
+    def hints(self, problem: Problem) -> Sequence[str]:
+        """How its solution begins, as executing shows it: texts that tell more and more, none of them the answer. The
+        shortest first, each with all of the one before it or with what is left after it; () where there is nothing to
+        tell. Never raises."""
+
+
+class Decomposable(Domain, Protocol):
+    """Problems have parts that are problems too: `curriculum.rescue=subproblem` needs it."""
+
+    @abstractmethod
+    def easier(self, problem: Problem) -> Sequence[Statement]:
+        """Its parts, such as an operand, each with its answer; () where it has none. Never raises."""
+
+
 class Stepwise(Domain, Protocol):
     """Answers have steps, by which a search grows (`judge.search.when`, `evaluate.search_tokens`). No key needs it."""
 

@@ -16,7 +16,7 @@ from curriculum.selection.novelty import archive_of, crowding
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.columns import Floats
 from curriculum.tracking.difficulty import Tracker
-from store.records import Problem, ProblemState
+from store.records import Help, Problem, ProblemState
 
 SHARPNESS = 2  # exponent of learnability in replay weights: 4 p (1 - p) alone gives p = 0.8 still 0.64 of p = 1/2
 _FAMILY_MEMBERS = 64  # problems of one family that a draw looks at
@@ -29,10 +29,12 @@ _LAST_RESORT = (ProblemState.MASTERED, ProblemState.RETIRED, ProblemState.TOO_HA
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A known problem to attempt again, with `group_multiplier` times the usual number of attempts."""
+    """A known problem to attempt again, with `group_multiplier` times the usual number of attempts. `help`: what the
+    prompt says beside it, of one that is being rescued."""
 
     problem: Problem
     group_multiplier: int = 1
+    help: Help | None = None
 
 
 class Scheduler:
@@ -45,6 +47,12 @@ class Scheduler:
         self._settings = settings
         self._seed = seed
         self._withheld = withheld
+
+    def without(self, problem_ids: Collection[str]) -> "Scheduler":
+        """The same, which does not choose these either."""
+        if not problem_ids:
+            return self
+        return Scheduler(self._tracker, self._settings, self._seed, {*self._withheld, *problem_ids})
 
     def parents(self, step: int, num_parents: int) -> list[Problem]:
         """Parents to escalate: exactly `num_parents` while any problem is known, repeated only if there are too few.

@@ -18,7 +18,7 @@ from roles.prompts import ReportKind
 from roles.requests import Sampled
 from roles.solver import SolvedGroup
 from roles.tree import ROOT
-from store.records import Attempt, Finish, Outcome, PassRate, Problem, Turn
+from store.records import Attempt, Finish, Help, Outcome, PassRate, Problem, Turn
 
 TruncatedRule = Literal["zero", "unjudged"]
 Read = Callable[[str], str]  # what is read of a completion's text (`PromptStyle.visible`)
@@ -84,6 +84,7 @@ class JudgedGroup:
     problem: Problem
     attempts: tuple[JudgedAttempt, ...]
     looks: int = 1
+    help: Help | None = None  # that the prompt had
 
     @property
     def judged(self) -> list[JudgedAttempt]:
@@ -142,7 +143,7 @@ def with_verdicts(
             turns.append(_paid(sampled, paid, payer, settings.truncated))
         report = report_of(group.report, group.reports[index], read) if group.reports else None
         attempts.append(JudgedAttempt(index, tuple(turns), report))
-    return JudgedGroup(group.problem, tuple(attempts), group.looks)
+    return JudgedGroup(group.problem, tuple(attempts), group.looks, group.help)
 
 
 def _key(seed: int, step: int, problem: Problem, attempt: int, turn: int) -> str:
@@ -203,8 +204,8 @@ def report_of(kind: ReportKind, sampled: Sampled, read: Read) -> JudgedReport:
 
 
 def pass_rate(group: JudgedGroup, policy_version: int) -> PassRate | None:
-    """What the group measured of its problem, by its verdicts; None where nothing was judged."""
-    if not group.first_tries:
+    """What the group measured of its problem, by its verdicts; None where nothing was judged, or with help."""
+    if not group.first_tries or group.help is not None:
         return None
     right = [[turn.is_right for turn in attempt.turns] for attempt in group.judged]
     pairs = [(turns[0], turns[1]) for turns in right if len(turns) > 1]

@@ -155,7 +155,8 @@ def check(config: Config) -> None:
 def curriculum_settings(config: Config) -> CurriculumSettings:
     """What the curriculum is told; the rest of its numbers are its own. Raises ConfigError for an impossible value."""
     try:
-        return CurriculumSettings(group_size=config.solver.group_size, **asdict(config.curriculum))
+        numbers = {name: value for name, value in asdict(config.curriculum).items() if name != "rescue"}
+        return CurriculumSettings(group_size=config.solver.group_size, **numbers)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -8,6 +8,7 @@ is arithmetic on two CPU cores, stands in configs/default.yaml. `python -m selfp
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from curriculum.selection.rescue import RescueRule
 from roles.judging.groups import TruncatedRule
 from roles.pay.advantages import AdvantageRule
 from roles.pay.formats import BaselineRule
@@ -382,6 +383,11 @@ class CurriculumConfig:  # rules and formulas: curriculum/settings.py, docs/curr
     )
     bank_delay: int = key(4, "steps before a banked problem is tried again, with twice the attempts")
     reprobe_delay: int = key(10, "steps before a problem that was too hard is tried again, if its family has improved")
+    rescue: RescueRule = key(
+        "none", "problems that are too hard are posed with help, less as they are solved, and bare again. none: not; "
+        "hint tells half of the solution first, reverse nearly all of it, subproblem the answers of parts"
+    )  # fmt: skip
+    rescue_share: float = key(0.125, "share of a step's places that they may take, where rescue is not none")
     max_candidates: int = key(
         1024, "known problems that are looked at in a draw: it bounds a step's work whatever the store's size"
     )

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 
 from curriculum.domains.abilities import Capability, ability
-from curriculum.domains.protocol import ChecksAgain, Domain, Drawable, Mergeable, Observable, Posable, Prunable
+from curriculum.domains.protocol import (
+    ChecksAgain,
+    Decomposable,
+    Domain,
+    Drawable,
+    Explained,
+    Mergeable,
+    Observable,
+    Posable,
+    Prunable,
+)
 from curriculum.domains.seed_files import DomainError
 from selfplay.config.keys import Config
 
@@ -34,6 +44,9 @@ def needs(config: Config) -> Iterator[tuple[str, Capability[Domain]]]:
         yield "challenger.source=procedural", Drawable
     if config.guards.rechecks > 0:
         yield f"guards.rechecks={config.guards.rechecks}", ChecksAgain
+    rescue = config.curriculum.rescue
+    if rescue != "none":
+        yield f"curriculum.rescue={rescue}", Decomposable if rescue == "subproblem" else Explained
     if config.solver.feedback:
         yield "solver.feedback=true", Observable
     if searches and search.prune:

@@ -61,7 +61,8 @@ class Teacher:
         steps, as many as stage I may have. `step` keys what is drawn."""
         learning = self.settings.learning
         lessons = self._lessons(tree, played)
-        rates = {group.problem.problem_id: group.first_try_rate for group in played.judged.groups}
+        bare = [group for group in played.judged.groups if group.help is None]
+        rates = {group.problem.problem_id: group.first_try_rate for group in bare}
         pay = self.pay or ProposalPay(learning)
         proposals = pay.paid(played.posed, rates)
         samples = [sample for lesson in lessons for sample in lesson.samples]

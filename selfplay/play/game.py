@@ -1,6 +1,6 @@
 """One step of the game: problems are proposed, posed, attempted, judged and searched. Values in, values out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,11 +22,11 @@ from selfplay.engine.rollout import Ask, Rollout
 from selfplay.engine.voices import Voices
 from selfplay.play.posing import Poser
 from selfplay.play.searching import Searcher
-from selfplay.play.skills import Fitting, Shown, Skilled, all_of_them
+from selfplay.play.skills import NO_HELP, Fitting, Shown, Skilled, all_of_them
 from selfplay.play.step import Judged, Posed, Proposed, Searches, Step
 from selfplay.prompting.codec import Encode
 from store.kill_points import reach
-from store.records import Attempt, Problem, Side
+from store.records import Attempt, Help, Problem, Side
 
 Source = Literal["model", "procedural", "none"]  # who poses: the model, the domain's sampler, or nobody
 CANARY_PROBLEMS = 3  # of a step, which the model judge is shown with answers that are wrong for sure
@@ -113,10 +113,11 @@ class Game:
     def solve(self, step: Step, posed: Posed, skilled: Skilled) -> Judged:
         """Attempts at every problem, each with its second looks, and a verdict on every turn."""
         base = self.solver.group_size
-        asked = [(problem, base) for problem in posed.new]
-        asked += [(replay.problem, base * replay.group_multiplier) for replay in posed.replays]
-        style = self._showing(Side.SOLVER, skilled, step, [problem for problem, _ in asked])
-        roles = (attempt(p, style, self.solver, step.number, size) for p, size in asked)
+        asked: list[tuple[Problem, int, Help | None]] = [(problem, base, None) for problem in posed.new]
+        asked += [(each.problem, base * each.group_multiplier, each.help) for each in posed.replays]
+        helped = {each.problem_id: given.text for each, _, given in asked if given is not None}
+        style = self._showing(Side.SOLVER, skilled, step, [problem for problem, _, _ in asked], helped)
+        roles = (attempt(p, style, self.solver, step.number, size, help=given) for p, size, given in asked)
         with step.timed("solve"):
             solved = self._rollout(step, self.voices.of("solver")).run("solver", roles)
         reach("loop.rolled_out")
@@ -157,13 +158,15 @@ class Game:
             found = self._rollout(step, self.voices.of("solver")).run("judge", roles)
         return {each.problem.problem_id: each for each in found}
 
-    def _showing(self, side: Side, skilled: Skilled, step: Step, problems: Sequence[Problem]) -> PromptStyle:
+    def _showing(
+        self, side: Side, skilled: Skilled, step: Step, problems: Sequence[Problem], help: Mapping[str, str] = NO_HELP
+    ) -> PromptStyle:
         """The style whose prompts about `problems` show the side's skills. One choice for all of them, so that the
         tree shares it."""
         kept = skilled.sets.of(side).skills
         if not kept:
             return self.style
-        skills = self.fitting(side, kept, problems)
+        skills = self.fitting(side, kept, problems, help)
         step.shown[side] = Shown(skills, len(kept) - len(skills), self._tokens(skill_lines(skills)))
         return self.style.showing(side, skills)
 

@@ -10,7 +10,8 @@ from curriculum.domains.protocol import Domain, Drawable, Posable, problem_id_of
 from curriculum.holdout import HeldOut
 from curriculum.selection.admission import Candidate, triage
 from curriculum.selection.filling import fill, fill_up
-from curriculum.selection.scheduler import Scheduler
+from curriculum.selection.rescue import Rescuer
+from curriculum.selection.scheduler import Replay, Scheduler
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.posterior import learnability
@@ -20,6 +21,7 @@ from selfplay.play.step import Posed, TriagedProposal
 from store.records import Fate, Origin, Problem
 
 DRAWS = 200  # tries to find new problems for the procedural control
+Fits = Callable[..., bool]  # of a problem, and of the help that its prompt has
 LevelRule = Literal["uniform", "learnable"]
 _LEAST_WEIGHT = 0.05  # of a level that teaches nothing now, beside 1 at pass rate 1/2: so that a rise is seen
 
@@ -27,7 +29,8 @@ _LEAST_WEIGHT = 0.05  # of a level that teaches nothing now, beside 1 at pass ra
 @dataclass(frozen=True, slots=True)
 class Poser:
     """Admission and scheduling for one run. `fits`: whether all that is said about a problem fits into the model.
-    `drawn_share`: share of a step's places that the domain's own sampler fills beside the challenger."""
+    `drawn_share`: share of a step's places that the domain's own sampler fills beside the challenger. `rescuer` None:
+    what is too hard gets no help."""
 
     domain: Domain
     held_out: HeldOut
@@ -35,15 +38,18 @@ class Poser:
     scheduler: Scheduler
     settings: CurriculumSettings
     seed: int
-    fits: Callable[[Problem], bool] = lambda problem: True
+    fits: Fits = lambda problem, help="": True
     levels: LevelRule = "uniform"
     drawn_share: float = 0.0
+    rescuer: Rescuer | None = None
 
     def pose(self, step: int, groups: Sequence[ProposedGroup], style: PromptStyle, num_problems: int) -> Posed:
-        """Draw the domain's share, triage proposals, admit the most promising, fill up with replays to exactly
-        `num_problems`."""
+        """Rescue what is too hard, draw the domain's share, triage proposals, admit the most promising, fill up with
+        replays to exactly `num_problems`."""
         domain = ability(self.domain, Posable, "a challenger")
+        rescued, scheduler = self._rescued(step, num_problems)
         drawn = self._drawn(step, round(num_problems * self.drawn_share))
+        places = num_problems - len(drawn) - len(rescued)
         proposals: list[TriagedProposal] = []
         candidates = []
         seen = set(drawn)
@@ -60,23 +66,36 @@ class Poser:
                     candidates.append(Candidate(group.group, index, problem))
                 proposals.append(TriagedProposal(group.parent, group.group, index, sampled, fate, problem_id))
         rng = self._random(step, "admission")
-        filled = fill(step, num_problems - len(drawn), candidates, self.scheduler, self.tracker, self.settings, rng)
+        filled = fill(step, places, candidates, scheduler, self.tracker, self.settings, rng)
         admitted = {(c.group, c.index): c.problem.problem_id for c in filled.accepted}
         return Posed(
             new=(*drawn.values(), *(candidate.problem for candidate in filled.accepted)),
-            replays=filled.replays,
+            replays=(*rescued, *filled.replays),
             proposals=tuple(_settled(proposal, admitted) for proposal in proposals),
         )
 
     def pose_procedurally(self, step: int, num_problems: int) -> Posed:
         """The domain's own sampler in the challenger's place."""
-        new = self._drawn(step, self.scheduler.num_new(step, num_problems))
-        replays = fill_up(step, num_problems - len(new), num_problems, self.scheduler)
-        return Posed(tuple(new.values()), tuple(replays))
+        rescued, scheduler = self._rescued(step, num_problems)
+        places = num_problems - len(rescued)
+        new = self._drawn(step, scheduler.num_new(step, places))
+        replays = fill_up(step, places - len(new), num_problems, scheduler)
+        return Posed(tuple(new.values()), (*rescued, *replays))
 
     def pose_known(self, step: int, num_problems: int) -> Posed:
         """Nothing new: problems of a finite set, chosen as replays are."""
-        return Posed((), tuple(fill_up(step, num_problems, num_problems, self.scheduler)))
+        rescued, scheduler = self._rescued(step, num_problems)
+        return Posed((), (*rescued, *fill_up(step, num_problems - len(rescued), num_problems, scheduler)))
+
+    def _rescued(self, step: int, num_problems: int) -> tuple[list[Replay], Scheduler]:
+        """Problems under rescue, as far as their help fits, and the scheduler of the other known ones."""
+        chosen = {} if self.rescuer is None else self.rescuer.chosen(step, num_problems)
+        replays = [
+            Replay(self.tracker.problem(problem_id), help=given)
+            for problem_id, given in chosen.items()
+            if given is None or self.fits(self.tracker.problem(problem_id), given.text)
+        ]
+        return replays, self.scheduler.without([each.problem.problem_id for each in replays])
 
     def _drawn(self, step: int, count: int) -> dict[str, Problem]:
         """Up to `count` new problems of the domain's sampler, by id. Levels are drawn uniformly, or by what they may

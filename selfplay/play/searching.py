@@ -32,9 +32,10 @@ class Searcher:
     judging: Callable[[JudgedGroup], Judging]
 
     def wants(self, group: JudgedGroup) -> bool:
-        """Whether the group's measured pass rate lies in the band; no group that nobody could judge does."""
+        """Whether the group's measured pass rate lies in the band; no group that nobody could judge does, and none with
+        help: a search begins at the bare problem."""
         rate = group.first_try_rate
-        return rate is not None and self.band[0] <= rate <= self.band[1]
+        return group.help is None and rate is not None and self.band[0] <= rate <= self.band[1]
 
     def role(self, group: JudgedGroup, tree: Tree, step: int) -> Growing:
         """The search for one group, to be driven by a rollout."""

@@ -1,12 +1,14 @@
 """The skills of a step: the rounds that come before it, and which of them its prompts show."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from roles.skills.sets import SkillSets
 from store.records import Problem, Side, Skill, SkillRound
 
-Fitting = Callable[[Side, Sequence[Skill], Sequence[Problem]], tuple[Skill, ...]]  # those that a step can show
+Fitting = Callable[..., tuple[Skill, ...]]  # of a side, its skills, problems and their help: those that a step can show
+
+NO_HELP: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Shown:
     tokens: int
 
 
-def all_of_them(side: Side, skills: Sequence[Skill], problems: Sequence[Problem]) -> tuple[Skill, ...]:
+def all_of_them(
+    side: Side, skills: Sequence[Skill], problems: Sequence[Problem], help: Mapping[str, str] = NO_HELP
+) -> tuple[Skill, ...]:
     """Where nothing bounds a context."""
     return tuple(skills)

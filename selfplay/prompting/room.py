@@ -1,6 +1,6 @@
 """Room for conversations in a model's positions: checked of known problems at start, and of each that is invented."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
@@ -35,28 +35,34 @@ class Room:
     is_told: bool = False
     limit: int | None = None
 
-    def fits(self, problem: Problem) -> bool:
-        """Whether the problem can be attempted, judged and made harder. A longer answer is judged as far as it goes:
-        a question to the judge that does not fit is not put (`Rollout` in selfplay/engine/rollout.py)."""
-        return self.limit is None or self.needed(problem) <= self.limit
+    def fits(self, problem: Problem, help: str = "") -> bool:
+        """Whether the problem, with `help` in its prompt, can be attempted, judged and made harder. A longer answer is
+        judged as far as it goes: a question to the judge that does not fit is not put (`Rollout` in
+        selfplay/engine/rollout.py)."""
+        return self.limit is None or self.needed(problem, help) <= self.limit
 
-    def fitting(self, side: Side, skills: Sequence[Skill], problems: Sequence[Problem]) -> tuple[Skill, ...]:
-        """The side's skills, without as many of the oldest as leave no room for a conversation about one of
-        `problems`."""
+    def fitting(
+        self, side: Side, skills: Sequence[Skill], problems: Sequence[Problem], help: Mapping[str, str] | None = None
+    ) -> tuple[Skill, ...]:
+        """The side's skills, without as many of the oldest as leave no room for a conversation about one of `problems`,
+        with the `help` (problem_id -> text) in its prompt."""
+        helped = help or {}
         kept = list(skills)
         while kept and self.limit is not None:
             style = self.style.showing(side, kept)
-            if all(self._of_side(side, problem, style) <= self.limit for problem in problems):
+            if all(self._of_side(side, each, style, helped) <= self.limit for each in problems):
                 break
             kept.remove(newest_first(kept)[-1])
         return tuple(kept)
 
-    def _of_side(self, side: Side, problem: Problem, style: PromptStyle) -> int:
-        return self._conversation(problem, style) if side is Side.SOLVER else self._proposal(problem, style)
+    def _of_side(self, side: Side, problem: Problem, style: PromptStyle, helped: Mapping[str, str]) -> int:
+        if side is Side.CHALLENGER:
+            return self._proposal(problem, style)
+        return self._conversation(problem, style, helped.get(problem.problem_id, ""))
 
-    def needed(self, problem: Problem) -> int:
+    def needed(self, problem: Problem, help: str = "") -> int:
         """Tokens of the longest context about `problem`."""
-        contexts = [self._conversation(problem, self.style)]
+        contexts = [self._conversation(problem, self.style, help)]
         if self.proposal is not None:
             contexts.append(self._proposal(problem, self.style))
         if self.judge is not None:
@@ -69,10 +75,10 @@ class Room:
         most = 0 if self.proposal is None else self.proposal.max_tokens
         return len(self.encode(style.challenger(problem), None)) + most
 
-    def _conversation(self, problem: Problem, style: PromptStyle) -> int:
+    def _conversation(self, problem: Problem, style: PromptStyle, help: str = "") -> int:
         """Tokens of all turns and the report, or of all turns with the domain's answer in the place of the last."""
         encode, solver = self.encode, self.solver
-        first = encode(style.solver(problem), None)
+        first = encode(style.solver(problem, help), None)
         last = first[-1]
         looks = [len(encode(style.recheck(problem, cut), last)) for cut in (_cut(""), _cut(f" {problem.answer}"))]
         most = solver.params.max_tokens

@@ -10,6 +10,7 @@ from curriculum.domains.protocol import Domain, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.selection.probes import ProbeSets
+from curriculum.selection.rescue import Rescuer
 from curriculum.selection.scheduler import Scheduler
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.failures import JudgeWatch
@@ -44,7 +45,7 @@ from selfplay.run.session import Schedule
 from selfplay.run.versions.picking import Picker
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer
-from store.records import Origin, Problem
+from store.records import HelpKind, Origin, Problem
 
 _WHO_POSES: Mapping[str, Source] = {"self": "model", "frozen": "model", "procedural": "procedural", "none": "none"}
 
@@ -97,6 +98,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     poser = Poser(
         domain, held_out, tracker, scheduler, tracker.settings, config.seed, room.fits,
         config.challenger.levels, config.challenger.drawn_share,
+        _rescuer(config, domain, held_out, tracker, probes),
     )  # fmt: skip
     trainer = Trainer(
         policy,
@@ -129,6 +131,14 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
         picker=Picker(probes, rule, rollback, tracker, evaluator, voices, policy, trainer, say),
         schedule=_schedule(config),
     )
+
+
+def _rescuer(config: Config, domain: Domain, held_out: HeldOut, tracker: Tracker, probes: ProbeSets) -> Rescuer | None:
+    rescue, settings = config.curriculum.rescue, tracker.settings
+    if rescue == "none":
+        return None
+    kind, share, delay = HelpKind(rescue.upper()), settings.rescue_share, settings.reprobe_delay
+    return Rescuer(kind, share, delay, domain, held_out, tracker, config.seed, probes.withheld)
 
 
 def _measured(config: Config, sets: Mapping[str, Sequence[Problem]]) -> dict[str, Sequence[Problem]]:

@@ -23,7 +23,7 @@ from selfplay.play.step import Played, Step
 from selfplay.stats.calibration import calibration_metrics
 from selfplay.stats.edits import edit_histogram, edit_ratio
 from selfplay.stats.intervals import share
-from store.records import Fate, Origin, Outcome, PassRate, Side
+from store.records import Fate, Origin, Outcome, PassRate, Rescue, Side
 
 
 def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[PassRate], game: Game) -> dict[str, float]:
@@ -72,6 +72,22 @@ def skill_metrics(skilled: Skilled, step: Step) -> dict[str, float]:
     return found
 
 
+def rescue_metrics(rescues: Sequence[Rescue] | None) -> dict[str, float]:
+    """How problems under rescue fared; nothing where `rescues` is None."""
+    if rescues is None:
+        return {}
+    helped, bare = ([each for each in rescues if (each.given > 0) is is_helped] for is_helped in (True, False))
+    found = {
+        metrics.RESCUE_POSED: float(len(helped)),
+        metrics.RESCUE_BARE: float(len(bare)),
+        metrics.RESCUE_FREED: float(sum(each.successes > 0 for each in bare)),
+    }
+    if not helped:
+        return found
+    solved = sum(each.successes for each in helped) / sum(each.attempts for each in helped)
+    return found | {metrics.RESCUE_SOLVED: solved}
+
+
 def _sampled(played: Played) -> int:
     """Tokens that were sampled in the step, by all roles and by the judge's searches."""
     attempts = [(group, attempt) for group in played.judged.groups for attempt in group.attempts]
@@ -115,13 +131,14 @@ def _solver_metrics(lessons: Sequence[SolverLesson], rates: Sequence[PassRate]) 
     turns = [turn for lesson in lessons for attempt in lesson.group.attempts for turn in attempt.turns]
     firsts = [attempt.turns[0] for lesson in lessons for attempt in lesson.group.attempts]
     changed = [a.turns[0].answer != a.turns[-1].answer for lesson in lessons for a in lesson.group.attempts]
+    bare = [lesson.group for lesson in lessons if lesson.group.help is None]
     tried = sum(rate.attempts for rate in rates)
     wrong, right = sum(r.fixed + r.missed for r in rates), sum(r.kept + r.broken for r in rates)
     paid = [value for lesson in lessons for values in lesson.paid for value in values if value is not None]
     return {
         metrics.REWARD_MEAN: _mean(paid),
         metrics.PASS_RATE: sum(rate.successes for rate in rates) / max(1, tried),
-        metrics.LAST_PASS_RATE: share([attempt.is_right for lesson in lessons for attempt in lesson.group.judged]),
+        metrics.LAST_PASS_RATE: share([attempt.is_right for group in bare for attempt in group.judged]),
         metrics.FIXED_SHARE: sum(rate.fixed for rate in rates) / max(1, wrong),
         metrics.BROKEN_SHARE: sum(rate.broken for rate in rates) / max(1, right),
         metrics.STEP_CHANGE_RATE: share(changed),

@@ -89,6 +89,9 @@ def open_run(
                 say(f"held-out set {name} has other members than at the run's start: its figures cannot be compared")
             write_file(folder / CONFIG, [configuration.to_yaml(config)], say)
             parts.picker.sets.add(probe for _, probe in store.probes())
+            if (rescuer := parts.game.poser.rescuer) is not None:
+                for step, rescue in store.rescues():
+                    rescuer.add(step, [rescue])
             kept = keep(store, parts.tracker, fold(store, parts.tracker))
             _say_practised(parts, say)
             if not metrics_file.is_whole(folder / METRICS, store):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from curriculum.selection.rescue import rescues_of
 from curriculum.tracking.difficulty import Tracker
 from roles.judging.groups import JudgedGroup, attempt_record, pass_rate
 from roles.search.credit import CreditSettings, step_advantages
@@ -11,8 +12,8 @@ from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
 from selfplay.play.step import Played, Step
-from selfplay.run.figures import step_metrics
-from store.records import Proposal, SearchNode, Standing, StepCommit, StepHistory
+from selfplay.run.figures import rescue_metrics, step_metrics
+from store.records import Proposal, Rescue, SearchNode, Standing, StepCommit, StepHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ def step_commit(
     is_frozen = "solver" in game.voices.frozen  # it does not change: what it shows is of now
     rates = [pass_rate(g, step.policy_version if is_frozen else oldest_version(g)) for g in played.judged.groups]
     measured_rates = tuple(rate for rate in rates if rate is not None)
+    rescues = _rescues(played, game)
     return StepCommit(
         step=step.number,
         policy_version=made.policy_version,
@@ -42,7 +44,7 @@ def step_commit(
             for attempt, paid, parts in zip(lesson.group.attempts, lesson.paid, lesson.parts, strict=True)
         ),
         pass_rates=measured_rates,
-        metrics=step_metrics(step, played, taught, measured_rates, game) | measured,
+        metrics=step_metrics(step, played, taught, measured_rates, game) | rescue_metrics(rescues) | measured,
         weights_digest=made.weights_digest,
         journal_file=made.journal[0],
         journal_sha256=made.journal[1],
@@ -53,7 +55,16 @@ def step_commit(
             for found in played.searches.values()
             for node in search_nodes(found, step.policy_version, taught.credit)
         ),
+        rescues=rescues or (),
     )
+
+
+def _rescues(played: Played, game: Game) -> tuple[Rescue, ...] | None:
+    """What the step tried of rescues; None where nothing is rescued."""
+    if game.poser.rescuer is None:
+        return None
+    groups = {g.problem.problem_id: (g.help, len(g.first_tries), g.num_first_right) for g in played.judged.groups}
+    return rescues_of(game.poser.rescuer, groups)
 
 
 def oldest_version(group: JudgedGroup) -> int:

@@ -201,6 +201,8 @@ class Run:
             )
         )
         self.picker.sets.add(probes)
+        if self.game.poser.rescuer is not None:
+            self.game.poser.rescuer.add(step.number, commit.rescues)
         reach("loop.committed")
         self.skills = played.skilled.sets
         self._say_skills(step, played.skilled)

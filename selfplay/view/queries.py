@@ -282,18 +282,28 @@ def _problem_row(tracker: Tracker, problem_id: str) -> dict[str, Any]:
 
 
 def show(store: Store, prefix: str) -> dict[str, Any]:
-    """One problem whole: its lineage, and every attempt with its turns, verdicts and rewards."""
+    """One problem whole: its lineage, and every attempt with its turns, verdicts and rewards.
+
+    `help`: what the attempt's prompt had, such as "hint 2 of 4"; None of a bare one.
+    """
     problem_id = found_problem(store, prefix)
     tracker = tracker_of(store)
     lineage = Lineage(tracker.problem(each) for each in tracker.problem_ids())
     problem = tracker.problem(problem_id)
+    helped = {
+        step: f"{each.kind.value.lower()} {each.given} of {each.pieces}"
+        for step, each in store.rescues()
+        if each.problem_id == problem_id and each.given
+    }
     return {
         "problem": _problem_row(tracker, problem_id)
         | {"canonical": problem.canonical, "answer_source": problem.answer_source, "domain": problem.domain},
         "ancestors": [_relative(tracker, each) for each in lineage.ancestors(problem_id)],
         "children": [_relative(tracker, each) for each in lineage.children(problem_id)],
         "descendants": len(lineage.descendants(problem_id)),
-        "attempts": [{"step": step} | asdict(attempt) for step, attempt in store.attempts(problem_id)],
+        "attempts": [
+            {"step": step, "help": helped.get(step)} | asdict(attempt) for step, attempt in store.attempts(problem_id)
+        ],
     }
 
 

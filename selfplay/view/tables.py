@@ -47,12 +47,12 @@ def attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         said = [_turn_cells(turn) for turn in attempt["turns"]]
         if attempt["report"] is not None:
             said.append((attempt["report"].strip(), attempt["confidence"], "report", *[None] * (len(_TURN) - 3)))
-        counts[(attempt["step"], *said)] += 1
+        counts[(attempt["step"], attempt.get("help"), *said)] += 1
     rows = [
-        ({"step": step, "times": times} if turn == 0 else {"step": None, "times": None})
+        ({"step": step, "help": help, "times": times} if turn == 0 else dict.fromkeys(("step", "help", "times")))
         | {"turn": turn}
         | dict(zip(_TURN, values, strict=True))
-        for (step, *turns), times in counts.items()
+        for (step, help, *turns), times in counts.items()
         for turn, values in enumerate(turns)
     ]
     empty = {name for name in _WHERE_ANY if all(row[name] is None for row in rows)}
@@ -60,7 +60,7 @@ def attempt_rows(attempts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 _TURN = ("said", "answer", "verdict", "reward", "parts", "score", "error", "tokens")
-_WHERE_ANY = ("parts", "score", "error")
+_WHERE_ANY = ("help", "parts", "score", "error")
 
 
 def _turn_cells(turn: dict[str, Any]) -> tuple[Any, ...]:

@@ -126,7 +126,8 @@ def test_settings_that_have_defaults_have_those_of_their_keys() -> None:
 
 
 def test_curriculum_keys_and_defaults_agree_with_its_settings() -> None:
-    keys_here = {field.name: getattr(Config().curriculum, field.name) for field in fields(CurriculumConfig)}
+    names = {field.name for field in fields(CurriculumConfig)} - {"rescue"}  # its kind is a record's (Rescuer)
+    keys_here = {name: getattr(Config().curriculum, name) for name in names}
     known = {field.name for field in fields(CurriculumSettings)}
     assert keys_here.keys() == known - {"group_size"}, "every setting of the curriculum is a key"
     assert keys_here == {name: getattr(CurriculumSettings(), name) for name in keys_here}

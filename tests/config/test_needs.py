@@ -12,7 +12,9 @@ from capabilities import CAPABILITIES
 from curriculum.domains.abilities import call_of, lacking, members_of
 from curriculum.domains.protocol import (
     ChecksAgain,
+    Decomposable,
     Drawable,
+    Explained,
     KnowsGoodSteps,
     Mergeable,
     Observable,
@@ -35,6 +37,9 @@ NEEDED: list[tuple[Mapping[str, Any], Any, str]] = [  # keys, the capability tha
     ({"challenger.source": "frozen"}, Posable, "parse(text)"),
     ({"challenger.source": "procedural"}, Drawable, "levels and draw(rng, level)"),
     ({"guards.rechecks": 4}, ChecksAgain, "check_again(problem, text)"),
+    ({"curriculum.rescue": "subproblem"}, Decomposable, "easier(problem)"),
+    ({"curriculum.rescue": "hint"}, Explained, "hints(problem)"),
+    ({"curriculum.rescue": "reverse"}, Explained, "hints(problem)"),
     ({"solver.feedback": True}, Observable, "observation(problem, text)"),
     ({"judge.search.prune": True, "judge.search.when": "every"}, Prunable, "fails(problem, text)"),
     ({"judge.search.prune": True, "evaluate.search_tokens": 8}, Prunable, "fails(problem, text)"),
@@ -105,6 +110,12 @@ class Whole:
 
     def check_again(self, problem: Problem, text: str) -> tuple[bool | None, str]:
         return text == problem.answer, "as it stands"
+
+    def hints(self, problem: Problem) -> list[str]:
+        return [f"{problem.text} + {problem.text}"]
+
+    def easier(self, problem: Problem) -> list[Statement]:
+        return []
 
     def format_of(self, problem: Problem, text: str) -> str:
         return "number"

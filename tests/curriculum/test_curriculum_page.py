@@ -14,8 +14,8 @@ MODULES = [
     importlib.import_module(f"curriculum.{name}")
     for name in (
         "holdout", "settings", "selection.admission", "selection.drawing", "selection.filling", "selection.novelty",
-        "selection.scheduler", "selection.archive", "selection.aim", "tracking.difficulty", "tracking.families",
-        "tracking.learned", "tracking.posterior", "tracking.snapshot", "tracking.states",
+        "selection.scheduler", "selection.rescue", "selection.archive", "selection.aim", "tracking.difficulty",
+        "tracking.families", "tracking.learned", "tracking.posterior", "tracking.snapshot", "tracking.states",
     )
 ]  # fmt: skip
 ELSEWHERE = {"_PER_ATTEMPTS", "_NAMED"}  # the 8 in the bank's formula; how many problems an error names

@@ -14,6 +14,7 @@ from store.records import (
     Disagreement,
     Fate,
     Finish,
+    HelpKind,
     Origin,
     Outcome,
     PassRate,
@@ -22,6 +23,7 @@ from store.records import (
     ProbeKind,
     Problem,
     Proposal,
+    Rescue,
     RoundOutcome,
     SearchNode,
     Side,
@@ -101,6 +103,11 @@ def disagreement(step: int) -> Disagreement:
 def probe(step: int) -> Probe:
     """The problem that the sample run's step admits."""
     return Probe(f"p-{step}", ProbeKind.EASY, 0.625)
+
+
+def rescue(step: int) -> Rescue:
+    """Of the problem that the sample run's step admits, with help."""
+    return Rescue(f"p-{step}", HelpKind.REVERSE, 2, 3, 8, 5)
 
 
 def pick(step: int, best: int) -> Pick:

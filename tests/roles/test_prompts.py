@@ -40,6 +40,15 @@ def test_the_solver_sees_worked_examples_and_then_the_question() -> None:
     )  # fmt: skip
 
 
+def test_help_stands_behind_the_problem_in_both_styles() -> None:
+    asked = problem("30 + 7 + 5")
+    bare, helped = (FEW_SHOT.solver(asked, text) for text in ("", "Hint: 37 + 5"))
+    assert bare == FEW_SHOT.solver(asked) and helped == f"{bare}\nHint: 37 + 5\n30 + 7 + 5 ="
+    assert CHAT.solver(asked, "Hint: 37 + 5") == (
+        "<user>Compute the expression. Answer with the number only.\n30 + 7 + 5 =\nHint: 37 + 5<end><assistant>"
+    )
+
+
 def test_an_answer_is_spelled_as_the_style_reads_it_and_ends_there() -> None:
     """D3: in a chat it has no space in front and the end of the turn behind, and any thought is over."""
     opened = replace(CHAT, thought="opened")

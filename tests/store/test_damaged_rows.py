@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, LargeBinary, Table
-from store_samples import create, disagreement, new_problem, pick, probe, skill_rounds, step_commit, wave
+from store_samples import create, disagreement, new_problem, pick, probe, rescue, skill_rounds, step_commit, wave
 
 from curriculum.tracking import snapshot
 from selfplay.config import files as configuration
@@ -45,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.commit_evaluation(Evaluation(0, "add2", "full", METRICS, "20"))
         for step in (1, 2):
             store.commit_wave(wave(step))
-            more = {"disagreements": (disagreement(step),), "probes": (probe(step),)}
+            more = {"disagreements": (disagreement(step),), "probes": (probe(step),), "rescues": (rescue(step),)}
             store.commit_step(step_commit(step, **more, skill_rounds=skill_rounds(step)))
             store.commit_probe_answers(step, {probe(step).problem_id: True})
             store.commit_pick(pick(step, best=1))
@@ -87,7 +87,7 @@ def as_resumed(path: Path) -> Any:
             run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
             store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(),
             store.pending_waves(head.step + 1), store.alarms(), store.probes(), store.probe_answers(), store.picks(),
-            store.skill_rounds(),
+            store.skill_rounds(), store.rescues(),
         )  # fmt: skip
 
 

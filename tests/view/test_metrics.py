@@ -42,6 +42,11 @@ PAYING = [
     "challenger.gate=strict", f"challenger.novelty={0.5 if HAS_DATASKETCH else 0}",
 ]  # fmt: skip
 WRITING = [each for each in SMALL if "=" in each]
+RESCUING = [
+    "run.steps=6", "domain=few_problems:Rarely", "challenger.source=procedural", "solver.problems=8",
+    "solver.group_size=2", "solver.turns=1", "judge.rewards=[{part: verdict}]", "curriculum.rescue=hint",
+    "curriculum.rescue_share=0.5",
+]  # fmt: skip
 OF_AN_EXTRA: set[str] = set() if HAS_DATASKETCH else {metrics.CHALLENGER_NOVELTY}
 ON_A_GPU = {metrics.DEVICE_PEAK}
 OF_READ_REPORTS = set(metrics.REPORT_FIGURE.values())  # a tiny model's cannot be read: see the test below
@@ -49,9 +54,10 @@ OF_READ_REPORTS = set(metrics.REPORT_FIGURE.values())  # a tiny model's cannot b
 
 @pytest.fixture(scope="module")
 def written(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
-    """The names that five tiny runs with everything on have stored: of steps, and of evaluations."""
+    """The names that six tiny runs with everything on have stored: of steps, and of evaluations."""
     directory, of_steps, of_evaluations = tmp_path_factory.mktemp("runs"), set(), set()
-    runs = {"searching": SEARCHING, "looking": LOOKING, "voting": VOTING, "paying": PAYING, "writing": WRITING}
+    runs = {"searching": SEARCHING, "looking": LOOKING, "voting": VOTING, "paying": PAYING, "rescuing": RESCUING}
+    runs |= {"writing": WRITING}
     for name, settings in runs.items():
         fault = SPOKEN if name == "writing" else ""
         ended = server.run([*TINY, *settings, f"run.name={name}", f"run.dir={directory}"], fault=fault)

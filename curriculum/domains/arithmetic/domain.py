@@ -23,6 +23,7 @@ from curriculum.domains.arithmetic.syntax import (
     without_neutral,
 )
 from curriculum.domains.arithmetic.undoing import undone
+from curriculum.domains.arithmetic.working import parts, worked_out
 from curriculum.domains.likeness import alike
 from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
@@ -136,6 +137,17 @@ class ArithmeticDomain:
         expression = parse_expression(problem.text)
         means = "undoing the operations, last one first"
         return (None if expression is None else undone(expression, text.strip(" \t\r\n"))), means
+
+    def hints(self, problem: Problem) -> Sequence[str]:
+        """What is left after each operation: 30 + 7 + 5 leaves 37 + 5. A single one is split by digits first."""
+        expression = parse_expression(problem.text)
+        return [] if expression is None else worked_out(expression)
+
+    def easier(self, problem: Problem) -> Sequence[Statement]:
+        """Its products, or else all but its last operand."""
+        expression = parse_expression(problem.text)
+        stated = [] if expression is None else [self.parse(spelled(part)) for part in parts(expression)]
+        return [each for each in stated if isinstance(each, Statement)]
 
     def observation(self, problem: Problem, text: str) -> str:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""

@@ -23,6 +23,7 @@ from curriculum.domains.words import drawing
 from curriculum.domains.words.program import (
     Operation,
     Program,
+    after_one_step,
     canonical_form,
     numbers,
     operators,
@@ -147,6 +148,15 @@ class WordsDomain:
     def question(self, problem: Problem) -> str:
         """The text without the program."""
         return f"{problem.text.partition(BAR)[0].strip()} Answer:"
+
+    def hints(self, problem: Problem) -> Sequence[str]:
+        """The program, then what is left of it after each operation: "2 * 3 + 4", then "6 + 4"."""
+        left = _program_of(problem.text)
+        found = []
+        while left is not None and not isinstance(left, str):
+            found.append(spelled(left))
+            left = after_one_step(left)
+        return found
 
     def signature(self, problem: Problem) -> str:
         """Its program, with an n for each number: the same story with other numbers is solved alike."""

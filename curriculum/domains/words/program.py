@@ -6,7 +6,7 @@ unary signs, powers, names.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curriculum.sandbox import SandboxFailure, evaluate_expression
 
@@ -78,6 +78,21 @@ def value_of(program: Program) -> int | None:
         if isinstance(value, SandboxFailure) or value < 0:
             return None
     return None if isinstance(value, SandboxFailure) else value
+
+
+def after_one_step(program: Program) -> Program | None:
+    """The program with its first inner operation replaced by its value; a number where that was the last one.
+    None of a number, and where a step has no value (`value_of`)."""
+    if isinstance(program, str):
+        return None
+    if not isinstance(program.left, str):
+        after = after_one_step(program.left)
+        return None if after is None else replace(program, left=after)
+    if not isinstance(program.right, str):
+        after = after_one_step(program.right)
+        return None if after is None else replace(program, right=after)
+    value = value_of(program)
+    return None if value is None else str(value)
 
 
 def _tokens(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from curriculum.domains.arithmetic import sets
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
+from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.protocol import Statement
 from store.records import Fate, Outcome, Problem
 
@@ -108,6 +109,20 @@ class AnyVoted(FewProblems):
     def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
         said, right = (hashlib.sha256(each.encode()).digest()[0] % 3 for each in (text, problem.canonical))
         return (Outcome.CORRECT if said == right else Outcome.INCORRECT), str(said)
+
+
+class Rarely(ChainsDomain):
+    """Chains, of which a quarter of what is babbled is right, so that many problems are too hard and some are not for
+    ever."""
+
+    stops = ("\n", *"abcdefghijklmnopqrstuvwxyz")
+
+    def judge(self, problem: Problem, text: str) -> tuple[Outcome, str | None]:
+        is_right = hashlib.sha256(f"{problem.canonical} {text}".encode()).digest()[0] < 64
+        return (Outcome.CORRECT if is_right else Outcome.INCORRECT), text
+
+    def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
+        return {}
 
 
 class AnyLength(FewProblems):
