@@ -23,7 +23,7 @@ from store.records import (
     SkillRound,
     SkillSet,
 )
-from store.schema import skill_rounds, skills, steps
+from store.schema import pass_rates, skill_rounds, skills, steps
 from store.writing import insert_rows
 
 
@@ -75,11 +75,15 @@ def round_records(connection: Connection) -> list[tuple[int, SkillRound]]:
 
 
 def tries(connection: Connection, first: int, last: int) -> list[tuple[Problem, list[Attempt]]]:
-    """Every problem that live steps `first` to `last` tried with the attempts at it, by step and problem."""
+    """Every problem that live steps `first` to `last` tried with the attempts at it, by step and problem. What was
+    tried with help has no pass rate, and is left out: it says nothing of what is solved bare."""
     found = []
     for step in range(first, last + 1):
+        query = select(pass_rates.c.problem_id).join(steps, steps.c.step_id == pass_rates.c.step_id)
+        bare = set(connection.execute(query.where(LIVE, steps.c.step == step)).scalars())
         for problem_id, said in groupby(attempt_records_of_step(connection, step), key=lambda each: each.problem_id):
-            found.append((find_problem(connection, problem_id)[0], list(said)))
+            if problem_id in bare:
+                found.append((find_problem(connection, problem_id)[0], list(said)))
     return found
 
 

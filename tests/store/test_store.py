@@ -84,6 +84,8 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     assert store.skill_rounds() == [(1, each) for each in commit.skill_rounds] != []
     assert store.tries(1, 1) == [(new_problem(1), [commit.attempts[0]]), (SEED, [commit.attempts[1]])]
     assert store.tries(2, 3) == []
+    store.commit_step(step_commit(2, pass_rates=step_commit(2).pass_rates[1:]))  # p-2 was tried with help
+    assert [problem.problem_id for problem, _ in store.tries(1, 2)] == ["p-1", "p-seed", "p-seed"]
 
 
 def test_skills_are_those_of_the_live_branch(store: Store) -> None:
