@@ -4,9 +4,9 @@ After each line a tag says how many there are. A kill may come between a line an
 resumed run sends, figures that are there already are left out.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from logging import WARNING, getLogger
 from typing import Any
 
 from mlflow import MlflowClient
@@ -26,7 +26,7 @@ class Mlflow:
     """A `Sink`."""
 
     def open(self, run: RunFacts) -> int:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of its database's tables
+        getLogger("mlflow").setLevel(WARNING)  # it tells of its database's tables
         self._client = MlflowClient()
         experiment = self._experiment(run.project)
         found = self._client.search_runs([experiment], filter_string=f"tags.`{_HISTORY}` = '{run.history_id}'")

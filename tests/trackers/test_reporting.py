@@ -124,6 +124,9 @@ class _Prefix:
         every = self._store.evaluations()
         return [e for i, e in enumerate(every) if sum(o.step == e.step for o in every[:i]) < self._num[e.step]]
 
+    def picks(self) -> list[Any]:
+        return self._store.picks()
+
 
 def test_what_a_run_adds_while_it_goes_is_read_once_and_in_order(folder: Path) -> None:
     with Store.open_readonly(folder / DATABASE) as store:
