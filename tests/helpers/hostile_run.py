@@ -61,7 +61,9 @@ def hostile_run(folder: Path, name: str = "hostile") -> Path:
             store.commit_step(commit)
         for step, right in ((0, 0.25), (2, 0.5)):
             figures = {metrics.ACC_T1: right, metrics.low(metrics.ACC_T1): 0.1, metrics.high(metrics.ACC_T1): 0.9}
-            store.commit_evaluation(Evaluation(step, "<i>set</i>", "full", figures | {metrics.N: 4}, "2000"))
+            store.commit_evaluation(
+                Evaluation(step, "<i>set</i>", "full", figures | {metrics.N: 4}, "2000", "1:0.7 0:0.9 1:0.7 0:-")
+            )
     return folder / name
 
 

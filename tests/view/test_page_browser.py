@@ -184,6 +184,16 @@ def test_the_drawing_of_the_database_has_colours_for_light_and_dark(browser: Any
     assert len(seen) == 2 and len({colour for pair in seen for colour in pair}) == 4
 
 
+def test_calibration_is_drawn_between_0_and_1(tab: Tab) -> None:
+    page = tab.open("/runs/hostile")
+    plot = page.locator("figure[data-src*='/calibration.json'] .js-plotly-plot")
+    axes = "(plot) => [plot.layout.xaxis, plot.layout.yaxis].map((axis) => [axis.title.text, axis.range])"
+    assert plot.evaluate(axes) == [["stated confidence", [-0.02, 1.02]], ["share right", [-0.02, 1.02]]]
+    assert "100%" in plot.locator(".xtick").all_text_contents()
+    diagonal = plot.evaluate("(plot) => plot.data.find((line) => line.line.dash === 'dash')")
+    assert diagonal["x"] == [0, 1] and diagonal["y"] == [0, 1] and tab.complaints == []
+
+
 def test_a_hostile_text_harms_nothing_where_it_is_shown(tab: Tab) -> None:
     for path in ("/", "/runs/hostile", "/runs/hostile/steps/1", "/runs/hostile/proposals"):
         tab.open(path)
