@@ -48,7 +48,7 @@ def sql(
     if as_csv:
         return tell(csv_text(_rows(answer), answer.columns))
     rows = [{name: _shown(cell) for name, cell in zip(answer.columns, row, strict=True)} for row in answer.rows]
-    return say_table(rows, f"{len(rows):,} rows")
+    return say_table(rows, "1 row" if len(rows) == 1 else f"{len(rows):,} rows")
 
 
 def _say_relations(counts: dict[Relation, int], as_json: bool, as_csv: bool) -> None:
