@@ -14,6 +14,7 @@ from curriculum.domains.protocol import (
     Domain,
     Drawable,
     Evaluated,
+    Executable,
     HasSeveralAnswers,
     Mergeable,
     Posable,
@@ -22,6 +23,7 @@ from curriculum.domains.protocol import (
     Stepwise,
     problem_of,
 )
+from curriculum.domains.stepping import MOST_STEPS, right_path
 from curriculum.error_lines import described
 from curriculum.holdout import HeldOut
 from store.records import Fate, Origin, Outcome, Problem
@@ -34,6 +36,7 @@ NASTY_TEXTS = (
 )
 _DRAWS_PER_LEVEL = 5
 _WRONG_ANSWERS, _SEEDS_WITH_WRONG_ANSWERS = 50, 200  # of a large dataset: each is tried with each
+_SEEDS_EXECUTED = 20
 _NEAR = 0.88  # of difflib's ratio: "stop" is near "stops"
 _UNKNOWN = "none: the domain knows no answer, so its judge was not tried"
 _REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
@@ -59,6 +62,7 @@ def validate_domain(domain: Domain) -> list[Check]:
         ("wrong answers are INCORRECT", _wrong_answers),
         ("parse, judge and state never raise" if parses else "judge and state never raise", _nothing_raises),
         ("ends of steps are strings", _step_ends_are_strings),
+        *([("right actions lead on", _right_actions_lead_on)] if able(domain, Executable) is not None else []),
         ("evaluation sets parse" if parses else "there are evaluation sets", _evaluation_sets_parse),
         ("evaluation sets have no problem twice", _evaluation_sets_are_distinct),
         ("every set has problems to hold out", _sets_are_held_out),
@@ -163,6 +167,25 @@ def _nothing_raises(domain: Domain) -> str:
         state = None if mergeable is None else mergeable.state(problem, text)
         _hold(state is None or isinstance(state, str), f"{text[:40]!r} leaves {state!r}, not a text or None")
     return f"{len(NASTY_TEXTS)} hostile texts"
+
+
+def _right_actions_lead_on(domain: Domain) -> str:
+    """And hostile ones lead nowhere, without raising."""
+    executable = ability(domain, Executable)
+    steps = 0
+    for seed in list(domain.seeds())[:_SEEDS_EXECUTED]:
+        path = right_path(executable, problem_of(seed, domain.name, Origin.SEED))
+        _hold(len(path) < MOST_STEPS, f"{seed.text!r} has a right path without an end")
+        states = [stand.state for stand in path] + list(path[-1].ahead)
+        again = next((state for place, state in enumerate(states) if state in states[:place]), None)
+        _hold(again is None, f"{seed.text!r}: a right action leads to {again!r}, where the path has been")
+        steps += sum(stand.action is not None for stand in path)
+    problem = problem_of(domain.seeds()[0], domain.name, Origin.SEED)
+    first = right_path(executable, problem)[0]
+    for text in NASTY_TEXTS:
+        after = executable.executes(problem, first.state, text)
+        _hold(isinstance(after, str) and after not in first.ahead, f"{text[:40]!r} leads to {after!r}")
+    return f"{steps} right actions"
 
 
 def _step_ends_are_strings(domain: Domain) -> str:

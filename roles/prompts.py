@@ -60,7 +60,10 @@ class PromptStyle:
 
     def solver(self, problem: Problem, help: str = "") -> str:
         """Ask for a first try. `help` stands behind the problem, which few-shot text then asks once more."""
-        question = self.domain.question(problem)
+        return self.asked(self.domain.question(problem), help)
+
+    def asked(self, question: str, help: str = "") -> str:
+        """Put a question before the solver."""
         if self.render is not None:
             block = _skill_block(self.solver_skills, "\n")
             asked = f"{question}\n{help}" if help else question
@@ -72,18 +75,22 @@ class PromptStyle:
 
     def completion(self, answer: str) -> str:
         """What a model says that answers a question with `answer` and ends there, behind the prompt of any turn."""
+        return self.said(self.domain.written(answer))
+
+    def said(self, text: str) -> str:
+        """A completion that says `text` and ends there."""
         if self.render is None:
-            return f" {self.domain.written(answer)}{self.stop[0] if self.stop else self.end_of_turn}"
+            return f" {text}{self.stop[0] if self.stop else self.end_of_turn}"
         opened = f"{THOUGHT_END}\n" if self.thought == "opened" else ""
-        return f"{opened}{self.domain.written(answer)}{self.end_of_turn}"
+        return f"{opened}{text}{self.end_of_turn}"
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for a second look. The prompt continues the completion `previous`, which has its stop token if any."""
         seen = self._observed(problem, previous) if self.feedback else ""
         if self.next_turn is not None:
-            return self._closing(previous) + self.next_turn(f"{seen}\n{self.domain.recheck_instruction}".lstrip())
+            return self.closing(previous) + self.next_turn(f"{seen}\n{self.domain.recheck_instruction}".lstrip())
         check = f"Check: {seen}\n" if self.feedback else ""
-        return f"{self._closing(previous)}{check}Recheck: {self.domain.question(problem)}"
+        return f"{self.closing(previous)}{check}Recheck: {self.domain.question(problem)}"
 
     def _observed(self, problem: Problem, previous: Completion) -> str:
         """Empty for a domain that runs nothing, such as that of a set which a run with feedback is evaluated on."""
@@ -93,11 +100,13 @@ class PromptStyle:
     def report(self, kind: ReportKind, previous: Completion) -> str:
         """Ask the solver how sure it is of the answer in `previous`, or whether that is right."""
         words, instruction = _REPORT_PROMPTS[kind]
-        if self.next_turn is not None:
-            return self._closing(previous) + self.next_turn(instruction)
-        return f"{self._closing(previous)}{words}"
+        return self.closing(previous) + self.follow_up(words, instruction)
 
-    def _closing(self, previous: Completion) -> str:
+    def follow_up(self, words: str, instruction: str) -> str:
+        """What asks for more behind a completion that has ended: `words` in few-shot text, `instruction` in chat."""
+        return words if self.next_turn is None else self.next_turn(instruction)
+
+    def closing(self, previous: Completion) -> str:
         """The text that ends `previous`; empty where it ended itself. What it said of another stop stays."""
         if self.next_turn is not None:
             return "" if previous.finish is Finish.STOP else self.end_of_turn

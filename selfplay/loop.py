@@ -57,7 +57,8 @@ def take(run: "Run", step: "Step") -> None:
     posed = run.pose(step, proposed)  # what is valid, new and promising is admitted; replays fill the step
     judged = run.solve(step, posed, skilled)  # attempts, second looks, verdicts
     searches = run.search(step, judged)  # the judge looks further, where it is told to
-    played = Played(posed, judged, searches, skilled)
+    experienced = run.explore(step, judged)  # what comes of actions that nobody is paid for, where it is told to
+    played = Played(posed, judged, searches, skilled, experienced)
     taught = run.teach(step, played)  # rewards and advantages, summed over the tree
     written = run.update(step, taught)  # one optimizer step for challenger and solver
     run.commit(step, played, taught, written)  # one transaction

@@ -312,7 +312,7 @@ CRITIC_N = SEARCHED.add(
 CRITIC_LOSS = SEARCHED.add("critic/loss", NUMBER, "cross-entropy of the heads before the step's fit")
 
 UPDATED = Section("The update")
-LOSS = UPDATED.add("loss/policy", NUMBER, "the policy-gradient loss, KL left out")
+LOSS = UPDATED.add("loss/policy", NUMBER, "the policy-gradient loss and the losses of early experience, KL left out")
 GRAD_NORM = UPDATED.add("grad_norm", NUMBER, "L2 norm of the gradient before clipping", "absent where nothing pushed")
 LEARNING_RATE = UPDATED.add("lr", RATE, "learning rate of the step")
 STEP_KL = UPDATED.add(
@@ -328,6 +328,14 @@ KL = UPDATED.add(
     "labels that a KL holds (`train.kl_coef`, `train.kl.*`, stage I): `challenger`, "
     "`solver/0` (first tries), `solver/1` (second looks) ..., `solver/report`",
     label=r"[a-z_]+(?:/\w+)?",
+)
+NLL = UPDATED.add(
+    "nll/{label}",
+    NATS,
+    "with `train.experience.*`: mean -log p of a token that is learned without reward, before the update: "
+    "`experience/state` (what came of an action), `experience/expert` (right actions), `experience/reflection`",
+    "falls as it is learned",
+    label=r"experience/\w+",
 )
 ENTROPY = UPDATED.add(
     "entropy",
@@ -381,6 +389,25 @@ CLIP_COV = UPDATED.add(
 PACKS = UPDATED.add("train/packs", COUNT, "forward and backward passes")
 PACKS_FLAT = UPDATED.add("train/packs_flat", COUNT, "how many of them ran as flat rows, not on the tree")
 TOKENS_TRAINED = UPDATED.add("train/tokens_trained", TOKENS, "trained tokens, those that were said alike counted once")
+
+EXPERIENCED = Section("Early experience", "with `train.experience.*`: [experience.md](experience.md)")
+EXPERIENCED_STATES = EXPERIENCED.add("experience/states", COUNT, "states in which the model was asked for actions")
+EXPERIENCED_ACTIONS = EXPERIENCED.add(
+    "experience/actions", COUNT, "different actions of its own in them, each executed once"
+)
+EXPERIENCED_RIGHT = EXPERIENCED.add(
+    "experience/right_share",
+    SHARE,
+    "of these, those that lead along the right path",
+    "1: nothing is contrasted; 0 where nothing is executed",
+)
+REFLECTED = EXPERIENCED.add("experience/reflections", COUNT, "reflections that were asked for")
+REFLECTED_KEPT = EXPERIENCED.add(
+    "experience/reflections_kept",
+    SHARE,
+    "of these, those that are learned from: the action that they end with leads along the right path",
+    "near 0: the model does not follow the form, and nothing is learned from reflections",
+)
 
 GUARDED = Section(
     "What the guards watch",
@@ -506,8 +533,8 @@ TOKENS_FLAT = SPENT.add(
 PHASE_SECONDS = SPENT.add(
     "seconds/{phase}",
     SECONDS,
-    "wall time of `skills`, `propose`, `solve`, `judge`, `search` and `update`",
-    phase="skills|propose|solve|judge|search|update",
+    "wall time of `skills`, `propose`, `solve`, `judge`, `search`, `explore` and `update`",
+    phase="skills|propose|solve|judge|search|explore|update",
 )
 DEVICE_PEAK = SPENT.add("memory/device_peak_bytes", BYTES, "the most that tensors held on a GPU", "absent on a CPU")
 
@@ -632,7 +659,7 @@ PROBE_ERROR = PROBED.add(
 )
 PROBE_ROLLBACK = PROBED.add("probe/rollback", FLAG, "1 where the run goes on with the best checkpoint's weights")
 
-STEP_SECTIONS = (POSED, SOLVED, GUARDED, JUDGED, SEARCHED, UPDATED, SKILLED, SPENT)
+STEP_SECTIONS = (POSED, SOLVED, GUARDED, JUDGED, SEARCHED, EXPERIENCED, UPDATED, SKILLED, SPENT)
 EVALUATION_SECTIONS = (HELD_OUT, MECHANISM, REPORTED, SEARCHES)
 PROBE_SECTIONS = (PROBED,)
 STEP_METRICS = tuple(metric for section in STEP_SECTIONS for metric in section.metrics)

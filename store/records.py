@@ -365,6 +365,23 @@ class SkillRound:
 
 
 @dataclass(frozen=True, slots=True)
+class Experience:
+    """An action in a state and what came of it; nobody was paid for it."""
+
+    problem_id: str
+    state_index: int  # place of the state on the problem's right path, from 0
+    place: int  # among the actions in the state, from 0
+    state: str
+    action: str
+    next_state: str
+    is_expert: bool  # it is the right action
+    is_right: bool | None  # it leads along the right path; None where nobody knows
+    policy_version: int  # that was asked for it
+    reflection: str | None = None  # of the right action: what the model said of why it is right
+    is_kept: bool | None = None  # the reflection was learned from
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommit:
     """Everything one step adds to the store, in one transaction."""
 
@@ -386,6 +403,7 @@ class StepCommit:
     probes: tuple[Probe, ...] = ()
     skill_rounds: tuple[SkillRound, ...] = ()
     rescues: tuple[Rescue, ...] = ()
+    experiences: tuple[Experience, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ from store.records import (
     StepStatus,
 )
 
-SCHEMA_REVISION = "0014"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0015"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -384,6 +384,26 @@ rescues = _table(
     _one_of("kind", HelpKind),
     _check("given", "0 <= given AND given <= pieces"),
     _check("successes", "0 <= successes AND successes <= attempts"),
+)
+
+experiences = _table(
+    "experiences",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("state_index", Integer),
+    _required("place", Integer),
+    _required("state", Text),
+    _required("action", Text),
+    _required("next_state", Text),
+    _required("is_expert", Integer),
+    Column("is_right", Integer),
+    _required("policy_version", Integer),
+    Column("reflection", Text),
+    Column("is_kept", Integer),
+    PrimaryKeyConstraint("step_id", "problem_id", "state_index", "place"),
+    _check("is_expert", "is_expert IN (0, 1)"),
+    _check("is_right", "is_right IN (0, 1)"),
+    _check("is_kept", "is_kept IN (0, 1)"),
 )
 
 waves = _table(

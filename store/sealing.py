@@ -25,6 +25,7 @@ from store.schema import (
     completions,
     disagreements,
     evaluations,
+    experiences,
     held_out,
     incarnations,
     pass_rates,
@@ -61,9 +62,10 @@ _WHOLE: Mapping[str, Table] = {
     "its rounds of skills": skill_rounds,
     "its skills": skills,
     "its rescues": rescues,
+    "its experiences": experiences,
 }
 RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_LATER = _WHOLE
-PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES = _LATER
+PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES, EXPERIENCES = _LATER
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

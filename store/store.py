@@ -18,7 +18,7 @@ from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
-from store.kinds import holdout, probes, rescues, skills
+from store.kinds import experiences, holdout, probes, rescues, skills
 from store.opened import OpenDatabase
 from store.records import (
     Alarm,
@@ -26,6 +26,7 @@ from store.records import (
     CheckpointRow,
     Disagreement,
     Evaluation,
+    Experience,
     Fate,
     Incarnation,
     Pick,
@@ -189,6 +190,7 @@ class Store(OpenDatabase):
             probes.insert_probes(connection, commit.probes, step_id)
             skills.insert_rounds(connection, commit.skill_rounds, step_id)
             rescues.insert_rescues(connection, commit.rescues, step_id)
+            experiences.insert_experiences(connection, commit.experiences, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -376,6 +378,11 @@ class Store(OpenDatabase):
         """What live steps `first` to `last` tried, oldest first: each problem with the step's attempts at it."""
         with self._reading() as connection:
             return skills.tries(connection, first, last)
+
+    def experiences(self, step: int | None = None) -> list[tuple[int, Experience]]:
+        """What came of actions that nobody was paid for, each with its live step in order; or those of one step."""
+        with self._reading() as connection:
+            return experiences.experience_records(connection, step)
 
     # Evaluations, checkpoints, housekeeping
 

@@ -23,6 +23,7 @@ STEP_END = ","  # between two values
 OPERATORS = "+*"
 _PROBLEM = re.compile(r"[ \t\r\n]*([1-9][0-9]{0,5})((?: ?[+*] ?[1-9][0-9]{0,5}){1,32})[ \t\r\n]*")
 _OPERATION = re.compile(r"([+*]) ?([1-9][0-9]*)")
+_LEFT = re.compile(r"(0|[1-9][0-9]{0,2})((?:[+*][1-9][0-9]{0,5}){1,32}) =")  # a state: what a question asks
 _VALUE = re.compile(r" ?(0|[1-9][0-9]{0,8}) ?")
 
 
@@ -173,6 +174,43 @@ class ChainsDomain(BareDomain):
         shorter = Chain(chain.value, chain.operations[:-1])
         return [self._statement(shorter)] if len(shorter.operations) in self.levels else []
 
+    def begins(self, problem: Problem) -> str:
+        """The question: "45*7+5*3*8 ="."""
+        return self.question(problem)
+
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        """The chain that is left where the action is the value after its first operation, "24+5*3*8 =", and the value
+        alone after the last one. "45*7 is 24, not 25" where it is another, "no value" where it is none, "nothing to do"
+        of a state that is no chain."""
+        left, values = self._chain_of(state), read_values(action)
+        if left is None:
+            return "nothing to do"
+        if values is None or len(values) != 1:
+            return "no value"
+        value = left.executed(self.modulus)
+        if values[0] != value:
+            return f"{left.value}{left.operations[0]} is {value}, not {values[0]}"
+        return _asked(left.after(value))
+
+    def expert(self, problem: Problem, state: str) -> str | None:
+        """The value after the first operation."""
+        left = self._chain_of(state)
+        return None if left is None else str(left.executed(self.modulus))
+
+    @property
+    def reflection_examples(self) -> Sequence[tuple[str, str]]:
+        left = Chain(5, (Operation("*", 2), Operation("+", 3)))
+        value = left.executed(self.modulus)
+        shown = f"{_asked(left)}\nTried: 8, which gave: 5*2 is {value}, not 8\nRight: {value}, which gave: "
+        return [(f"{shown}{_asked(left.after(value))}", f"5 twice is {value}, and 3 is added later. So: {value}")]
+
+    def _chain_of(self, state: str) -> Chain | None:
+        """The chain of a state in which something is left to do."""
+        match = _LEFT.fullmatch(state)
+        if match is None or int(match[1]) >= self.modulus:
+            return None
+        return Chain(int(match[1]), tuple(Operation(op, int(n)) for op, n in _OPERATION.findall(match[2])))
+
     def is_good(self, problem: Problem, text: str) -> bool:
         """Whether every value so far is right: no step fails."""
         return not self.fails(problem, text)
@@ -228,6 +266,11 @@ def _added_and_multiplied(first: int, size: int) -> tuple[Chain, Chain]:
     """Numbers added up, and the same with the first two multiplied. Their results differ by first - 2."""
     rest = tuple(Operation("+", 2 + i % 2) for i in range(1, size))
     return Chain(first, (Operation("+", 2), *rest)), Chain(first, (Operation("*", 2), *rest))
+
+
+def _asked(left: Chain) -> str:
+    """What is left as a question; a chain without operations is its value."""
+    return f"{left} =" if left.operations else str(left)
 
 
 def _read(problem: Problem) -> Chain:

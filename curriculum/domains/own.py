@@ -269,6 +269,9 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "check_again": _checked_again,
     "hints": _hints,
     "easier": _statements,
+    "executes": _text,
+    "begins": _asked_text,
+    "expert": _text_or_none,
 }
 VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "stops": _texts,
@@ -283,6 +286,7 @@ VALUES: Mapping[str, Callable[[Any], Any]] = {  # members that are no methods
     "several_right": _flag,
     "formats": _format_names,
     "by_option": _options,
+    "reflection_examples": _pairs,
 }
 MEMBERS = ("name", "judge", *METHODS, *VALUES)  # everything that anything asks a domain for
 _PARAMETERS: Mapping[str, Sequence[str]] = {  # what a method is given, without self

@@ -269,6 +269,30 @@ class Prunable(Domain, Protocol):
         raises; False where steps cannot be executed."""
 
 
+class Executable(Domain, Protocol):
+    """Steps towards an answer can be executed: `train.experience.world_model=1`, `train.experience.imitation=1` and
+    `train.experience.reflection=1` need it (docs/experience.md). A state and an action are texts: a state is what a
+    solver is asked, an action what it answers with in that state, such as one step of an answer."""
+
+    @abstractmethod
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        """The state after a solver's action, or a line that says what executing it gave. A right action gives the state
+        that follows the expert's, or a later one of the expert's path; no other action does. Never raises."""
+
+    def begins(self, problem: Problem) -> str:
+        """The first state: what the solver is asked."""
+        return problem.text
+
+    def expert(self, problem: Problem, state: str) -> str | None:
+        """A right action in this state. None where nothing is left to do, or none is known."""
+        return None
+
+    @property
+    def reflection_examples(self) -> Sequence[tuple[str, str]]:
+        """Few-shot use: (what a reflection is shown, a reflection), spelled as roles/experience.py spells them."""
+        return ()
+
+
 class KnowsGoodSteps(Domain, Protocol):
     """For measuring a search (selfplay/lab/credit.py). A search itself never calls it: it may be slow, and it tells the
     way to the answer. No key needs it."""

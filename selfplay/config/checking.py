@@ -11,7 +11,7 @@ from typing import Any, get_args
 from omegaconf import OmegaConf
 
 from selfplay.config.declared import Key, declared
-from selfplay.config.keys import ChallengerConfig, Config, TrainConfig
+from selfplay.config.keys import EXPERIENCE_LOSSES, ChallengerConfig, Config, ExperienceConfig, TrainConfig
 from selfplay.learn.reports import ReportRule
 from store.encoding import is_storable
 
@@ -67,7 +67,28 @@ def idle(config: Config) -> list[str]:
         for name, reason in names.items()
         if getattr(train, name) != getattr(usual, name)
     ]
-    return lines + _idle_pay(config)
+    return lines + _idle_pay(config) + _idle_experience(config)
+
+
+def learns_experience(config: Config) -> bool:
+    """Whether any loss of train.experience has a weight."""
+    return any(getattr(config.train.experience, name) > 0 for name in EXPERIENCE_LOSSES)
+
+
+def _idle_experience(config: Config) -> list[str]:
+    """What says how the model gathers experience that nothing learns from."""
+    experience, usual = config.train.experience, ExperienceConfig()
+    names: dict[str, str] = {}
+    if not learns_experience(config):
+        reason = "while no loss of train.experience has a weight"
+        names |= dict.fromkeys(("steps", "alternatives", "states", "max_tokens", "grounded"), reason)
+    elif experience.reflection == 0:
+        names["max_tokens"] = "while train.experience.reflection is 0"
+    return [
+        f"train.experience.{name}={getattr(experience, name)} does nothing {reason}"
+        for name, reason in names.items()
+        if getattr(experience, name) != getattr(usual, name)
+    ]
 
 
 def _idle_pay(config: Config) -> list[str]:
@@ -117,6 +138,12 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
     if config.train.mask_digest and not config.train.mask:
         yield "train.mask_digest", "empty while train.mask is"
     yield from _broken_formats(config)
+    if learns_experience(config):
+        weighs = config.train.importance_mode.startswith("sequence") and config.train.anchor == "policy"
+        clips = config.train.surrogate == "gspo" and config.train.anchor == "sampler"
+        if config.train.imitation == "none" and (weighs or clips):
+            name, value = ("importance_mode", "token_truncate") if weighs else ("surrogate", "ppo")
+            yield f"train.{name}", f"{value} while train.experience has a weight: what nobody sampled has no ratio"
     yield from _broken_searches(config)
     yield from _broken_engine(config)
     if config.evaluate.mechanism and config.solver.turns < 2:

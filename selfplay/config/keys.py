@@ -43,7 +43,7 @@ from selfplay.config.rules import (
 from selfplay.engine.voices import DecodingKind, EngineKind
 from selfplay.guards.thresholds import Thresholds
 from selfplay.learn.batch import MeanRule
-from selfplay.learn.imitation import ImitationRule
+from selfplay.learn.copies.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.scaling import ScaleRule
 from selfplay.learn.settings import FirstTurnRule
@@ -58,6 +58,7 @@ from selfplay.train.choices import Anchor, ImportanceMode, PassMode, Surrogate
 _TOP_K = "likeliest tokens that each token of {} is drawn from; 0: all"  # of both roles that are sampled
 _TOP_P = "of these the fewest that have this share of their probability; 1: all"
 _MIN_P = "of these those that are at least this many times as likely as the likeliest; 0: all"
+EXPERIENCE_LOSSES = ("world_model", "imitation", "reflection")  # keys of train.experience that are weights
 MOST_THREADS = 1024  # more than systems let a process start, and than a step has work for
 _BOUNDS = Thresholds()
 
@@ -424,6 +425,28 @@ class StageOneConfig:
 
 
 @dataclass
+class ExperienceConfig:  # docs/experience.md
+    world_model: float = key(
+        0.0, "weight of the loss on what came of an action, of the model's own actions and of right ones", at_least(0)
+    )
+    imitation: float = key(0.0, "weight of the loss on right actions", at_least(0))
+    reflection: float = key(
+        0.0, "weight of the loss on what the model said of why the right action is right, where executing what it ends "
+        "with bears it out", at_least(0),
+    )  # fmt: skip
+    steps: int = key(
+        0, "first steps, in which a run learns from experience alone, before RL; 0: beside RL in every step", count(0)
+    )
+    alternatives: int = key(4, "actions of its own that the model is asked for in each state", count(1))
+    states: int = key(0, "first states of a problem's right path in which it is asked; 0: all", count(0))
+    max_tokens: int = key(96, "tokens of a reflection at most", count(1, MOST_TOKENS))
+    grounded: bool = key(
+        True,
+        "execute actions. false is a control: the model itself says what came of them, and all it reflects is kept",
+    )
+
+
+@dataclass
 class TrainConfig:
     learning_rate: float = key(1e-5, "AdamW's learning rate, at its highest", positive())
     weight_decay: float = key(0.0, "AdamW's weight decay", at_least(0))
@@ -457,11 +480,14 @@ class TrainConfig:
     importance_cap: float = key(2.0, "bound on these weights", at_least(1))
     imitation: ImitationRule = key(
         "none", "copy right answers in place of policy gradients: rft, star, pair_sft, pair_sft_plus, best_path, or as "
-        "a control truth (selfplay/learn/imitation.py). none: do not",
+        "a control truth (selfplay/learn/copies/imitation.py). none: do not",
     )  # fmt: skip
     kl_coef: float = key(0.0, "weight of the KL to the start policy, on all tokens that were sampled", at_least(0))
     kl: KlConfig = section(KlConfig, "more of that KL, by who was speaking")
     stage_one: StageOneConfig = section(StageOneConfig, "reward on the second turn only, at first")
+    experience: ExperienceConfig = section(
+        ExperienceConfig, "early experience: losses without reward, on what comes of the model's own actions"
+    )
     advantage: AdvantageRule = key(
         "centred", "advantages in a group: centred, reward minus mean (Dr. GRPO); or rloo, minus the others' mean"
     )

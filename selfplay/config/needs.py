@@ -8,6 +8,7 @@ from curriculum.domains.protocol import (
     Decomposable,
     Domain,
     Drawable,
+    Executable,
     Explained,
     Mergeable,
     Observable,
@@ -15,7 +16,7 @@ from curriculum.domains.protocol import (
     Prunable,
 )
 from curriculum.domains.seed_files import DomainError
-from selfplay.config.keys import Config
+from selfplay.config.keys import EXPERIENCE_LOSSES, Config
 
 
 def require_abilities(config: Config, domain: Domain) -> None:
@@ -49,6 +50,9 @@ def needs(config: Config) -> Iterator[tuple[str, Capability[Domain]]]:
         yield f"curriculum.rescue={rescue}", Decomposable if rescue == "subproblem" else Explained
     if config.solver.feedback:
         yield "solver.feedback=true", Observable
+    for name in EXPERIENCE_LOSSES:
+        if (weight := getattr(config.train.experience, name)) > 0:
+            yield f"train.experience.{name}={weight:g}", Executable
     if searches and search.prune:
         yield "judge.search.prune=true", Prunable
     if searches and search.merge:

@@ -61,10 +61,11 @@ class Mean:
 
     rule: MeanRule = "tokens"
     longest: Mapping[str, int] = field(default_factory=dict)  # label -> tokens, read by `constant`
+    by_token: frozenset[str] = frozenset()  # labels that are a mean over tokens, whatever the rule
 
     def over(self, sample: TrainSample, totalled: _Totalled) -> int:
         """What each token of `sample` is divided by."""
-        if self.rule == "tokens":
+        if self.rule == "tokens" or sample.label in self.by_token:
             return totalled.tokens[sample.label]
         per = sample.num_tokens if self.rule == "completions" else self.longest[sample.label]
         return totalled.samples[sample.label] * per

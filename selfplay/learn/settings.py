@@ -10,7 +10,8 @@ from roles.pay.rewards import ChallengerRule
 from roles.search.credit import CreditSettings
 from selfplay.learn.batch import TOKENS, Mean
 from selfplay.learn.clip_cov import ClipCovSettings
-from selfplay.learn.imitation import ImitationRule
+from selfplay.learn.copies.experience import ExperienceTeaching
+from selfplay.learn.copies.imitation import ImitationRule
 from selfplay.learn.reports import ReportRule
 from selfplay.learn.scaling import ScaleRule
 from selfplay.learn.stages import Stage, StageSettings
@@ -64,3 +65,4 @@ class TeachingSettings:
     clip_cov: ClipCovSettings = field(default_factory=ClipCovSettings)
     seed: int = 0
     mean: Mean = TOKENS
+    experience: ExperienceTeaching = field(default_factory=ExperienceTeaching)

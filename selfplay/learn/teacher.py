@@ -15,9 +15,10 @@ from roles.solver import turn_label
 from roles.tree import Tree
 from selfplay.learn.batch import TrainBatch, TrainSample, build_batch
 from selfplay.learn.clip_cov import clip_cov
+from selfplay.learn.copies.experience import experience_samples
+from selfplay.learn.copies.imitation import imitated
 from selfplay.learn.critic_batch import CriticBatch, CriticTeaching, critic_batch
 from selfplay.learn.dense import best_path, credited
-from selfplay.learn.imitation import imitated
 from selfplay.learn.lessons import SolverLesson, solver_lesson
 from selfplay.learn.proposals import PaidProposal, ProposalPay, challenger_samples
 from selfplay.learn.quota import with_quota
@@ -55,6 +56,7 @@ class Teacher:
     critics: CriticTeaching = NO_CRITICS
     formats: Formats | None = None  # needed where formats are trained on
     pay: ProposalPay | None = None  # of the challenger; None: by the pass rate alone
+    limit: int | None = None  # tokens of a context, beyond which the model cannot go
 
     def teach(self, tree: Tree, played: Played, facts: Sequence[StageFacts], step: int = 0) -> Taught:
         """Rewards and advantages for every turn and every proposal, summed over the tree. `facts`: of the run's first
@@ -73,8 +75,11 @@ class Teacher:
         objective = self.settings.objectives[stage]
         if learning.scale == "batch" and self.settings.imitation == "none":
             samples = scaled_by_batch(samples)
-        keeps, mean = self.settings.keeps_sequences, self.settings.mean
-        batch = build_batch(tree, samples, objective.weights, objective.kl, keeps, mean)
+        keeps, mean, experience = self.settings.keeps_sequences, self.settings.mean, self.settings.experience
+        samples = [] if experience.is_alone(step) else samples
+        samples += experience_samples(tree, played.experienced, experience.weights, self.style, self.encode, self.limit)
+        weights = {**objective.weights, **experience.weights}
+        batch = build_batch(tree, samples, weights, objective.kl, keeps, mean)
         batch, clipped = clip_cov(batch, self.settings.clip_cov, f"{self.settings.seed}/clip_cov/{step}")
         rows = self.critics.rows(played.searches.values())
         critic, credit = critic_batch(tree, rows), self.settings.credit

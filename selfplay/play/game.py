@@ -7,6 +7,7 @@ from typing import Literal
 from curriculum.domains.abilities import ability
 from curriculum.domains.protocol import ComparesAnswers
 from roles.challenger import propose
+from roles.experience import Experienced
 from roles.judging.by_majority import MajoritySettings, judge_by_majority
 from roles.judging.by_model import ModelJudgeSettings, canary_requests, judge_by_model, total
 from roles.judging.failures import JudgeWatch
@@ -20,6 +21,7 @@ from roles.tree import Tree
 from selfplay.engine.protocol import Sampler
 from selfplay.engine.rollout import Ask, Rollout
 from selfplay.engine.voices import Voices
+from selfplay.play.exploring import Explorer, flattened
 from selfplay.play.posing import Poser
 from selfplay.play.searching import Searcher
 from selfplay.play.skills import NO_HELP, Fitting, Shown, Skilled, all_of_them
@@ -55,7 +57,8 @@ class ModelJudge:
 class Game:
     """`limit`: tokens of a context, beyond which the model cannot go; None for no limit. `model_judge` and
     `majority` None: the domain judges. `searcher` None: nothing is searched. `skills` None: no skills are written, and
-    those that there are stay. `fitting`: the skills that there is room for."""
+    those that there are stay. `fitting`: the skills that there is room for. `explorer` None: no early
+    experience."""
 
     style: PromptStyle
     voices: Voices
@@ -73,6 +76,7 @@ class Game:
     searcher: Searcher | None = None
     skills: SkillSettings | None = None
     fitting: Fitting = all_of_them
+    explorer: Explorer | None = None
 
     def write_skills(self, step: Step, kept: SkillSets, tries: Sequence[tuple[Problem, Sequence[Attempt]]]) -> Skilled:
         """A round of each side that has cases among `tries`, what the steps before this one tried, oldest first."""
@@ -157,6 +161,14 @@ class Game:
         with step.timed("search"):
             found = self._rollout(step, self.voices.of("solver")).run("judge", roles)
         return {each.problem.problem_id: each for each in found}
+
+    def explore(self, step: Step, judged: Judged) -> tuple[Experienced, ...]:
+        """What comes of the model's own actions in states of the step's problems."""
+        if self.explorer is None or not self.explorer.is_active(step.number):
+            return ()
+        roles = self.explorer.roles([group.problem for group in judged.groups], step.tree, step.number)
+        with step.timed("explore"):
+            return flattened(self._rollout(step, self.voices.policy).run("experience", roles))
 
     def _showing(
         self, side: Side, skilled: Skilled, step: Step, problems: Sequence[Problem], help: Mapping[str, str] = NO_HELP

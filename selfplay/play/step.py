@@ -1,7 +1,7 @@
 """Where one step is worked on, and the records that its phases hand to each other.
 
 write_skills -> Skilled;  propose -> Proposed;  pose -> Posed;  solve -> Judged;  search -> Searches;
-all of it -> Played
+explore -> Experienced;  all of it -> Played
 """
 
 import time
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from curriculum.selection.scheduler import Replay
 from roles.challenger import ProposedGroup
+from roles.experience import Experienced
 from roles.judging.by_model import CanaryCount
 from roles.judging.groups import JudgedGroup
 from roles.requests import Sampled
@@ -94,3 +95,4 @@ class Played:
     judged: Judged
     searches: Searches
     skilled: Skilled = field(default_factory=Skilled)
+    experienced: tuple[Experienced, ...] = ()  # what came of actions that are not paid for

@@ -123,6 +123,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
             build_search.critic_teaching(config, critic is not None),
             build_guards.formats(config, domain),
             pay,
+            room.limit,
         ),
         trainer=trainer,
         evaluator=evaluator,
@@ -224,6 +225,7 @@ def _game(
         searcher=build_search.searcher(config, asked.steps),
         skills=_skills(config),
         fitting=room.fitting,
+        explorer=build_learning.explorer(config, asked.style, asked.solver.params, encode, room.limit),
     )
 
 

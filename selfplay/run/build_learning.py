@@ -1,6 +1,7 @@
 """What is learned and how, as the configuration has it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,19 +15,25 @@ from curriculum.selection.aim import targets_of
 from curriculum.selection.archive import Archive
 from curriculum.tracking.difficulty import Tracker
 from roles.challenger import LABEL as CHALLENGER_LABEL
+from roles.experience import EXPERT, LABELS, REFLECTION, STATE, ExperienceSettings
 from roles.judging.rewards import verdict_weight
 from roles.pay.gate import Gate
 from roles.pay.shaping import Shaping
+from roles.prompts import PromptStyle
+from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, turn_label
 from selfplay.config.files import rewards
 from selfplay.config.keys import Config
 from selfplay.learn.batch import Mean
 from selfplay.learn.clip_cov import ClipCovSettings
+from selfplay.learn.copies.experience import ExperienceTeaching
 from selfplay.learn.proposals import ProposalPay
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.stages import Stage, StageSettings
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.probe import Parity
+from selfplay.play.exploring import Explorer
+from selfplay.prompting.codec import Encode
 from selfplay.run import build_search
 from selfplay.train.choices import Anchor
 from selfplay.train.loss import LossSettings
@@ -50,8 +57,27 @@ def teaching_settings(config: Config) -> TeachingSettings:
         clip_cov=ClipCovSettings(config.train.clip_cov, config.train.clip_cov_low, config.train.clip_cov_high),
         seed=config.seed,
         keeps_sequences=loss.weighs_sequences or loss.clips_sequences,
-        mean=Mean(config.train.mean, _longest(config)),
+        mean=Mean(config.train.mean, _longest(config), frozenset(LABELS)),
+        experience=_experience(config),
     )
+
+
+def _experience(config: Config) -> ExperienceTeaching:
+    e = config.train.experience
+    weights = {STATE: e.world_model, EXPERT: e.imitation, REFLECTION: e.reflection}
+    return ExperienceTeaching({label: weight for label, weight in weights.items() if weight > 0}, e.steps)
+
+
+def explorer(
+    config: Config, style: PromptStyle, params: SamplingParams, encode: Encode, limit: int | None
+) -> Explorer | None:
+    """Who gathers early experience; None where nothing learns from it. `params`: of an answer."""
+    e = config.train.experience
+    if not _experience(config).weights:
+        return None
+    reflection = replace(params, max_tokens=e.max_tokens) if e.reflection > 0 else None
+    settings = ExperienceSettings(e.alternatives, params, e.states, reflection, e.grounded)
+    return Explorer(style, settings, encode, limit, e.steps)
 
 
 def proposal_pay(
@@ -106,6 +132,7 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         pack_tokens=t.pack_tokens,
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
+        copied=frozenset(LABELS),
         mode=t.pass_mode if parity.holds else "flat",
         loss=_loss(config),
     )

@@ -5,6 +5,7 @@ from statistics import pstdev
 
 from curriculum.domains.judging import judged
 from curriculum.selection.admission import fate_counts
+from roles.experience import Experienced
 from roles.judging.groups import JudgedGroup, node_values, verdict
 from roles.prompts import PromptStyle
 from roles.search.critics import HEADS
@@ -47,6 +48,8 @@ def step_metrics(step: Step, played: Played, taught: Taught, rates: Sequence[Pas
         found |= skill_metrics(played.skilled, step)
     if taught.num_clipped:
         found[metrics.CLIP_COV] = float(taught.num_clipped)
+    if played.experienced:
+        found |= experience_metrics(played.experienced)
     if game.searcher is not None:
         by_problem = {group.problem.problem_id: group.first_try_rate or 0.0 for group in groups}
         found |= search_metrics(taught.critics, list(played.searches.values()), by_problem)
@@ -95,8 +98,22 @@ def _sampled(played: Played) -> int:
     said += [attempt.turns[0].sampled for group, attempt in attempts if attempt.index % group.looks == 0]  # shared
     said += [attempt.report.sampled for _, attempt in attempts if attempt.report is not None]
     said += [proposal.sampled for proposal in played.posed.proposals]
+    said += [tried.sampled for state in played.experienced for tried in state.tried if tried.sampled is not None]
     searched = sum(found.num_sampled for found in played.searches.values())
     return sum(len(s.completion.ids) for s in said) + searched + played.skilled.num_sampled
+
+
+def experience_metrics(experienced: Sequence[Experienced]) -> dict[str, float]:
+    """What came of actions that nobody is paid for."""
+    own = [tried for state in experienced for tried in state.own]
+    reflected = [state for state in experienced if state.reflection]
+    return {
+        metrics.EXPERIENCED_STATES: float(len(experienced)),
+        metrics.EXPERIENCED_ACTIONS: float(len(own)),
+        metrics.EXPERIENCED_RIGHT: share([tried.is_right is True for tried in own]),
+        metrics.REFLECTED: float(len(reflected)),
+        metrics.REFLECTED_KEPT: share([state.is_kept for state in reflected]),
+    }
 
 
 def _model_judge_metrics(played: Played, style: PromptStyle) -> dict[str, float]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from curriculum.selection.rescue import rescues_of
 from curriculum.tracking.difficulty import Tracker
+from roles.experience import Experienced
 from roles.judging.groups import JudgedGroup, attempt_record, pass_rate
 from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched
@@ -13,7 +14,7 @@ from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
 from selfplay.play.step import Played, Step
 from selfplay.run.figures import rescue_metrics, step_metrics
-from store.records import Proposal, Rescue, SearchNode, Standing, StepCommit, StepHistory
+from store.records import Experience, Proposal, Rescue, SearchNode, Standing, StepCommit, StepHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ def step_commit(
             for node in search_nodes(found, step.policy_version, taught.credit)
         ),
         rescues=rescues or (),
+        experiences=tuple(
+            row for state in played.experienced for row in experience_records(state, step.policy_version)
+        ),
     )
 
 
@@ -94,6 +98,27 @@ def _proposal(paid: PaidProposal) -> Proposal:
         problem_id=triaged.problem_id,
         reward=paid.reward,
     )
+
+
+def experience_records(found: Experienced, version: int) -> list[Experience]:
+    """What came of the actions in a state, a row for each."""
+    was_asked = found.reflection != ""
+    return [
+        Experience(
+            problem_id=found.problem.problem_id,
+            state_index=found.index,
+            place=place,
+            state=found.state,
+            action=each.action,
+            next_state=each.next_state,
+            is_expert=each.is_expert,
+            is_right=each.is_right,
+            policy_version=version,
+            reflection=found.reflection if each.is_expert and was_asked else None,
+            is_kept=found.is_kept if each.is_expert and was_asked else None,
+        )
+        for place, each in enumerate(found.tried)
+    ]
 
 
 def search_nodes(found: Searched, version: int, credit: CreditSettings | None) -> list[SearchNode]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.folding import keep
+from roles.experience import Experienced
 from roles.skills.sets import SkillSets
 from roles.tree import Tree
 from selfplay.engine.voices import Voices
@@ -142,6 +143,9 @@ class Run:
 
     def search(self, step: Step, judged: Judged) -> Searches:
         return self.game.search(step, judged)
+
+    def explore(self, step: Step, judged: Judged) -> tuple[Experienced, ...]:
+        return self.game.explore(step, judged)
 
     def teach(self, step: Step, played: Played) -> Taught:
         return self.teacher.teach(step.tree, played, self.stage_facts, step.number)

@@ -63,13 +63,21 @@ def policy_loss(
     positive: Tensor,  # [m] sums of positive advantages, scaled (TrainBatch)
     negative: Tensor,  # [m] sums of negative advantages, scaled
     settings: LossSettings,
+    copied: Tensor | None = None,  # [m] bool: tokens that nobody sampled; None: there are none
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Sum over tokens, and what happened to each [m].
+    """Sum over tokens, and what happened to each [m]. Of a copied token the loss is plain likelihood, -A log theta,
+    whatever the settings; it has no ratio, and its "log_ratio" is -inf.
 
     "clipped" and "truncated" are 0 or 1, of the ratio and of the weight; "weight" is the weight, and "log_ratio" what
     it is made of, log anchor / mu.
     """
     now = logprobs.detach()
+    if copied is not None and settings.anchor != "none":
+        said, nothing = torch.where(copied, now, sampler_logprobs), torch.zeros_like(now)
+        pushes = [torch.where(copied, nothing, side) for side in (positive, negative)]
+        loss, facts = policy_loss(logprobs, said, pushes[0], pushes[1], settings)
+        facts["log_ratio"] = facts["log_ratio"].masked_fill(copied, -torch.inf)
+        return loss - (logprobs * torch.where(copied, positive + negative, nothing)).sum(), facts
     if settings.anchor == "none":
         facts = {"clipped": torch.zeros_like(now), **_weight_facts(torch.zeros_like(now), settings)}
         return -(logprobs * (positive + negative)).sum(), facts

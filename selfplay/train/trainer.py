@@ -28,6 +28,7 @@ from selfplay.metrics import (
     LOSS,
     MISMATCH_MAX,
     MISMATCH_MEAN,
+    NLL,
     PACKS,
     PACKS_FLAT,
     SAMPLER_KL,
@@ -67,6 +68,7 @@ class TrainerSettings:
     pack_tokens: int = 4096
     logprob_chunk: int = 64
     temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> that its tokens were drawn at; else 1
+    copied: frozenset[str] = frozenset()  # labels that nobody samples: their texts are learned, whatever the loss is
     mode: PassMode = "auto"
     loss: LossSettings = field(default_factory=LossSettings)
 
@@ -224,14 +226,17 @@ class Trainer:
         temperatures = row_temperatures(batch, plan, settings.temperatures, device)
         drawable = row_supports(batch, plan, device)
         head = self._policy.head
+        is_copied = self._is_copied(batch, rows)
+        copied = to_device(is_copied, device) if is_copied.any() else None
         with self._gradients.collecting(), pack_hidden(self._policy, batch, plan) as hidden:
             total = self._gradients.sum_of(head.weight)
             logprobs = head.logprobs(hidden, targets, temperatures, settings.logprob_chunk, total, drawable)
-            loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss)
+            loss, facts = policy_loss(logprobs, sampler, positive, negative, settings.loss, copied)
             now, policy_part = logprobs.detach(), loss.detach()
-            totals.later(lambda: totals.add(policy_part, counts, facts, now, sampler))
+            paid = counts if copied is None else counts * ~copied
+            totals.later(lambda: totals.add(policy_part, paid, facts, now, sampler))
             if not self._settings.loss.weighs_sequences:
-                weights = (counts, facts["log_ratio"], facts["weight"], facts["truncated"])
+                weights = (paid, facts["log_ratio"], facts["weight"], facts["truncated"])
                 totals.later(lambda: totals.weights.add(*weights))
             if self._reference is not None and batch.kl[rows].any():
                 pull = to_device(batch.kl[rows], device, torch.float32)
@@ -239,8 +244,15 @@ class Trainer:
                 pulled = kl.detach()
                 totals.later(lambda: totals.add_kl(batch, rows, pulled))
                 loss = loss + (pull * kl).sum()
+            if copied is not None:
+                totals.later(lambda: totals.add_copied(batch, rows[is_copied], now[copied]))
             loss.backward()
         return logprobs.detach()
+
+    def _is_copied(self, batch: TrainBatch, rows: np.ndarray) -> np.ndarray:
+        """[m] bool: which of the rows are of labels that nobody samples."""
+        copied = [index for index, name in enumerate(batch.label_names) if name in self._settings.copied]
+        return np.isin(batch.labels[rows], copied)
 
     def _weighed(self, batch: TrainBatch, packs: Sequence[PackPass]) -> tuple[TrainBatch, WeightTotals]:
         """`batch` with weighed advantages. A pass of its own: the cut may run through a sequence."""
@@ -268,7 +280,9 @@ class Trainer:
             return {}
         total = weight = 0.0
         for plan, then in zip(packs, before, strict=True):
-            counts = torch.from_numpy(batch.counts[plan.pack.targets]).to(then)
+            rows = plan.pack.targets
+            weights = np.where(self._is_copied(batch, rows), 0.0, batch.counts[rows])  # copies are not the policy's
+            counts = torch.from_numpy(weights).to(then)
             kl = kl_to_reference(then, self._logprobs(batch, plan))
             total, weight = total + (counts * kl).sum().item(), weight + counts.sum().item()
         moved = total / (weight or 1.0)
@@ -344,6 +358,7 @@ class _Totals:
     mismatch_max: float = 0.0
     sampler_kl: float = 0.0  # sum of k3 of mu and theta over these
     weights: WeightTotals = field(default_factory=WeightTotals)
+    copied: dict[str, tuple[float, float]] = field(default_factory=dict)  # label -> (sum of -log theta, of weights)
     _pending: list[Callable[[], None]] = field(default_factory=list, repr=False)
 
     def later(self, add: Callable[[], None]) -> None:
@@ -379,6 +394,15 @@ class _Totals:
             total, weight = self.kl[label]
             self.kl[label] = (total + float(pull[mine] @ values[mine]), weight + float(pull[mine].sum()))
 
+    def add_copied(self, batch: TrainBatch, rows: np.ndarray, now: Tensor) -> None:
+        """Adds -log theta [m] of rows that are copied to their labels' sums."""
+        values, counts = -now.cpu().double().numpy(), batch.counts[rows]
+        for index, label in enumerate(batch.label_names):
+            mine = batch.labels[rows] == index
+            if mine.any():
+                total, weight = self.copied.get(label, (0.0, 0.0))
+                self.copied[label] = (total + float(counts[mine] @ values[mine]), weight + float(counts[mine].sum()))
+
     def metrics(self, batch: TrainBatch) -> dict[str, float]:
         weight = self.weight or 1.0
         return {
@@ -390,4 +414,9 @@ class _Totals:
             SAMPLER_KL: self.sampler_kl / (self.sampled or 1.0),
             TOKENS_TRAINED: float(len(batch.targets)),
             **self.weights.metrics(),
-        } | {KL.format(label=label): total / by for label, (total, by) in self.kl.items() if by}
+        } | {
+            pattern.format(label=label): total / by
+            for pattern, sums in ((KL, self.kl), (NLL, self.copied))
+            for label, (total, by) in sums.items()
+            if by
+        }

@@ -174,4 +174,13 @@ FROM skills k
 JOIN steps s ON s.step_id = k.step_id AND s.status = 'LIVE'
 JOIN skill_rounds r ON r.step_id = k.step_id AND r.side = k.side""",
     ),
+    "v_experiences": View(
+        "What came of actions that nobody was paid for: each with its problem and state, and what was said of it",
+        """
+SELECT s.step, e.problem_id, p.text AS problem, p.family, p.level, e.state_index, e.place, e.state, e.action,
+    e.next_state, e.is_expert, e.is_right, e.policy_version, e.reflection, e.is_kept
+FROM experiences e
+JOIN steps s ON s.step_id = e.step_id AND s.status = 'LIVE'
+JOIN problems p ON p.problem_id = e.problem_id""",
+    ),
 }

@@ -14,6 +14,7 @@ from curriculum.domains.protocol import (
     ChecksAgain,
     Decomposable,
     Drawable,
+    Executable,
     Explained,
     KnowsGoodSteps,
     Mergeable,
@@ -45,6 +46,9 @@ NEEDED: list[tuple[Mapping[str, Any], Any, str]] = [  # keys, the capability tha
     ({"judge.search.prune": True, "evaluate.search_tokens": 8}, Prunable, "fails(problem, text)"),
     ({"judge.search.merge": True, "judge.search.when": "every"}, Mergeable, "state(problem, text)"),
     ({"judge.search.merge": True, "evaluate.search_tokens": 8}, Mergeable, "state(problem, text)"),
+    ({"train.experience.world_model": 1}, Executable, "executes(problem, state, action)"),
+    ({"train.experience.imitation": 1}, Executable, "executes(problem, state, action)"),
+    ({"train.experience.reflection": 1}, Executable, "executes(problem, state, action)"),
 ]
 NEEDS_NOTHING: Mapping[str, Any] = {
     "challenger.source": "none", "judge.source": "majority", "judge.search.when": "every", "evaluate.search_tokens": 8,
@@ -64,6 +68,7 @@ class Whole:
     levels = (1, 2)
     several_right = leaves_answers_open = False
     by_option: Mapping[str, str] = {}
+    reflection_examples = (("3 doubled:", "twice 3 is 6. So: 6"),)
 
     def seeds(self) -> list[Statement]:
         return [self._stated(number) for number in range(3, 9)]
@@ -128,6 +133,15 @@ class Whole:
 
     def is_good(self, problem: Problem, text: str) -> bool:
         return True
+
+    def begins(self, problem: Problem) -> str:
+        return f"{problem.text} doubled:"
+
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        return "done" if action.strip() == problem.answer else "not that"
+
+    def expert(self, problem: Problem, state: str) -> str | None:
+        return None if state == "done" else problem.answer
 
     def _stated(self, number: int) -> Statement:
         return Statement(str(number), str(number), "doubles", len(str(number)), str(2 * number), "executed")

@@ -96,7 +96,7 @@ def test_nothing_is_left_of_one_that_is_stopped(server: Server, tmp_path: Path, 
 
 
 def test_a_checkpoint_that_finds_no_room_is_computed(server: Server, said: dict[str, Any], tmp_path: Path) -> None:
-    ended = dry(server, tmp_path, "--json", fault="files of at most 360 kB")
+    ended = dry(server, tmp_path, "--json", fault="files of at most 363 kB")
     assert ended.code == OK, ended.output
     found = json.loads(ended.output)
     assert found["checkpoint_seconds"] is None and any("no checkpoint" in note for note in found["notes"])

@@ -12,6 +12,7 @@ from store.records import (
     Attempt,
     Completion,
     Disagreement,
+    Experience,
     Fate,
     Finish,
     HelpKind,
@@ -98,6 +99,11 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
 def disagreement(step: int) -> Disagreement:
     """Of a turn of the sample run's step."""
     return Disagreement(f"p-{step}", 0, 1, Outcome.CORRECT, False, "by division")
+
+
+def experience(step: int) -> Experience:
+    """Of the problem that the sample run's step admits."""
+    return Experience(f"p-{step}", 2, 3, "4 + 5 =", "8", "4 + 5 is 9", True, False, step + 6, "it is. So: 9", True)
 
 
 def probe(step: int) -> Probe:

@@ -13,7 +13,7 @@ from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
 from roles.prompts import PromptStyle
 from roles.solver import SolverSettings, attempt
 from selfplay.learn.batch import TrainBatch, build_batch
-from selfplay.learn.imitation import ImitationRule, imitated
+from selfplay.learn.copies.imitation import ImitationRule, imitated
 from selfplay.learn.settings import LearningSettings, Objective, TeachingSettings
 from selfplay.learn.teacher import Teacher
 from selfplay.play.step import Judged, Played, Posed

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, LargeBinary, Table
-from store_samples import create, disagreement, new_problem, pick, probe, rescue, skill_rounds, step_commit, wave
+from store_samples import (
+    create,
+    disagreement,
+    experience,
+    new_problem,
+    pick,
+    probe,
+    rescue,
+    skill_rounds,
+    step_commit,
+    wave,
+)
 
 from curriculum.tracking import snapshot
 from selfplay.config import files as configuration
@@ -46,7 +57,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for step in (1, 2):
             store.commit_wave(wave(step))
             more = {"disagreements": (disagreement(step),), "probes": (probe(step),), "rescues": (rescue(step),)}
-            store.commit_step(step_commit(step, **more, skill_rounds=skill_rounds(step)))
+            store.commit_step(
+                step_commit(step, **more, skill_rounds=skill_rounds(step), experiences=(experience(step),))
+            )
             store.commit_probe_answers(step, {probe(step).problem_id: True})
             store.commit_pick(pick(step, best=1))
         store.rewind(1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.event import listen, remove
-from store_samples import SEED, copy_new, create, disagreement, new_problem, skill_rounds, step_commit, wave
+from store_samples import SEED, copy_new, create, disagreement, experience, new_problem, skill_rounds, step_commit, wave
 
 from store.encoding import (
     MAX_TEXT_CHARS,
@@ -65,7 +65,9 @@ def test_many_seeds_are_written_in_a_few_statements(tmp_path: Path) -> None:
 
 
 def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
-    commit = step_commit(1, disagreements=(disagreement(1),), skill_rounds=skill_rounds(1))
+    bare = replace(experience(1), is_right=None, reflection=None, is_kept=None, place=4)
+    more = {"skill_rounds": skill_rounds(1), "experiences": (experience(1), bare)}
+    commit = step_commit(1, disagreements=(disagreement(1),), **more)
     row = store.commit_step(commit)
     assert row == store.head() == store.step(1) == store.steps()[-1]
     assert (row.step, row.parent_step_id, row.status, row.policy_version) == (1, 1, StepStatus.LIVE, 1)
@@ -81,6 +83,8 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     assert store.proposals() == [(1, proposal) for proposal in commit.proposals]
     assert store.alarms() == [(1, alarm) for alarm in commit.alarms]
     assert store.disagreements() == [(1, each) for each in commit.disagreements] != []
+    assert store.experiences() == store.experiences(1) == [(1, each) for each in commit.experiences]
+    assert store.experiences(2) == []
     assert store.skill_rounds() == [(1, each) for each in commit.skill_rounds] != []
     assert store.tries(1, 1) == [(new_problem(1), [commit.attempts[0]]), (SEED, [commit.attempts[1]])]
     assert store.tries(2, 3) == []

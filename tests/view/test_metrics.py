@@ -29,7 +29,7 @@ SEARCHING = [
 LOOKING = [
     "run.steps=2", "domain=few_problems:AnyText", "solver.problems=2", "solver.report=confidence",
     "judge.report_reward=brier", "evaluate.mechanism=true", "evaluate.report=confidence", "train.clip_cov=0.05",
-    "train.clip_cov_low=0", "guards.rechecks=2",
+    "train.clip_cov_low=0", "guards.rechecks=2", "train.experience.world_model=1", "train.experience.reflection=1",
 ]  # fmt: skip
 VOTING = [
     "run.steps=1", "domain=few_problems:AnyVoted", "challenger.source=procedural", "solver.turns=1",

@@ -13,6 +13,7 @@ from pathlib import Path
 from curriculum.answers.comparing import side_of
 from curriculum.domains.arithmetic import sets
 from curriculum.domains.arithmetic.shapes import drawn_expression, known_levels, known_shapes
+from curriculum.domains.arithmetic.steps import executed, expert
 from curriculum.domains.arithmetic.syntax import (
     Expression,
     canonical_form,
@@ -63,6 +64,12 @@ class ArithmeticDomain:
         ("2 * 3", "4 * 7"),
         ("5 + 2", "5 + 2 + 6"),
         ("34 + 15", "38 + 47"),
+    )
+    reflection_examples: Sequence[tuple[str, str]] = (
+        (
+            "28 + 15 =\nTried: 33, which gave: 28 + 15 is 43, not 33\nRight: 43, which gave: 43",
+            "8 and 5 are 13, so one more ten is carried than in 33. So: 43",
+        ),
     )
     solver_instruction = "Compute the expression. Answer with the number only."
     recheck_instruction = "Compute it once more, carefully, and answer with the number only."
@@ -153,6 +160,20 @@ class ArithmeticDomain:
         """How the number compares with the value: "too low", "too high" or "equal"; "no number" without one."""
         found = _ANSWER.fullmatch(text)
         return "no number" if found is None else side_of(int(found[1]), int(problem.answer))
+
+    def begins(self, problem: Problem) -> str:
+        """The question: "38 + 47 - 12 ="."""
+        return self.question(problem)
+
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        """The expression that is left where the action is the value of its first operation, "85 - 12 =", products
+        before sums; the value alone where it is that of the whole. "38 + 47 is 85, not 84" where it is neither, "no
+        number" where it is none, "nothing to do" of a state that is no expression."""
+        return executed(state, action)
+
+    def expert(self, problem: Problem, state: str) -> str | None:
+        """The value of the first operation, or of all of it where that one is below 0."""
+        return expert(state)
 
     def question(self, problem: Problem) -> str:
         return f"{problem.text} ="

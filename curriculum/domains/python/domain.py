@@ -164,6 +164,12 @@ class PythonDomain:
 
     name = "python"
     step_ends: Sequence[str] = ()
+    reflection_examples: Sequence[tuple[str, str]] = (
+        (
+            "f = lambda x: x * 3 - 1; f(4) ==\nTried: 12, which gave: == 11, not 12\nRight: 11, which gave: == 11",
+            "4 * 3 is 12, and 12 forgets to take 1 away. So: 11",
+        ),
+    )
     solver_instruction = (
         "This is Python. Answer with what stands behind the last == or =, and nothing else: a value, an argument that "
         "makes the equation true, or a function written as a lambda."
@@ -273,6 +279,44 @@ class PythonDomain:
                 given = said if task.kind == "abduction" else answer_text(call)
                 return f"f({given}) " + (output.reason if isinstance(output, Failure) else f"== {spelled(output)}")
         return "as shown"
+
+    def begins(self, problem: Problem) -> str:
+        """The question; an answer is one action."""
+        return self.question(problem)
+
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        """What running the answer gives. Of an output or an input "== 7", or "== 7, not 8" where it is another than the
+        one said or asked for; of a program "as shown, and beyond", "as shown, not beyond" where a hidden call gives
+        another output, or the first call that is not as shown, "f(3) == 8, not 9". "no value", "no input" or "no
+        program" where there is none, and "nothing to do" in another state than the first."""
+        task = _task(problem.text)
+        return "nothing to do" if task is None or state != self.begins(problem) else self._executed(task, action)
+
+    def expert(self, problem: Problem, state: str) -> str | None:
+        """The right output, the input that the problem was made of, or its program."""
+        task = _task(problem.text)
+        if task is None or state != self.begins(problem):
+            return None
+        outputs = outputs_of(task.program, task.calls)
+        if any(isinstance(each, Failure) for each in outputs):
+            return None
+        return _answer(task, [each for each in outputs if not isinstance(each, Failure)])
+
+    def _executed(self, task: Task, action: str) -> str:
+        expected = outputs_of(task.program, task.calls)
+        if task.kind == "deduction":
+            value = read_value(self._result(action))
+            return "no value" if value is NOTHING else _given(expected[0], value)
+        said, found = _tried(task, action)
+        if said is None:
+            return "no program" if task.kind == "induction" else "no input"
+        if task.kind == "abduction":
+            return _given(found[0], expected[0])
+        are_equal = list(map(_is_equal, found, expected))
+        for call, output, wanted, is_equal in zip(task.shown, found, expected, are_equal, strict=False):
+            if not is_equal:
+                return f"f({answer_text(call)}) {_given(output, wanted)}"
+        return "as shown, and beyond" if all(are_equal) else "as shown, not beyond"
 
     def question(self, problem: Problem) -> str:
         """The text without what is asked for; see tasks.py."""
@@ -432,6 +476,15 @@ def _tried_alone(task: Task, text: str) -> list[Value | Failure]:
 
 def _is_equal(a: Value | Failure, b: Value | Failure) -> bool:
     return not isinstance(a, Failure) and not isinstance(b, Failure) and is_same(a, b)
+
+
+def _given(output: Value | Failure, wanted: Value | Failure) -> str:
+    """ "== 7", "== 7, not 8", or why there is no output."""
+    if isinstance(output, Failure):
+        return output.reason
+    if _is_equal(output, wanted) or isinstance(wanted, Failure):
+        return f"== {spelled(output)}"
+    return f"== {spelled(output)}, not {spelled(wanted)}"
 
 
 def _compared(value: Value, expected: Value) -> str:
