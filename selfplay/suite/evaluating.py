@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 
 from selfplay.model.weights.loading import require_there
 from selfplay.run.build import build_evaluator
@@ -9,6 +10,7 @@ from selfplay.suite.comparing import compared
 from selfplay.suite.loading import LoadedPolicy, load
 from selfplay.suite.measuring import measure
 from selfplay.suite.passing import compared_passing, sampled_sets
+from selfplay.suite.perplexity import under, vocabulary
 from selfplay.suite.records import ModelReport, Report
 from selfplay.suite.request import Prepared
 from selfplay.suite.subjects import with_settings_of
@@ -23,13 +25,31 @@ def evaluate(prepared: Prepared, note: Note, loaded: LoadedPolicy | None = None)
     """
     if prepared.second is not None:  # a name that was mistyped is said now, not after the first was measured
         require_there(prepared.second.config.model.name)
-    first = _one(load(prepared.first, note) if loaded is None else loaded, prepared, note)
+    asked = load(prepared.first, note) if loaded is None else loaded
+    first, known = _one(asked, prepared, note), vocabulary(asked.policy.tokenizer)
     if prepared.second is None:
         return Report(first)
+    del asked, loaded
     gc.collect()
-    second = _one(load(with_settings_of(prepared.second, prepared.first), note), prepared, note)
+    other = load(with_settings_of(prepared.second, prepared.first), note)
+    if prepared.num_samples:
+        first = _found_likely(first, known, other, prepared, note)
+    second = _one(other, prepared, note)
     passing = compared_passing(sampled_sets(first), sampled_sets(second))
     return Report(first, second, tuple(compared(first, second)), tuple(passing))
+
+
+def _found_likely(first: ModelReport, known: str, other: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:
+    """With how likely the other model finds the samples of the first, where both have the same tokens (`known`)."""
+    if vocabulary(other.policy.tokenizer) != known:
+        note("no perplexity of the first model's samples under the second: their tokenizers differ")
+        return first
+    config, reports = with_settings_of(other.subject, prepared.first).config, []
+    for report, each in zip(first.sets, prepared.sets, strict=True):
+        note(f"{each.name}: how likely {other.subject.name} finds the samples of {first.model} ...")
+        evaluator = build_evaluator(config, other.policy, other.parity, each.domain, {each.name: each.problems}, note)
+        reports.append(under(report, each, evaluator, other))
+    return replace(first, sets=tuple(reports))
 
 
 def _one(loaded: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:

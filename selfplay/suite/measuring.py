@@ -90,7 +90,7 @@ def _outcome(
     is_same: Same,
 ) -> ProblemOutcome:
     problem = greedy[index].problem
-    said = tuple(_said(attempt.turns[0]) for attempt in sampled[index].attempts) if sampled else ()
+    said = tuple(_sampled(attempt.turns[0]) for attempt in sampled[index].attempts) if sampled else ()
     found, best_of = (_until_right(each) for each in searches[index]) if searches else (None, None)
     return ProblemOutcome(
         problem_id=problem.problem_id,
@@ -156,6 +156,12 @@ def _report(
 
 def _said(turn: JudgedTurn) -> SaidTurn:
     return SaidTurn(turn.sampled.completion.text, turn.answer, turn.outcome)
+
+
+def _sampled(turn: JudgedTurn) -> SaidTurn:
+    """With what its perplexity is told of."""
+    completion = turn.sampled.completion
+    return replace(_said(turn), ids=completion.ids, nats=-math.fsum(completion.logprobs))
 
 
 def _tokens(group: JudgedGroup) -> int:

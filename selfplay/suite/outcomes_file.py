@@ -39,23 +39,26 @@ def write(report: Report, path: Path) -> None:
 
 def rows(report: Report) -> Iterator[dict[str, Any]]:
     """Plain values only. `search_tokens` and `best_of_tokens` are null where no right answer was found."""
-    for model in (report.model, report.against):
+    for model, other in ((report.model, report.against), (report.against, None)):
         if model is not None:
-            yield from _of_model(model)
+            yield from _of_model(model, "" if other is None else other.named)
 
 
-def _of_model(model: ModelReport) -> Iterator[dict[str, Any]]:
+def _of_model(model: ModelReport, against: str) -> Iterator[dict[str, Any]]:
     for each in model.sets:
         for problem in each.problems:
-            yield {"model": model.model, "step": model.step, "set": each.set_name} | _row(problem)
+            yield {"model": model.model, "step": model.step, "set": each.set_name} | _row(problem, against)
 
 
-def _row(problem: ProblemOutcome) -> dict[str, Any]:
+def _row(problem: ProblemOutcome, against: str) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(problem, name) for name in ("problem_id", "text", "family", "level", "answer")}
     row["turns"] = [{"text": turn.text, "answer": turn.answer, "outcome": turn.outcome.value} for turn in problem.turns]
     if problem.sampled:
         row |= {"num_samples": len(problem.sampled), "num_right": problem.num_right, "vote": problem.vote}
         row["sampled"] = [{"answer": turn.answer, "outcome": turn.outcome.value} for turn in problem.sampled]
+        row |= {"sampled_tokens": problem.num_tokens, "sampled_nats": problem.nats}
+        if problem.nats_against is not None:
+            row |= {"sampled_nats_against": problem.nats_against, "against": against}
     if problem.search_tokens is not None:
         row["search_tokens"] = _finite(problem.search_tokens)
         row["best_of_tokens"] = _finite(problem.best_of_tokens)

@@ -4,6 +4,7 @@ A file's rows are somebody else's: what is not a row of a model's samples is one
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,35 @@ MOST_SAMPLES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class SampledSet:
-    """One model's samples on one set: `right` has, by problem, how many of `samples` were right."""
+    """One model's samples on one set: `right` has, by problem, how many of `samples` were right. `likelihood`: how
+    likely they are to it and to another."""
 
     model: str
     step: int
     set_name: str
     samples: int
     right: Mapping[str, int]
+    likelihood: "Likelihood | None" = None
 
     @property
     def named(self) -> str:
         return f"{self.model}, step {self.step}" if self.step else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Of all samples of a set: `tokens`, and -sum of their log p in nats by the model that said them and by `against`,
+    "" where it is not told which that is."""
+
+    tokens: int
+    nats: float
+    nats_against: float
+    against: str = ""
+
+    @property
+    def perplexities(self) -> tuple[float, float]:
+        """exp of the mean -log p of a token, by both."""
+        return math.exp(self.nats / self.tokens), math.exp(self.nats_against / self.tokens)
 
 
 def sampled_sets(model: ModelReport) -> Iterator[SampledSet]:
@@ -37,7 +56,12 @@ def sampled_sets(model: ModelReport) -> Iterator[SampledSet]:
     for each in model.sets:
         if each.num_samples:
             right = {problem.problem_id: problem.num_right for problem in each.problems}
-            yield SampledSet(model.model, model.step, each.set_name, each.num_samples, right)
+            told = [problem for problem in each.problems if problem.nats_against is not None]
+            tokens = sum(problem.num_tokens for problem in told)
+            nats = math.fsum(problem.nats for problem in told)
+            against = math.fsum(problem.nats_against or 0.0 for problem in told)
+            likelihood = Likelihood(tokens, nats, against) if tokens and len(told) == len(each.problems) else None
+            yield SampledSet(model.model, model.step, each.set_name, each.num_samples, right, likelihood)
 
 
 def compared_passing(first: Iterable[SampledSet], second: Iterable[SampledSet]) -> Iterator[ComparedPassing]:
@@ -56,12 +80,16 @@ def compared_passing(first: Iterable[SampledSet], second: Iterable[SampledSet]) 
             )
         ids = sorted(one.right)
         mine, theirs = (Counted(each.samples, [each.right[problem] for problem in ids]) for each in (one, other))
-        yield ComparedPassing(one.set_name, one.named, other.named, len(ids), paired_curves(mine, theirs, one.set_name))
+        curves, likelihood = paired_curves(mine, theirs, one.set_name), one.likelihood
+        is_told = likelihood is not None and likelihood.against in ("", other.named)
+        perplexity = likelihood.perplexities if likelihood is not None and is_told else None
+        yield ComparedPassing(one.set_name, one.named, other.named, len(ids), curves, perplexity)
 
 
 def read_outcomes(paths: Sequence[Path]) -> list[SampledSet]:
     """All models and sets in files of `evaluate --out`, in the order of their rows. Raises Refused."""
     found: dict[tuple[str, int, str], tuple[int, dict[str, int]]] = {}
+    likely: dict[tuple[str, int, str], list[Likelihood]] = {}
     for path in paths:
         for row in _rows(path):
             key, problem, samples, right = _checked(row, path)
@@ -69,9 +97,24 @@ def read_outcomes(paths: Sequence[Path]) -> list[SampledSet]:
             if number != samples or problem in counts:
                 raise Refused(f"{path}: {key[0]} on {key[2]} is there twice, or with other numbers of samples", DATA)
             counts[problem] = right
+            if (told := _likelihood(row, path)) is not None:
+                likely.setdefault(key, []).append(told)
     if not found:
         raise Refused("no samples in these files: write them by evaluate --samples N --out FILE", DATA)
-    return [SampledSet(*key, samples, counts) for key, (samples, counts) in found.items()]
+    return [
+        SampledSet(*key, samples, counts, _summed(likely.get(key, []), len(counts)))
+        for key, (samples, counts) in found.items()
+    ]
+
+
+def _summed(told: Sequence[Likelihood], problems: int) -> Likelihood | None:
+    """Of a whole set; None where it is not told of every problem, or not against one model."""
+    names = {each.against for each in told}
+    tokens = sum(each.tokens for each in told)
+    if len(told) != problems or len(names) != 1 or not tokens:
+        return None
+    nats, against = (math.fsum(column) for column in zip(*((t.nats, t.nats_against) for t in told), strict=True))
+    return Likelihood(tokens, nats, against, *names)
 
 
 def by_model(found: Iterable[SampledSet]) -> list[list[SampledSet]]:
@@ -107,3 +150,16 @@ def _checked(row: Any, path: Path) -> tuple[tuple[str, int, str], str, int, int]
         } if 0 <= right <= samples and 0 < samples <= MOST_SAMPLES:  # fmt: skip
             return (model, step, named), problem, samples, right
     raise Refused(f"{path}: a row has no samples: write it by evaluate --samples N --out FILE", DATA)
+
+
+def _likelihood(row: Any, path: Path) -> Likelihood | None:
+    """What a row tells of how likely its samples are; None where it tells nothing. Raises Refused."""
+    if row.get("sampled_nats_against") is None:
+        return None
+    match row:
+        case {
+            "sampled_tokens": int(tokens), "sampled_nats": int() | float() as nats,
+            "sampled_nats_against": int() | float() as theirs, "against": str(against),
+        } if tokens >= 0 and all(math.isfinite(each) and each >= 0 for each in (nats, theirs)):  # fmt: skip
+            return Likelihood(tokens, float(nats), float(theirs), against)
+    raise Refused(f"{path}: a row's sampled_nats are not numbers: write it by evaluate --samples N --out FILE", DATA)

@@ -10,11 +10,14 @@ from store.records import Outcome
 
 @dataclass(frozen=True, slots=True)
 class SaidTurn:
-    """A greedy turn: its text as sampled, the answer that was read (None: none could be), and the verdict."""
+    """A turn: its text as sampled, the answer that was read (None: none could be), and the verdict. `ids`, `nats`: its
+    tokens, and -sum of their log-probabilities at temperature 1, of a first try that was sampled."""
 
     text: str
     answer: str | None
     outcome: Outcome
+    ids: tuple[int, ...] = field(default=(), repr=False)
+    nats: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,17 @@ class ProblemOutcome:
     vote: bool | None = None  # whether the answer that most of `sampled` gave is right
     search_tokens: float | None = None
     best_of_tokens: float | None = None
+    nats_against: float | None = None  # -sum of log p of all tokens of `sampled`, by the model that it is compared with
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of `sampled`."""
+        return sum(len(turn.ids) for turn in self.sampled)
+
+    @property
+    def nats(self) -> float:
+        """-sum of log p of these by the model that said them."""
+        return sum(turn.nats for turn in self.sampled)
 
     @property
     def num_right(self) -> int:
@@ -92,6 +106,11 @@ class ModelReport:
     step: int
     sets: tuple[SetReport, ...]
 
+    @property
+    def named(self) -> str:
+        """As people are told of it."""
+        return f"{self.model}, step {self.step}" if self.step else self.model
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -117,6 +136,7 @@ class ComparedPassing:
     second: str
     problems: int
     curves: PairedCurves
+    perplexity: tuple[float, float] | None = None  # of A's samples a token, by A and by B; None where B was not asked
 
 
 @dataclass(frozen=True, slots=True)

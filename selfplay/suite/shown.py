@@ -74,6 +74,9 @@ def passing_lines(passing: Iterable[ComparedPassing]) -> Iterator[str]:
             f"{found.solved_by_both}, only A {found.solved_by_first}, only B {found.solved_by_second}, neither "
             f"{found.solved_by_neither}"
         )
+        if each.perplexity is not None:
+            own, other = each.perplexity
+            yield f"{each.set_name}: perplexity of A's samples, a token: {own:.3f} under A, {other:.3f} under B"
 
 
 def _figures(each: SetReport) -> Iterator[tuple[str, str]]:

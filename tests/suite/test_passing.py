@@ -1,14 +1,24 @@
 """Outcome files to curves: `inspect passk`, and what `evaluate --against` says of samples."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from looking import Look
+from updates import tiny_policy
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.loading import load_domain
+from curriculum.domains.protocol import Evaluated, problem_of
+from roles.prompts import few_shot_style
+from selfplay import api
 from selfplay.evaluate import main as evaluate_main
 from selfplay.machine.errors import DATA, USAGE
+from selfplay.prompting.codec import Encoder
+from store.records import Origin, Problem
 
 
 def write(path: Path, model: str, right: Mapping[str, int], samples: int = 8, name: str = "set") -> Path:
@@ -17,6 +27,12 @@ def write(path: Path, model: str, right: Mapping[str, int], samples: int = 8, na
             row = {"model": model, "step": 0, "set": name, "problem_id": problem, "num_samples": samples}
             file.write(json.dumps(row | {"num_right": count, "text": "not read"}) + "\n")
     return path
+
+
+def problems(name: str) -> list[Problem]:
+    domain = load_domain(name)
+    sets = ability(domain, Evaluated).evaluation_sets().values()
+    return [problem_of(each, domain.name, Origin.SEED) for members in sets for each in members]
 
 
 def test_two_models_are_paired_by_problem_whatever_their_order(tmp_path: Path, look: Look) -> None:
@@ -94,3 +110,50 @@ def test_evaluate_says_the_same_of_two_models(tmp_path: Path, look: Look) -> Non
     assert passing and passing == json.loads(look("passk", out, "--json")[1])["compared"]
     at = {each["k"]: each for each in passing[0]["curves"]["at"]}
     assert at.keys() == {1, 2, 4} and 0 < at[4]["first"][0] <= 1
+    own, other = passing[0]["perplexity"]
+    assert own > 1 and other > 1 and own != other
+    assert f"{own:.3f} under A, {other:.3f} under B" in look("passk", out)[1]
+
+
+def test_perplexity_is_that_of_plain_torch_under_the_other_model() -> None:
+    """Each sample as a row of its own, behind the prompt that the other model is asked with."""
+    keys = ["run.threads=1", "solver.max_tokens=5", "model.dtype=float32", "prompts.style=few_shot"]
+    named = "few_problems:AnyEnds"
+    report = api.evaluate("tiny-llama", named, samples=3, against="tiny-qwen3", keys=keys)
+    assert report.against is not None
+    style = few_shot_style(load_domain(named))
+    for name, model in (("nats", tiny_policy("tiny-llama")), ("nats_against", tiny_policy("tiny-qwen3"))):
+        total = found = 0.0
+        for each in report.model.sets[0].problems[:3]:
+            question = next(p for p in problems(named) if p.problem_id == each.problem_id)
+            prompt = Encoder(model.tokenizer, model.head.weight.shape[0])(style.solver(question), None)
+            for turn in each.sampled:
+                row = torch.tensor([[*prompt, *turn.ids]])
+                with torch.no_grad():
+                    every = model.model(row).logits[0].float().log_softmax(-1)
+                told = every[len(prompt) - 1 : -1].gather(1, torch.tensor(turn.ids)[:, None])
+                total -= told.sum().item()
+            found += getattr(each, name)
+        assert found == pytest.approx(total, rel=1e-4)
+    assert all(each.nats_against is None for each in report.against.sets[0].problems)
+
+
+def test_perplexities_in_files_are_of_whole_sets_and_against_one_model(tmp_path: Path, look: Look) -> None:
+    start = write(tmp_path / "b.jsonl", "start", {"p": 1, "q": 2})
+    told = {"sampled_tokens": 10, "sampled_nats": 10 * math.log(2), "sampled_nats_against": 10 * math.log(8)}
+    rows = [
+        {"model": "trained", "step": 0, "set": "set", "problem_id": name, "num_samples": 8, "num_right": 3, **told}
+        for name in "pq"
+    ]
+
+    def found(*given: dict[str, object]) -> object:
+        path = tmp_path / "a.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in given))
+        code, out, err = look("passk", path, start, "--json")
+        return json.loads(out)["compared"][0]["perplexity"] if code == 0 else (code, err.count("\n"))
+
+    assert found(*({**row, "against": "start"} for row in rows)) == pytest.approx([2.0, 8.0])
+    assert found(*({**row, "against": "another"} for row in rows)) is None
+    assert found({**rows[0], "against": "start"}, {**rows[1], "sampled_nats_against": None}) is None
+    assert found({**rows[0], "against": "start", "sampled_nats": -1}, rows[1]) == (DATA, 1)
+    assert found({**rows[0], "against": 7}, rows[1]) == (DATA, 1)
