@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curriculum.domains.abilities import ability
+from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.loading import load_domain
 from curriculum.domains.protocol import Drawable, Executable, Posable, Statement, problem_of
 from curriculum.domains.stepping import Stand, right_path
-from curriculum.validation import NASTY_TEXTS
+from curriculum.validation import NASTY_TEXTS, validate_domain
 from store.records import Origin, Problem
 
 NAMES = ("arithmetic", "chains", "python")
@@ -146,3 +147,32 @@ def test_no_text_raises(free: str, near: str) -> None:
         for text in (free, near):
             assert isinstance(domain(name).executes(problem, domain(name).begins(problem), text), str)
             assert isinstance(domain(name).executes(problem, text, "24"), str)
+
+
+class Circling(ChainsDomain):
+    """A right action leads back to where it was."""
+
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        return state if action == self.expert(problem, state) else "no"
+
+    def expert(self, problem: Problem, state: str) -> str | None:
+        return "1"
+
+
+class Credulous(ChainsDomain):
+    """Whatever is said leads on."""
+
+    def executes(self, problem: Problem, state: str, action: str) -> str:
+        return super().executes(problem, state, str(self.expert(problem, state)))
+
+
+@pytest.mark.parametrize(("made", "words"), [(Circling, "without an end"), (Credulous, "leads to")])
+def test_a_domain_whose_actions_lead_astray_fails_its_check(made: type[ChainsDomain], words: str) -> None:
+    checks = {each.name: each for each in validate_domain(made())}
+    assert not checks["right actions lead on"].passed and words in checks["right actions lead on"].detail
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_projects_own_pass_it(name: str) -> None:
+    checks = {each.name: each for each in validate_domain(load_domain(name, {}))}
+    assert checks["right actions lead on"].passed
