@@ -25,7 +25,8 @@ from store.records import Fate, Origin, ProblemState, Proposal
 _LIVE = "s.status = 'LIVE'"
 
 _MEASURED = text(f"""
-SELECT s.step, m.policy_version, m.problem_id, m.attempts, m.successes, m.state, m.rate
+SELECT s.step, m.policy_version, m.problem_id, m.attempts, m.successes, m.state, m.rate,
+    m.kept, m.broken, m.fixed, m.missed
 FROM pass_rates m JOIN steps s ON s.step_id = m.step_id
 WHERE {_LIVE} AND (:problem_id = '' OR m.problem_id = :problem_id)
 ORDER BY s.step, m.ordinal""")
@@ -75,7 +76,8 @@ WHERE {_LIVE} AND t.reward IS NOT NULL GROUP BY s.step, t.turn ORDER BY s.step, 
 def measured(connection: Connection, problem_id: str) -> list[Measured]:
     """What live steps measured, in order; of one problem, or of all for ""."""
     rows = connection.execute(_MEASURED, {"problem_id": clean_text(problem_id)})
-    return [Measured(row.step, row.policy_version, row.problem_id, row.attempts, row.successes, _state(row), row.rate)
+    return [Measured(row.step, row.policy_version, row.problem_id, row.attempts, row.successes, _state(row), row.rate,
+                     row.kept, row.broken, row.fixed, row.missed)
             for row in rows]  # fmt: skip
 
 

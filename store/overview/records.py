@@ -17,6 +17,10 @@ class Measured:
     successes: int
     state: ProblemState | None  # None before schema 0006
     rate: float | None  # the pass rate as the curriculum foretold it, in (0, 1); None before schema 0006
+    kept: int = 0  # second looks, as `PassRate` counts them
+    broken: int = 0
+    fixed: int = 0
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

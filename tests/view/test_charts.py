@@ -14,11 +14,11 @@ from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.forecasts import scored
 from selfplay import metrics
 from selfplay.machine.run_folder import DATABASE
-from selfplay.stats.intervals import beta_interval, wilson
+from selfplay.stats.intervals import beta_interval, paired_interval, wilson
 from selfplay.view.charts import curriculum
 from selfplay.view.charts.alarms import alarms
 from selfplay.view.charts.blocks import step_blocks
-from selfplay.view.charts.catalogue import COMPARED, KEYS, Wanted, chart, overlaid
+from selfplay.view.charts.catalogue import COMPARED, KEYS, Wanted, chart, drawn, overlaid
 from selfplay.view.charts.chart import Chart, as_rows, series
 from selfplay.view.charts.csv_text import csv_text
 from selfplay.view.charts.posterior import posterior
@@ -179,6 +179,61 @@ def test_calibration_is_of_the_curriculums_forecasts_elsewhere(source: Source) -
     assert sum(n * y for n, y in zip(counts, untried.y, strict=True)) == pytest.approx(sum(rates))
     means = [each.forecast.mean for each in firsts]
     assert sum(n * x for n, x in zip(counts, untried.x, strict=True)) == pytest.approx(sum(means))
+
+
+def looked(path: Path, of_steps: list[list[tuple[int, int, int, int]]]) -> Path:
+    """A run whose steps measured problems with so many second looks that kept, broke, fixed and missed."""
+    seeds = tuple(replace(SEED, problem_id=f"s-{i}", canonical=f"s{i}", text=f"seed {i}") for i in range(3))
+    with create(path, seeds=seeds, config_yaml=CONFIG) as store:
+        for step, counts in enumerate(of_steps, 1):
+            rates = tuple(
+                PassRate(seed.problem_id, step - 1, sum(each), each[0] + each[1], *each)
+                for seed, each in zip(seeds, counts, strict=False)
+            )
+            empty = {"problems": (), "proposals": (), "attempts": (), "search_nodes": ()}
+            store.commit_step(step_commit(step, pass_rates=rates, standings={}, **empty))
+    return path
+
+
+def test_second_looks_in_training_are_shares_of_attempts_with_intervals_over_problems(tmp_path: Path) -> None:
+    counts = [[(1, 1, 2, 0), (0, 0, 1, 3)], [(4, 0, 0, 0), (0, 1, 3, 0), (4, 0, 0, 0)]]
+    with OverviewStore.open_readonly(looked(tmp_path / "selfplay.db", counts)) as store:
+        drawn = chart(Source(store), Wanted("correction"))
+        compared = overlaid({"a": Source(store)}, Wanted("correction"))
+    mended, broken, delta = drawn.series
+    assert mended.x == (1, 2) and mended.y == (3 / 8, 3 / 12) and broken.y == (1 / 8, 1 / 12)
+    assert (mended.low[1], mended.high[1]) == wilson(3 / 4, 3)  # three problems, whose attempts are alike
+    assert delta.y == (2 / 8, 2 / 12) and (delta.low[0], delta.high[0]) == paired_interval(0, 0, 2)[1:]
+    half = 4.3027 / 6  # t of two degrees times sqrt(3 / 2 (4 + 16 + 4) / 9) / 12
+    assert (delta.low[1], delta.high[1]) == pytest.approx((2 / 12 - half, 2 / 12 + half), abs=1e-4)
+    (line,) = compared.series
+    assert line.y == delta.y and line.name.startswith("a: ")
+
+
+def test_a_long_run_has_points_of_several_steps_together(tmp_path: Path) -> None:
+    counts = [[(1, 0, 1, 0)] if step % 2 else [(0, 1, 1, 0)] for step in range(1, 43)]
+    with OverviewStore.open_readonly(looked(tmp_path / "selfplay.db", counts)) as store:
+        drawn = chart(Source(store), Wanted("correction"))
+    assert drawn.series[1].x == tuple(range(3, 43, 3)) and "3 steps together" in drawn.help
+    assert drawn.series[1].y[:2] == (pytest.approx(1 / 6), pytest.approx(2 / 6))
+
+
+def test_second_looks_at_a_held_out_set_are_as_its_evaluation_has_them(source: Source, tmp_path: Path) -> None:
+    assert chart(source, Wanted("correction")).is_empty  # a run of first tries alone
+    made(tmp_path / "looked.db", steps=2)
+    figures = {metrics.ACC_T1: 0.5, metrics.ACC_T2: 0.6, metrics.N: 10, metrics.I2C: 0.2, metrics.C2I: 0.1}
+    change, low, high = paired_interval(2, 1, 10)
+    figures |= {metrics.DELTA: change, metrics.low(metrics.DELTA): low, metrics.high(metrics.DELTA): high}
+    with OverviewStore.open(tmp_path / "looked.db") as store:
+        store.commit_evaluation(Evaluation(0, "add1", "full", figures, "2000"))
+        store.commit_evaluation(Evaluation(0, "bare", "full", {metrics.ACC_T1: 0.5}, "2000"))
+        assert [each.title for each in drawn(Source(store), "correction")] == [
+            "Second looks in training",
+            "Second looks at add1",
+        ]
+        mended, broken, delta = chart(Source(store), Wanted("correction", set_name="add1")).series
+    assert (mended.y, mended.low[0], mended.high[0]) == ((0.2,), *wilson(2, 10)) and broken.y == (0.1,)
+    assert (delta.y, delta.low, delta.high) == ((change,), (low,), (high,))
 
 
 def attempt(problem: str, index: int, *said: tuple[str, Outcome]) -> Attempt:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from selfplay.view.charts import calibration, curriculum, figures
+from selfplay.view.charts import calibration, correction, curriculum, figures
 from selfplay.view.charts.alarms import alarms
 from selfplay.view.charts.chart import Chart
 from selfplay.view.charts.evaluations import evaluation, set_names
@@ -14,17 +14,19 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> keys of charts
     "Held-out accuracy": ("evaluation", calibration.KEY),
     "The curriculum": ("curriculum", "frontier", "families", "states", "origins"),
     "What was tried": ("signal", "solved", "fates"),
+    "Second looks": (correction.KEY,),
     "Rewards": ("rewards", "parts"),
     "The update": ("entropy", "kl", "gradient", "clipping", "gap"),
     "What it took": ("tokens", "seconds"),
 }
-COMPARED = ("frontier", "signal", "solved", "rewards", "entropy", "gradient", "gap", "tokens")
+COMPARED = ("frontier", "signal", "solved", correction.KEY, "rewards", "entropy", "gradient", "gap", "tokens")
 KEYS = tuple(key for keys in SECTIONS.values() for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of a chart: `set_name` of "evaluation"; `of` and `family` of "curriculum"."""
+    """What of a chart: `set_name` of "evaluation" and "correction", of which "" is training; `of` and `family` of
+    "curriculum"."""
 
     key: str
     set_name: str = ""
@@ -39,12 +41,19 @@ def chart(source: Source, wanted: Wanted) -> Chart:
 
 
 def drawn(source: Source, key: str) -> list[Chart]:
-    """All charts of a key: of "evaluation" one for each held-out set. NotFound for a key that there is not."""
-    if key != "evaluation":
-        return [chart(source, Wanted(key))]
-    found = [chart(source, Wanted(key, set_name=name)) for name in set_names(source)]
+    """All charts of a key. NotFound for a key that there is not, and of "evaluation" before the first."""
+    found = [chart(source, wanted) for wanted in wanted_of(source, key)]
     _require(bool(found), "nothing was evaluated yet", ())
     return found
+
+
+def wanted_of(source: Source, key: str) -> list[Wanted]:
+    """What is drawn for a key: of "evaluation" each held-out set, of "correction" training and each set that second
+    looks were taken at."""
+    if key == "evaluation":
+        return [Wanted(key, set_name=name) for name in set_names(source)]
+    looked = [name for name in set_names(source) if key == correction.KEY and correction.has_second_looks(source, name)]
+    return [Wanted(key), *(Wanted(key, set_name=name) for name in looked)]
 
 
 def overlaid(sources: Mapping[str, Source], wanted: Wanted) -> Chart:
@@ -64,6 +73,11 @@ def _chart(source: Source, wanted: Wanted, run: str = "", group: int = 0) -> Cha
             return _pass_rates(source, wanted)
         case calibration.KEY:
             return calibration.calibration(source)
+        case correction.KEY if wanted.set_name and not run:
+            _require(wanted.set_name in set_names(source), f"no set {wanted.set_name!r}", set_names(source))
+            return correction.held_out(source, wanted.set_name)
+        case correction.KEY:
+            return correction.in_training(source, run, group)
         case "frontier":
             return curriculum.frontier(source, run, group)
         case "families":

@@ -169,8 +169,7 @@ def _sections(source: Source) -> list[dict[str, Any]]:
         for key in keys:
             if key == calibration.KEY and not calibration.has_reports(source):
                 continue  # what the curriculum foretold is a fold of the whole history: `inspect plot` draws it
-            sets = set_names(source) if key == "evaluation" else [""]
-            charts += [{"key": key, "set": each} for each in sets]
+            charts += [{"key": key, "set": each.set_name} for each in catalogue.wanted_of(source, key)]
         found.append({"title": title, "charts": charts})
     return found
 
