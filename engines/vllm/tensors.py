@@ -20,6 +20,11 @@ def reload(worker: Any, folder: str) -> None:
                     yield name, file.get_tensor(name)
 
     worker.reload_weights(weights_iterator=read())
+    tie(worker)
+
+
+def tie(worker: Any) -> None:
+    """Runs in vLLM's worker, after its weights were loaded anew."""
     tie_head(worker.get_model(), worker.model_runner.vllm_config.model_config.hf_text_config)
 
 

@@ -14,8 +14,14 @@ little-endian. A folder in a message is one in F, by its name.
     do            fields, arrays                                      answer
     put           folder, file; bytes to append to that file          -
     load          folder, dtype, context, block, kv_cache_bytes;      -
-                  rank and adapted (layers) of adapters to come
+                  rank and adapted (layers) of adapters to come;
+                  transfer: ipc, nccl, "" for weights in files
     weights       folder, with *.safetensors                          -
+    join          what vLLM's transfer is begun with                  -
+    begin         -                                                   -
+    receive       names, dtype_names, shapes; by ipc also             -
+                  tensor_sizes and memory (transfers.py)
+    finish        -                                                   -
     adapter       folder, name, number, none of them used before      -
     held          columns, by the width of matrices                   digests of weights by name (tensors.py)
     generate      params, salt, stops, supports; of each row          cached: tokens that were not run again; adapters;
@@ -24,7 +30,9 @@ little-endian. A folder in a message is one in F, by its name.
     logprobs      lengths, ids                                        log-probability of each row's tokens but the first
     stop          -                                                   -
 
-The first message is the worker's: that it is ready. What fails is answered by {"error": one line}.
+Between `begin` and `finish` come all weights anew, by vLLM's own transfer (transfers.py), in place of `weights`. The
+first message is the worker's: that it is ready, and its device, cpu or cuda. What fails is answered by
+{"error": one line}.
 """
 
 import argparse
@@ -47,6 +55,7 @@ import numpy as np
 import server
 import shortcuts
 import tensors
+import transfers
 
 EVERYTHING = -1  # of vLLM's `logprobs`: all tokens of the vocabulary
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
@@ -112,6 +121,7 @@ class Engine:
                 block_size=message["block"], kv_cache_memory_bytes=message["kv_cache_bytes"],
                 **device_settings(Path(folder), message["kv_cache_bytes"]),
                 **adapter_settings(message["rank"], message["adapted"]),
+                **transfers.settings(message.get("transfer", "")),
             )  # fmt: skip
         return {}, []
 
@@ -119,6 +129,26 @@ class Engine:
         """All weights anew. Keys and values that were cached by the old ones are dropped."""
         with self._read(message) as folder:
             self._llm.collective_rpc(tensors.reload, args=(folder,))
+        self._drop_keys()
+        return {}, []
+
+    def join(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """Meets the trainer, to be given weights by vLLM's own transfer."""
+        transfers.join(self._llm, message)
+        return {}, []
+
+    def begin(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        self._llm.start_weight_update()
+        return {}, []
+
+    def receive(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """Some of the weights, or all."""
+        transfers.receive(self._llm, message)
+        return {}, []
+
+    def finish(self, message: dict[str, Any], blobs: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+        """Keys and values that were cached by the old weights are dropped."""
+        transfers.finish(self._llm)
         self._drop_keys()
         return {}, []
 
@@ -266,10 +296,11 @@ def end(folder: Path) -> None:
 def serve(connection: socket.socket, folder: Path) -> None:
     engine = Engine(folder)
     answers = {
-        "put": engine.put, "load": engine.load, "weights": engine.weights, "adapter": engine.adapter,
-        "held": engine.held, "generate": engine.generate, "logprobs": engine.logprobs,
+        "put": engine.put, "load": engine.load, "weights": engine.weights, "join": engine.join, "begin": engine.begin,
+        "receive": engine.receive, "finish": engine.finish, "adapter": engine.adapter, "held": engine.held,
+        "generate": engine.generate, "logprobs": engine.logprobs,
     }  # fmt: skip
-    messages.send(connection, {"ready": True}, [])
+    messages.send(connection, {"ready": True, "device": "cpu" if is_on_cpu() else "cuda"}, [])
     while True:
         message, blobs = messages.receive(connection)
         what = message.pop("do")

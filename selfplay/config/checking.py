@@ -170,9 +170,15 @@ def _broken_formats(config: Config) -> Iterator[tuple[str, str]]:
 def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
     """What vLLM cannot do here. It samples at a temperature of 0.01 where it is asked for a lower one."""
     if config.engine.kind != "vllm":
+        reason = f"while engine.kind is {config.engine.kind}"
         if config.engine.url:
-            yield "engine.url", f"empty while engine.kind is {config.engine.kind}"
+            yield "engine.url", f"empty {reason}"
+        if config.engine.gpu:
+            yield "engine.gpu", f"0 {reason}"
+        if config.engine.weights != "files":
+            yield "engine.weights", f"files {reason}"
         return
+    yield from _broken_transfer(config)
     if config.engine.decoding == "rows":
         yield "engine.decoding", "auto or tree while engine.kind is vllm"
     if config.policy.lora.r > MOST_VLLM_RANK:
@@ -180,6 +186,29 @@ def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
     for role, params in (("challenger", config.challenger), ("solver", config.solver)):
         if params.temperature < LEAST_VLLM_TEMPERATURE:
             yield f"{role}.temperature", f"at least {LEAST_VLLM_TEMPERATURE} while engine.kind is vllm"
+
+
+def _broken_transfer(config: Config) -> Iterator[tuple[str, str]]:
+    """Weights that cannot come to vLLM in this way."""
+    engine = config.engine
+    if engine.url and engine.gpu:
+        yield "engine.gpu", "0 while engine.url is set: CUDA_VISIBLE_DEVICES chooses one where the server is started"
+    if engine.weights == "files":
+        return
+    if config.policy.lora.r > 0:
+        yield "engine.weights", "files while policy.lora.r is above 0: only adapters travel then, a few MB"
+    elif engine.weights == "ipc" and engine.url:
+        yield "engine.weights", "files or nccl while engine.url is set: ipc is for two processes of one machine"
+    elif engine.weights == "ipc" and engine.gpu:
+        yield "engine.weights", "files or nccl while engine.gpu is above 0: ipc is for two processes on one GPU"
+    elif engine.weights == "nccl" and not engine.url and not engine.gpu:
+        yield (
+            "engine.weights",
+            (
+                "files or ipc while the worker is on the run's own GPU: NCCL goes from one GPU to another, which "
+                "engine.gpu or engine.url names"
+            ),
+        )
 
 
 def _broken_searches(config: Config) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,7 @@ from selfplay.config.rules import (
     some_of,
     two_betas,
 )
-from selfplay.engine.voices import DecodingKind, EngineKind
+from selfplay.engine.voices import DecodingKind, EngineKind, WeightsKind
 from selfplay.guards.thresholds import Thresholds
 from selfplay.learn.batch import MeanRule
 from selfplay.learn.copies.imitation import ImitationRule
@@ -119,6 +119,15 @@ class EngineConfig:  # docs/engines.md
     url: str = key(
         "", "vllm: a server that is already up, tcp://HOST:PORT, whose secret is in SELFPLAY_VLLM_TOKEN; empty: a "
         "process of the run's own", server_address(),
+    )  # fmt: skip
+    gpu: int = key(
+        0,
+        "vllm: which of the GPUs that the run may see the worker has, counted from 0, which is the run's own",
+        count(0),
+    )
+    weights: WeightsKind = key(
+        "files", "vllm: how weights come to the worker. files: safetensors, in shared memory or over the connection; "
+        "ipc, nccl: vLLM's own transfers, within the one GPU that both use, or from the run's GPU to the worker's",
     )  # fmt: skip
     context: int = key(0, "vllm: the longest context, in tokens; 0: the model's own", count(0))
     kv_cache_mib: int = key(1024, "vllm, decoding=rows: memory for keys and values, in MiB", count(1))

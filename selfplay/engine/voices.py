@@ -6,6 +6,7 @@ from typing import Literal
 from selfplay.engine.protocol import Sampler
 
 EngineKind = Literal["local", "vllm"]  # what samples from the policy
+WeightsKind = Literal["files", "ipc", "nccl"]  # how the policy's weights come to a worker of vLLM
 DecodingKind = Literal["auto", "tree", "rows"]  # how it samples, in this process
 Speaks = Literal["challenger", "solver", "judge"]
 

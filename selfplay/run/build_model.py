@@ -1,5 +1,6 @@
 """The model as the configuration has it: its weights, how they run, and who speaks with which."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -10,7 +11,9 @@ from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.row_decoding import RowDecoding
 from selfplay.engine.tree_engine import TreeEngine
-from selfplay.engine.vllm.process import Process, worker_python
+from selfplay.engine.vllm.device_transfer import CudaShared, DeviceTransfer, IpcTransfer, NcclTransfer
+from selfplay.engine.vllm.nccl import NcclGroup
+from selfplay.engine.vllm.process import VISIBLE, Process, only_gpu, worker_python
 from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
 from selfplay.engine.vllm.server import Server, server_token
 from selfplay.engine.vllm.worker import Worker
@@ -18,6 +21,7 @@ from selfplay.engine.voices import Speaks, Voices
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.settings import Objective
 from selfplay.machine.environment import be_deterministic, device_of, has_bfloat16
+from selfplay.machine.errors import USAGE, Refused
 from selfplay.model import kernel_probe
 from selfplay.model.adapter_layers import make_adapters
 from selfplay.model.named_weights import weight_bytes
@@ -92,6 +96,7 @@ def sampler(config: Config, policy: Policy, parity: Parity, say: Callable[[str],
 def require_engine(config: Config) -> None:
     """Raises Refused where what samples is not there: to be told before a model is loaded."""
     if config.engine.kind == "vllm":
+        _require_gpus(config, torch.cuda.device_count())
         _hiring(config, 0, lambda line: None)
 
 
@@ -103,7 +108,9 @@ def policy_sampler(config: Config, policy: Policy, parity: Parity, say: Callable
             return local
         case "vllm":
             settings = _vllm_settings(config, policy)
-            return VllmSampler(policy, local, config.seed, settings, _hiring(config, weight_bytes(policy), say), say)
+            hire = _hiring(config, weight_bytes(policy), say)
+            device = _device_transfer(config, policy.device)
+            return VllmSampler(policy, local, config.seed, settings, hire, say, device)
 
 
 def engine_limit(config: Config, policy: Policy) -> int | None:
@@ -125,6 +132,32 @@ def _vllm_settings(config: Config, policy: Policy) -> VllmSettings:
     )
 
 
+def _device_transfer(config: Config, device: torch.device) -> DeviceTransfer | None:
+    """How weights come to a vLLM worker without files; None where they come in files."""
+    match config.engine.weights:
+        case "files":
+            return None
+        case "ipc":
+            return IpcTransfer(lambda size: CudaShared(size, device))
+        case "nccl":
+            return NcclTransfer(lambda identity: NcclGroup(identity, device))
+
+
+def _require_gpus(config: Config, num_gpus: int) -> None:
+    """Raises Refused where engine.weights or engine.gpu want GPUs that are not there. `num_gpus`: that the run sees."""
+    engine = config.engine
+    is_on_gpu = device_of(config.run.device).type == "cuda"
+    if engine.weights != "files" and not is_on_gpu:
+        raise Refused(
+            f"engine.weights={engine.weights}: weights go from GPU to GPU, and this run is on a CPU: use "
+            "engine.weights=files",
+            USAGE,
+        )
+    if engine.gpu and not (is_on_gpu and engine.gpu < num_gpus):
+        there = f"it sees {num_gpus} GPUs, which are counted from 0" if is_on_gpu else "it is on a CPU"
+        raise Refused(f"engine.gpu={engine.gpu}: the run has no such GPU for the worker, {there}", USAGE)
+
+
 def _hiring(config: Config, room: int, say: Callable[[str], None]) -> Callable[[], Worker]:
     """What gives a vLLM worker: a process beside this one, with room for so many bytes of weights, or a server. Raises
     Refused where there can be none."""
@@ -138,10 +171,11 @@ def _hiring(config: Config, room: int, say: Callable[[str], None]) -> Callable[[
 
         return from_server
     python = worker_python(device_of(config.run.device).type)
+    gpus = only_gpu(config.engine.gpu, os.environ.get(VISIBLE)) if config.engine.gpu else None
 
     def beside() -> Worker:
         say("starting the vLLM worker ...")
-        return Worker(Process(python, config.run.threads, room), seconds)
+        return Worker(Process(python, config.run.threads, room, gpus), seconds)
 
     return beside
 

@@ -148,6 +148,16 @@ def digests(model: Llama, columns: dict[str, list[int]]) -> dict[str, str]:
     return found
 
 
+def received(message: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Weights in a file that both processes map: what memory of a GPU is to vLLM."""
+    place = bytes.fromhex(message["memory"]["handle"]).decode()
+    whole, at, found = np.fromfile(place, np.uint8), 0, {}
+    for name, shape, size in zip(message["names"], message["shapes"], message["tensor_sizes"], strict=True):
+        found[name] = whole[at : at + size].view("<f4").reshape(shape)
+        at += size
+    return found
+
+
 def fail(faults: Path) -> None:
     if (faults / "always").exists():
         os._exit(3)
@@ -200,6 +210,11 @@ def main() -> None:
                 if not (faults / "stale").exists():
                     model.take_adapters(folder, message["name"])
                 shutil.rmtree(folder)
+                send(connection, [])
+            case "join" | "begin" | "finish":
+                send(connection, [])
+            case "receive":
+                model.weights |= received(message)
                 send(connection, [])
             case "held":
                 send(connection, [], digests=digests(model, message["columns"]))

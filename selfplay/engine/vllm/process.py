@@ -16,6 +16,7 @@ from selfplay.machine.errors import NO_ENGINE, Refused
 
 PROJECT = Path(__file__).resolve().parents[3] / "engines" / "vllm"
 VARIABLE = "SELFPLAY_VLLM_PYTHON"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ENVIRONMENTS = {"cpu": ".", "cuda": "cuda"}  # in that project, by the kind of device: vLLM has a build for each
 PREFIX = "selfplay-worker-"  # of folders for workers
 _SHARED_MEMORY = Path("/dev/shm")
@@ -56,8 +57,8 @@ class Process:
 
     is_shared = True
 
-    def __init__(self, python: Path, threads: int, room: int) -> None:
-        """`room`: bytes of the weights."""
+    def __init__(self, python: Path, threads: int, room: int, gpus: str | None = None) -> None:
+        """`room`: bytes of the weights. `gpus`: what the process sees in place of this one's CUDA_VISIBLE_DEVICES."""
         place = place_for(room)
         self.folder = place / f"{PREFIX}{secrets.token_hex(8)}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (it is open for as long as the process)
@@ -70,7 +71,7 @@ class Process:
             ]  # fmt: skip
             self._process = subprocess.Popen(
                 command, pass_fds=[descriptor], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-                env={name: value for name, value in os.environ.items() if name not in _OURS},
+                env=_environment(gpus),
                 start_new_session=True,  # Ctrl-C ends a run after its step, which the worker is needed for
             )  # fmt: skip
 
@@ -97,6 +98,16 @@ class Process:
             self._process.wait()
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _environment(gpus: str | None) -> dict[str, str]:
+    theirs = {name: value for name, value in os.environ.items() if name not in _OURS}
+    return theirs if gpus is None else theirs | {VISIBLE: gpus}
+
+
+def only_gpu(gpu: int, visible: str | None) -> str:
+    """With what in VISIBLE a process has that one alone of the GPUs that this one sees, whose own is `visible`."""
+    return visible.split(",")[gpu].strip() if visible else str(gpu)
 
 
 def place_for(room: int) -> Path:

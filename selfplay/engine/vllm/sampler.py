@@ -1,6 +1,6 @@
 """Samples with vLLM, in a worker beside this process; completions grow the same token tree as in every engine.
 
-    load      the weights of a version (transfer.py), then the sync proof (proof.py)
+    load      the weights of a version (transfer.py, device_transfer.py), then the sync proof (proof.py)
     sample    one request a completion: the ids of a root path, a seed of its own; ids and log-probabilities come back
 
 vLLM's cached keys are those of one version: its prefix cache is emptied with each load, and requests are salted with
@@ -21,6 +21,7 @@ from roles.tree import Tree
 from selfplay.engine.local import LocalSampler
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, say_chosen, speakers, stream
+from selfplay.engine.vllm.device_transfer import DeviceTransfer
 from selfplay.engine.vllm.proof import BLOCK, Gap, SyncProof, num_cached
 from selfplay.engine.vllm.transfer import ModelSettings, WeightTransfer
 from selfplay.engine.vllm.wire import LOGPROBS, packed, unpacked
@@ -59,7 +60,8 @@ class Said:
 
 class VllmSampler:
     """`policy` is the one that is trained. `local` samples from it in this process: it reads hidden states, and finds
-    anew what scripted tokens were drawn from. `hire` gives a worker that has no model yet, or raises WorkerLost."""
+    anew what scripted tokens were drawn from. `hire` gives a worker that has no model yet, or raises WorkerLost.
+    `device`: how weights travel to it, None: in files."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class VllmSampler:
         settings: VllmSettings,
         hire: Callable[[], Worker],
         say: Callable[[str], None],
+        device: DeviceTransfer | None = None,
     ) -> None:
         self._policy = policy
         self._local = local
@@ -79,7 +82,7 @@ class VllmSampler:
         self._worker: Worker | None = None
         self._proof = SyncProof(policy, local, settings.context, settings.max_gap, say)
         model = ModelSettings(settings.dtype, settings.context, settings.kv_cache_bytes, BLOCK)
-        self._transfer = WeightTransfer(policy, model)
+        self._transfer = WeightTransfer(policy, model, device)
 
     @property
     def worker_pid(self) -> int | None:
@@ -128,6 +131,7 @@ class VllmSampler:
         """Ends the worker."""
         worker, self._worker = self._worker, None
         if worker is not None:
+            self._transfer.close()
             worker.end()
 
     def measure_gap(self) -> Gap:
@@ -160,6 +164,8 @@ class VllmSampler:
         try:
             self._transfer.start(worker)
             self._prove(worker, is_new=True)
+            if self._transfer.is_by_device:  # tried at once, not when a long first step is played
+                self._take_weights(worker)
         except WorkerFailed as failed:  # some models load, and fail with the first tokens; they would again
             self._drop()
             raise EngineError(
@@ -181,6 +187,7 @@ class VllmSampler:
     def _drop(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
+            self._transfer.close()
             worker.kill()
 
     def _said(self, tree: Tree, live: Sequence[Speaker], count: TokenCount) -> dict[int, Said]:

@@ -52,7 +52,8 @@ class Worker:
         self._host = host
         self._seconds = seconds
         try:
-            self._answer("the start", START_SECONDS)
+            ready, _ = self._answer("the start", START_SECONDS)
+            self.device = str(ready.get("device", "cpu"))  # what its vLLM is built for: cpu or cuda
         except BaseException:
             self.kill()
             raise
@@ -81,6 +82,11 @@ class Worker:
             yield
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def cut(self) -> None:
+        """Ends the connection, and with it whatever another thread is waiting for in `ask`."""
+        with suppress(OSError):
+            self._host.connection.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Ends it, kindly first."""
