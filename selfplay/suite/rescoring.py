@@ -35,14 +35,21 @@ def rescore(folder: Path, steps: Sequence[int], by: int | None, note: Callable[[
     """
     with Store.open_readonly(folder / DATABASE) as store:
         kept = [row for row in store.steps() if row.journal_file is not None]
-        saved = [row.step for row in store.checkpoints() if by in (None, row.step)]
-    later = max(saved, default=by or 0)
+        saved = [row.step for row in store.checkpoints()]
+    if not saved:
+        raise Refused(f"{folder} has no checkpoint yet, under whose weights tokens could be scored", USAGE)
+    if by is not None and by not in saved:
+        raise Refused(f"{folder} has no checkpoint of step {by}; there are those of {_named(sorted(saved))}", USAGE)
+    if not steps:
+        raise Refused(f"{folder}: no step has tried this problem yet", USAGE)
+    later = max(saved) if by is None else by
     rows = [row for row in kept if row.step in steps and row.step <= later]
     if not rows:
         have = f"steps {kept[0].step} to {kept[-1].step}" if kept else "none"
         raise Refused(
-            f"{folder}: of {_named(sorted(steps))} none has a journal and a checkpoint behind it, of step {later} or "
-            f"earlier. Journals: {have}; they are kept since the oldest checkpoint (run.keep_checkpoints)",
+            f"{folder}: {_named(sorted(steps))} tried this problem, and none of it has both a journal and the "
+            f"checkpoint of step {later} behind it. Journals: {have}; a run keeps them since its oldest checkpoint "
+            "(run.keep_checkpoints)",
             USAGE,
         )
     loaded = load(subject(f"{folder}" if by is None else f"{folder}@{by}", folder.parent, ()), note)

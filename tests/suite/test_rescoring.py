@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from run_server import Server
+from store_samples import SEED, create
 
 from roles.tree import ROOT
 from selfplay.learn import rescored
@@ -87,7 +88,19 @@ def test_a_file_is_of_its_journal_and_the_latest_policy_is_read(folder: Path) ->
     assert rescored.newest(folder, 3, digest, len(batch.targets) + 1) is None
 
 
-def test_a_step_without_journal_or_later_weights_is_refused_before_a_model_is_loaded(folder: Path) -> None:
-    for steps, by, words in (([1], None, "of step 1 none has a journal"), ([4], 2, "checkpoint behind it, of step 2")):
+def test_what_cannot_be_scored_is_refused_before_a_model_is_loaded(folder: Path, tmp_path: Path) -> None:
+    create(tmp_path / DATABASE, seeds=(SEED,)).close()
+    for where, steps, by, words in (
+        (
+            folder,
+            [1],
+            None,
+            "step 1 tried this problem, and none of it has both a journal and the checkpoint of step 4",
+        ),
+        (folder, [4], 2, "and none of it has both a journal and the checkpoint of step 2"),
+        (folder, [4], 9, "has no checkpoint of step 9; there are those of steps 2, 3, 4"),
+        (folder, [], None, "no step has tried this problem yet"),
+        (tmp_path, [], None, "has no checkpoint yet"),
+    ):
         with pytest.raises(Refused, match=words):
-            rescore(folder, steps, by, lambda line: None)
+            rescore(where, steps, by, lambda line: None)

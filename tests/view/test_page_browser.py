@@ -4,17 +4,20 @@ Run with `-m browser -n 0`, after `uv sync --extra view --group browser` and `ap
 path of axe.min.js, which `npm pack axe-core` has; without it that one test is skipped.
 """
 
+import json
 import os
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hostile_run import HOSTILE
+from looking import Look
 
 pytest.importorskip("starlette", reason="the page is an extra: uv sync --extra view")
 pytest.importorskip("plotly", reason="the page is an extra: uv sync --extra view")
@@ -38,16 +41,22 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address(shown_runs: Path) -> Iterator[str]:
-    """A server in a thread of this process."""
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of a server of these runs in a thread of this process."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(Guard(application(Library(shown_runs))), log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(Guard(application(Library(folder))), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def address(shown_runs: Path) -> Iterator[str]:
+    with serving(shown_runs) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +201,52 @@ def test_calibration_is_drawn_between_0_and_1(tab: Tab) -> None:
     assert "100%" in plot.locator(".xtick").all_text_contents()
     diagonal = plot.evaluate("(plot) => plot.data.find((line) => line.line.dash === 'dash')")
     assert diagonal["x"] == [0, 1] and diagonal["y"] == [0, 1] and tab.complaints == []
+
+
+def test_tokens_are_coloured_by_how_the_policy_has_changed_since(
+    browser: Any, shown_runs: Path, tmp_path: Path, look: Look
+) -> None:
+    """Of a run that was rescored by its command: the colour of each token is that of its figure; none is none."""
+    folder = tmp_path / "tiny0"
+    shutil.copytree(shown_runs / "tiny0", folder)
+    with serving(tmp_path) as address:
+        tab = Tab(browser, address, viewport={"width": 1300, "height": 900})
+        path, problem = _with_tokens(tab, address)
+        page = tab.open(f"{path}?by=change")
+        assert "inspect rescore" in page.locator(".legend").inner_text()
+        assert page.locator(".tokens .unknown").count() == page.locator(".tokens .token").count() > 0
+        code, out, err = look("rescore", folder, problem, "--json")
+        assert code == 0, err
+        page = tab.open(f"{path}?by=change")
+        assert page.locator(".tokens .unknown").count() == 0
+        seen: dict[int, set[str]] = {-1: set(), 0: set(), 1: set()}
+        for each in page.locator(".tokens .token").all():
+            change = float(each.get_attribute("title").split("since then ")[1].split(",")[0])
+            sign = 0 if abs(change) < 0.05 else 1 if change > 0 else -1
+            seen[sign].add(each.evaluate("(token) => getComputedStyle(token).backgroundColor"))
+        legend = page.locator(".legend .token")
+        colours = legend.evaluate_all("(all) => all.map((each) => getComputedStyle(each).backgroundColor)")
+        assert sum(map(bool, seen.values())) > 1 and not seen[-1] & seen[1] and seen[0] <= {colours[2]}, seen
+        file = next(name for name in json.loads(out) if f"step_{int(path.split('/')[-3]):06d}" in name)
+        stored = json.loads(Path(file).read_text())
+        Path(file).write_text(json.dumps(stored | {"logprobs": [None] * len(stored["logprobs"])}))
+        page = tab.open(f"{path}?by=change")
+        looks = "(token) => [getComputedStyle(token).backgroundImage, getComputedStyle(token).borderTopStyle]"
+        image, border = page.locator(".tokens .token").first.evaluate(looks)
+        assert "repeating-linear-gradient" in image and border == "dashed"
+        assert page.locator(".legend .unknown").evaluate(looks) == [image, border] and tab.complaints == []
+        tab.page.context.close()
+
+
+def _with_tokens(tab: Tab, address: str) -> tuple[str, str]:
+    """The path of an attempt of the last step whose turns all have tokens, and its problem."""
+    asked = tab.page.request
+    for line in asked.get(f"{address}/runs/tiny0/problems.json?step=4").json()["problems"]:
+        for index in range(4):
+            path = f"/runs/tiny0/problems/{line['problem_id']}/steps/4/attempts/{index}"
+            if all(asked.get(f"{address}{path}.json").json()["tokens"]):
+                return path, line["problem_id"]
+    raise AssertionError("the last step trained on nothing")
 
 
 def test_a_hostile_text_harms_nothing_where_it_is_shown(tab: Tab) -> None:
