@@ -96,8 +96,7 @@ def say_table(
     if not rows:
         return say(f"{title}: none")
     table = Table(
-        title=Text(plain(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        padding=(0, 1, 0, 0) if console.width >= WIDE else 0,
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0) if console.width >= WIDE else 0,
     )  # fmt: skip
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for column in columns:
@@ -111,6 +110,7 @@ def say_table(
         )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(plain(_cell(row.get(column), formats.get(column)), longest)) for column in columns))
+    console.print(Text(plain(title), style="bold"), soft_wrap=True)  # a table's own would be folded to its width
     return console.print(table)
 
 

@@ -65,6 +65,7 @@ def test_an_answer_is_a_table_json_or_csv(sample: Path) -> None:
     )
     table = asked(sample, query).stdout
     assert re.search(r"1\s+1 \+ 40\s+-0.25\s+\(2 bytes\)", table) and "2 rows" in table
+    assert asked(sample, "SELECT 1 UNION SELECT 2").stdout.startswith("2 rows\n"), "a title is as wide as it is"
     rows = [{"step": step, "problem": f"{step} + 40", "reward": -0.25, "b": "01ff"} for step in (1, 2)]
     assert json.loads(asked(sample, query, "--json").stdout) == {"rows": rows, "is_cut": False}
     assert list(csv.DictReader(io.StringIO(asked(sample, query, "--csv").stdout))) == [
