@@ -18,8 +18,10 @@ from selfplay.arguments import Arguments
 from selfplay.config import files as configuration
 from selfplay.config.keys import Config, RunConfig, TrainConfig
 from selfplay.config.shown import shown_settings
+from selfplay.lab.afterwards import NOTHING
 from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiments.experiment import Experiment
+from selfplay.lab.finishing import audited, sampled, subnetwork
 from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
 from selfplay.machine.errors import DATA, OK, Refused
@@ -85,6 +87,8 @@ def base_digest(experiment: Experiment) -> str:
     config = configuration.load(Path(experiment.base_config), [])
     config.run = replace(config.run, dir="", name="", kept_mib=0)
     said = json.dumps(configuration.changed(config), sort_keys=True) + repr(experiment.warm_start)
+    if experiment.afterwards != NOTHING:
+        said += repr(experiment.afterwards)
     return hashlib.sha256(said.encode()).hexdigest()[:8]
 
 
@@ -112,7 +116,25 @@ def run_cell(cell: Cell, say: Callable[[str], None], made_at: str, rows: Path = 
         return None
     with Store.open_readonly(folder / DATABASE) as store:
         row = row_of(cell, store, load_domain(config.domain, config.domain_options), made_at)
+    row = _with_afterwards(cell, row, folder)
     write_row(rows / cell.experiment.name, row)
+    return row
+
+
+def _with_afterwards(cell: Cell, row: Row, folder: Path) -> Row:
+    """With what the experiment measures of a run that is done."""
+    wanted, known = cell.experiment.afterwards, {name: len(text["end"]) for name, text in row.outcomes.items()}
+    if wanted.samples:
+        found = sampled(folder, known, wanted.samples, folder.parent / f"start-seed{cell.seed}.json")
+        row = replace(
+            row,
+            samples={name: found[name].texts for name in known},
+            end={name: {**row.end[name], **found[name].figures} for name in known},
+        )
+    if wanted.audits:
+        others = (folder.parent / f"{cell.arm}-seed{seed}" for seed in cell.experiment.seeds if seed != cell.seed)
+        figures = audited(folder, [each for each in others if (each / DATABASE).is_file()])
+        row = replace(row, end={name: {**row.end[name], **figures} for name in known})
     return row
 
 
@@ -190,6 +212,8 @@ def _config(cell: Cell, say: Callable[[str], None]) -> Config:
         key = config.evaluate.holdout_key
         folder = start_model(config.domain, config.domain_options, experiment.warm_start, cell.seed, key, say)
         config.model.name = str(folder)
+    if given := experiment.arms[cell.arm].mask_of:
+        config.train.mask = str(subnetwork(Path(config.run.dir) / f"{given}-seed{cell.seed}"))
     return config
 
 

@@ -5,6 +5,7 @@ Written once and read strictly: a page must not be made of half a row, so what i
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ T = TypeVar("T")
 Moment = Literal["start", "end"]
 MOMENTS: tuple[Moment, ...] = ("start", "end")
 DIGITS = 6
+_SAMPLES = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
 class RowError(Refused, ValueError):
@@ -32,7 +34,8 @@ class Row:
     """One arm with one seed. `metrics` are those of full evaluations, `series` those of all, over training.
 
     start, end: {set: {metric: value}}. outcomes, reports, searches: {set: {moment: text}} as evaluations store them
-    (selfplay/evaluation/formats.py). series: {set: {metric: [(step, value)]}}.
+    (selfplay/evaluation/formats.py). samples: {set: {moment: text}}, of each problem how many of how many samples were
+    right (`samples_text`). series: {set: {metric: [(step, value)]}}.
     """
 
     experiment: str
@@ -48,6 +51,7 @@ class Row:
     outcomes: Mapping[str, Mapping[str, str]]
     reports: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     searches: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    samples: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     series: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +66,10 @@ class Row:
 
     def to_json(self) -> str:
         """Sorted keys, 6 significant digits, a newline at the end; RowError for a number that is not finite."""
-        return json.dumps(_rounded(asdict(self), f"{self.arm}-seed{self.seed}"), sort_keys=True, indent=1) + "\n"
+        value = asdict(self)
+        if not self.samples:  # most rows have none, and older ones no such key
+            del value["samples"]
+        return json.dumps(_rounded(value, f"{self.arm}-seed{self.seed}"), sort_keys=True, indent=1) + "\n"
 
 
 def row_path(folder: Path, arm: str, seed: int) -> Path:
@@ -96,6 +103,24 @@ def read_rows(folder: Path) -> list[Row]:
     return sorted((read_row(path) for path in folder.glob("*.json")), key=lambda row: (row.arm, row.seed))
 
 
+def samples_text(right: Sequence[int], n: int) -> str:
+    """Of each problem how many of `n` samples were right. Example: [3, 0] of 256 -> "3/256 0/256"."""
+    return " ".join(f"{each}/{n}" for each in right)
+
+
+def read_samples(text: str) -> list[tuple[int, int]]:
+    """The inverse, [(right, samples)]. ValueError for another form, and where samples differ between problems."""
+    found = []
+    for part in text.split():
+        match = _SAMPLES.fullmatch(part)
+        if match is None or not 0 <= int(match[1]) <= int(match[2]) or int(match[2]) == 0:
+            raise ValueError(f"{part!r} is no count of right samples like 3/256")
+        found.append((int(match[1]), int(match[2])))
+    if len({n for _, n in found}) > 1:
+        raise ValueError("problems have different numbers of samples")
+    return found
+
+
 def rounded(value: float) -> float:
     """With as many digits as rows have."""
     return float(f"{value:.{DIGITS}g}")
@@ -108,7 +133,7 @@ class _Damage(Exception):
 def _row(value: Any) -> Row:
     raw = _mapping("the row", value, lambda key, each: each)
     known = {each.name for each in fields(Row)}
-    required = known - {"reports", "searches", "series"}
+    required = known - {"reports", "searches", "samples", "series"}
     if wrong := sorted(required - raw.keys()):
         raise _Damage(f"{', '.join(wrong)}: missing")
     if wrong := sorted(raw.keys() - known):
@@ -127,6 +152,7 @@ def _row(value: Any) -> Row:
         outcomes=_mapping("outcomes", raw["outcomes"], _outcomes),
         reports=_mapping("reports", raw.get("reports", {}), _strings(read_reports)),
         searches=_mapping("searches", raw.get("searches", {}), _strings(read_searches)),
+        samples=_mapping("samples", raw.get("samples", {}), _strings(read_samples)),
         series=_mapping("series", raw.get("series", {}), lambda key, each: _mapping(key, each, _points)),
     )
     _check_sets(row)
@@ -138,7 +164,7 @@ def _check_sets(row: Row) -> None:
     for name, sets in (("start", row.start), ("end", row.end)):
         if sets.keys() != row.outcomes.keys():
             raise _Damage(f"{name}: sets {', '.join(sorted(sets))}, but outcomes {', '.join(sorted(row.outcomes))}")
-    for kind in ("reports", "searches"):
+    for kind in ("reports", "searches", "samples"):
         for set_name, by_moment in getattr(row, kind).items():
             if set_name not in row.outcomes:
                 raise _Damage(f"{kind}.{set_name}: no such set")

@@ -26,21 +26,22 @@ def evaluate(prepared: Prepared, note: Note, loaded: LoadedPolicy | None = None)
     if prepared.second is not None:  # a name that was mistyped is said now, not after the first was measured
         require_there(prepared.second.config.model.name)
     asked = load(prepared.first, note) if loaded is None else loaded
-    first, known = _one(asked, prepared, note), vocabulary(asked.policy.tokenizer)
+    first, known = asked_all(asked, prepared, note), vocabulary(asked.policy.tokenizer)
     if prepared.second is None:
         return Report(first)
     del asked, loaded
     gc.collect()
     other = load(with_settings_of(prepared.second, prepared.first), note)
     if prepared.num_samples:
-        first = _found_likely(first, known, other, prepared, note)
-    second = _one(other, prepared, note)
+        first = found_likely(first, known, other, prepared, note)
+    second = asked_all(other, prepared, note)
     passing = compared_passing(sampled_sets(first), sampled_sets(second))
     return Report(first, second, tuple(compared(first, second)), tuple(passing))
 
 
-def _found_likely(first: ModelReport, known: str, other: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:
-    """With how likely the other model finds the samples of the first, where both have the same tokens (`known`)."""
+def found_likely(first: ModelReport, known: str, other: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:
+    """`first` with how likely the other model finds the samples of the first, where both have the same tokens
+    (`known`: the digest of the first)."""
     if vocabulary(other.policy.tokenizer) != known:
         note("no perplexity of the first model's samples under the second: their tokenizers differ")
         return first
@@ -52,7 +53,8 @@ def _found_likely(first: ModelReport, known: str, other: LoadedPolicy, prepared:
     return replace(first, sets=tuple(reports))
 
 
-def _one(loaded: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:
+def asked_all(loaded: LoadedPolicy, prepared: Prepared, note: Note) -> ModelReport:
+    """One model on all sets, asked as the settings of the first have it."""
     reports = []
     config = with_settings_of(loaded.subject, prepared.first).config
     for each in prepared.sets:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from selfplay.lab.afterwards import NOTHING, Afterwards
 from selfplay.lab.verdict.criteria import Criterion
 from selfplay.lab.verdict.curves import Curves
 from selfplay.lab.verdict.views import Statistic
@@ -24,6 +25,7 @@ class Arm:
     overrides: tuple[str, ...] = ()
     is_gated: bool = True
     note: str = ""
+    mask_of: str = ""  # an arm, whose run with the same seed says which parameters this one trains; it stands before
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Experiment:
     beyond which the design is blind, in the unit of the main criterion (a criterion may have its own). series: metrics
     drawn over training, for `series_arms` or else all gated arms. plotted: the column drawn for every arm, else the
     first one. curves: a second picture, of what arms had found by how much they had spent. second_family: the same
-    question asked of other problems, which --full runs too. Raises ValueError where these do not fit together.
+    question asked of other problems, which --full runs too. afterwards: what a cell measures when its run is done.
+    Raises ValueError where these do not fit together.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Experiment:
     curves: Curves | None = None
     warm_start: WarmStart | None = None
     second_family: Experiment | None = None
+    afterwards: Afterwards = NOTHING
 
     def __post_init__(self) -> None:
         titles = [column.title for column in self.columns]

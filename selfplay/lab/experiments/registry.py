@@ -3,6 +3,7 @@
 Arms that decide nothing are run with --full. The held-out problems are the same for all seeds.
 """
 
+from selfplay.lab.experiments.pass_at_k import PASS_AT_K
 from selfplay.lab.experiments.reports import CALIBRATION, POST_COMPLETION
 from selfplay.lab.experiments.self_correction import SELF_CORRECTION, SORTING
 from selfplay.lab.experiments.self_correction_pretrained import PRETRAINED
@@ -13,6 +14,6 @@ EXPERIMENTS = {
     each.name: each
     for each in (
         SELF_CORRECTION, SORTING, PRETRAINED, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
-        TREE_CREDIT_COUNTDOWN,
+        TREE_CREDIT_COUNTDOWN, PASS_AT_K,
     )
 }  # fmt: skip

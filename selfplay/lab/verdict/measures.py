@@ -12,11 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from selfplay.lab.afterwards import AUDIT_FIGURES, PERPLEXITIES
 from selfplay.lab.verdict.views import Cells, CellView, Measure, SearchField, Statistic, Values
 from selfplay.metrics import metric_of
 from selfplay.stats.calibration import BINS
+from selfplay.stats.pass_at_k import pass_at_k
 
-ROW_FIGURES = ("thousand_tokens", "credit_auroc")  # which only the lab works out, of a whole run
+# which only the lab works out, of a whole run or when it is done (selfplay/lab/afterwards.py)
+ROW_FIGURES = ("thousand_tokens", "credit_auroc", *PERPLEXITIES, *AUDIT_FIGURES)
 Way = Literal["search", "best_of"]
 Unit = Literal["tokens", "nodes"]
 FIELDS: dict[tuple[Way, Unit], SearchField] = {
@@ -139,6 +142,39 @@ def found_by(how: Way, unit: Unit, places: Sequence[int], budget: int) -> Statis
 def vote(view: CellView) -> Values:
     """Share of problems where the answer that most samples gave is right."""
     return view.searched("vote").mean(axis=-1)
+
+
+def passed_at(k: int) -> Statistic:
+    """pass@k of the samples drawn when a run was done: the mean over problems of 1 - C(n - c, k) / C(n, k)."""
+    return lambda view: _passed(view, k).mean(axis=-1)
+
+
+def passed_curve(places: Sequence[int]) -> Statistic:
+    """[P]: pass@k at each of P `places`."""
+    return lambda view: np.stack([passed_at(k)(view) for k in places], axis=-1)
+
+
+def newly_solved(view: CellView) -> Values:
+    """Share of problems of which the end solved one sample at least and the start none of as many."""
+    return ((view.at("end").sampled("right") > 0) & (view.at("start").sampled("right") == 0)).mean(axis=-1)
+
+
+def lost(view: CellView) -> Values:
+    """The reverse: solved by the start alone."""
+    return ((view.at("end").sampled("right") == 0) & (view.at("start").sampled("right") > 0)).mean(axis=-1)
+
+
+def unsolved_at_start(view: CellView) -> Values:
+    """Share of problems of which the start solved no sample."""
+    return (view.at("start").sampled("right") == 0).mean(axis=-1)
+
+
+def _passed(view: CellView, k: int) -> Values:
+    """[..., n]: the estimate for each problem."""
+    right = view.sampled("right")
+    n = int(view.sampled("samples").max())
+    table = np.array([pass_at_k(n, c, k) for c in range(n + 1)])
+    return np.asarray(table[right])
 
 
 def capped_nodes(most: int) -> Statistic:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfplay.evaluation.formats import read_outcomes, read_reports, read_searches
-from selfplay.lab.rows import MOMENTS, Moment, Row
+from selfplay.lab.rows import MOMENTS, Moment, Row, read_samples
 
 SearchField = Literal["search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote"]
 SEARCH_FIELDS: tuple[SearchField, ...] = ("search_tokens", "search_nodes", "best_of_tokens", "best_of_nodes", "vote")
 Values = NDArray[np.float64]
-Field = Literal["first", "last", "correct", "confidence"] | SearchField
+SampleField = Literal["right", "samples"]
+Field = Literal["first", "last", "correct", "confidence"] | SampleField | SearchField
 
 
 class NotMeasured(ValueError):
@@ -76,6 +77,10 @@ class CellView:
         was (0 or 1). NotMeasured without searches."""
         return self._gather(name)
 
+    def sampled(self, name: SampleField) -> NDArray[np.int64]:
+        """[..., n]: how many samples of each problem there are, or were right; NotMeasured without samples."""
+        return self._gather(name)
+
     def stated(self) -> Values:
         """[K]: all probabilities that the whole cell stated, rising."""
         values = self._whole("confidence")
@@ -102,7 +107,7 @@ class CellView:
     def _array(self, set_name: str, name: Field) -> NDArray[Any]:
         array = self.facts[set_name].arrays.get((name, self.moment))
         if array is None:
-            what = "searches" if name in SEARCH_FIELDS else "reports"
+            what = "searches" if name in SEARCH_FIELDS else "samples" if name in ("right", "samples") else "reports"
             raise NotMeasured(f"no {what} on {set_name} at the {self.moment}")
         return array
 
@@ -152,5 +157,9 @@ def _facts(row: Row, set_name: str) -> SetFacts:
         if text:
             columns = np.array(read_searches(text), dtype=float).T
             arrays |= {(name, moment): column for name, column in zip(SEARCH_FIELDS, columns, strict=True)}
+        text = row.samples.get(set_name, {}).get(moment)
+        if text:
+            right, total = np.array(read_samples(text)).T
+            arrays |= {("right", moment): right, ("samples", moment): total}
     metrics: dict[Moment, Mapping[str, float]] = {"start": row.start[set_name], "end": row.end[set_name]}
     return SetFacts(len(row.outcomes[set_name]["end"]), arrays, metrics)
