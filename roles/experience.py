@@ -74,7 +74,8 @@ class Tried:
 @dataclass(frozen=True, slots=True)
 class Experienced:
     """What came of the actions in a state; `node`: the last one of what asks for an action there. `reflection`: what
-    was said of them, "" where nothing was; `is_kept`: whether it is learned from."""
+    was said of them, "" where nothing was; `is_kept`: whether it is learned from. `is_last`: whether nothing is left to
+    do after the right action."""
 
     problem: Problem
     index: int  # place on the right path, from 0
@@ -83,6 +84,7 @@ class Experienced:
     tried: tuple[Tried, ...]
     reflection: str = ""
     is_kept: bool = False
+    is_last: bool = True
 
     @property
     def expert(self) -> Tried | None:
@@ -118,7 +120,14 @@ def explore(
         for i, each in stands
     ]
     found = [
-        Experienced(problem, i, each.state, _asked_at(tree, said[0]), _actions(each, said, style, ends))
+        Experienced(
+            problem,
+            i,
+            each.state,
+            _asked_at(tree, said[0]),
+            _actions(each, said, style, ends),
+            is_last=len(each.ahead) <= 1,
+        )
         for (i, each), said in zip(stands, drawn, strict=True)
     ]
     if settings.grounded:

@@ -79,10 +79,15 @@ class PromptStyle:
 
     def said(self, text: str) -> str:
         """A completion that says `text` and ends there."""
+        end = self.stop[0] if self.render is None and self.stop else self.end_of_turn
+        return f"{self.begun(text)}{end}"
+
+    def begun(self, text: str) -> str:
+        """A completion that says `text` and goes on."""
         if self.render is None:
-            return f" {text}{self.stop[0] if self.stop else self.end_of_turn}"
+            return f" {text}"
         opened = f"{THOUGHT_END}\n" if self.thought == "opened" else ""
-        return f"{opened}{text}{self.end_of_turn}"
+        return f"{opened}{text}"
 
     def recheck(self, problem: Problem, previous: Completion) -> str:
         """Ask for a second look. The prompt continues the completion `previous`, which has its stop token if any."""

@@ -87,7 +87,8 @@ class ChainsDomain(BareDomain):
             raise DomainError(
                 f"domain_options: chains needs 11 <= modulus <= {MAX_MODULUS} and 3 <= max_operand < modulus"
             )
-        self.levels = range(min_steps, max_steps + 1)
+        self.sizes = range(min_steps, max_steps + 1)
+        self.levels: Sequence[int] = self.sizes
         self.modulus, self.max_operand = modulus, max_operand
         easy, harder = (str(each) for each in _added_and_multiplied(4, min_steps))
         self.escalation_examples: Sequence[tuple[str, str]] = [(easy, harder)]
@@ -106,7 +107,7 @@ class ChainsDomain(BareDomain):
             return Fate.UNPARSED
         chain = Chain(int(match[1]), tuple(Operation(op, int(n)) for op, n in _OPERATION.findall(match[2])))
         operands = [each.operand for each in chain.operations]
-        if len(operands) not in self.levels or chain.value >= self.modulus or max(operands) > self.max_operand:
+        if len(operands) not in self.sizes or chain.value >= self.modulus or max(operands) > self.max_operand:
             return Fate.TOO_LARGE
         return Fate.INVALID if 1 in operands else self._statement(chain)
 
@@ -172,7 +173,7 @@ class ChainsDomain(BareDomain):
         """The chain without its last operation, where that is a problem of its own."""
         chain = _read(problem)
         shorter = Chain(chain.value, chain.operations[:-1])
-        return [self._statement(shorter)] if len(shorter.operations) in self.levels else []
+        return [self._statement(shorter)] if len(shorter.operations) in self.sizes else []
 
     def begins(self, problem: Problem) -> str:
         """The question: "45*7+5*3*8 ="."""
@@ -217,11 +218,11 @@ class ChainsDomain(BareDomain):
 
     def seeds(self) -> Sequence[Statement]:
         """Two problems of each size: one of sums, and the same with a product first."""
-        return [self._statement(chain) for size in self.levels for chain in _added_and_multiplied(3, size)]
+        return [self._statement(chain) for size in self.sizes for chain in _added_and_multiplied(3, size)]
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Statement]]:
         """`chain<n>`: SET_SIZE problems of each size n, or half of those that there are."""
-        return {f"chain{size}": self._members(size) for size in self.levels}
+        return {f"chain{size}": self._members(size) for size in self.sizes}
 
     def _members(self, size: int) -> Sequence[Statement]:
         kinds = len(OPERATORS) * (self.max_operand - 1)

@@ -132,10 +132,17 @@ def _with_afterwards(cell: Cell, row: Row, folder: Path) -> Row:
             end={name: {**row.end[name], **found[name].figures} for name in known},
         )
     if wanted.audits:
-        others = (folder.parent / f"{cell.arm}-seed{seed}" for seed in cell.experiment.seeds if seed != cell.seed)
-        figures = audited(folder, [each for each in others if (each / DATABASE).is_file()])
+        figures = audited(folder, _of_other_seeds(cell, folder))
         row = replace(row, end={name: {**row.end[name], **figures} for name in known})
     return row
+
+
+def _of_other_seeds(cell: Cell, folder: Path) -> list[Path]:
+    """Runs of the arm that began with the same weights; none where each seed has a start model of its own."""
+    if cell.experiment.warm_start is not None:
+        return []
+    others = (folder.parent / f"{cell.arm}-seed{seed}" for seed in cell.experiment.seeds if seed != cell.seed)
+    return [each for each in others if (each / DATABASE).is_file()]
 
 
 def row_of(cell: Cell, store: Store, domain: Domain, made_at: str) -> Row:

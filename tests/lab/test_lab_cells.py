@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from selfplay.config.keys import Config
+from selfplay.lab.afterwards import Afterwards
 from selfplay.lab.cells import Cell, base_digest, finished, run_cell
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
 from selfplay.lab.experiments.registry import EXPERIMENTS
@@ -73,6 +74,32 @@ def test_arms_of_a_seed_evaluate_their_start_model_once(experiment: Experiment, 
         assert "evaluated by" not in (runs / "small" / f"{name}.log").read_text()
 
 
+def test_what_is_measured_of_a_run_that_is_done(experiment: Experiment, tmp_path: Path) -> None:
+    """Samples of start and end, perplexities and what became of the weights; a subnetwork of one arm trains another."""
+    short = ("evaluate.size=6", "evaluate.mechanism=false")
+    arms = {"plain": Arm(short), "masked": Arm((*short, "train.learning_rate=1e-3"), mask_of="plain")}
+    wanted = replace(experiment, arms=arms, seeds=(5, 6, 7), afterwards=Afterwards(samples=4, audits=True))
+    assert base_digest(wanted) != base_digest(experiment)
+    runs, rows = tmp_path / "runs", tmp_path / "rows"
+    with pytest.raises(Refused, match="run the arm whose parameters are to be trained first"):
+        run_cell(Cell(wanted, "masked", 5, runs), lambda line: None, "abc1234", rows)
+    done = [run_cell(Cell(wanted, "plain", seed, runs), lambda line: None, "abc1234", rows) for seed in (5, 6)]
+    masked = run_cell(Cell(wanted, "masked", 5, runs), lambda line: None, "abc1234", rows)
+    assert masked is not None and None not in done
+    first, second = (row for row in done if row is not None)
+    assert {name: len(text["end"].split()) for name, text in first.samples.items()} == {
+        name: len(text["end"]) for name, text in first.outcomes.items()
+    }
+    assert masked.samples["add1"]["start"] == first.samples["add1"]["start"]  # of one seed, drawn once
+    assert masked.samples["add1"]["end"].split()[0].endswith("/4")
+    end, other, part = first.end["add1"], second.end["add1"], masked.end["add1"]
+    assert end["perplexity"] > 1 and end["perplexity_at_start"] > 1
+    assert 0 < end["changed_bf16"] <= 1 and 0 < end["rank_fp32"] <= 1 and end["moved"] > 0
+    assert "overlap" not in end and "overlap" not in other  # each seed has a start of its own
+    assert 0 < part["changed_bf16"] <= end["changed_bf16"]
+    assert read_rows(rows / "small")[1].to_json() == first.to_json()
+
+
 def test_a_set_that_is_not_there_is_named(experiment: Experiment, tmp_path: Path) -> None:
     wrong = replace(experiment, arms={"wrong": Arm(("evaluate.sets=[add2, mul9]",))})
     with pytest.raises(ConfigError, match="there is no set mul9; those of this domain: add1, add2"):
@@ -117,6 +144,6 @@ def test_the_shipped_experiments_have_arms_that_load(name: str) -> None:
     from selfplay.config.files import load
 
     experiment = EXPERIMENTS[name]
-    digests = {arm: load(Path(experiment.base_config), each.overrides) for arm, each in experiment.arms.items()}
-    assert len({str(config) for config in digests.values()}) == len(digests)  # no two arms are the same
+    loaded = [(load(Path(experiment.base_config), each.overrides), each.mask_of) for each in experiment.arms.values()]
+    assert len({str(each) for each in loaded}) == len(loaded)  # no two arms are the same
     assert len(experiment.seeds) >= 3

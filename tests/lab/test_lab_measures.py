@@ -24,20 +24,59 @@ from selfplay.lab.verdict.measures import (
     from_metrics,
     i2c,
     largest,
+    lost,
     mended_rate,
+    newly_solved,
     of,
+    passed_at,
+    passed_curve,
     ratio,
     report_parsed,
     same_share,
     scaled,
+    unsolved_at_start,
     wrong_admitted,
 )
+from selfplay.lab.verdict.parts import on
 from selfplay.lab.verdict.views import CellView, NotMeasured, cell_views
 from selfplay.stats.calibration import calibration_metrics
 
 PLAIN = [name for name in FIGURES if not name.endswith("_corrected")]
 
 # measures, by hand
+
+
+def sampled_by_hand() -> CellView:
+    """Three problems, 4 samples each: one solved by both, one by the start alone, one by the end alone."""
+    row = replace(
+        made_row("full", 0, 0.3),
+        outcomes={"easy": {"start": "000", "end": "000"}},
+        start={"easy": {}}, end={"easy": {}}, series={},
+        samples={"easy": {"start": "1/4 2/4 0/4", "end": "4/4 0/4 1/4"}},
+    )  # fmt: skip
+    return cell_views([row])["full"][0]
+
+
+def test_pass_at_k_is_the_mean_of_the_unbiased_estimates_and_what_is_new_is_told_from_what_is_lost() -> None:
+    view = sampled_by_hand()
+    # of two of four samples: 1 of 4 right, 1 - C(3, 2) / C(4, 2) = 1/2; 2 right, 1 - 1/6
+    assert passed_at(2)(view) == pytest.approx((1 + 0 + 1 / 2) / 3)
+    assert passed_at(2)(view.at("start")) == pytest.approx((1 / 2 + 5 / 6 + 0) / 3)
+    assert passed_curve([1, 4])(view) == pytest.approx([(1 + 1 / 4) / 3, 2 / 3])
+    assert (newly_solved(view), lost(view), unsolved_at_start(view)) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    left = replace(view, leaves_out=True)
+    assert passed_at(2)(left) == pytest.approx([1 / 4, 3 / 4, 1 / 2])
+    assert passed_curve([1, 4])(left).shape == (3, 2)
+    with pytest.raises(NotMeasured, match="no samples on easy at the end"):
+        passed_at(1)(by_hand("easy"))
+
+
+def test_a_statistic_of_some_sets_reads_these_alone() -> None:
+    view = by_hand()
+    assert on("hard", acc_t1)(view) == pytest.approx(acc_t1(by_hand("hard")))
+    left = on("hard", acc_t1)(replace(view, leaves_out=True))
+    alone = acc_t1(replace(by_hand("hard"), leaves_out=True))
+    assert left == pytest.approx([1 / 2] * 4 + [*alone])
 
 
 def by_hand(*sets: str) -> CellView:

@@ -122,6 +122,10 @@ def test_rows_are_read_by_arm_and_seed(tmp_path: Path) -> None:
         (("searches", "easy"), {"end": 34}, "searches.easy.end: not a string"),
         (("searches", "easy"), {"start": "34/7/-/-/0"}, "searches.easy: needs end"),
         (("searches", "odd"), {"end": "34/7/-/-/0"}, "searches.odd: no such set"),
+        (("samples",), {"easy": {"end": "3/256"}}, "samples.easy.end: 1 samples on 300 problems"),
+        (("samples",), {"easy": {"end": "3/2"}}, "samples.easy.end: '3/2' is no count"),
+        (("samples",), {"easy": {"end": "1/2 1/4"}}, "samples.easy.end: problems have different numbers of samples"),
+        (("samples",), {"odd": {"end": "3/256"}}, "samples.odd: no such set"),
         (("series", "easy", "fix_own"), [[0]], "series.easy.fix_own.0: needs [step, value]"),
     ],
 )

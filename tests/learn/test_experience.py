@@ -12,12 +12,13 @@ from updates import gradient, tiny_policy
 
 from curriculum.domains.abilities import ability
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
-from curriculum.domains.protocol import Prompted
+from curriculum.domains.chains import ChainsDomain
+from curriculum.domains.protocol import Prompted, Statement, problem_of
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from roles.experience import EXPERT, LABELS, REFLECTION, STATE, Experienced, ExperienceSettings, explore
 from roles.judging.groups import JudgedGroup, JudgeSettings, judge_group
-from roles.prompts import PromptStyle
+from roles.prompts import PromptStyle, few_shot_style
 from roles.solver import SolverSettings, attempt
 from selfplay.config.checking import idle
 from selfplay.config.files import load
@@ -31,6 +32,7 @@ from selfplay.model.policy import Policy
 from selfplay.play.step import Judged, Played, Posed
 from selfplay.train.loss import LossSettings
 from selfplay.train.trainer import Trainer, TrainerSettings
+from store.records import Origin, Outcome
 
 DOMAIN = ArithmeticDomain()
 STYLE = replace(PromptStyle(ability(DOMAIN, Prompted)))
@@ -85,7 +87,6 @@ def test_next_states_right_actions_and_kept_reflections_are_trained_behind_what_
     assert texts(engine, samples) == [
         (STATE, f"{first} 84\nExecuted:", " 38 + 47 is 85, not 84\n"),
         (STATE, f"{first} 85\nExecuted:", " 85 - 12 =\n"),
-        (EXPERT, first, " 85\n"),
         (REFLECTION, f"{first}\nWhy:", " 8 and 7 are 15, not 14. So: 85\n"),
         (STATE, f"{second} 73\nExecuted:", " 73\n"),
         (STATE, f"{second} 72\nExecuted:", " 85 - 12 is 73, not 72\n"),
@@ -105,10 +106,29 @@ def test_what_has_no_weight_or_no_room_is_not_trained(engine: ScriptedEngine) ->
     _, found = lived(engine)
     size = len(engine.tree)
     assert experience_samples(engine.tree, found, {}, STYLE, encode) == [] and len(engine.tree) == size
-    only = experience_samples(engine.tree, found, {EXPERT: 1.0}, STYLE, encode)
-    assert {each.label for each in only} == {EXPERT}
+    only = experience_samples(engine.tree, found, {STATE: 1.0}, STYLE, encode)
+    assert {each.label for each in only} == {STATE}
     limit = max(engine.tree.depths[each.node] for each in only)  # one token fewer than the longest needs
-    assert len(experience_samples(engine.tree, found, {EXPERT: 1.0}, STYLE, encode, limit)) == 1
+    assert len(experience_samples(engine.tree, found, {STATE: 1.0}, STYLE, encode, limit)) == len(only) - 1
+
+
+def test_a_right_action_is_imitated_as_it_stands_in_an_answer(engine: ScriptedEngine) -> None:
+    """With the end of a step where more is left to do. Ended there, "24" would be a wrong answer to the whole chain;
+    where answers have no steps it is left out, as "85" is above."""
+    domain = ChainsDomain()
+    style = few_shot_style(domain)
+    chain = domain.parse("45*7+5*3")
+    assert isinstance(chain, Statement)
+    said = {"experience/alternative": [" 25,", " 24,", " 29,", " 30,", " 87\n", " 88\n"]}
+    engine = ScriptedEngine(said)
+    found = engine.drive(
+        explore(problem_of(chain, "chains", Origin.SEED), style, ExperienceSettings(2, PARAMS), engine.tree, 1,
+                lambda *_: True)
+    )  # fmt: skip
+    samples = experience_samples(engine.tree, found, {EXPERT: 1.0}, style, encode)
+    assert [engine.text_to(each.node)[-each.num_tokens :] for each in samples] == [" 24,", " 29,", " 87\n"]
+    whole = " " + "".join(engine.text_to(each.node)[-each.num_tokens :].strip(" ") for each in samples)
+    assert domain.judge(found[0].problem, style.visible(whole))[0] is Outcome.CORRECT
 
 
 def taught(engine: ScriptedEngine, last_step: int, step: int, mean: Mean | None = None) -> TrainBatch:

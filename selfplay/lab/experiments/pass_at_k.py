@@ -95,7 +95,9 @@ PASS_AT_K = Experiment(
     base_config="configs/lab/pass-at-k.yaml",
     arms={
         "pool": Arm(note="right answers are paid, on 72 fixed problems"),
-        "self-play": Arm((SELF_PLAY,), note="the same, from these problems on to harder ones that the model poses"),
+        "self-play": Arm(
+            (SELF_PLAY,), is_gated=False, note="the same, from these problems on to harder ones that the model poses"
+        ),
         "random": Arm(
             ("judge.rewards=[{part: random}]",), is_gated=False, note="the 72 problems, paid by coin flips"
         ),

@@ -14,6 +14,8 @@ reflection is learned behind a prompt of its own (`reason_prompt`), so that answ
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from curriculum.domains.abilities import ability
+from curriculum.domains.protocol import Stepwise
 from roles.experience import EXPERT, REFLECTION, STATE, Experienced, outcome_prompt, reason_prompt
 from roles.prompts import PromptStyle
 from roles.requests import NodeId
@@ -60,10 +62,22 @@ def _texts(found: Experienced, style: PromptStyle) -> Iterator[_Grafted]:
         if each.next_state:
             parent = found.node if each.sampled is None else each.sampled.node
             yield _Grafted(STATE, parent, outcome_prompt(each, style), style.said(each.next_state))
-    if found.expert is not None:
-        yield _Grafted(EXPERT, found.node, "", style.completion(found.expert.action))
+    if (text := _imitated(found, style)) is not None:
+        yield _Grafted(EXPERT, found.node, "", text)
     if found.is_kept:
         yield _Grafted(REFLECTION, ROOT, reason_prompt(found.state, style), style.said(found.reflection))
+
+
+def _imitated(found: Experienced, style: PromptStyle) -> str | None:
+    """The right action as it stands in an answer: with what ends it, or a step. None where there is none, or more is
+    left to do and answers have no steps: to end there would be a wrong answer."""
+    if found.expert is None:
+        return None
+    whole = style.completion(found.expert.action)
+    ends = ability(style.domain, Stepwise).step_ends
+    if found.is_last or not ends:
+        return whole if found.is_last else None
+    return style.begun(found.expert.action) + ends[0]
 
 
 def _hung(tree: Tree, each: _Grafted, encode: Encode, limit: int | None) -> list[TrainSample]:
