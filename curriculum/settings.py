@@ -4,7 +4,9 @@ What each one does, the numbers that are no settings, and where all of them are 
 """
 
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
+ForecastRule = Literal["beta", "features"]  # by which it is foretold how often an untried problem is solved
 _PER_ATTEMPTS = 8  # the number of attempts that `min_successes` is said for
 
 
@@ -31,6 +33,7 @@ class CurriculumSettings:
     reprobe_delay: int = 10  # steps before a problem that was too hard is tried again, if its family has improved
     rescue_share: float = 0.125  # share of a step for problems that were too hard, where `curriculum.rescue` has any
     max_candidates: int = 1024  # problems looked at per draw: bounds a step's work whatever the size of the store
+    forecast: ForecastRule = "beta"  # of untried problems: their family's rate, or what their features add to it
 
     @property
     def least_successes(self) -> int:
@@ -40,7 +43,9 @@ class CurriculumSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type is int or field.type == "int":
+            if field.name == "forecast":
+                _require(value in get_args(ForecastRule), field.name, value, " or ".join(get_args(ForecastRule)))
+            elif field.type is int or field.type == "int":
                 _require(type(value) is int and value >= 1, field.name, value, "an integer of at least 1")
             else:
                 _require(isinstance(value, int | float) and 0 <= value <= 1, field.name, value, "a number from 0 to 1")

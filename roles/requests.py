@@ -1,5 +1,6 @@
 """What a role may ask for, and what it is sent back, as plain records that know no engine."""
 
+import math
 from dataclasses import dataclass
 
 from store.records import Completion
@@ -81,3 +82,8 @@ class Scored:
     choices: tuple[float, ...] = ()
     value: float | None = None
     process: float | None = None
+
+
+def mean_logprob(completion: Completion) -> float | None:
+    """Mean log-probability of a completion's tokens by the policy that sampled it, <= 0; None without tokens."""
+    return math.fsum(completion.logprobs) / len(completion.logprobs) if completion.logprobs else None

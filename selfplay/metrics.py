@@ -120,6 +120,33 @@ RESCUE_FREED = POSED.add(
     "of these, problems that were solved at least once, which ends their rescue",
     "0 for long while `rescue/bare_again` is not: with help they are solved, and without it they are not",
 )
+_RULE = "beta|features"
+FIRST_SIGNAL = POSED.add(
+    "forecast/signal",
+    SHARE,
+    "of problems that nobody had tried before, the share of groups with right and wrong first tries",
+)
+FORECAST_SIGNAL = POSED.add(
+    "forecast/signal_{rule}",
+    SHARE,
+    "the same, as it was foretold before they were tried: by their family's rate (`beta`), and by their features",
+    "far from `forecast/signal`: what is admitted is not what was meant",
+    rule=_RULE,
+)
+FORECAST_BRIER = POSED.add(
+    "forecast/brier_{rule}",
+    NUMBER,
+    "Brier score of a first try at such a problem, by each rule ([curriculum.md](curriculum.md#what-is-known))",
+    "lower is better; 0.25 is what a rate of 1/2 for everything scores",
+    rule=_RULE,
+)
+FORECAST_COVERAGE = POSED.add(
+    "forecast/coverage_{rule}",
+    SHARE,
+    "share of such groups whose right tries lie in the 90% interval of what was foretold, by each rule",
+    "below 0.9 for long: what is foretold is surer than it should be",
+    rule=_RULE,
+)
 PROPOSALS = POSED.add("challenger/proposals", COUNT, "what the challenger proposed")
 VALID_NEW = POSED.add("challenger/valid_new", COUNT, "proposals that were valid and new: accepted, or surplus")
 FATE_COUNT = POSED.add(

@@ -401,6 +401,7 @@ def _proposal(row: Row[Any]) -> Proposal:
         fate=Fate(row.fate),
         problem_id=row.problem_id,
         reward=row.reward,
+        logprob=row.logprob,
     )
 
 

@@ -196,6 +196,19 @@ class Proposal:
     fate: Fate
     problem_id: str | None  # set when ACCEPTED, and when DUPLICATE of a known problem
     reward: float | None  # None when unmeasured (SURPLUS) or unjudged
+    logprob: float | None = None  # of its text by the policy that said it, a mean over tokens; None before schema 0016
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What was foretold of a problem that nobody had tried before its first group: a Beta of its pass rate, by its
+    family's rate and by its features. Means are in (0, 1), strengths in tries."""
+
+    problem_id: str
+    beta_mean: float
+    beta_strength: float
+    features_mean: float
+    features_strength: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +417,7 @@ class StepCommit:
     skill_rounds: tuple[SkillRound, ...] = ()
     rescues: tuple[Rescue, ...] = ()
     experiences: tuple[Experience, ...] = ()
+    foretold: tuple[Foretold, ...] = ()  # of the problems in `pass_rates` that nobody had tried
 
 
 @dataclass(frozen=True, slots=True)

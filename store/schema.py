@@ -41,7 +41,7 @@ from store.records import (
     StepStatus,
 )
 
-SCHEMA_REVISION = "0015"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0016"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -171,6 +171,7 @@ proposals = _table(
     _required("fate", Text),
     Column("problem_id", Text),
     Column("reward", Double),
+    Column("logprob", Double),
     PrimaryKeyConstraint("step_id", "target", "proposal_index"),
     _one_of("fate", Fate),
     _check("position", "target >= 0 AND proposal_index >= 0"),
@@ -384,6 +385,19 @@ rescues = _table(
     _one_of("kind", HelpKind),
     _check("given", "0 <= given AND given <= pieces"),
     _check("successes", "0 <= successes AND successes <= attempts"),
+)
+
+foretold = _table(
+    "foretold",
+    _step_id(),
+    _required("problem_id", Text, ForeignKey("problems.problem_id")),
+    _required("beta_mean", Double),
+    _required("beta_strength", Double),
+    _required("features_mean", Double),
+    _required("features_strength", Double),
+    PrimaryKeyConstraint("step_id", "problem_id"),
+    _check("means", "0 <= beta_mean AND beta_mean <= 1 AND 0 <= features_mean AND features_mean <= 1"),
+    _check("strengths", "beta_strength > 0 AND features_strength > 0"),
 )
 
 experiences = _table(

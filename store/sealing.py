@@ -26,6 +26,7 @@ from store.schema import (
     disagreements,
     evaluations,
     experiences,
+    foretold,
     held_out,
     incarnations,
     pass_rates,
@@ -63,9 +64,10 @@ _WHOLE: Mapping[str, Table] = {
     "its skills": skills,
     "its rescues": rescues,
     "its experiences": experiences,
+    "its forecasts": foretold,
 }
 RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_LATER = _WHOLE
-PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES, EXPERIENCES = _LATER
+PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES, EXPERIENCES, FORETOLD = _LATER
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

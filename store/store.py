@@ -18,7 +18,7 @@ from store.connections import empty_log, unsound, writer_engine
 from store.errors import RowsDamaged, StoreError, translated
 from store.journal import fsync_folder
 from store.kill_points import reach
-from store.kinds import experiences, holdout, probes, rescues, skills
+from store.kinds import experiences, foretold, holdout, probes, rescues, skills
 from store.opened import OpenDatabase
 from store.records import (
     Alarm,
@@ -28,6 +28,7 @@ from store.records import (
     Evaluation,
     Experience,
     Fate,
+    Foretold,
     Incarnation,
     Pick,
     Probe,
@@ -191,6 +192,7 @@ class Store(OpenDatabase):
             skills.insert_rounds(connection, commit.skill_rounds, step_id)
             rescues.insert_rescues(connection, commit.rescues, step_id)
             experiences.insert_experiences(connection, commit.experiences, step_id)
+            foretold.insert_foretold(connection, commit.foretold, step_id)
             writing.consume_waves(connection, head.step_id, step_id)
             sealing.seal_step(connection, step_id, with_rows=True)
             writing.move_head(connection, step_id)
@@ -330,6 +332,13 @@ class Store(OpenDatabase):
         """Groups with help, and those that were bare again, each with its live step, oldest first."""
         with self._reading() as connection:
             return rescues.rescue_records(connection)
+
+    # Forecasts
+
+    def foretold(self) -> list[tuple[int, Foretold]]:
+        """What was foretold of problems before their first groups, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return foretold.foretold_records(connection)
 
     # Probes
 

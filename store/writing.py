@@ -85,6 +85,7 @@ def proposal_row(proposal: Proposal, step_id: int, ordinal: int) -> dict[str, An
         "fate": proposal.fate.value,
         "problem_id": proposal.problem_id,
         "reward": _reward(proposal.reward, f"the reward of proposal {proposal.index} of target {proposal.target}"),
+        "logprob": _reward(proposal.logprob, f"the logprob of proposal {proposal.index} of target {proposal.target}"),
     }
 
 

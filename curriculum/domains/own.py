@@ -23,6 +23,7 @@ from store.records import Fate, Outcome, Problem
 MOST_STATEMENTS = 1_000_000  # of seeds, or of a set: a generator may have no end
 LONGEST_TEXT = 20_000  # characters of a problem or an answer
 LONGEST_NAME = 64  # characters of a family or of a set's name
+MOST_FEATURES = 1_000
 MOST_LEVEL = 1_000_000  # a level is a size that is reasoned with as a number, and stored in 64 bits
 REJECTIONS = (Fate.UNPARSED, Fate.INVALID, Fate.TOO_LARGE)
 _SHOWN = 80  # characters of a wrong value
@@ -214,6 +215,15 @@ def _share(given: Any) -> float:
     return float(given)
 
 
+def _features(given: Any) -> Mapping[str, float]:
+    is_named = isinstance(given, Mapping) and all(
+        isinstance(name, str) and isinstance(value, int | float) for name, value in given.items()
+    )
+    if not is_named or len(given) > MOST_FEATURES:
+        raise _WrongError(f"gave {_shown(given)}: give up to {MOST_FEATURES} numbers by name, such as {{'carries': 1}}")
+    return given  # type: ignore[no-any-return]
+
+
 def _pairs(given: Any) -> Sequence[tuple[str, str]]:
     pairs = given if isinstance(given, list | tuple) else [()]
     if not all(isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs):
@@ -265,6 +275,7 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "same_answer": _anything,
     "signature": _text,
     "closeness": _share,
+    "features": _features,
     "format_of": _text,
     "check_again": _checked_again,
     "hints": _hints,

@@ -198,6 +198,16 @@ class ComparesProblems(Domain, Protocol):
         return alike(tokens_of(problem.canonical), tokens_of(target.canonical))
 
 
+class Featured(Domain, Protocol):
+    """It can say of a problem what makes it hard, before anybody has tried it: `curriculum.forecast=features` learns
+    from that. No key needs it."""
+
+    def features(self, problem: Problem) -> Mapping[str, float]:
+        """Numbers by name, each about as large as 1: {"carries": 1.0, "operands": 0.5}. Without any, statistics of the
+        problem's text stand in their place. Never raises."""
+        return {}
+
+
 class HasFormats(Domain, Protocol):
     """Its answers come in formats, of which training may leave one (docs/metrics.md): each is counted. No key needs
     it, and `guards.formats` stands above it."""

@@ -25,6 +25,7 @@ class Candidate:
     group: int  # index of its parent in the step
     index: int  # among the proposals of that parent
     problem: Problem
+    logprob: float | None = None  # of its text by the policy that proposed it, a mean over tokens
 
 
 def triage(
@@ -79,7 +80,9 @@ def ranked(
 
     l  learnability of the candidate's family, drawn from its posterior once a step (`Tracker.drawn_learnability`).
        Thompson sampling (Russo et al., arXiv 1707.02038): a family that is refused is not measured, so one of which
-       little was seen, or nothing of late, must win now and then.
+       little was seen, or nothing of late, must win now and then. With `curriculum.forecast=features` it is times
+       what the candidate's own features let expect of its first group, over what its family does
+       (`Tracker.untried_ratio`), and at most 1.
     u  P(the next proposal of the family is new) (`Tracker.unseen_mass`): practice in a family transfers to what is
        still to be found in it, and replays take care of an exhausted one.
     d  0.5 for each level above the gapless one (`Tracker.level_discount`).
@@ -90,14 +93,20 @@ def ranked(
     """
     order = sorted(candidates, key=lambda candidate: (candidate.group, candidate.index))
     rng.shuffle(order)  # ties are a matter of chance
-    drawn = _drawn_learnability(order, tracker, rng)
+    of_family = _drawn_learnability(order, tracker, rng)
+    drawn = {
+        (each.group, each.index): min(
+            1.0, of_family[each.problem.family] * tracker.untried_ratio(each.problem, each.logprob)
+        )
+        for each in order
+    }
     priority = {
-        (each.group, each.index): _priority(drawn[each.problem.family], each.problem, tracker) for each in order
+        (each.group, each.index): _priority(drawn[each.group, each.index], each.problem, tracker) for each in order
     }
     by_priority = sorted(_most_novel_first(order, tracker, rng), key=lambda each: -priority[each.group, each.index])
     least = tracker.flat_learnability()
-    promising = [each for each in by_priority if drawn[each.problem.family] >= least]
-    others = [each for each in by_priority if drawn[each.problem.family] < least]
+    promising = [each for each in by_priority if drawn[each.group, each.index] >= least]
+    others = [each for each in by_priority if drawn[each.group, each.index] < least]
     cap = max(1, math.ceil(num_wanted * settings.max_family_share))
     return Ranking(tuple(_spread(promising, cap)), tuple(others))
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from curriculum.settings import CurriculumSettings
+from curriculum.settings import CurriculumSettings, ForecastRule
 from curriculum.tracking.columns import Floats
 from curriculum.tracking.families import Families, FamilyMemory, FamilySummary, LevelMemory
+from curriculum.tracking.features import NamedFeatures, Parent, features, logit
+from curriculum.tracking.foretelling import Described, Foretelling
 from curriculum.tracking.learned import Held
 from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Counts, beta_learnability, beta_mean, learnability
@@ -54,17 +56,18 @@ def moved(rate: float, ratio: float) -> float:
     return rate * ratio / (rate * ratio + 1.0 - rate)
 
 
-_FAMILIES = "_families"
-_NOT_FOLDED = {"settings", "_forgetting", "_fast", "_untried", _FAMILIES}
+_FAMILIES, _FORETELLING = "_families", "_foretelling"  # what has a `state_of_fold` of its own
+_NOT_FOLDED = {"settings", "_forgetting", "_fast", "_untried", "_named", _FAMILIES, _FORETELLING}
 KEPT_CLASSES: Mapping[str, type] = {  # what `Tracker.state_of_fold` is made of, besides numbers, texts and series
     each.__name__: each for each in (_Memory, Problem, Counts, FamilyMemory, Held, LevelMemory, ProblemState, Origin)
 }
 
 
 class Tracker:
-    """What is known after the steps observed so far. An unknown problem_id raises KeyError everywhere."""
+    """What is known after the steps observed so far. An unknown problem_id raises KeyError everywhere. `named`: what
+    the domain says of a problem before it is tried."""
 
-    def __init__(self, settings: CurriculumSettings) -> None:
+    def __init__(self, settings: CurriculumSettings, named: NamedFeatures = lambda problem: {}) -> None:
         self.step = 0  # the last observed step
         self.version = 0  # the policy version it made: the one that rates are given for
         self.settings = settings
@@ -73,6 +76,8 @@ class Tracker:
         self._memories: dict[str, _Memory] = {}
         self._untried: dict[tuple[str, int], tuple[float, float]] = {}  # of family and level: a cache
         self._families = Families(settings)
+        self._named = named
+        self._foretelling = Foretelling(settings.family_forgetting)
         self._pools = {state: Pool() for state in ProblemState}
         self._after_flat = Counts()  # of replays whose group before taught nothing: hits L, misses 1 - L
         self._mixed = Pool()  # problems whose latest group had a signal
@@ -96,6 +101,7 @@ class Tracker:
             for rate in history.pass_rates
             if rate.attempts and rate.problem_id in self._memories and self._memories[rate.problem_id].observations
         }
+        fresh = self._described_before(history)
         self._untried.clear()
         self._observe_pay(history)
         new = {problem.problem_id for problem in history.problems}
@@ -103,6 +109,9 @@ class Tracker:
             self._admit(problem, history.step)
         for rate in sorted(history.pass_rates, key=lambda rate: (rate.problem_id, rate.policy_version)):
             if rate.attempts:
+                if rate.problem_id in fresh:
+                    n, k = rate.attempts, rate.successes
+                    self._foretelling.observe(fresh.pop(rate.problem_id), k, n, rate.policy_version)
                 self._observe_gain(rate, foretold.get(rate.problem_id))
                 self._observe_rate(rate, history.step, rate.problem_id in new)
         for proposal in history.proposals:
@@ -112,7 +121,7 @@ class Tracker:
     def state_of_fold(self) -> dict[str, Any]:
         """All that was folded, as one value; the settings and what is derived are left out. To be read only."""
         own = {name: value for name, value in vars(self).items() if name not in _NOT_FOLDED}
-        return own | {_FAMILIES: self._families.state_of_fold()}
+        return own | {_FAMILIES: self._families.state_of_fold(), _FORETELLING: self._foretelling.state_of_fold()}
 
     def restore(self, state: dict[str, Any], step: int) -> bool:
         """Takes over what the `state_of_fold` of another tracker gave after `step`; this one has observed nothing yet.
@@ -120,27 +129,47 @@ class Tracker:
         if self._memories or state.keys() != self.state_of_fold().keys() or state["step"] != step:
             return False
         self._families.restore(state[_FAMILIES])
-        vars(self).update({name: value for name, value in state.items() if name != _FAMILIES})
+        self._foretelling.restore(state[_FORETELLING])
+        vars(self).update({name: value for name, value in state.items() if name not in (_FAMILIES, _FORETELLING)})
         return True
 
     def rate(self, problem_id: str) -> float:
         """What its first-try pass rate may be under the current policy, in (0, 1): the mean of `forecast`."""
         return self.forecast(self._memories[problem_id].problem)[0]
 
-    def forecast(self, problem: Problem) -> tuple[float, float]:
+    def forecast(self, problem: Problem, logprob: float | None = None) -> tuple[float, float]:
         """(mean, strength in tries) of the Beta that its first-try pass rate is drawn from under the current policy.
 
-        An untried problem, known or not, has its family's rate m (`predicted_rate`), which weighs s <= 2 tries
-        (`_prior_strength`). A tried one has p = (s m + k) / (s + n), of its discounted k of n, moved by what problems
-        gained of late from one group to the next, g (`gain`), and weighs at most 4 tries:
+        An untried problem, known or not, is foretold as `curriculum.forecast` says (`untried_forecast`). A tried one
+        has p = (s m + k) / (s + n), of its discounted k of n and its family's rate m, which weighs s <= 2 tries
+        (`_prior_strength`); it is moved by what problems gained of late from one group to the next, g (`gain`), and
+        weighs at most 4 tries:
 
             p g / (p g + 1 - p)
         """
-        memory = self._memories.get(problem.problem_id)
-        if memory is None or not memory.observations:
-            return self._prior(problem)
+        if not self._is_tried(problem.problem_id):
+            return self.untried_forecast(problem, self.settings.forecast, logprob)
         mean, strength = self._seen(problem.problem_id)
         return moved(mean, self.gain()), min(strength, TRIED_STRENGTH)
+
+    def untried_forecast(
+        self, problem: Problem, rule: ForecastRule, logprob: float | None = None
+    ) -> tuple[float, float]:
+        """(mean, strength in tries) of an untried problem's pass rate: its family's rate (beta), or what its features
+        add to that (features, foretelling.py). `logprob`: of its text by the policy that proposed it, a mean over
+        tokens, where that is known."""
+        if rule == "beta":
+            return self._prior(problem)
+        return self._foretelling.forecast(self._described(problem, logprob), self.version)
+
+    def untried_ratio(self, problem: Problem, logprob: float | None = None) -> float:
+        """How many times as much its features let expect of its first group, E[4 p (1 - p)], as its family does; 1
+        where untried problems are foretold by their family alone."""
+        if self.settings.forecast == "beta":
+            return 1.0
+        return beta_learnability(*self.untried_forecast(problem, "features", logprob)) / beta_learnability(
+            *self._prior(problem)
+        )
 
     def gain(self) -> float:
         """By how much the odds of a right try have grown of late where a problem was tried again: the odds as they came
@@ -343,6 +372,32 @@ class Tracker:
         if key not in self._untried:
             self._untried[key] = self.predicted_rate(*key), self._prior_strength(self.version)
         return self._untried[key]
+
+    def _is_tried(self, problem_id: str) -> bool:
+        memory = self._memories.get(problem_id)
+        return memory is not None and memory.observations > 0
+
+    def _described(self, problem: Problem, logprob: float | None) -> Described:
+        """An untried problem as it is known now, whether it was admitted or not."""
+        rate = self.predicted_rate(problem.family, problem.level)
+        parent = None
+        if problem.parent_id is not None and problem.parent_id in self._memories:
+            before = self.problem(problem.parent_id)
+            is_tried = self._is_tried(before.problem_id)  # an untried one has its family's rate, and asks no parent
+            parent = Parent(before, self.rate(before.problem_id) if is_tried else self._prior(before)[0])
+        attempts = self._families.attempts(problem.family, self.version)
+        return Described(features(problem, rate, attempts, parent, logprob, self._named(problem)), logit(rate))
+
+    def _described_before(self, history: StepHistory) -> dict[str, Described]:
+        """The problems whose first groups a step has, by id, as they were known before it."""
+        new = {problem.problem_id: problem for problem in history.problems}
+        said = {each.problem_id: each.logprob for each in history.proposals if each.fate is Fate.ACCEPTED}
+        ids = sorted({rate.problem_id for rate in history.pass_rates if rate.attempts})
+        return {
+            each: self._described(new[each] if each in new else self.problem(each), said.get(each))
+            for each in ids
+            if not self._is_tried(each) and (each in new or each in self._memories)
+        }
 
     def _seen(self, problem_id: str) -> tuple[float, float]:
         """(mean, strength) of the posterior, from its own discounted tries and its family."""

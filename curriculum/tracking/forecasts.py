@@ -7,21 +7,25 @@ is beta-binomial. Scores are proper, or have a value that they should have:
     coverage     share of groups whose k lies in the central interval of at least 90%: 0.9 or more
     signal       P(0 < k < n), as foretold and as it came, and the Brier score of the first
 
-Beside it stands what a plainer rule foretells: Beta(1 + h, 1 + m), h and m the discounted hits and misses of the
-problem's family, as if all its problems were alike. The scores are a fold of the stored history, so that a run need
-not have kept them. Left out: graded scores, by which a group may have a signal whose tries are all right.
+Three rules are compared on the same groups: `beta`, the tracker's discounted counts with what an untried problem's
+family foretells; `features`, which adds to that what an untried problem's features tell (foretelling.py); and `family`,
+a plainer one, Beta(1 + h, 1 + m), h and m the discounted hits and misses of the problem's family, as if all its
+problems were alike. The scores are a fold of the stored history, so that a run need not have kept them. Left out:
+graded scores, by which a group may have a signal whose tries are all right.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, lgamma
+from typing import Literal
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.posterior import Counts, beta_mean
-from store.records import PassRate, StepHistory
+from store.records import Fate, Foretold, PassRate, StepHistory
 
 LEVEL = 0.9  # of the intervals
+Rule = Literal["beta", "features", "family"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,19 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A group, and what was foretold of it. `is_first`: nobody had tried the problem before."""
+    """A group, and what was foretold of it. `is_first`: nobody had tried the problem before. Else `features` has
+    nothing to add, and is None."""
 
     step: int
     is_first: bool
     tries: int
     right: int
-    forecast: Forecast
-    plain: Forecast
+    beta: Forecast
+    family: Forecast
+    features: Forecast | None = None
+
+    def by(self, rule: Rule) -> Forecast | None:
+        return {"beta": self.beta, "features": self.features, "family": self.family}[rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +86,38 @@ class Scores:
     signal_brier: float
 
 
-def scored(history: Iterable[StepHistory], settings: CurriculumSettings) -> Iterator[Scored]:
-    """Every group of a run with the forecasts that were possible before its step, in the order of steps and ids."""
+def scored(
+    history: Iterable[StepHistory],
+    settings: CurriculumSettings,
+    foretold: Mapping[tuple[int, str], Foretold] | None = None,
+) -> Iterator[Scored]:
+    """Every group of a run with the forecasts that were possible before its step, in the order of steps and ids.
+
+    `foretold`, by step and problem: what the run itself stored. Without it, as in a run before schema 0016, features
+    are the general ones, and not those that a domain names."""
     tracker, families = Tracker(settings), dict[str, Counts]()
+    kept = foretold or {}
     for step in history:
         new = {problem.problem_id: problem for problem in step.problems}
+        said = {each.problem_id: each.logprob for each in step.proposals if each.fate is Fate.ACCEPTED}
         groups = sorted((rate for rate in step.pass_rates if rate.attempts), key=_place)
         for rate in groups:
             problem = new.get(rate.problem_id) or tracker.problem(rate.problem_id)
             known = families.get(problem.family, Counts()).at(tracker.version, settings.family_forgetting)
+            is_first = rate.problem_id in new or tracker.last_step(rate.problem_id) is None
+            features = None
+            if is_first:
+                row = kept.get((step.step, rate.problem_id))
+                told = tracker.untried_forecast(problem, "features", said.get(rate.problem_id))
+                features = Forecast(*told) if row is None else Forecast(row.features_mean, row.features_strength)
             yield Scored(
                 step=step.step,
-                is_first=rate.problem_id in new or tracker.last_step(rate.problem_id) is None,
+                is_first=is_first,
                 tries=rate.attempts,
                 right=rate.successes,
-                forecast=Forecast(*tracker.forecast(problem)),
-                plain=Forecast(beta_mean(*known), 2.0 + sum(known)),
+                beta=Forecast(*(tracker.untried_forecast(problem, "beta") if is_first else tracker.forecast(problem))),
+                family=Forecast(beta_mean(*known), 2.0 + sum(known)),
+                features=features,
             )
         tracker.observe(step)
         for rate in groups:
@@ -101,24 +126,24 @@ def scored(history: Iterable[StepHistory], settings: CurriculumSettings) -> Iter
             counts.add(rate.successes, wrong, rate.policy_version, settings.family_forgetting)
 
 
-def scores(groups: Sequence[Scored], of_plain: bool = False) -> Scores | None:
-    """Of the tracker's forecasts, or of the plain ones; None without groups."""
-    if not groups:
+def scores(groups: Sequence[Scored], rule: Rule = "beta") -> Scores | None:
+    """Of what a rule foretold; None without groups that it foretold."""
+    asked = [(each, forecast) for each in groups if (forecast := each.by(rule)) is not None]
+    if not asked:
         return None
-    asked = [(each, each.plain if of_plain else each.forecast) for each in groups]
-    tries = sum(each.tries for each in groups)
+    tries = sum(each.tries for each, _ in asked)
     signals = [(0 < each.right < each.tries, forecast.signal(each.tries)) for each, forecast in asked]
     covered = [low <= each.right <= high for each, (low, high) in ((e, f.interval(e.tries)) for e, f in asked)]
     squares = (e.right * (1.0 - f.mean) ** 2 + (e.tries - e.right) * f.mean**2 for e, f in asked)
     return Scores(
-        groups=len(groups),
-        pass_rate=sum(each.right for each in groups) / tries,
+        groups=len(asked),
+        pass_rate=sum(each.right for each, _ in asked) / tries,
         foretold=sum(each.tries * forecast.mean for each, forecast in asked) / tries,
         brier=sum(squares) / tries,
-        coverage=sum(covered) / len(groups),
-        signal=sum(came for came, _ in signals) / len(groups),
-        signal_foretold=sum(chance for _, chance in signals) / len(groups),
-        signal_brier=sum((came - chance) ** 2 for came, chance in signals) / len(groups),
+        coverage=sum(covered) / len(asked),
+        signal=sum(came for came, _ in signals) / len(asked),
+        signal_foretold=sum(chance for _, chance in signals) / len(asked),
+        signal_brier=sum((came - chance) ** 2 for came, chance in signals) / len(asked),
     )
 
 

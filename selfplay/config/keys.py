@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from curriculum.selection.rescue import RescueRule
+from curriculum.settings import ForecastRule
 from roles.judging.groups import TruncatedRule
 from roles.pay.advantages import AdvantageRule
 from roles.pay.formats import BaselineRule
@@ -393,6 +394,10 @@ class CurriculumConfig:  # rules and formulas: curriculum/settings.py, docs/curr
     )
     bank_delay: int = key(4, "steps before a banked problem is tried again, with twice the attempts")
     reprobe_delay: int = key(10, "steps before a problem that was too hard is tried again, if its family has improved")
+    forecast: ForecastRule = key(
+        "beta", "by which it is foretold how often an untried problem is solved, so that none is tried that is "
+        "hopeless or certain: beta, its family's rate; features, what its features, parent and log-probability add"
+    )  # fmt: skip
     rescue: RescueRule = key(
         "none", "problems that are too hard are posed with help, less as they are solved, and bare again. none: not; "
         "hint tells half of the solution first, reverse nearly all of it, subproblem the answers of parts"

@@ -17,6 +17,7 @@ from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.posterior import learnability
 from roles.challenger import ProposedGroup
 from roles.prompts import PromptStyle
+from roles.requests import mean_logprob
 from selfplay.play.step import Posed, TriagedProposal
 from store.records import Fate, Origin, Problem
 
@@ -63,7 +64,7 @@ class Poser:
                 problem_id = problem_id_of(domain.name, statement.canonical) if statement and known else None
                 if statement is not None and fate is Fate.ACCEPTED:
                     problem = problem_of(statement, domain.name, Origin.CHALLENGER, group.parent.problem_id)
-                    candidates.append(Candidate(group.group, index, problem))
+                    candidates.append(Candidate(group.group, index, problem, mean_logprob(sampled.completion)))
                 proposals.append(TriagedProposal(group.parent, group.group, index, sampled, fate, problem_id))
         rng = self._random(step, "admission")
         filled = fill(step, places, candidates, scheduler, self.tracker, self.settings, rng)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.judging import contradiction
 from curriculum.domains.loading import is_ours
-from curriculum.domains.protocol import Domain, problem_of
+from curriculum.domains.protocol import Domain, Featured, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from curriculum.selection.probes import ProbeSets
@@ -78,7 +79,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     measured = _measured(config, held_out.sets)
     if not is_ours(config.domain) and config.judge.source == "verifier" and (line := contradiction(domain)):
         say(line)
-    tracker = Tracker(curriculum_settings(config))
+    tracker = Tracker(curriculum_settings(config), ability(domain, Featured).features)
     teaching = build_learning.teaching_settings(config)
     pay = build_learning.proposal_pay(config, teaching.learning, domain, tracker, held_out)
     policy, parity = build_model.proved_policy(config, say)

@@ -1,20 +1,36 @@
 """A step as the store remembers it, made from what was played and taught."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from curriculum.selection.rescue import rescues_of
+from curriculum.settings import ForecastRule
 from curriculum.tracking.difficulty import Tracker
+from curriculum.tracking.forecasts import Forecast, Scored, scores
 from roles.experience import Experienced
 from roles.judging.groups import JudgedGroup, attempt_record, pass_rate
+from roles.requests import mean_logprob
 from roles.search.credit import CreditSettings, step_advantages
 from roles.search.growth import Searched
 from roles.search.step_tree import STEP_ROOT
+from selfplay import metrics
 from selfplay.learn.proposals import PaidProposal
 from selfplay.learn.teacher import Taught
 from selfplay.play.game import Game
 from selfplay.play.step import Played, Step
 from selfplay.run.figures import rescue_metrics, step_metrics
-from store.records import Experience, Proposal, Rescue, SearchNode, Standing, StepCommit, StepHistory
+from store.records import (
+    Experience,
+    Fate,
+    Foretold,
+    Proposal,
+    Rescue,
+    SearchNode,
+    Standing,
+    StepCommit,
+    StepHistory,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,44 @@ def standings(commit: StepCommit, tracker: Tracker) -> dict[str, Standing]:
     return {each: Standing(tracker.state(each), tracker.rate(each)) for each in ids}
 
 
+def foretold(commit: StepCommit, tracker: Tracker) -> tuple[Foretold, ...]:
+    """What was foretold of each problem that had its first group in the step, by a tracker that has not seen it."""
+    new = {problem.problem_id: problem for problem in commit.problems}
+    said = {each.problem_id: each.logprob for each in commit.proposals if each.fate is Fate.ACCEPTED}
+    found = []
+    for rate in commit.pass_rates:
+        problem = new.get(rate.problem_id)
+        if problem is None and tracker.last_step(rate.problem_id) is None:
+            problem = tracker.problem(rate.problem_id)
+        if problem is not None and rate.attempts:
+            logprob = said.get(rate.problem_id)
+            beta, features = (tracker.untried_forecast(problem, rule, logprob) for rule in get_args(ForecastRule))
+            found.append(Foretold(rate.problem_id, *beta, *features))
+    return tuple(found)
+
+
+def forecast_metrics(commit: StepCommit, foretold: Sequence[Foretold]) -> dict[str, float]:
+    """How well the step's first groups were foretold by each rule; nothing without such groups."""
+    rates = {rate.problem_id: rate for rate in commit.pass_rates}
+    groups = []
+    for each in foretold:
+        tries, right = rates[each.problem_id].attempts, rates[each.problem_id].successes
+        beta = Forecast(each.beta_mean, each.beta_strength)
+        features = Forecast(each.features_mean, each.features_strength)
+        groups.append(Scored(commit.step, True, tries, right, beta, beta, features))
+    found: dict[str, float] = {}
+    for rule in get_args(ForecastRule):
+        told = scores(groups, rule)
+        if told is not None:
+            found |= {
+                metrics.FORECAST_BRIER.format(rule=rule): told.brier,
+                metrics.FORECAST_COVERAGE.format(rule=rule): told.coverage,
+                metrics.FORECAST_SIGNAL.format(rule=rule): told.signal_foretold,
+                metrics.FIRST_SIGNAL: told.signal,
+            }
+    return found
+
+
 def history(commit: StepCommit) -> StepHistory:
     """The part of a commit that the curriculum folds over."""
     return StepHistory(commit.step, commit.policy_version, commit.problems, commit.proposals, commit.pass_rates)
@@ -97,6 +151,7 @@ def _proposal(paid: PaidProposal) -> Proposal:
         fate=triaged.fate,
         problem_id=triaged.problem_id,
         reward=paid.reward,
+        logprob=mean_logprob(triaged.sampled.completion),
     )
 
 

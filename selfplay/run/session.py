@@ -189,8 +189,10 @@ class Run:
             update.metrics | figures | ({} if peak is None else {DEVICE_PEAK: float(peak)}),
             seconds=max(0.0, time.monotonic() - step.started),  # a clock may go back
         )
+        foretold = record.foretold(commit, self.tracker)
+        told = record.forecast_metrics(commit, foretold)
         alarms = self.guards.see(step.number, commit.metrics, look.details)
-        measured = dict(commit.metrics) | {ALARMS_OPEN: float(len(self.guards.opened))}
+        measured = dict(commit.metrics) | told | {ALARMS_OPEN: float(len(self.guards.opened))}
         self.tracker.observe(record.history(commit))
         standings = record.standings(commit, self.tracker)
         probes = self.picker.sets.taken(step.number, commit.pass_rates, self.tracker)
@@ -202,6 +204,7 @@ class Run:
                 alarms=alarms,
                 disagreements=disagreements,
                 probes=probes,
+                foretold=foretold,
             )
         )
         self.picker.sets.add(probes)

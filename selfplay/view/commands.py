@@ -347,7 +347,8 @@ def forecasts(
     parts: Annotated[int, typer.Option(min=1, help="Parts of the run that have rows of their own.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """How well pass rates were foretold before each step, by the curriculum and by a family's rate alone."""
+    """How well pass rates were foretold before each step, by the curriculum's counts (beta), by what the
+    features of untried problems add to them (features), and by a family's discounted counts alone (family)."""
     with opened(run, directory) as store:
         found = queries.forecasts(store, parts)
     if as_json:

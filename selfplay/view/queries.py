@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.families import FamilySummary
 from curriculum.tracking.folding import fold
-from curriculum.tracking.forecasts import scored, scores
+from curriculum.tracking.forecasts import Rule, scored, scores
 from curriculum.tracking.lineage import Lineage
 from selfplay import metrics
 from selfplay.config.stored import config_of
@@ -378,15 +378,16 @@ def steps(store: Store) -> list[dict[str, Any]]:
 
 def forecasts(store: Store, parts: int) -> list[dict[str, Any]]:
     """A row for each of `parts` of the run, for first groups and for later ones, and for who foretold them."""
-    groups = list(scored(store.history(), settings_of(store)))
+    stored = {(step, row.problem_id): row for step, row in store.foretold()}
+    groups = list(scored(store.history(), settings_of(store), stored))
     last = max((each.step for each in groups), default=0)
     rows = []
     for part in range(parts):
         first, until = last * part // parts + 1, last * (part + 1) // parts
         for is_first in (True, False):
             of_part = [each for each in groups if first <= each.step <= until and each.is_first is is_first]
-            for by in ("curriculum", "family"):
-                found = scores(of_part, of_plain=by == "family")
+            for by in get_args(Rule):
+                found = scores(of_part, by)
                 if found is not None:
                     told = {"steps": f"{first}-{until}", "groups of": "untried" if is_first else "tried", "by": by}
                     rows.append(told | {name: round(value, 4) for name, value in asdict(found).items()})

@@ -174,6 +174,16 @@ FROM skills k
 JOIN steps s ON s.step_id = k.step_id AND s.status = 'LIVE'
 JOIN skill_rounds r ON r.step_id = k.step_id AND r.side = k.side""",
     ),
+    "v_foretold": View(
+        "First groups: what was foretold of each problem before anybody had tried it, by two rules, and what came",
+        """
+SELECT s.step, f.problem_id, p.text AS problem, p.family, p.level, f.beta_mean, f.beta_strength, f.features_mean,
+    f.features_strength, m.attempts, m.successes, CAST(m.successes AS REAL) / nullif(m.attempts, 0) AS pass_rate
+FROM foretold f
+JOIN steps s ON s.step_id = f.step_id AND s.status = 'LIVE'
+JOIN problems p ON p.problem_id = f.problem_id
+JOIN pass_rates m ON m.step_id = f.step_id AND m.problem_id = f.problem_id""",
+    ),
     "v_experiences": View(
         "What came of actions that nobody was paid for: each with its problem and state, and what was said of it",
         """

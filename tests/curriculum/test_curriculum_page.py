@@ -15,7 +15,8 @@ MODULES = [
     for name in (
         "holdout", "settings", "selection.admission", "selection.drawing", "selection.filling", "selection.novelty",
         "selection.scheduler", "selection.rescue", "selection.archive", "selection.aim", "tracking.difficulty",
-        "tracking.families", "tracking.learned", "tracking.posterior", "tracking.snapshot", "tracking.states",
+        "tracking.families", "tracking.features", "tracking.foretelling", "tracking.learned", "tracking.posterior",
+        "tracking.rate_model", "tracking.snapshot", "tracking.states",
     )
 ]  # fmt: skip
 ELSEWHERE = {"_PER_ATTEMPTS", "_NAMED"}  # the 8 in the bank's formula; how many problems an error names
@@ -28,7 +29,7 @@ CONSTANTS = {
 SETTINGS = {
     field.name: float(field.default)  # type: ignore[arg-type]
     for field in fields(CurriculumSettings)
-    if field.name != "group_size"
+    if field.name not in ("group_size", "forecast")
 }
 
 

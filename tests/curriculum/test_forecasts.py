@@ -38,7 +38,7 @@ def test_odds_are_multiplied() -> None:
 def test_scores_by_hand() -> None:
     groups = [Scored(1, True, 2, 2, Forecast(0.5, 2.0), Forecast(0.9, 2.0)),
               Scored(1, True, 2, 1, Forecast(0.5, 2.0), Forecast(0.9, 2.0))]  # fmt: skip
-    found, plain = scores(groups), scores(groups, of_plain=True)
+    found, plain = scores(groups), scores(groups, "family")
     assert found is not None and plain is not None and scores([]) is None
     assert (found.groups, found.pass_rate, found.foretold, found.brier) == (2, 0.75, 0.5, 0.25)
     assert (found.signal, found.signal_foretold) == (0.5, pytest.approx(1 / 3))
@@ -67,7 +67,7 @@ def practised(gain: float, steps: int = 60) -> Iterator[StepHistory]:
 def test_forecasts_hold_with_practice_and_without(gain: float) -> None:
     groups = list(scored(practised(gain), SETTINGS))
     tried = scores([each for each in groups if not each.is_first and each.step > 10])
-    plain = scores([each for each in groups if not each.is_first and each.step > 10], of_plain=True)
+    plain = scores([each for each in groups if not each.is_first and each.step > 10], "family")
     assert tried is not None and plain is not None
     assert tried.coverage >= 0.88 and abs(tried.pass_rate - tried.foretold) < 0.1
     assert tried.brier < plain.brier
@@ -90,5 +90,5 @@ def test_forecasts_are_those_that_the_tracker_had_before_the_step() -> None:
     last = [each for each in scored(history, SETTINGS) if each.step == 20]
     told = {each.problem_id: tracker.forecast(each) for each in history[-1].problems}
     again = {rate.problem_id: tracker.rate(rate.problem_id) for rate in history[-1].pass_rates[:2]}
-    assert {each.forecast.mean for each in last if each.is_first} == {mean for mean, _ in told.values()}
-    assert {each.forecast.mean for each in last if not each.is_first} == set(again.values())
+    assert {each.beta.mean for each in last if each.is_first} == {mean for mean, _ in told.values()}
+    assert {each.beta.mean for each in last if not each.is_first} == set(again.values())

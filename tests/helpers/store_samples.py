@@ -15,6 +15,7 @@ from store.records import (
     Experience,
     Fate,
     Finish,
+    Foretold,
     HelpKind,
     Origin,
     Outcome,
@@ -63,7 +64,7 @@ def step_commit(step: int, **changes: Any) -> StepCommit:
         policy_version=step,
         problems=(made,),
         proposals=(
-            Proposal("p-seed", 1, 0, made.text, Fate.ACCEPTED, made.problem_id, 0.75),
+            Proposal("p-seed", 1, 0, made.text, Fate.ACCEPTED, made.problem_id, 0.75, -0.5),
             Proposal("p-seed", 0, 1, "1 + + 2", Fate.INVALID, None, None),
         ),
         attempts=(
@@ -104,6 +105,11 @@ def disagreement(step: int) -> Disagreement:
 def experience(step: int) -> Experience:
     """Of the problem that the sample run's step admits."""
     return Experience(f"p-{step}", 2, 3, "4 + 5 =", "8", "4 + 5 is 9", True, False, step + 6, "it is. So: 9", True)
+
+
+def foretold(step: int) -> Foretold:
+    """Of the problem that the sample run's step admits."""
+    return Foretold(f"p-{step}", 0.25, 1.5, 0.625, 2.25)
 
 
 def probe(step: int) -> Probe:

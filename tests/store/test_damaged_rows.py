@@ -16,6 +16,7 @@ from store_samples import (
     create,
     disagreement,
     experience,
+    foretold,
     new_problem,
     pick,
     probe,
@@ -56,10 +57,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.commit_evaluation(Evaluation(0, "add2", "full", METRICS, "20"))
         for step in (1, 2):
             store.commit_wave(wave(step))
-            more = {"disagreements": (disagreement(step),), "probes": (probe(step),), "rescues": (rescue(step),)}
-            store.commit_step(
-                step_commit(step, **more, skill_rounds=skill_rounds(step), experiences=(experience(step),))
-            )
+            more: dict[str, Any] = {
+                "disagreements": (disagreement(step),),
+                "probes": (probe(step),),
+                "rescues": (rescue(step),),
+            }
+            more |= {"experiences": (experience(step),), "foretold": (foretold(step),)}
+            store.commit_step(step_commit(step, **more, skill_rounds=skill_rounds(step)))
             store.commit_probe_answers(step, {probe(step).problem_id: True})
             store.commit_pick(pick(step, best=1))
         store.rewind(1)

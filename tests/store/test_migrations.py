@@ -119,8 +119,8 @@ def test_every_table_is_strict_and_every_constraint_named_after_each_migration(t
         "INSERT INTO pass_rates VALUES (1, 'p-seed', 0, 0, 3, 4, 0, 0, 0, 0, NULL, NULL, NULL)",
         "INSERT INTO attempts VALUES (1, 'p-seed', 0, 2, 1, NULL, NULL)",
         "INSERT INTO turns VALUES (1, 'p-seed', 0, 0, '', NULL, 'CORRECT', 'STOP', 1, 1, NULL, NULL, NULL)",  # alone
-        "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL)",
-        "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL)",
+        "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'LIKED', NULL, NULL, NULL)",
+        "INSERT INTO proposals VALUES (1, 0, 0, 0, 'p-seed', '', 'ACCEPTED', NULL, NULL, NULL)",
         "INSERT INTO waves VALUES (1, 1, 1, 'k', 'DONE', 1)",
         "INSERT INTO steps VALUES (9, 0, NULL, 'LIVE', 0, '{}', 'w', NULL, NULL, 0.0, NULL, '', '', '', NULL)",
     ],

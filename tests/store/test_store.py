@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.event import listen, remove
-from store_samples import SEED, copy_new, create, disagreement, experience, new_problem, skill_rounds, step_commit, wave
+from store_samples import (
+    SEED,
+    copy_new,
+    create,
+    disagreement,
+    experience,
+    foretold,
+    new_problem,
+    skill_rounds,
+    step_commit,
+    wave,
+)
 
 from store.encoding import (
     MAX_TEXT_CHARS,
@@ -66,7 +77,7 @@ def test_many_seeds_are_written_in_a_few_statements(tmp_path: Path) -> None:
 
 def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     bare = replace(experience(1), is_right=None, reflection=None, is_kept=None, place=4)
-    more = {"skill_rounds": skill_rounds(1), "experiences": (experience(1), bare)}
+    more = {"skill_rounds": skill_rounds(1), "experiences": (experience(1), bare), "foretold": (foretold(1),)}
     commit = step_commit(1, disagreements=(disagreement(1),), **more)
     row = store.commit_step(commit)
     assert row == store.head() == store.step(1) == store.steps()[-1]
@@ -85,6 +96,7 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     assert store.disagreements() == [(1, each) for each in commit.disagreements] != []
     assert store.experiences() == store.experiences(1) == [(1, each) for each in commit.experiences]
     assert store.experiences(2) == []
+    assert store.foretold() == [(1, foretold(1))]
     assert store.skill_rounds() == [(1, each) for each in commit.skill_rounds] != []
     assert store.tries(1, 1) == [(new_problem(1), [commit.attempts[0]]), (SEED, [commit.attempts[1]])]
     assert store.tries(2, 3) == []

@@ -5,7 +5,18 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from store_samples import create, disagreement, experience, pick, probe, rescue, skill_rounds, step_commit, wave
+from store_samples import (
+    create,
+    disagreement,
+    experience,
+    foretold,
+    pick,
+    probe,
+    rescue,
+    skill_rounds,
+    step_commit,
+    wave,
+)
 
 from store.digest import CONTENT_TABLES, EXCLUDED, is_measured
 from store.records import Evaluation
@@ -35,7 +46,7 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with create(path) as store:
         store.commit_wave(wave(1))
         more = {"probes": (probe(1),), "rescues": (rescue(1),), "skill_rounds": skill_rounds(1)}
-        more |= {"disagreements": (disagreement(1),), "experiences": (experience(1),)}
+        more |= {"disagreements": (disagreement(1),), "experiences": (experience(1),), "foretold": (foretold(1),)}
         store.commit_step(step_commit(1, **more))
         store.commit_probe_answers(1, {"p-1": True})
         store.commit_pick(pick(1, best=1))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_samples import SEED, create, disagreement, experience, new_problem, skill_rounds, step_commit
+from store_samples import SEED, create, disagreement, experience, foretold, new_problem, skill_rounds, step_commit
 
 from store.connections import writer_engine
 from store.errors import Outdated
@@ -29,7 +29,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
         1: {"standings": {"p-seed": Standing(ProblemState.ACTIVE, 0.75), "p-1": Standing(ProblemState.TOO_HARD, 0.25)}},
         2: {"problems": (new_problem(2, parent_id="p-1"),), "disagreements": (disagreement(2),),
             "skill_rounds": skill_rounds(2),
-            "experiences": (experience(2),),
+            "experiences": (experience(2),), "foretold": (foretold(2),),
             "standings": {"p-seed": Standing(ProblemState.MASTERED, 0.875)}},
     }  # fmt: skip
     with create(path) as store:
@@ -137,6 +137,8 @@ def test_evaluations_figures_alarms_and_disagreements_stand_at_their_steps(sampl
     assert told(sample, query) == [(2, "SOLVER", 2, "carry", 1, "ADD"), (2, "SOLVER", 2, "sign", 2, "ADD")]
     query = "SELECT step, problem, state_index, state, action, next_state, is_expert, reflection FROM v_experiences"
     assert told(sample, query) == [(2, "2 + 40", 2, "4 + 5 =", "8", "4 + 5 is 9", 1, "it is. So: 9")]
+    query = "SELECT step, problem, beta_mean, features_mean, features_strength, attempts, successes FROM v_foretold"
+    assert told(sample, query) == [(2, "2 + 40", 0.25, 0.625, 2.25, 8, 5)]
 
 
 def test_every_table_view_and_column_is_described_once_and_as_it_is() -> None:

@@ -177,7 +177,7 @@ def test_calibration_is_of_the_curriculums_forecasts_elsewhere(source: Source) -
     counts = [int(note.split()[0]) for note in untried.notes]
     rates = [each.right / each.tries for each in firsts]
     assert sum(n * y for n, y in zip(counts, untried.y, strict=True)) == pytest.approx(sum(rates))
-    means = [each.forecast.mean for each in firsts]
+    means = [each.beta.mean for each in firsts]
     assert sum(n * x for n, x in zip(counts, untried.x, strict=True)) == pytest.approx(sum(means))
 
 

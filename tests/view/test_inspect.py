@@ -108,8 +108,8 @@ def test_a_models_bytes_never_reach_the_terminal(inspect: Inspect) -> None:
 
 def test_forecasts_are_scored_by_what_came(inspect: Inspect, told: Told) -> None:
     found = told("forecasts", "x", "--parts", "1")
-    assert {row["by"] for row in found} == {"curriculum", "family"} and {row["steps"] for row in found} == {"1-3"}
-    groups = sum(row["groups"] for row in found if row["by"] == "curriculum")
+    assert {row["by"] for row in found} == {"beta", "features", "family"} and {row["steps"] for row in found} == {"1-3"}
+    groups = sum(row["groups"] for row in found if row["by"] == "beta")
     assert groups == sum(row["groups"] for row in found if row["by"] == "family") > 3
     assert all(0.0 <= row["coverage"] <= 1.0 and 0.0 < row["foretold"] < 1.0 for row in found)
     assert "signal foretold" in inspect("forecasts", "x").output

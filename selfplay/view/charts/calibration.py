@@ -59,7 +59,7 @@ def forecasts(source: Source) -> Chart:
     for is_first, name in named.items():
         of = [each for each in groups if each.is_first is is_first]
         if of:
-            rates, means = [each.right / each.tries for each in of], [each.forecast.mean for each in of]
+            rates, means = [each.right / each.tries for each in of], [each.beta.mean for each in of]
             drawn.append(_bins(rates, means, name, "groups", int(not is_first)))
     return Chart(
         key=KEY,
