@@ -8,6 +8,7 @@ run cuts it into several packs. From that it fits the constants that choose betw
 
     uv run python benchmarks/grid.py
     uv run python benchmarks/grid.py --long       # completions of 512 to 4,096 tokens, without fitting constants
+    uv run python benchmarks/grid.py --long --quick --threads 1 --prompt 16 --prompt 256
 """
 
 import json
@@ -167,6 +168,7 @@ def main(
     times: Annotated[int, typer.Option(help="passes of each kind, of which the fastest counts")] = 3,
     quick: Annotated[bool, typer.Option(help="a smaller grid, each pass once")] = False,
     long: Annotated[bool, typer.Option(help="completions of 512 to 4,096 tokens in place of 4 to 128")] = False,
+    prompt: Annotated[list[int] | None, typer.Option(help="of these lengths alone; may be repeated")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object to standard output")] = False,
 ) -> None:
     """Time both passes over the grid, fit the constants, and check what `auto` chooses."""
@@ -179,6 +181,8 @@ def main(
     grid: list[tuple[Any, ...]] = list(product(PROMPTS, completions, GROUPS))
     if quick:
         grid, times = list(product(PROMPTS[1:2] if long else PROMPTS[:2], LONG if long else SHORT[:2], GROUPS)), 1
+    if prompt:
+        grid = list(product(prompt, dict.fromkeys(completion for _, completion, _ in grid), GROUPS))
     grid = [shape for shape in grid if shape[0] + shape[1] * shape[2] <= MOST_TOKENS]
     cells: list[Cell] = []
     timings: list[Timing] = []

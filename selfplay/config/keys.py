@@ -122,9 +122,7 @@ class EngineConfig:  # docs/engines.md
         "process of the run's own", server_address(),
     )  # fmt: skip
     gpu: int = key(
-        0,
-        "vllm: which of the GPUs that the run may see the worker has, counted from 0, which is the run's own",
-        count(0),
+        0, "vllm: the worker's GPU, of those that the run sees, counted from 0, which is the run's own", count(0)
     )
     weights: WeightsKind = key(
         "files", "vllm: how weights come to the worker. files: safetensors, in shared memory or over the connection; "

@@ -5,7 +5,8 @@
 FAULTS is a folder; a file in it, named as a fault, makes the fault happen: `crash` and `hang` once, in the next
 `generate` (the file is taken away first); `always` crashes in each; `stale` drops weights that come, `layer` those of
 one layer; `keys` has a cache that keeps its keys; `odds` says
-other log-probabilities; `plain` samples without adapters; `refuses` answers `logprobs` with an error.
+other log-probabilities; `plain` samples without adapters; `refuses` answers `logprobs` with an error; `missing` answers
+`load` as a Python without vLLM.
 """
 
 import argparse
@@ -195,6 +196,8 @@ def main() -> None:
                 with (folder / message["file"]).open("ab") as file:
                     file.write(blobs[0])
                 send(connection, [])
+            case "load" if (faults / "missing").exists():
+                send(connection, [], error="ModuleNotFoundError: No module named 'vllm'")
             case "load":
                 model = Llama(folder)
                 shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """A tiny model in vLLM's worker, for tests that are marked `vllm`: samplers, faulty workers, and what is drawn."""
 
+import fcntl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,8 +103,32 @@ def drawn(sampler: VllmSampler, params: SamplingParams = FREE) -> tuple[Tree, li
     return drawn_behind(sampler, TEXTS, params, 4)
 
 
-def shared_folders() -> list[Path]:
-    return list(Path("/dev/shm").glob("selfplay-worker-*"))
+def processes(named: Path) -> list[int]:
+    """Of workers that were started by the Python in this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            is_one = str(named) in path.read_text()
+        except OSError:
+            continue
+        if is_one:
+            found.append(int(path.parent.name))
+    return found
+
+
+def abandoned_folders() -> list[Path]:
+    """Of workers that are gone. Those of others that work meanwhile hold the locks of theirs."""
+    found = []
+    for folder in Path("/dev/shm").glob("selfplay-worker-*"):
+        try:
+            with (folder / "lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                found.append(folder)
+        except BlockingIOError:
+            continue
+        except FileNotFoundError:  # it has none yet, or it is being removed
+            found += [folder] if folder.exists() else []
+    return found
 
 
 def within_ten_seconds(holds: Callable[[], bool]) -> bool:

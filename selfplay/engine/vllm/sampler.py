@@ -22,6 +22,7 @@ from selfplay.engine.local import LocalSampler
 from selfplay.engine.protocol import Draw, TokenCount
 from selfplay.engine.sampling import Speaker, say_chosen, speakers, stream
 from selfplay.engine.vllm.device_transfer import DeviceTransfer
+from selfplay.engine.vllm.process import VARIABLE
 from selfplay.engine.vllm.proof import BLOCK, Gap, SyncProof, num_cached
 from selfplay.engine.vllm.transfer import ModelSettings, WeightTransfer
 from selfplay.engine.vllm.wire import LOGPROBS, packed, unpacked
@@ -34,6 +35,7 @@ from store.records import Completion
 Answer = TypeVar("Answer")
 
 _SEED_BITS = 63  # of vLLM's seeds
+_NO_VLLM = "No module named 'vllm'"  # as Python says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class VllmSampler:
                 self._drop()
                 if restart == self._settings.restarts:
                     raise EngineError(
-                        f"the vLLM worker was lost {restart + 1} times at one question ({lost}): nothing that was "
+                        f"the vLLM worker was lost {_times(restart + 1)} at one question ({lost}): nothing that was "
                         "committed is lost; resume, or use engine.kind=local"
                     ) from lost
                 self._say(f"the vLLM worker is lost ({lost}): it is started anew and asked the same again")
@@ -168,10 +170,7 @@ class VllmSampler:
                 self._take_weights(worker)
         except WorkerFailed as failed:  # some models load, and fail with the first tokens; they would again
             self._drop()
-            raise EngineError(
-                f"vLLM does not run this model ({failed}): engine.context and engine.kv_cache_mib bound what it "
-                "needs; or use engine.kind=local"
-            ) from failed
+            raise _not_run(failed) from failed
 
     def _take_weights(self, worker: Worker) -> None:
         self._proof.before(worker)
@@ -246,6 +245,22 @@ class VllmSampler:
         vocabulary = self._policy.head.weight.shape[0]
         is_truncated = bool(said.supports) and len(said.supports[at]) < vocabulary
         speaker.support = Support.of(said.supports[at], vocabulary) if is_truncated else None
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _not_run(failed: WorkerFailed) -> EngineError:
+    if _NO_VLLM in str(failed):
+        return EngineError(
+            "engine.kind=vllm: the worker's Python has no vLLM: make its environment with `uv sync --project "
+            f"engines/vllm`, or name another Python in {VARIABLE}"
+        )
+    return EngineError(
+        f"vLLM does not run this model ({failed}): engine.context and engine.kv_cache_mib bound what it needs; or use "
+        "engine.kind=local"
+    )
 
 
 def _completions(arrays: Sequence[bytes], has_supports: bool, wanted: int) -> Iterator[Said]:

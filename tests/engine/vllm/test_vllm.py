@@ -22,8 +22,8 @@ from with_vllm import (
     NEEDS_VLLM,
     drawn,
     draws,
+    processes,
     sampler_of,
-    shared_folders,
     within_ten_seconds,
 )  # fmt: skip
 
@@ -31,6 +31,7 @@ from roles.tree import ROOT, Tree
 from selfplay.engine.protocol import Draw
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.vllm.process import PROJECT, worker_python
+from selfplay.engine.vllm.process import VARIABLE as PYTHON
 from selfplay.engine.vllm.sampler import VllmSampler
 from selfplay.engine.vllm.server import VARIABLE as TOKEN
 from selfplay.machine.errors import NO_ENGINE, OK
@@ -128,22 +129,25 @@ def test_a_killed_worker_is_replaced_and_says_the_same(tied: tuple[VllmSampler, 
     assert apart(policy, tree, FREE.temperature) < CLOSE
 
 
-def test_a_run_samples_with_vllm_and_goes_on_from_stored_waves(server: Server, tmp_path: Path, folder: Path) -> None:
+def test_a_run_samples_with_vllm_and_goes_on_from_stored_waves(
+    server: Server, tmp_path: Path, folder: Path, patched: Callable[[str], Path]
+) -> None:
     words = [
         "configs/tiny.yaml", "run.name=x", "run.threads=1", "run.steps=3", f"run.dir={tmp_path}", "engine.kind=vllm",
         f"model.name={folder}", f"engine.max_logprob_gap={CLOSE}", "domain=few_problems:FewProblems",
         "challenger.source=procedural", "solver.problems=2", "solver.max_tokens=6", "curriculum.min_successes=1",
         "evaluate.pass_size=1", "evaluate.pass_k=2", "engine.context=512", "engine.kv_cache_mib=64",
     ]  # fmt: skip
-    others = set(shared_folders())
-    killed = server.run(words, environment={"SELFPLAY_KILL_AT": "wave.committed:3"})
+    python = patched("")
+    environment = {PYTHON: str(python)}
+    killed = server.run(words, environment=environment | {"SELFPLAY_KILL_AT": "wave.committed:3"})
     assert killed.code == -signal.SIGKILL, killed.output
     with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
         step = store.head().step + 1
         stored = store.pending_waves(step)
     assert stored and step > 1
-    assert within_ten_seconds(lambda: others.issuperset(shared_folders())), "the worker ends with its run"
-    resumed = server.run(["--resume", "x", f"run.dir={tmp_path}"])
+    assert within_ten_seconds(lambda: not processes(python.parent)), "the worker ends with its run"
+    resumed = server.run(["--resume", "x", f"run.dir={tmp_path}"], environment)
     assert resumed.code == OK, resumed.output
     with Store.open_readonly(tmp_path / "x" / "selfplay.db") as store:
         rows = store.steps()

@@ -192,6 +192,12 @@ def test_a_model_that_vllm_does_not_run_is_one_line_at_once(
     assert not lines, "it is not started again, for it would fail again"
 
 
+def test_a_python_without_vllm_is_one_line_with_the_command(make: Callable[..., VllmSampler], faults: Path) -> None:
+    (faults / "missing").touch()
+    with pytest.raises(EngineError, match=r"has no vLLM: make its environment with `uv sync --project engines/vllm`"):
+        make().load(0)
+
+
 @pytest.mark.parametrize(("device", "folder"), [("cpu", "engines/vllm"), ("cuda", "engines/vllm/cuda")])
 def test_no_environment_is_one_line_with_the_command(
     device: str, folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

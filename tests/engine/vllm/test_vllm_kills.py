@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from run_server import Server
-from with_vllm import CLOSE, NEEDS_VLLM, shared_folders, within_ten_seconds
+from with_vllm import CLOSE, NEEDS_VLLM, abandoned_folders, processes, within_ten_seconds
 
 from selfplay.engine.vllm.process import VARIABLE
 from selfplay.machine.errors import OK
@@ -89,22 +89,9 @@ def pending(directory: Path) -> tuple[int, dict[str, Wave]]:
         return step, store.pending_waves(step)
 
 
-def processes(named: Path) -> list[int]:
-    """Of workers that were started by the Python in this folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            is_one = str(named) in path.read_text()
-        except OSError:
-            continue
-        if is_one:
-            found.append(int(path.parent.name))
-    return found
-
-
 def assert_nothing_is_left(python: Path, others: Sequence[Path]) -> None:
     assert within_ten_seconds(lambda: not processes(python.parent)), "the worker ends with its run"
-    assert within_ten_seconds(lambda: set(others) >= set(shared_folders())), "and takes its shared memory along"
+    assert within_ten_seconds(lambda: set(others) >= set(abandoned_folders())), "and takes its shared memory along"
 
 
 def assert_counted_once(directory: Path) -> None:
@@ -136,7 +123,7 @@ def test_a_run_killed_at_ten_moments_goes_on_with_what_was_said(
     server: Server, tmp_path: Path, folder: Path, patched: Callable[[str], Path]
 ) -> None:
     """A chain: each resume of the last corpse is killed at the next point."""
-    python, others = patched(""), shared_folders()
+    python, others = patched(""), abandoned_folders()
     environment = {VARIABLE: str(python)}
     known: dict[int, dict[str, Wave]] = {}
     arguments = words(tmp_path, folder)
@@ -161,7 +148,7 @@ def test_a_run_killed_at_ten_moments_goes_on_with_what_was_said(
 def test_a_run_whose_worker_is_killed_at_ten_moments_goes_on(
     server: Server, tmp_path: Path, folder: Path, patched: Callable[[str], Path]
 ) -> None:
-    moments, others = tmp_path / "moments", shared_folders()
+    moments, others = tmp_path / "moments", abandoned_folders()
     moments.mkdir()
     for moment in OF_THE_WORKER:
         (moments / moment).touch()
@@ -179,17 +166,17 @@ def test_a_run_and_its_worker_killed_at_once_leave_nothing_to_the_next(
     server: Server, tmp_path: Path, folder: Path, patched: Callable[[str], Path]
 ) -> None:
     """As the system does when memory runs out."""
-    python, others = patched(""), set(shared_folders())
+    python, others = patched(""), set(abandoned_folders())
     arguments = [*words(tmp_path, folder), "run.steps=500"]
     with server.running(arguments, tmp_path, environment={VARIABLE: str(python)}) as run:
         assert run.has_said("step "), run.errors.read_text()
         [worker] = processes(python.parent)
         os.kill(worker, signal.SIGKILL)
         os.kill(run.pid, signal.SIGKILL)
-    left = set(shared_folders()) - others
+    left = set(abandoned_folders()) - others
     last = pending(tmp_path)[0]
     arguments = ["--resume", "x", f"run.dir={tmp_path}", f"run.steps={last}", "domain=few_problems:FewProblems"]
     ended = server.run(arguments, environment={VARIABLE: str(python)})
     assert ended.code == OK, ended.output
-    assert left and not left & set(shared_folders()), "what they left was swept"
+    assert left and not left & set(abandoned_folders()), "what they left was swept"
     assert_nothing_is_left(python, [*others])
