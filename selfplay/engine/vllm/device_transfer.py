@@ -40,7 +40,7 @@ class DeviceTransfer(Protocol):
         ...
 
     def send(self, worker: Worker, weights: Named) -> None:
-        """Gives it all of them, between `begin` and `finish`. Raises WorkerLost."""
+        """Gives it all of them in place of those before. Raises WorkerLost."""
         ...
 
     def close(self) -> None:
@@ -108,6 +108,7 @@ class IpcTransfer:
         sizes = [tensor.nbytes for _, tensor in weights]
         shared = self._share(min(max(self._pack_bytes, *sizes), sum(sizes)))
         try:
+            worker.ask("begin")
             for pack in packs_within(sizes, shared.data.numel()):
                 part, at = weights[pack], 0
                 for _, tensor in part:
@@ -115,6 +116,7 @@ class IpcTransfer:
                     at += tensor.nbytes
                 shared.settle()
                 worker.ask("receive", **told(part), tensor_sizes=sizes[pack], memory=shared.memory)
+            worker.ask("finish")  # lets the memory go, which would else stay here until the next time
         finally:
             shared.close()
 
@@ -163,8 +165,10 @@ class NcclTransfer:
                 group.broadcast(torch.cat([as_bytes(tensor) for _, tensor in weights[pack]]))
 
         try:
+            worker.ask("begin")
             with beside(say, worker):
                 worker.ask("receive", **told(weights))
+            worker.ask("finish")
         except BaseException:
             self.close()
             raise

@@ -103,9 +103,7 @@ class WeightTransfer:
         weights = base_weights(self._policy)
         named: Named = [(name, weights[name]) for name in self._names]
         try:
-            worker.ask("begin")
             device.send(worker, named)
-            worker.ask("finish")
         except WorkerFailed as failed:
             raise _no_way(device, failed) from failed
 
