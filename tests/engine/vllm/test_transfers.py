@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +96,20 @@ def test_memory_of_a_gpu_is_told_without_a_pickle(monkeypatch: pytest.MonkeyPatc
     assert transfers.settings("") == {} and transfers.settings("ipc") == {"weight_transfer_config": {"backend": "ipc"}}
     with pytest.raises(ValueError, match="want one of ipc, nccl"):
         transfers.settings("sharded_rdt")
+    facts = {"names": ["a"], "dtype_names": ["float32"], "shapes": [[1]]}
+    taken: list[dict[str, Any]] = []
+    vllm = SimpleNamespace(update_weights=taken.append, init_weight_transfer_engine=taken.append)
+    transfers.receive(vllm, facts)
+    transfers.join(vllm, {"packed": True})
+    assert taken == [{"update_info": facts}, {"init_info": {"packed": True}}]
+    for refused in (
+        lambda: transfers.receive(vllm, facts | {"ipc_handles_pickled": "gASVAAAA"}),
+        lambda: transfers.receive(vllm, facts | {"dtype_names": ["hub"]}),
+        lambda: transfers.join(vllm, {"master_address": "example.org", "master_port": 1}),
+    ):
+        with pytest.raises(ValueError, match=r"no field of it|want bfloat16"):
+            refused()
+    assert len(taken) == 2
 
 
 @pytest.fixture
