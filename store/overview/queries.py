@@ -36,6 +36,13 @@ SELECT p.problem_id, p.family, p.level, p.origin, s.step
 FROM problems p JOIN steps s ON s.step_id = p.admitted_step_id
 WHERE {_LIVE} ORDER BY s.step, p.ordinal""")
 
+_SET_EXAMPLES = text("SELECT set_name, text FROM held_out WHERE position = 0")
+
+_FAMILY_EXAMPLES = text(f"""
+SELECT p.family, p.text, max(s.step)
+FROM problems p JOIN steps s ON s.step_id = p.admitted_step_id
+WHERE {_LIVE} GROUP BY p.family""")
+
 # The newest measurement of a problem has the highest step: beside max(), SQLite takes bare columns from that row.
 _LINES = f"""
 WITH live AS (SELECT step_id, step FROM steps s WHERE {_LIVE}),
@@ -116,6 +123,16 @@ def children(connection: Connection, problem_id: str) -> list[ProblemLine]:
     """The live problems that were made of this one, in the order of their admission."""
     query = text(f"{_LINES} SELECT * FROM lines WHERE parent_id = :id ORDER BY admitted_step, ordinal")
     return [_line(row) for row in connection.execute(query, {"id": clean_text(problem_id)})]
+
+
+def set_examples(connection: Connection) -> dict[str, str]:
+    """The first member of each held-out set, by the set's name."""
+    return {row.set_name: row.text for row in connection.execute(_SET_EXAMPLES)}
+
+
+def family_examples(connection: Connection) -> dict[str, str]:
+    """The newest live problem of each family."""
+    return {row.family: row.text for row in connection.execute(_FAMILY_EXAMPLES)}
 
 
 def lines_of_step(connection: Connection, step: int) -> list[ProblemLine]:

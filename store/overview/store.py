@@ -20,6 +20,11 @@ class OverviewStore(Store):
         with self._reading() as connection:
             return queries.listed(connection)
 
+    def examples(self) -> tuple[dict[str, str], dict[str, str]]:
+        """One problem of each held-out set, and one of each family of live problems, as they are asked."""
+        with self._reading() as connection:
+            return queries.set_examples(connection), queries.family_examples(connection)
+
     def problem_page(self, query: ProblemQuery) -> ProblemPage:
         """One page of the problems that the query leaves."""
         with self._reading() as connection:

@@ -27,6 +27,7 @@ from selfplay.view.page.app import application
 from selfplay.view.page.guard import Guard
 from selfplay.view.page.library import Library
 from selfplay.view.page.serving import Place, _listening
+from store.sql.store import SqlStore
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,18 @@ def test_filters_sorting_and_paging_are_addresses(client: TestClient) -> None:
     family = whole["problems"][0]["family"]
     only = told(client, f"/runs/tiny0/problems.json?family={quote(family)}")
     assert only["matching"] == sum(each["family"] == family for each in whole["problems"])
+
+
+def test_a_set_and_a_family_are_shown_with_a_problem_of_theirs(client: TestClient, shown_runs: Path) -> None:
+    found, page = told(client, "/runs/tiny0.json"), client.get("/runs/tiny0").text
+    with SqlStore.open_readonly(shown_runs / "tiny0" / DATABASE) as store:
+        firsts = dict(store.ask("SELECT set_name, text FROM held_out WHERE position = 0", 9, 9.0).rows)
+    assert {each["set"]: each["example"] for each in found["sets"]} == firsts and len(firsts) == 2
+    for each in found["families"]:
+        of = told(client, f"/runs/tiny0/problems.json?family={quote(each['family'])}&limit=200")["problems"]
+        newest = max(line["admitted_step"] for line in of)
+        assert each["example"] in [line["text"] for line in of if line["admitted_step"] == newest]
+    assert f"such as <bdi>{firsts['add1']}</bdi>" in page
 
 
 def test_what_an_address_asks_for_and_is_not_there_is_one_line(client: TestClient) -> None:

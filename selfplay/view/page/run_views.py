@@ -104,14 +104,15 @@ def run(library: Library, name: str) -> dict[str, Any]:
         changes = [_change(source, each) for each in set_names(source)]
         reached = curriculum.frontiers(source)
         tokens = [sum(row.metrics.get(key, 0.0) for row in source.steps) for key in _TOKENS]
+        of_sets, of_families = source.store.examples()
         return {
             "run": head,
             "seconds": round(worked_seconds(source.store, source.evaluations), 1),
             "tokens": {"computed": tokens[0], "flat": tokens[1]},
-            "sets": changes,
+            "sets": [each | {"example": of_sets.get(each["set"])} for each in changes],
             "frontier": {"first": reached[0][1], "last": reached[-1][1]} if reached else None,
             "num_problems": len(source.problems),
-            "families": _families(source),
+            "families": [each | {"example": of_families.get(each["family"])} for each in _families(source)],
             "all_families": sorted({each.family for each in source.problems.values()}),
             "alarms": [asdict(mark) for mark in found],
             "sections": _sections(source),
