@@ -119,6 +119,18 @@ def test_alarms_begin_where_what_they_are_of_begins(source: Source) -> None:
     assert found == [(4, "sampler"), (5, "second")]  # and at 6 it is over
 
 
+def test_a_fall_of_held_out_accuracy_says_when_it_was_over(tmp_path: Path) -> None:
+    made(tmp_path / "selfplay.db")
+    with OverviewStore.open(tmp_path / "selfplay.db") as store:
+        for step, name, has_fallen in ((2, "a", 1.0), (3, "b", 1.0), (4, "a", 1.0), (4, "b", 0.0), (6, "b", 1.0)):
+            figures = {metrics.ACC_T1: 0.5, metrics.FIRST_TRY_CHANGE: -0.4, metrics.FIRST_TRY_ALARM: has_fallen}
+            store.commit_evaluation(Evaluation(step, name, "full", figures, "2000"))
+        found = [(mark.x, mark.text) for mark in alarms(Source(store)) if mark.text.startswith("first")]
+    fell = "first tries at {} fell since the start (-0.40)"
+    over = f"{fell.format('b')}; no longer at step 4"
+    assert found == [(2, fell.format("a")), (3, over), (4, fell.format("a")), (6, fell.format("b"))]
+
+
 def test_every_chart_of_the_catalogue_is_made_and_has_its_alarms(source: Source) -> None:
     for key in KEYS:
         if key == "evaluation":

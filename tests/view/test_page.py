@@ -112,7 +112,7 @@ def test_a_set_and_a_family_are_shown_with_a_problem_of_theirs(client: TestClien
         of = told(client, f"/runs/tiny0/problems.json?family={quote(each['family'])}&limit=200")["problems"]
         newest = max(line["admitted_step"] for line in of)
         assert each["example"] in [line["text"] for line in of if line["admitted_step"] == newest]
-    assert f"such as <bdi>{firsts['add1']}</bdi>" in page
+    assert f"e.g. <bdi>{firsts['add1']}</bdi>" in page
 
 
 def test_what_an_address_asks_for_and_is_not_there_is_one_line(client: TestClient) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from selfplay import metrics
 from selfplay.view.charts.chart import Mark
 from selfplay.view.charts.source import Source
-from store.records import AlarmEvent
+from store.records import AlarmEvent, Evaluation
 
 MOST_GAP = 0.05  # nats
 
@@ -20,7 +20,16 @@ def _forgetting(source: Source) -> Iterator[Mark]:
     for each in source.evaluations:
         if each.metrics.get(metrics.FIRST_TRY_ALARM):
             change = metrics.shown(each.metrics, metrics.FIRST_TRY_CHANGE)
-            yield Mark(each.step, f"first tries at {each.set_name} fell since the start ({change})")
+            yield Mark(
+                each.step, f"first tries at {each.set_name} fell since the start ({change}){_until(source, each)}"
+            )
+
+
+def _until(source: Source, fallen: Evaluation) -> str:
+    """At which later evaluation of the set they were back, if they were."""
+    later = [each for each in source.evaluations if each.set_name == fallen.set_name and each.step > fallen.step]
+    back = [each.step for each in later if not each.metrics.get(metrics.FIRST_TRY_ALARM)]
+    return f"; no longer at step {back[0]}" if back else ""
 
 
 def _raised(source: Source) -> Iterator[Mark]:
