@@ -169,6 +169,12 @@ class ChainsDomain(BareDomain):
         values = [str(value) for value in _read(problem).values(self.modulus)]
         return [STEP_END.join(values[:count]) for count in range(1, len(values))]
 
+    def told(self, problem: Problem) -> Sequence[Sequence[Statement]]:
+        """The chain up to the last value that is told, where that is a problem of its own."""
+        chain = _read(problem)
+        shorter = [Chain(chain.value, chain.operations[:count]) for count in range(1, len(chain.operations))]
+        return [[self._statement(each)] if len(each.operations) in self.levels else [] for each in shorter]
+
     def easier(self, problem: Problem) -> Sequence[Statement]:
         """The chain without its last operation, where that is a problem of its own."""
         chain = _read(problem)

@@ -191,6 +191,12 @@ def _hints(given: Any) -> Sequence[str]:
     return given
 
 
+def _told(given: Any) -> Sequence[Sequence[Statement]]:
+    if not isinstance(given, list | tuple):
+        raise _WrongError(f"gave {_shown(given)}: give a list of problems for each hint")
+    return [_statements(each) for each in given]
+
+
 def _format_names(given: Any) -> Sequence[str]:
     names = given if isinstance(given, list | tuple) else []
     if not all(map(is_format_name, names)) or not 1 <= len(set(names)) == len(names) <= MOST_FORMATS:
@@ -279,6 +285,7 @@ METHODS: Mapping[str, Callable[[Any], Any]] = {  # what may come of a method, as
     "format_of": _text,
     "check_again": _checked_again,
     "hints": _hints,
+    "told": _told,
     "easier": _statements,
     "executes": _text,
     "begins": _asked_text,

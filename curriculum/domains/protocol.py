@@ -243,6 +243,12 @@ class Explained(Domain, Protocol):
         shortest first, each with all of the one before it or with what is left after it; () where there is nothing to
         tell. Never raises."""
 
+    def told(self, problem: Problem) -> Sequence[Sequence[Statement]]:
+        """For each of the hints, in their order, the problems that it is, or whose answers it tells: a hint that tells
+        of one that is held out is not shown, nor any after it. () where hints tell of no other problem. Never
+        raises."""
+        return ()
+
 
 class Decomposable(Domain, Protocol):
     """Problems have parts that are problems too: `curriculum.rescue=subproblem` needs it."""

@@ -5,7 +5,7 @@ moves by what is solved without help, and by nothing else. What each rule is fro
 """
 
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
@@ -17,6 +17,7 @@ from curriculum.tracking.difficulty import Tracker
 from store.records import Help, HelpKind, Origin, Problem, ProblemState, Rescue
 
 RescueRule = Literal["none", "hint", "subproblem", "reverse"]
+_MOST_DOUBLED = 6  # times that a rest is doubled
 PASSED = 0.5  # share of right first tries from which on a group gets less help
 _LOOKED_AT = 64  # problems that a step looks at
 
@@ -38,7 +39,8 @@ def next_given(last: Rescue) -> int:
 @dataclass(slots=True)
 class Rescuer:
     """Problems under rescue by `kind` of help, at most `share` of a step's places. One that fails with all help rests
-    for `delay` steps. What is in `withheld` (probes.py) is never chosen."""
+    for `delay` steps, and one that fails bare for 0, 1, 3, 7 ... times as many, by how often it has. What is in
+    `withheld` (probes.py) is never chosen."""
 
     kind: HelpKind
     share: float
@@ -49,6 +51,7 @@ class Rescuer:
     seed: int
     withheld: Collection[str] = frozenset()
     _open: dict[str, tuple[int, Rescue]] = field(default_factory=dict)  # with the step of each one's last group
+    _relapses: dict[str, int] = field(default_factory=dict)  # how often each open one has failed bare
     _due: dict[str, None] = field(default_factory=dict)  # those to be posed bare, in the order in which they passed
 
     def add(self, step: int, rescues: Iterable[Rescue]) -> None:
@@ -58,7 +61,10 @@ class Rescuer:
             self._due.pop(each.problem_id, None)
             if each.given == 0 and each.successes:
                 self._open.pop(each.problem_id, None)
+                self._relapses.pop(each.problem_id, None)
                 continue
+            if each.given == 0:
+                self._relapses[each.problem_id] = self._relapses.get(each.problem_id, 0) + 1
             self._open[each.problem_id] = step, each
             if each.kind is self.kind and next_given(each) == 0:
                 self._due[each.problem_id] = None
@@ -93,9 +99,15 @@ class Rescuer:
         return sorted(ids, key=lambda each: (self._open[each][0] if each in self._open else -1, each))
 
     def _is_resting(self, problem_id: str, step: int) -> bool:
-        at, last = self._open.get(problem_id, (0, None))
-        is_stuck = last is not None and last.given == last.pieces == next_given(last)
-        return is_stuck and step - at < self.delay
+        """A problem that is solved with one piece and never without would else take a place for ever."""
+        if problem_id not in self._open:
+            return False
+        at, last = self._open[problem_id]
+        if last.given == 0:
+            times = 2 ** min(_MOST_DOUBLED, self._relapses[problem_id] - 1) - 1
+        else:
+            times = int(last.given == last.pieces == next_given(last))
+        return step - at < times * self.delay
 
     def _help(self, problem: Problem) -> Help | None:
         """None where there is none for the problem."""
@@ -111,10 +123,18 @@ class Rescuer:
     def _texts(self, problem: Problem) -> list[str]:
         """What the prompt says with 1, 2, ... pieces of help."""
         if self.kind is not HelpKind.SUBPROBLEM:
-            hints = ability(self.domain, Explained, "curriculum.rescue").hints(problem)
-            return [f"Hint: {text}" for text in hints]
+            return [f"Hint: {text}" for text in self._hints(problem)]
         given = [f"Given: {line}" for line in self._worked_out(problem)]
         return ["\n".join(given[: count + 1]) for count in range(len(given))]
+
+    def _hints(self, problem: Problem) -> Sequence[str]:
+        """Up to the first that is a held-out problem, or tells the answer of one."""
+        explained = ability(self.domain, Explained, "curriculum.rescue")
+        hints = explained.hints(problem)
+        for place, told in enumerate(explained.told(problem)):
+            if any(self.held_out.contains(each.canonical) for each in told):
+                return hints[:place]
+        return hints
 
     def _worked_out(self, problem: Problem) -> Iterator[str]:
         """Parts of the problem with their answers; where it has none, what it was made of. Nothing that is held out."""

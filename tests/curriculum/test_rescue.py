@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from curriculum.domains.abilities import ability
 from curriculum.domains.arithmetic.domain import ArithmeticDomain
 from curriculum.domains.chains import ChainsDomain
 from curriculum.domains.protocol import Domain, Explained, Statement, problem_of
@@ -186,6 +187,50 @@ def test_a_step_has_so_many_places_for_rescue_and_probes_have_none() -> None:
 def test_what_is_not_too_hard_or_has_no_help_is_left_alone() -> None:
     assert World(HINT, (LONG,), solved=LONG).rescuer.chosen(3, 2) == {}
     assert World(SUBPROBLEM, (SHORT,)).rescuer.chosen(3, 2) == {}
+
+
+def test_a_problem_that_fails_bare_again_and_again_rests_longer_each_time() -> None:
+    world, waited = World(REVERSE), []
+    for _ in range(3):
+        world.play(COUNTED)  # down to one piece
+    for _ in range(4):
+        assert only(world.play(0)) is None, "bare, and it fails"
+        steps = 0
+        while not (chosen := world.play(COUNTED)):
+            steps += 1
+        assert only(chosen) == "Hint: 24"
+        waited.append(steps)
+        assert world.again()._relapses == world.rescuer._relapses
+    assert waited == [0, 2, 8, 20], "the rests of 0, 3, 9 and 21 steps, less the one of the next try"
+    assert only(world.play(1)) is None and world.rescuer._relapses == {}, "one right attempt frees it"
+
+
+@pytest.mark.parametrize(
+    ("domain", "text", "told"),
+    [
+        (ARITHMETIC, "12 + 3 * 4 - 5", [["3 * 4", "12 + 12 - 5"], ["12 + 12", "24 - 5"]]),
+        (ARITHMETIC, "47 + 38", [["47 + 30 + 8"], ["47 + 30", "77 + 8"]]),
+        (CHAINS, LONG, [[], ["45*7+5"], ["45*7+5*3"]]),
+    ],
+)
+def test_every_problem_that_a_hint_tells_of_is_named(domain: Explained, text: str, told: list[list[str]]) -> None:
+    problem = posed(domain, text)
+    found = [[each.text for each in of] for of in domain.told(problem)]
+    assert found == told and len(domain.hints(problem)) == len(told)
+    assert list(ability(WordsDomain(), Explained).told(problem)) == []
+
+
+def test_a_hint_that_tells_of_a_held_out_problem_is_not_shown_nor_any_after_it() -> None:
+    hidden = World(REVERSE).held_out.sets["chain3"][0]
+    longer = posed(CHAINS, f"{hidden.text}*2")
+    world = World(REVERSE, [longer.text])
+    hints = [f"Hint: {each}" for each in CHAINS.hints(longer)]
+    assert only(world.play(0)) in hints[:2] and hidden.answer == CHAINS.hints(longer)[2]
+    assert all(row.pieces <= 2 for _, row in world.rows)
+    sums = HeldOut(ARITHMETIC, "key")
+    kept = sums.sets["add2"][0]
+    rescuer = Rescuer(HINT, 0.5, 3, ARITHMETIC, sums, world.tracker, seed=0)
+    assert rescuer._hints(posed(ARITHMETIC, f"{kept.text} + 9")) == []
 
 
 def test_a_part_is_given_with_its_answer_and_no_held_out_one() -> None:

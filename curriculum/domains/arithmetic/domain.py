@@ -24,7 +24,7 @@ from curriculum.domains.arithmetic.syntax import (
     without_neutral,
 )
 from curriculum.domains.arithmetic.undoing import undone
-from curriculum.domains.arithmetic.working import parts, worked_out
+from curriculum.domains.arithmetic.working import computed, parts, worked_out
 from curriculum.domains.likeness import alike
 from curriculum.domains.options import require_integer
 from curriculum.domains.protocol import Statement
@@ -149,6 +149,13 @@ class ArithmeticDomain:
         """What is left after each operation: 30 + 7 + 5 leaves 37 + 5. A single one is split by digits first."""
         expression = parse_expression(problem.text)
         return [] if expression is None else worked_out(expression)
+
+    def told(self, problem: Problem) -> Sequence[Sequence[Statement]]:
+        """What is left as a problem of its own, and the operation whose value it has: 30 + 7 and 37 + 5."""
+        expression = parse_expression(problem.text)
+        found = [] if expression is None else computed(expression)
+        stated = [[self.parse(spelled(each)) for each in told] for told in found]
+        return [[each for each in told if isinstance(each, Statement)] for told in stated]
 
     def easier(self, problem: Problem) -> Sequence[Statement]:
         """Its products, or else all but its last operand."""

@@ -32,6 +32,18 @@ def worked_out(expression: Expression) -> list[str]:
     return found
 
 
+def computed(expression: Expression) -> list[list[Expression]]:
+    """For each text of `worked_out` the operation whose value it tells, where it tells one, and the text itself."""
+    left, found = expression, []
+    for text in worked_out(expression):
+        after = parse_expression(text)
+        assert after is not None, "what is spelled can be read"
+        is_split = len(after.operators) >= len(left.operators)
+        found.append([after] if is_split else [_next(left), after])
+        left = after
+    return found
+
+
 def parts(expression: Expression) -> list[Expression]:
     """Its products, where it has other terms too; else all but its last operand. [] of a single operation."""
     if len(expression.operators) < 2:
@@ -54,11 +66,22 @@ def _terms(expression: Expression) -> Iterator[Expression]:
 def _reduced(expression: Expression) -> Expression | None:
     """The expression with its first product, or else its first operation, replaced by the value."""
     operands, operators = expression.operands, expression.operators
-    at = operators.index("*") if "*" in operators else 0
-    value = evaluate_expression(f"{operands[at]} {operators[at]} {operands[at + 1]}")
+    at = _place(expression)
+    value = evaluate_expression(spelled(_next(expression)))
     if isinstance(value, SandboxFailure) or value < 0:
         return None
     return Expression((*operands[:at], str(value), *operands[at + 2 :]), (*operators[:at], *operators[at + 1 :]))
+
+
+def _place(expression: Expression) -> int:
+    """Of the first product's operator, or else of the first one."""
+    return expression.operators.index("*") if "*" in expression.operators else 0
+
+
+def _next(expression: Expression) -> Expression:
+    """The operation that is worked out first."""
+    at = _place(expression)
+    return Expression(expression.operands[at : at + 2], expression.operators[at : at + 1])
 
 
 def _by_places(expression: Expression) -> Expression | None:
