@@ -16,15 +16,17 @@ as its incarnation notes. From that step on other weights are legitimate, and on
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.critic_batch import CriticBatch
-from selfplay.machine.errors import DATA, USAGE, NonFiniteError, Refused
+from selfplay.machine.errors import DATA, USAGE, CheckpointError, NonFiniteError, Refused
 from selfplay.machine.run_folder import DATABASE, JOURNAL_FOLDER, Say, set_aside
 from selfplay.model.policy import Policy
 from selfplay.run.checkpoint import Checkpoints
+from selfplay.run.checkpoint_files import PRODUCT, verify
 from selfplay.run.versions.path import WeightsPath, weights_path
 from selfplay.train.trainer import Trainer
 from store.errors import DiskFull, JournalLost
@@ -114,16 +116,27 @@ def _load_newest(
         return step
     steps = [step for step in store.steps() if step.step > 0 and path.has(step.step)]
     if any(step.journal_file is None for step in steps):
-        unknown = checkpoints.newer_than(store)
+        begun = checkpoints.newer_than(store) or _whole_model(store, folder, path)
         raise Refused(
             "no checkpoint can be used and the early journal is pruned: put the database and checkpoints that belong "
             "together back"
-            + (f"; a new run can begin with the weights in {folder / unknown} (model.name=)" if unknown else ""),
+            + (f"; a new run can begin with the weights in {folder / begun} (model.name=)" if begun else ""),
             DATA,
         )
     if store.checkpoints():
         say("no checkpoint can be used; starting over from the base model and the journal")
     return store.step(0)
+
+
+def _whole_model(store: Store, folder: Path, path: WeightsPath) -> str | None:
+    """The newest served weights that are as they were written, where what a resume needs beside them is not: of the
+    path first, since others are those that the run went back from."""
+    rows = sorted(store.checkpoints(), key=lambda row: (path.has(row.step), row.step), reverse=True)
+    for row in rows:
+        with suppress(CheckpointError):
+            verify(folder, row, hashed=PRODUCT)
+            return f"{row.path}/{PRODUCT}"
+    return None
 
 
 def _best_alone(store: Store, good: Sequence[CheckpointRow]) -> list[CheckpointRow]:

@@ -15,7 +15,7 @@ from run_server import Ended, Server
 
 from curriculum.selection.probes import ProbeSets
 from selfplay import metrics
-from selfplay.machine.errors import OK, USAGE
+from selfplay.machine.errors import DATA, OK, USAGE
 from selfplay.suite.product import product
 from selfplay.view.probes import probes
 from store.records import Pick, Probe
@@ -172,6 +172,21 @@ def test_the_way_back_is_made_again_without_the_best_checkpoint(server: Server, 
     assert ended.code == OK, ended.output
     assert f"made the checkpoint of step {BEST} again" in ended.output
     assert result(tmp_path)[1] == result(lost)[1]
+
+
+def test_where_nothing_older_is_left_the_refusal_says_what_can_be_done(server: Server, tmp_path: Path) -> None:
+    """Of two checkpoints one is of the lost weights, and the best one's optimizer is damaged."""
+    ended = start(server, tmp_path, environment=at("loop.committed:16"))
+    assert ended.code == KILLED
+    best = tmp_path / "x" / "checkpoints" / f"step_{BEST:06d}"
+    masters = bytearray((best / "trainer-master.safetensors").read_bytes())
+    masters[len(masters) // 2] ^= 1
+    (best / "trainer-master.safetensors").write_bytes(masters)
+    ended = resume(server, tmp_path)
+    assert ended.code == DATA
+    said = " ".join(ended.output.split())
+    assert "no checkpoint can be used and the early journal is pruned" in said
+    assert f"a new run can begin with the weights in {best / 'policy'} (model.name=)" in said
 
 
 def test_the_best_is_a_name_for_commands_and_outlives_the_newest(server: Server, tmp_path: Path) -> None:
