@@ -378,6 +378,19 @@ class SkillRound:
 
 
 @dataclass(frozen=True, slots=True)
+class SkillPick:
+    """What the probes said of a version of the solver's skills when another was written."""
+
+    version: int  # 0: no skills
+    hard: int
+    easy: int
+    hard_solved: int
+    easy_solved: int
+    product: float  # of rates (`stats/product_rule.py`)
+    used_as: int | None = None  # of the best: the version that it is from now on; a new one where it is taken up again
+
+
+@dataclass(frozen=True, slots=True)
 class Experience:
     """An action in a state and what came of it; nobody was paid for it."""
 
@@ -415,6 +428,7 @@ class StepCommit:
     disagreements: tuple[Disagreement, ...] = ()
     probes: tuple[Probe, ...] = ()
     skill_rounds: tuple[SkillRound, ...] = ()
+    skill_picks: tuple[SkillPick, ...] = ()
     rescues: tuple[Rescue, ...] = ()
     experiences: tuple[Experience, ...] = ()
     foretold: tuple[Foretold, ...] = ()  # of the problems in `pass_rates` that nobody had tried

@@ -41,7 +41,7 @@ from store.records import (
     StepStatus,
 )
 
-SCHEMA_REVISION = "0016"  # the newest revision in migrations/versions; revisions sort as text
+SCHEMA_REVISION = "0017"  # the newest revision in migrations/versions; revisions sort as text
 EVALUATION_KINDS = ("full", "interim")
 WAVE_STATES = ("DONE", "CONSUMED", "ABANDONED")
 
@@ -370,6 +370,18 @@ skills = _table(  # the set that a round wrote, whole
     PrimaryKeyConstraint("step_id", "side", "position"),
     ForeignKeyConstraint(["step_id", "side"], ["skill_rounds.step_id", "skill_rounds.side"]),
     _check("position", "position >= 0 AND since_version >= 1"),
+)
+
+skill_picks = _table(
+    "skill_picks",
+    _step_id(),
+    _required("version", Integer),
+    *(_required(name, Integer) for name in ("hard", "easy", "hard_solved", "easy_solved")),
+    _required("product", Double),
+    Column("used_as", Integer),
+    PrimaryKeyConstraint("step_id", "version"),
+    _check("version", "version >= 0 AND used_as >= version"),
+    _check("solved", "0 <= hard_solved AND hard_solved <= hard AND 0 <= easy_solved AND easy_solved <= easy"),
 )
 
 rescues = _table(

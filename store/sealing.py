@@ -39,6 +39,7 @@ from store.schema import (
     runs,
     seals,
     search_nodes,
+    skill_picks,
     skill_rounds,
     skills,
     snapshots,
@@ -65,9 +66,10 @@ _WHOLE: Mapping[str, Table] = {
     "its rescues": rescues,
     "its experiences": experiences,
     "its forecasts": foretold,
+    "its picks of skills": skill_picks,
 }
 RUN, PROCESSES, EVALUATIONS, CHECKPOINTS, HELD_OUT, SNAPSHOTS, ALARMS, DISAGREEMENTS, *_LATER = _WHOLE
-PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES, EXPERIENCES, FORETOLD = _LATER
+PROBES, PROBE_ANSWERS, PICKS, ROUNDS, SKILLS, RESCUES, EXPERIENCES, FORETOLD, SKILL_PICKS = _LATER
 PENDING, STEPS = "its pending waves", "its steps"
 PARTS = (*_WHOLE, PENDING, STEPS)
 

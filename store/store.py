@@ -37,6 +37,7 @@ from store.records import (
     Rescue,
     RunRow,
     SearchNode,
+    SkillPick,
     SkillRound,
     SnapshotRow,
     StepCommit,
@@ -190,6 +191,7 @@ class Store(OpenDatabase):
             writing.insert_disagreements(connection, commit.disagreements, step_id)
             probes.insert_probes(connection, commit.probes, step_id)
             skills.insert_rounds(connection, commit.skill_rounds, step_id)
+            skills.insert_picks(connection, commit.skill_picks, step_id)
             rescues.insert_rescues(connection, commit.rescues, step_id)
             experiences.insert_experiences(connection, commit.experiences, step_id)
             foretold.insert_foretold(connection, commit.foretold, step_id)
@@ -325,6 +327,13 @@ class Store(OpenDatabase):
         """Turns that two judges do not agree on, each with its live step, oldest first."""
         with self._reading() as connection:
             return reading.disagreement_records(connection)
+
+    # Picks of skills
+
+    def skill_picks(self) -> list[tuple[int, SkillPick]]:
+        """What the probes said of versions of the solver's skills, each with its live step, oldest first."""
+        with self._reading() as connection:
+            return skills.pick_records(connection)
 
     # Rescues
 

@@ -22,10 +22,17 @@ from store.sql.views import VIEWS
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Brings the database to `revision` in one transaction. StoreError if rows are left that refer to nothing."""
+def alembic_config() -> Config:
+    """Where the revisions are: those from 0017 on have a folder of their own."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("recursive_version_locations", "true")
+    return config
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Brings the database to `revision` in one transaction. StoreError if rows are left that refer to nothing."""
+    config = alembic_config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         for name in inspect(connection).get_view_names():  # a table that a view reads could not be rebuilt

@@ -131,6 +131,11 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
         yield "judge.report_reward", f"one of {', '.join(allowed)} while solver.report is {config.solver.report}"
     if config.train.stage_one.max_steps > 0 and config.solver.turns < 2:
         yield "train.stage_one.max_steps", "0 while solver.turns is 1: stage I pays the second turn"
+    if config.skills.pick and not (config.skills.every and config.probes.size):
+        yield (
+            "skills.pick",
+            "false while skills.every or probes.size is 0: nothing is there to compare, or to compare by",
+        )
     if config.policy.lora.r > 0 and not config.policy.lora.target_modules:
         yield "policy.lora.target_modules", "the names of some layers while policy.lora.r is above 0"
     if config.train.mask and config.policy.lora.r > 0:

@@ -660,6 +660,10 @@ class SkillsConfig:
         count(1, 64),
     )  # fmt: skip
     temperature: float = key(0.7, "of what is said in a round; 0 is greedy", at_least(0))
+    pick: bool = key(
+        False, "a new set of the solver's is compared by the probes with those before it, and with none; the best by "
+        "probes.rule is shown (docs/skills.md)"
+    )  # fmt: skip
     evaluate: bool = key(True, "evaluations of the run show the solver's skills as its steps do")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from roles.skills.sets import SkillSets
-from store.records import Problem, Side, Skill, SkillRound
+from store.records import Problem, Side, Skill, SkillPick, SkillRound
 
 Fitting = Callable[..., tuple[Skill, ...]]  # of a side, its skills, problems and their help: those that a step can show
 
@@ -19,6 +19,7 @@ class Skilled:
     sets: SkillSets = field(default_factory=SkillSets)
     rounds: tuple[SkillRound, ...] = ()
     num_sampled: int = 0
+    picks: tuple[SkillPick, ...] = ()  # what probes said of the solver's sets
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ from selfplay.prompting.room import Room, check_room
 from selfplay.run import build_guards, build_learning, build_model, build_search
 from selfplay.run.session import Schedule
 from selfplay.run.versions.picking import Picker
+from selfplay.run.versions.skill_picking import SkillPicker
 from selfplay.train.scorer import Scorer
 from selfplay.train.trainer import Trainer
 from store.records import HelpKind, Origin, Problem
@@ -66,6 +67,7 @@ class Parts:
     guards: Watch
     rechecker: Rechecker
     picker: Picker
+    skill_picker: SkillPicker | None
     schedule: Schedule
 
 
@@ -130,6 +132,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
         evaluator=evaluator,
         guards=build_guards.watch(config, domain, style),
         rechecker=build_guards.rechecker(config, domain, style),
+        skill_picker=SkillPicker(rule, evaluator, voices, room.fitting) if config.skills.pick else None,
         picker=Picker(probes, rule, rollback, tracker, evaluator, voices, policy, trainer, say),
         schedule=_schedule(config),
     )

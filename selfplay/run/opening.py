@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from curriculum.tracking.folding import fold, keep
-from roles.skills.sets import SkillSets
+from roles.skills.sets import folded
 from selfplay.config import files as configuration
 from selfplay.config.checking import idle
 from selfplay.config.keys import Config
@@ -170,6 +170,7 @@ def _run_of(
         guards=parts.guards,
         rechecker=parts.rechecker,
         picker=parts.picker,
+        skill_picker=parts.skill_picker,
         policy=parts.policy,
         tracker=parts.tracker,
         store=store,
@@ -180,7 +181,7 @@ def _run_of(
         started=started,
         worked=worked,
         snapshot_step=snapshot_step,
-        skills=SkillSets().after(each for _, each in store.skill_rounds()),
+        skills=folded(store.skill_rounds(), store.skill_picks()),
         stage_facts=[stage_facts(row.metrics) for row in first],
     )
 

@@ -67,6 +67,7 @@ def step_commit(
         journal_sha256=made.journal[1],
         seconds=seconds,
         skill_rounds=played.skilled.rounds,
+        skill_picks=played.skilled.picks,
         search_nodes=tuple(
             node
             for found in played.searches.values()

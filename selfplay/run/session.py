@@ -37,6 +37,7 @@ from selfplay.play.step import Judged, Played, Posed, Proposed, Searches, Step
 from selfplay.run import metrics_file, record
 from selfplay.run.checkpoint import Checkpoints
 from selfplay.run.versions.picking import Picker, line_of
+from selfplay.run.versions.skill_picking import SkillPicker
 from selfplay.run.watch import Watcher
 from selfplay.trackers.lines import evaluation_line, pick_line, step_line
 from selfplay.trackers.reporting import Reporting
@@ -44,7 +45,7 @@ from selfplay.train.trainer import Trainer, Update
 from store.errors import DiskFull
 from store.journal import StepJournal, write_journal
 from store.kill_points import reach
-from store.records import Evaluation, Incarnation, Problem, Side
+from store.records import Evaluation, Incarnation, ProbeKind, Problem, Side
 from store.store import Store
 
 
@@ -90,6 +91,7 @@ class Run:
     guards: Watch
     rechecker: Rechecker
     picker: Picker
+    skill_picker: SkillPicker | None
     policy: Policy
     tracker: Tracker
     store: Store
@@ -128,9 +130,16 @@ class Run:
         settings = self.game.skills
         if settings is None or not settings.is_due(step.number):
             return Skilled(self.skills)
-        return self.game.write_skills(
-            step, self.skills, self.store.tries(step.number - settings.every, step.number - 1)
+        tries = self.store.tries(step.number - settings.every, step.number - 1)
+        skilled = self.game.write_skills(step, self.skills, tries)
+        if self.skill_picker is None:
+            return skilled
+        hard, easy = (
+            [self.tracker.problem(each) for each in self.picker.sets.of(kind)]
+            for kind in (ProbeKind.HARD, ProbeKind.EASY)
         )
+        with step.timed("skills"):
+            return self.skill_picker.picked(self.skills, skilled, hard, easy, step.number)
 
     def propose(self, step: Step, skilled: Skilled) -> Proposed:
         return self.game.propose(step, skilled)
@@ -229,6 +238,12 @@ class Run:
             if each.written is not None:
                 names = ", ".join(skill.name for skill in each.written.skills)
                 self.watcher.note(f"skills    {each.side.value.lower()} version {each.written.version}: {names}")
+        for pick in skilled.picks:
+            if pick.used_as is not None:
+                self.watcher.note(
+                    f"skills    the solver shows version {pick.version}, of {len(skilled.picks)} compared: it solves "
+                    f"{pick.hard_solved}/{pick.hard} hard and {pick.easy_solved}/{pick.easy} easy probes"
+                )
         left_out = {side: shown.left_out for side, shown in step.shown.items()}
         for side, number in left_out.items():
             if number and number != self.left_out.get(side, 0):

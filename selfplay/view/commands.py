@@ -337,7 +337,16 @@ def skills(run: RunArgument, directory: Directory = RUNS, as_json: AsJson = Fals
         | {"skill": row["name"], "why": row["reason"], "cases": len(row["cases"])}
         for row in found["rounds"]
     ]
-    return say_table(rows, f"{len(rows)} rounds")
+    say_table(rows, f"{len(rows)} rounds")
+    if not found["picks"]:
+        return None
+    shown = [
+        {"step": row["step"], "version": row["version"], "hard": f"{row['hard_solved']}/{row['hard']}"}
+        | {"easy": f"{row['easy_solved']}/{row['easy']}", "product": row["product"]}
+        | {"": None if row["used_as"] is None else f"shown from then on, as version {row['used_as']}"}
+        for row in found["picks"]
+    ]
+    return say_table(shown, "versions of the solver's skills, by the probes of that time")
 
 
 @app.command()
@@ -353,7 +362,10 @@ def forecasts(
         found = queries.forecasts(store, parts)
     if as_json:
         return say_json(found)
-    rows = [{name.replace("_", " "): value for name, value in row.items()} for row in found]
+    rows = [
+        {name.replace("_", " "): f"{value:.4f}" if "brier" in name else value for name, value in row.items()}
+        for row in found
+    ]
     return say_table(rows, "forecasts of groups (brier: lower is better; coverage: 0.9 or more is meant)")
 
 

@@ -1,18 +1,21 @@
 """The skills that a run's challenger and solver wrote for themselves, read from its store: plain dictionaries."""
 
+from dataclasses import asdict
 from typing import Any
 
-from roles.skills.sets import SkillSets
+from roles.skills.sets import folded
 from store.records import Side, SkillRound
 from store.store import Store
 
 
 def skills(store: Store) -> dict[str, Any]:
     """`sets`: the newest set of each side, each skill with the step that first showed it as it reads now. `rounds`:
-    every round, oldest first, with what became of it and the set that it wrote."""
+    every round, oldest first, with what became of it and the set that it wrote. `picks`: what the probes said of
+    versions of the solver's set, by step and version."""
     told = store.skill_rounds()
     steps = {(each.side, each.written.version): step for step, each in told if each.written is not None}
-    sets = SkillSets().after(each for _, each in told)
+    picks = store.skill_picks()
+    sets = folded(told, picks)
     return {
         "sets": [
             {
@@ -26,6 +29,7 @@ def skills(store: Store) -> dict[str, Any]:
             for side in Side
         ],
         "rounds": [_round(step, each) for step, each in told],
+        "picks": [{"step": step} | asdict(each) for step, each in picks],
     }
 
 

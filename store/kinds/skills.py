@@ -5,13 +5,14 @@ Each function works inside the caller's transaction. Rows of a step that was lef
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from store import sealing
-from store.encoding import clean_text, decode_ids, encode_ids
+from store.encoding import clean_text, decode_ids, encode_ids, finite
 from store.reading import LIVE, attempt_records_of_step, find_problem
 from store.records import (
     Attempt,
@@ -20,10 +21,11 @@ from store.records import (
     Side,
     Skill,
     SkillAction,
+    SkillPick,
     SkillRound,
     SkillSet,
 )
-from store.schema import pass_rates, skill_rounds, skills, steps
+from store.schema import pass_rates, skill_picks, skill_rounds, skills, steps
 from store.writing import insert_rows
 
 
@@ -72,6 +74,25 @@ def round_records(connection: Connection) -> list[tuple[int, SkillRound]]:
     for row in connection.execute(select(skills).order_by(*skills.primary_key)):
         kept[row.step_id, row.side].append(Skill(row.name, row.body, row.since_version))
     return [(row.step, _skill_round(row, tuple(kept[row.step_id, row.side]))) for row in found]
+
+
+def insert_picks(connection: Connection, picks: Sequence[SkillPick], step_id: int) -> None:
+    """Inserts and seals what the probes said of versions of the solver's skills before a step."""
+    if not picks:
+        return
+    for each in picks:
+        finite(each.product, f"the product of version {each.version}")
+    insert_rows(connection, skill_picks, [asdict(each) | {"step_id": step_id} for each in picks])
+    stored = connection.execute(select(skill_picks).where(skill_picks.c.step_id == step_id))
+    sealing.toggle(connection, sealing.SKILL_PICKS, *map(sealing.row_digest, stored))
+
+
+def pick_records(connection: Connection) -> list[tuple[int, SkillPick]]:
+    """Live ones with the step of each, oldest first, by version."""
+    sealing.check_part(connection, sealing.SKILL_PICKS)
+    query = select(skill_picks, steps.c.step).join(steps, steps.c.step_id == skill_picks.c.step_id).where(LIVE)
+    found = (row._asdict() for row in connection.execute(query.order_by(steps.c.step, skill_picks.c.version)))
+    return [(row.pop("step"), SkillPick(**{k: v for k, v in row.items() if k != "step_id"})) for row in found]
 
 
 def tries(connection: Connection, first: int, last: int) -> list[tuple[Problem, list[Attempt]]]:

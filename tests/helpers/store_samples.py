@@ -31,6 +31,7 @@ from store.records import (
     Side,
     Skill,
     SkillAction,
+    SkillPick,
     SkillRound,
     SkillSet,
     StepCommit,
@@ -115,6 +116,11 @@ def foretold(step: int) -> Foretold:
 def probe(step: int) -> Probe:
     """The problem that the sample run's step admits."""
     return Probe(f"p-{step}", ProbeKind.EASY, 0.625)
+
+
+def skill_picks(step: int) -> tuple[SkillPick, ...]:
+    """Two versions of the solver's, of which the older one is taken up again."""
+    return SkillPick(step - 1, 4, 3, 2, 3, 0.4, step + 1), SkillPick(step, 4, 3, 1, 3, 0.2)
 
 
 def rescue(step: int) -> Rescue:

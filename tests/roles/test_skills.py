@@ -10,7 +10,7 @@ from roles.prompts import PromptStyle, few_shot_style
 from roles.requests import Sample
 from roles.skills.asking import HEADINGS, proposer_prompt
 from roles.skills.reading import newest_first
-from roles.skills.sets import Case, SkillSets, cases_of
+from roles.skills.sets import Case, SkillSets, cases_of, folded
 from roles.skills.writing import RoundMade, SkillSettings, write_round
 from store.records import (
     Attempt,
@@ -20,6 +20,7 @@ from store.records import (
     Side,
     Skill,
     SkillAction,
+    SkillPick,
     SkillRound,
     SkillSet,
     Turn,
@@ -207,3 +208,23 @@ def test_the_oldest_skills_go_first() -> None:
     skills = [Skill("a", "x", 3), Skill("b", "x", 1), Skill("c", "x", 3), Skill("d", "x", 2)]
     assert [skill.name for skill in newest_first(skills)] == ["c", "a", "d", "b"]
     assert len(HEADINGS) == len(set(HEADINGS)) == 9
+
+
+def written(version: int) -> SkillRound:
+    new = SkillSet(Side.SOLVER, version, (Skill("one", f"body {version}", version),))
+    return SkillRound(Side.SOLVER, RoundOutcome.WRITTEN, ("p",), version - 1, SkillAction.ADD, "one", "", new)
+
+
+def picked(version: int, used_as: int) -> SkillPick:
+    return SkillPick(version, 2, 2, 1, 2, 0.4, used_as)
+
+
+def test_an_older_set_that_is_taken_up_again_has_a_new_version_and_the_next_is_written_from_it() -> None:
+    sets = folded([(2, written(1)), (3, written(2))], [(2, picked(1, 1)), (3, picked(1, 3))])
+    assert (sets.solver.version, sets.solver.skills[0].body) == (3, "body 1")
+    assert [each.version for each in sets.past] == [0, 1, 2]
+    later = sets.after([written(4)])
+    assert later.solver.version == 4 and [each.version for each in later.past] == [0, 2, 3], "1 reads as 3 does"
+    bare = later.picked([picked(0, 5)])
+    assert bare.solver == SkillSet(Side.SOLVER, 5) and bare.after([written(6)]).past[0].version == 5
+    assert folded([(2, written(1)), (3, written(2))], []).solver.version == 2

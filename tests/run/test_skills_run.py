@@ -144,6 +144,31 @@ def test_skills_that_leave_no_room_are_left_out_and_that_is_said(server: Server,
     assert (figures["skills/shown_solver"], figures["skills/left_out_solver"]) == (1, 1)
 
 
+PICKING = ("skills.pick=true", "probes.size=4", "run.steps=6")
+
+
+def test_probes_pick_the_solvers_set_and_a_killed_run_picks_the_same(
+    server: Server, tmp_path: Path, look: Look
+) -> None:
+    """Scripted sets and a random model: versions differ by little, so the newest of equal ones is mostly shown; what is
+    shown is what the rows say, and what the next round begins with."""
+    start(server, tmp_path / "whole", *PICKING, **{ASKED: str(tmp_path / "asked.jsonl")})
+    start(server, tmp_path / "cut", *PICKING, SELFPLAY_KILL_AT="loop.rolled_out:4")
+    ended = server.run(["--resume", "x", f"run.dir={tmp_path / 'cut'}"], fault=SPOKEN)
+    assert ended.code == 0 and result(tmp_path / "cut") == result(tmp_path / "whole"), ended.output
+    with Store.open_readonly(tmp_path / "whole" / "x" / "selfplay.db") as store:
+        picks, rounds, steps = store.skill_picks(), store.skill_rounds(), store.steps(after=0)
+    written = [step for step, each in rounds if each.side is Side.SOLVER and each.written is not None]
+    assert sorted({step for step, _ in picks}) == written and {each.version for _, each in picks} >= {0, 1}
+    used = {step: each for step, each in picks if each.used_as is not None}
+    for step, best in used.items():
+        rows = [each for at, each in picks if at == step]
+        assert best.product == max(each.product for each in rows) and best.hard + best.easy > 0
+        assert steps[step - 1].metrics["skills/version_solver"] == best.used_as
+    code, output, _ = look("skills", str(tmp_path / "whole" / "x"))
+    assert code == 0 and "shown from then on" in output
+
+
 def test_inspect_shows_sets_and_rounds(whole: tuple[Path, Ended], look: Look) -> None:
     folder = str(whole[0] / "x")
     code, output, _ = look("skills", folder, "--json")

@@ -21,6 +21,7 @@ from store_samples import (
     pick,
     probe,
     rescue,
+    skill_picks,
     skill_rounds,
     step_commit,
     wave,
@@ -63,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "rescues": (rescue(step),),
             }
             more |= {"experiences": (experience(step),), "foretold": (foretold(step),)}
-            store.commit_step(step_commit(step, **more, skill_rounds=skill_rounds(step)))
+            store.commit_step(step_commit(step, **more, skill_rounds=skill_rounds(step), skill_picks=skill_picks(step)))
             store.commit_probe_answers(step, {probe(step).problem_id: True})
             store.commit_pick(pick(step, best=1))
         store.rewind(1)
@@ -104,7 +105,7 @@ def as_resumed(path: Path) -> Any:
             run, head, store.incarnations(), store.steps(include_abandoned=True), store.checkpoints(),
             store.note_held_out(HELD_OUT), list(store.history()), store.evaluations(),
             store.pending_waves(head.step + 1), store.alarms(), store.probes(), store.probe_answers(), store.picks(),
-            store.skill_rounds(), store.rescues(),
+            store.skill_rounds(), store.skill_picks(), store.rescues(),
         )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
@@ -20,13 +19,11 @@ from store.errors import Outdated, StoreError
 from store.records import Incarnation
 from store.schema import SCHEMA_REVISION, metadata
 from store.store import Store
-from store.upgrade import MIGRATIONS, migrate, upgrade
+from store.upgrade import alembic_config, migrate, upgrade
 
 
 def _scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(config)
+    return ScriptDirectory.from_config(alembic_config())
 
 
 REVISIONS = sorted(script.revision for script in _scripts().walk_revisions())

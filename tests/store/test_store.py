@@ -19,6 +19,7 @@ from store_samples import (
     experience,
     foretold,
     new_problem,
+    skill_picks,
     skill_rounds,
     step_commit,
     wave,
@@ -77,7 +78,12 @@ def test_many_seeds_are_written_in_a_few_statements(tmp_path: Path) -> None:
 
 def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     bare = replace(experience(1), is_right=None, reflection=None, is_kept=None, place=4)
-    more = {"skill_rounds": skill_rounds(1), "experiences": (experience(1), bare), "foretold": (foretold(1),)}
+    more = {
+        "skill_rounds": skill_rounds(1),
+        "skill_picks": skill_picks(1),
+        "experiences": (experience(1), bare),
+        "foretold": (foretold(1),),
+    }
     commit = step_commit(1, disagreements=(disagreement(1),), **more)
     row = store.commit_step(commit)
     assert row == store.head() == store.step(1) == store.steps()[-1]
@@ -96,6 +102,7 @@ def test_a_step_comes_back_as_it_was_committed(store: Store) -> None:
     assert store.disagreements() == [(1, each) for each in commit.disagreements] != []
     assert store.experiences() == store.experiences(1) == [(1, each) for each in commit.experiences]
     assert store.experiences(2) == []
+    assert store.skill_picks() == [(1, each) for each in skill_picks(1)]
     assert store.foretold() == [(1, foretold(1))]
     assert store.skill_rounds() == [(1, each) for each in commit.skill_rounds] != []
     assert store.tries(1, 1) == [(new_problem(1), [commit.attempts[0]]), (SEED, [commit.attempts[1]])]

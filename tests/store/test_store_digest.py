@@ -13,6 +13,7 @@ from store_samples import (
     pick,
     probe,
     rescue,
+    skill_picks,
     skill_rounds,
     step_commit,
     wave,
@@ -45,7 +46,12 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     path = tmp_path_factory.mktemp("digest") / "selfplay.db"
     with create(path) as store:
         store.commit_wave(wave(1))
-        more = {"probes": (probe(1),), "rescues": (rescue(1),), "skill_rounds": skill_rounds(1)}
+        more = {
+            "probes": (probe(1),),
+            "rescues": (rescue(1),),
+            "skill_rounds": skill_rounds(1),
+            "skill_picks": skill_picks(1),
+        }
         more |= {"disagreements": (disagreement(1),), "experiences": (experience(1),), "foretold": (foretold(1),)}
         store.commit_step(step_commit(1, **more))
         store.commit_probe_answers(1, {"p-1": True})
