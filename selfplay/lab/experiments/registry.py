@@ -7,6 +7,7 @@ from selfplay.lab.experiments.pass_at_k import PASS_AT_K
 from selfplay.lab.experiments.reports import CALIBRATION, POST_COMPLETION
 from selfplay.lab.experiments.self_correction import SELF_CORRECTION, SORTING
 from selfplay.lab.experiments.self_correction_pretrained import PRETRAINED
+from selfplay.lab.experiments.sparsity import SPARSITY
 from selfplay.lab.experiments.tree_credit import TREE_CREDIT, TREE_CREDIT_COUNTDOWN
 from selfplay.lab.experiments.tree_search import SEARCH, SEARCH_CHAINS
 
@@ -14,6 +15,6 @@ EXPERIMENTS = {
     each.name: each
     for each in (
         SELF_CORRECTION, SORTING, PRETRAINED, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
-        TREE_CREDIT_COUNTDOWN, PASS_AT_K,
+        TREE_CREDIT_COUNTDOWN, PASS_AT_K, SPARSITY,
     )
 }  # fmt: skip

@@ -27,6 +27,7 @@ def _arms() -> dict[str, Arm]:
         f"{way}-{rate}": Arm((*keys, f"train.learning_rate={rate}"), note=f"{note}, rate {rate}")
         for rate in RATES
         for way, (keys, note) in WAYS.items()
+        if way == "rl" or rate != RATES[0]
     }
     kept = Arm(("train.learning_rate=1e-4",), is_gated=False, mask_of="rl-1e-4",
                note="rl-1e-4 once more, training only what that run changed as bf16 shows it")  # fmt: skip
@@ -100,7 +101,7 @@ SPARSITY = Experiment(
         "All arms have AdamW, 20 steps of 12 problems by 8 tries and the same problems in the same order; rate is the "
         "learning rate. AdamW moves every number that has a gradient by about the rate in a step, whatever the "
         "gradient's size: so if what bf16 shows were the method's doing, it would not depend on the rate.",
-        "The model has two layers and was trained from scratch, since the time was too short for nine arms of a "
+        "The model has two layers and was trained from scratch, since the time was too short for seven arms of a "
         "pretrained one. What this can show is the part of precision. Whether pretraining makes updates sparse it "
         "cannot show; of runs of SmolLM2-135M from another page stands below what an audit says of them. Start models "
         "differ between seeds, so the overlap of two seeds cannot be told here.",
