@@ -6,7 +6,7 @@ from typing import Literal
 
 from curriculum.tracking.posterior import learnability
 
-ChallengerRule = Literal["learnability", "azr", "r_zero"]
+ChallengerRule = Literal["learnability", "azr", "r_zero", "difficulty"]
 ConfidenceRule = Literal["brier", "log"]
 
 LOG_FLOOR = 0.001  # the log score clips confidences to [LOG_FLOOR, 1 - LOG_FLOOR]; at 0 and 1 it may be infinite
@@ -23,6 +23,12 @@ def r_zero(pass_rate: float) -> float:
     return 1.0 - 2.0 * abs(pass_rate - 0.5)
 
 
+def difficulty(pass_rate: float) -> float:
+    """1 - p in [0, 1]: what nobody solves pays most. A control, for what becomes of a challenger that may pose what is
+    hopeless."""
+    return 1.0 - pass_rate
+
+
 def challenger_reward(rule: ChallengerRule, pass_rate: float) -> float:
     """What the challenger is paid for a problem of a measured pass rate."""
     match rule:
@@ -32,6 +38,8 @@ def challenger_reward(rule: ChallengerRule, pass_rate: float) -> float:
             return azr(pass_rate)
         case "r_zero":
             return r_zero(pass_rate)
+        case "difficulty":
+            return difficulty(pass_rate)
 
 
 def correction_reward(before: float, after: float, alpha: float) -> float:

@@ -184,8 +184,8 @@ class ChallengerConfig:
     top_p: float = key(1.0, _TOP_P, above_zero_to_one())
     min_p: float = key(0.0, _MIN_P, share_below_one())
     reward: ChallengerRule = key(
-        "learnability", "what a proposal of pass rate p is paid: learnability, 4 p (1 - p); azr, 1 - p for p > 0; or "
-        "r_zero, 1 - 2 |p - 1/2|",
+        "learnability", "what a proposal of pass rate p is paid: learnability, 4 p (1 - p); azr, 1 - p for p > 0; "
+        "r_zero, 1 - 2 |p - 1/2|; or, as a control, difficulty, 1 - p, by which the hopeless pays most",
     )  # fmt: skip
     invalid_reward: float = key(
         0.0, "what a rejected proposal is paid; with negative values proposing was seen to collapse", from_to(-1, 0)

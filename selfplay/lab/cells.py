@@ -22,6 +22,7 @@ from selfplay.lab.afterwards import NOTHING
 from selfplay.lab.credit import credit_auroc
 from selfplay.lab.experiments.experiment import Experiment
 from selfplay.lab.finishing import audited, sampled, subnetwork
+from selfplay.lab.ran import PICKED, figures_of_run, picked_accuracy
 from selfplay.lab.rows import Row, read_row, row_path, write_row
 from selfplay.lab.scratch import start_model
 from selfplay.machine.errors import DATA, OK, Refused
@@ -44,6 +45,19 @@ STEP_FIGURES = (
     metrics.SEARCH_NODES,
     metrics.MERGED_SHARE,
     metrics.SEARCH_GAP,
+    metrics.MIXED_SHARE,
+    metrics.FORMAT_SHARE.format(format="direct"),
+    metrics.FORMAT_SHARE.format(format="steps"),
+    metrics.FORMAT_SHARE.format(format="back"),
+    metrics.FORMAT_ACCURACY.format(format="direct"),
+    metrics.FORMAT_ACCURACY.format(format="steps"),
+    metrics.FORMAT_ACCURACY.format(format="back"),
+    metrics.FORMAT_MOST,
+    metrics.FORMAT_ENTROPY,
+    metrics.ANSWER_PRIOR,
+    metrics.REPETITION,
+    metrics.LABEL_ACCURACY,
+    metrics.DISTINCT_PROPOSALS,
 )
 SERIES = (
     metrics.ACC_T1,
@@ -158,6 +172,8 @@ def row_of(cell: Cell, store: Store, domain: Domain, made_at: str) -> Row:
     reported = [name for name in sets if full["end"][name].reports]
     searched = [name for name in sets if full["end"][name].searches]
     found = _late_figures(store, domain, last) | _sum_of_tokens(store)
+    found |= figures_of_run(store, configuration.curriculum_settings(configuration.varied(store.run().config_yaml, [])))
+    picked = picked_accuracy(store)
     incarnations = store.incarnations()
     return Row(
         experiment=cell.experiment.name,
@@ -169,7 +185,10 @@ def row_of(cell: Cell, store: Store, domain: Domain, made_at: str) -> Row:
         seconds=sum(step.seconds for step in store.steps()),
         fingerprint=incarnations[-1].fingerprint,
         start={name: _facts(full["start"][name]) for name in sets},
-        end={name: _facts(full["end"][name]) | found for name in sets},
+        end={
+            name: _facts(full["end"][name]) | found | ({PICKED: picked[name]} if name in picked else {})
+            for name in sets
+        },
         outcomes={name: {moment: full[moment][name].outcomes for moment in ends} for name in sets},
         reports={name: {moment: full[moment][name].reports for moment in ends} for name in reported},
         searches={name: {moment: full[moment][name].searches for moment in ends} for name in searched},
@@ -217,7 +236,8 @@ def _config(cell: Cell, say: Callable[[str], None]) -> Config:
     config = configuration.load(Path(experiment.base_config), [*experiment.arms[cell.arm].overrides, *own])
     if experiment.warm_start is not None:
         key = config.evaluate.holdout_key
-        folder = start_model(config.domain, config.domain_options, experiment.warm_start, cell.seed, key, say)
+        base = configuration.load(Path(experiment.base_config), [])  # one for all arms, whatever they pose
+        folder = start_model(base.domain, base.domain_options, experiment.warm_start, cell.seed, key, say)
         config.model.name = str(folder)
     if given := experiment.arms[cell.arm].mask_of:
         config.train.mask = str(subnetwork(Path(config.run.dir) / f"{given}-seed{cell.seed}"))

@@ -39,6 +39,7 @@ RECENT = 0.05  # what the newest loss counts in the running mean
 IGNORED = -100  # a label that the loss leaves out
 DIGESTED, DIGESTED_TRACES = 8, 128  # batches, and traces of each, by which the data of a start model is known
 Say = Callable[[str], None]
+Trace = Sequence[tuple[str, bool]]  # its parts, each with whether the model is to learn to say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class WarmStart:
     def is_enough(self, loss: float) -> bool:
         """Whether to stop now, by a running mean of the loss: never before the last iteration."""
         return False
+
+    def own_trace(self, domain: Drawable, held_out: HeldOut, style: PromptStyle, rng: random.Random) -> Trace | None:
+        """A trace of another kind than those of this file, in the place of one; None: none."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +198,14 @@ def _batches(
     held_out, style = HeldOut(domain, holdout_key), few_shot_style(domain)
     for iteration in range(settings.iterations):
         is_short = iteration < settings.first_share * settings.iterations
-        traces = [_trace(domain, held_out, style, settings, rng, is_short) for _ in range(settings.batch)]
+        traces = [
+            settings.own_trace(domain, held_out, style, rng) or _trace(domain, held_out, style, settings, rng, is_short)
+            for _ in range(settings.batch)
+        ]
         yield _padded(traces, tokenizer)
 
 
-def _padded(
-    traces: Sequence[Sequence[tuple[str, bool]]], tokenizer: PreTrainedTokenizerFast
-) -> tuple[np.ndarray, np.ndarray]:
+def _padded(traces: Sequence[Trace], tokenizer: PreTrainedTokenizerFast) -> tuple[np.ndarray, np.ndarray]:
     said = tokenizer([text for trace in traces for text, _ in trace], add_special_tokens=False)["input_ids"]
     parts = iter(said)
     rows = [[(next(parts), is_said) for _, is_said in trace] for trace in traces]
@@ -218,9 +224,9 @@ def _padded(
 
 def _trace(
     domain: Drawable, held_out: HeldOut, style: PromptStyle, settings: WarmStart, rng: random.Random, is_short: bool
-) -> Sequence[tuple[str, bool]]:
-    """Parts of a trace, each with whether the model is to learn to say it; a short one is a first try only."""
-    statement = _new_statement(domain, held_out, rng)
+) -> Trace:
+    """A short one is a first try only."""
+    statement = new_statement(domain, held_out, rng)
     problem = problem_of(statement, domain.name, Origin.PROCEDURAL)
     answer = f" {statement.answer}\n"
     parts = [(style.solver(problem), False)]
@@ -236,7 +242,8 @@ def _trace(
     return parts
 
 
-def _new_statement(domain: Drawable, held_out: HeldOut, rng: random.Random) -> Statement:
+def new_statement(domain: Drawable, held_out: HeldOut, rng: random.Random) -> Statement:
+    """A problem of a random level of the domain that is not held out."""
     while True:
         statement = domain.draw(rng, rng.choice(domain.levels))
         if not held_out.contains(statement.canonical):

@@ -51,6 +51,7 @@ def test_the_rule_chooses_the_reward() -> None:
     assert challenger_reward("learnability", 0.25) == 0.75
     assert challenger_reward("azr", 0.125) == 0.875
     assert challenger_reward("r_zero", 0.25) == 0.5
+    assert [challenger_reward("difficulty", rate) for rate in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]  # unlike azr
 
 
 @given(RATES)

@@ -12,14 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from selfplay.lab import ran
 from selfplay.lab.afterwards import AUDIT_FIGURES, PERPLEXITIES
 from selfplay.lab.verdict.views import Cells, CellView, Measure, SearchField, Statistic, Values
 from selfplay.metrics import metric_of
 from selfplay.stats.calibration import BINS
 from selfplay.stats.pass_at_k import pass_at_k
 
-# which only the lab works out, of a whole run or when it is done (selfplay/lab/afterwards.py)
-ROW_FIGURES = ("thousand_tokens", "credit_auroc", *PERPLEXITIES, *AUDIT_FIGURES)
+# which only the lab works out, of a whole run (selfplay/lab/ran.py) or when it is done (selfplay/lab/afterwards.py)
+ROW_FIGURES = ("thousand_tokens", "credit_auroc", *PERPLEXITIES, *AUDIT_FIGURES, *ran.NAMES, ran.PICKED)
 Way = Literal["search", "best_of"]
 Unit = Literal["tokens", "nodes"]
 FIELDS: dict[tuple[Way, Unit], SearchField] = {
