@@ -4,15 +4,16 @@ Criteria were written before the runs; a threshold is changed only with the reas
 seed 100, which is none of the seeds compared. The claims are those of the design, rows 11, 6a and 12.
 """
 
+from dataclasses import replace
+
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
 from selfplay.lab.forms import FormStart
 from selfplay.lab.verdict.criteria import Criterion
 from selfplay.lab.verdict.measures import acc_t1, between, change, difference, from_metrics, of, ratio
 from selfplay.lab.verdict.parts import on, reached
 
-LADDER_START = FormStart(
-    layers=2, width=64, heads=4, turns=1, iterations=1500, batch=64, until_loss=0.83, posing=0.4
-)  # fmt: skip
+SOLVER_START = FormStart(layers=2, width=64, heads=4, turns=1, iterations=1500, batch=64, until_loss=0.3)
+LADDER_START = replace(SOLVER_START, until_loss=0.7, posing=0.4)
 EASY, LONG = ("chain2", "chain3"), ("chain4", "chain5", "chain6", "chain7", "chain8")
 ON_EASY, ON_LONG, PICKED_EASY = on(EASY, acc_t1), on(LONG, acc_t1), on(EASY, from_metrics("picked_acc_t1"))
 FRONTIER = reached(0.5)
@@ -32,13 +33,13 @@ POSED = (
     Column("tokens, thousands", from_metrics("thousand_tokens")),
 )
 PROPOSED = (Column("valid", from_metrics("valid_share")), Column("new of these", from_metrics("unique_share")))
+POSES = ", and to pose chains of any length, half of them one operation longer than the one it is shown"
 LADDER_NOTE = (
     "Problems are chains of two to eight sums and products modulo 17, answered step by step: `3*2+4 =` by `6,10`. The "
-    "start model was taught to answer chains of two and three, and to pose chains of any length, half of them one "
-    "operation longer than the one it is shown. Longer chains are answered by no model at the start: the steps are "
-    "known facts, but nothing has gone on for so long. Accuracy is greedy, on 40 held-out chains of each length. The "
-    "frontier is how many lengths, from two on, are solved at least half of the time; the first that is not counts in "
-    "part, its accuracy over one half."
+    f"start model was taught to answer chains of two and three{POSES}. It has answered none that is longer: the steps "
+    "are known facts, but nothing has gone on for so long. Accuracy is greedy, on 40 held-out chains of each length. "
+    "The frontier is how many lengths, from two on, are solved at least half of the time; the first that is not counts "
+    "in part, its accuracy over one half."
 )
 
 SOLVABLE = Experiment(
@@ -49,17 +50,13 @@ SOLVABLE = Experiment(
         "problems of a fixed or a random level, and more is learned from as many tokens."
     ),
     base_config="configs/lab/ladder.yaml",
-    warm_start=LADDER_START,
+    warm_start=SOLVER_START,
     arms={
         "engine": Arm((*PROCEDURAL, "challenger.levels=learnable"), note="lengths by what is learnable now, replays"),
         "fixed": Arm(
             ("challenger.source=procedural", "domain_options.drawn=[4]", *FRESH), note="fresh chains of four only"
         ),
         "random": Arm((*PROCEDURAL, *FRESH), note="fresh chains of two to eight, each length as often"),
-        "unbanded": Arm(
-            ("challenger.reward=difficulty", "curriculum.level_discount=1.0", "curriculum.parent_low=0.0", *FRESH),
-            is_gated=False, note="a challenger that is paid 1 - accuracy",
-        ),
     },
     criteria=(
         Criterion(
@@ -88,7 +85,7 @@ SOLVABLE = Experiment(
     smallest_effect=0.05,
     columns=(*LEARNED, *POSED, Column("within the 90% interval", from_metrics("foretold_coverage"))),
     series=("acc_t1",),
-    notes=(LADDER_NOTE,),
+    notes=(LADDER_NOTE.replace(POSES, ""),),
 )  # fmt: skip
 
 WATCHED = ("probes.size=16", "run.checkpoint_every=10", "run.keep_checkpoints=2", "evaluate.every=10")
