@@ -53,7 +53,19 @@ def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) 
     assert set(row.end) == {"add1", "add2"} and len(row.outcomes["add1"]["end"]) == row.end["add1"]["n"]
     assert row.end["add1"]["thousand_tokens"] == pytest.approx(2 * row.end["add1"]["tokens/sampled"] / 1000)
     assert [step for step, _ in row.series["add1"]["fix_own"]] == [0, 1, 2]
+    assert row.end["add1"]["first_over_80"] in (1, 2, 3) and 0 <= row.end["add1"]["foretold_coverage"] <= 1
+    assert "picked_step" not in row.end["add1"]  # it has no probes
     assert "step   2/2" in (tmp_path / "runs" / "small" / "offline-seed5.log").read_text()
+
+
+def test_a_row_has_the_accuracy_of_the_weights_that_probes_picked(experiment: Experiment, tmp_path: Path) -> None:
+    arms = {"watched": Arm(("probes.size=2", "judge.rewards=[{part: verdict}]"))}
+    row = run_cell(Cell(replace(experiment, arms=arms), "watched", 0, tmp_path / "runs"), print, "abc1234", tmp_path)
+    assert row is not None
+    for name, end in row.end.items():
+        picked = [accuracy for step, accuracy in row.series[name]["acc_t1"] if step == end["picked_step"]]
+        assert picked[-1] == pytest.approx(end["picked_acc_t1"])
+    assert 0 <= row.end["add1"]["signal_run"] <= 1 and 0 <= row.end["add1"]["median_rate"] <= 1
 
 
 def test_arms_of_a_seed_evaluate_their_start_model_once(experiment: Experiment, tmp_path: Path) -> None:
