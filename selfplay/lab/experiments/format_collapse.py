@@ -1,7 +1,8 @@
 """Does RL leave one of several formats, early, and what keeps the others?
 
 Criteria were written before any run; a threshold is changed only with the reason beside it. Settings have not been
-tried yet: that is for seed 100, which is none of the seeds compared. The claim is that of Zhao et al. (arXiv 2504.07912).
+tried yet: that is for seed 100, which is none of the seeds compared. The claim is that of Zhao et al. (arXiv
+2504.07912).
 """
 
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment

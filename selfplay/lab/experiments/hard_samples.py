@@ -1,8 +1,8 @@
 """Do samples that are far too hard harm what a model can do already? Nearly all problems of a step are impossible.
 
 Criteria were written before the runs, when three arms had been seen with seed 100, on which settings were chosen and
-which is none of the seeds compared. A threshold is changed only with the reason beside it. The claim is that of Cheng et al. (arXiv 2605.28388); what is impossible
-and what is the shortcut follows the design's Appendix A, a bandit.
+which is none of the seeds compared. A threshold is changed only with the reason beside it. The claim is that of Cheng
+et al. (arXiv 2605.28388); what is impossible and what is the shortcut follows the design's Appendix A, a bandit.
 """
 
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
