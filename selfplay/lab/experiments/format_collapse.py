@@ -26,7 +26,7 @@ FORMAT_COLLAPSE = Experiment(
     ),
     base_config="configs/lab/format-collapse.yaml",
     warm_start=FormStart(
-        layers=2, width=64, heads=4, turns=1, iterations=1500, batch=64, until_loss=0.55,
+        layers=2, width=64, heads=4, turns=1, iterations=1500, batch=64, until_loss=0.65,
         forms=(("steps", 0.3), ("direct", 0.5), ("back", 0.2)),
     ),
     arms={
