@@ -3,6 +3,7 @@
 Arms that decide nothing are run with --full. The held-out problems are the same for all seeds.
 """
 
+from selfplay.lab.experiments.early_experience import EARLY_EXPERIENCE
 from selfplay.lab.experiments.format_collapse import FORMAT_COLLAPSE
 from selfplay.lab.experiments.hard_samples import HARD_SAMPLES
 from selfplay.lab.experiments.ladder import REPLAY, ROUNDS, SOLVABLE
@@ -19,6 +20,6 @@ EXPERIMENTS = {
     for each in (
         HARD_SAMPLES, SOLVABLE, REPLAY, ROUNDS, FORMAT_COLLAPSE,
         SELF_CORRECTION, SORTING, PRETRAINED, CALIBRATION, POST_COMPLETION, SEARCH, SEARCH_CHAINS, TREE_CREDIT,
-        TREE_CREDIT_COUNTDOWN, PASS_AT_K, SPARSITY,
+        TREE_CREDIT_COUNTDOWN, PASS_AT_K, SPARSITY, EARLY_EXPERIENCE,
     )
 }  # fmt: skip
