@@ -119,8 +119,14 @@ class Whole:
     def hints(self, problem: Problem) -> list[str]:
         return [f"{problem.text} + {problem.text}"]
 
+    def told(self, problem: Problem) -> list[list[Statement]]:
+        return []
+
     def easier(self, problem: Problem) -> list[Statement]:
         return []
+
+    def features(self, problem: Problem) -> dict[str, float]:
+        return {"digits": float(problem.level)}
 
     def format_of(self, problem: Problem, text: str) -> str:
         return "number"
