@@ -328,10 +328,10 @@ def _for_the_group() -> None:
 
 
 def _small_files() -> None:
-    """As `ulimit -f 354`: larger than a tiny run's database and its log, smaller than its weights (364,048 bytes)."""
+    """As `ulimit -f 391`: larger than a tiny run's database and its log, smaller than the weights of tiny-qwen3."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (363_000, 363_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
 
 def _scripted_skills() -> None:
@@ -347,7 +347,7 @@ FAULTS = {
     "no room for the output": _full_disk_behind_it,
     "an ASCII terminal": _ascii_terminal,
     "no standard output": _no_output_at_all,
-    "files of at most 363 kB": _small_files,
+    "files of at most 400 kB": _small_files,
     "a umask of 027": _for_the_group,
     "no memory in step 3": _no_memory_in_step_3,
     "Ctrl-C while the model loads": _interrupted_while_loading,

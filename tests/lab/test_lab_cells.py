@@ -68,6 +68,7 @@ def test_a_row_has_the_accuracy_of_the_weights_that_probes_picked(experiment: Ex
     assert 0 <= row.end["add1"]["signal_run"] <= 1 and 0 <= row.end["add1"]["median_rate"] <= 1
 
 
+@pytest.mark.slow
 def test_arms_of_a_seed_evaluate_their_start_model_once(experiment: Experiment, tmp_path: Path) -> None:
     """What the second arm takes over is what it would have found itself; other seeds' and other keys' it does not."""
     runs, rows = tmp_path / "runs", tmp_path / "rows"
@@ -86,6 +87,7 @@ def test_arms_of_a_seed_evaluate_their_start_model_once(experiment: Experiment, 
         assert "evaluated by" not in (runs / "small" / f"{name}.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_measured_of_a_run_that_is_done(experiment: Experiment, tmp_path: Path) -> None:
     """Samples of start and end, perplexities and what became of the weights; a subnetwork of one arm trains another."""
     short = ("evaluate.size=6", "evaluate.mechanism=false")
