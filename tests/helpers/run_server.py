@@ -85,6 +85,7 @@ class Server:
 
         A resume names the domain that its run was started with, as it must where the domain is the user's own code.
         """
+        assert fault == "" or fault in FAULTS, fault
         folder = next((argument for argument in arguments if argument.startswith("run.dir=")), "")
         named = [argument for argument in arguments if argument.startswith("domain=")]
         if "--resume" not in arguments:
@@ -184,7 +185,8 @@ def _be_a_run(request: dict[str, Any], output: int, errors: int) -> NoReturn:
     os.environ.update(request["env"])
     code: object = 70
     try:
-        FAULTS.get(request["fault"], lambda: None)()
+        if request["fault"]:
+            FAULTS[request["fault"]]()
         code = importlib.import_module(request["program"]).main(request["argv"])
     except SystemExit as end:
         code = end.code

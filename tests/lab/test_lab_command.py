@@ -33,7 +33,7 @@ def test_what_is_not_there_is_refused_by_name(
     monkeypatch.chdir(tmp_path)  # no rows here
     assert run("report", "calibration") == 2
     first, second, third = capsys.readouterr().err.strip().splitlines()
-    assert "no experiment alchemy; there are self-correction" in first
+    assert first == f"error: there is no experiment alchemy; there are {', '.join(EXPERIMENTS)}"
     assert "calibration has no arm lead; there are rlcr" in second
     assert "python -m selfplay.lab run calibration" in third
 
