@@ -36,6 +36,7 @@ def run_audit(
     kinds, layers = shown.group_rows(found)
     say_table(kinds, shown.heading(found))
     say_table(layers, "by layer")
+    say_table(shown.size_rows(found), "by size of the weight at the start")
     if found.against is not None:
         say_table(shown.overlap_rows(found), shown.overlap_title(found))
     for line in shown.explained(found):

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from selfplay.audit.records import COUNTS, Count, Overlap, TensorAudit
+from selfplay.audit.counting import NOTHING, plus
+from selfplay.audit.records import COUNTS, Count, Counts, OfSize, Overlap, TensorAudit
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def overlap(tensors: Sequence[TensorAudit], count: Count) -> Overlap:
     second = sum(getattr(shared.other, count) for _, shared in found)
     both = sum(getattr(shared.both, count) for _, shared in found)
     within = math.fsum(getattr(e.changed, count) * getattr(s.other, count) / max(1, e.numbers) for e, s in found)
+    alike = math.fsum(getattr(shared.alike, count) for _, shared in found)
     return Overlap(
         of_first=both / max(1, first),
         of_second=both / max(1, second),
@@ -88,7 +90,18 @@ def overlap(tensors: Sequence[TensorAudit], count: Count) -> Overlap:
         chance_second=first / max(1, numbers) if second else 0.0,
         chance_first_within=within / max(1, first),
         chance_second_within=within / max(1, second),
+        chance_first_alike=alike / max(1, first),
+        chance_second_alike=alike / max(1, second),
     )
+
+
+def by_size(tensors: Sequence[TensorAudit]) -> list[OfSize]:
+    """Weights of all tensors by size, rising."""
+    found: dict[int, tuple[int, Counts]] = {}
+    for each in (size for tensor in tensors for size in tensor.sizes):
+        numbers, changed = found.get(each.power, (0, NOTHING))
+        found[each.power] = numbers + each.numbers, plus(changed, each.changed)
+    return [OfSize(power, *found[power]) for power in sorted(found)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -24,6 +24,23 @@ class Counts(NamedTuple):
     relative: int
 
 
+class ByChance(NamedTuple):
+    """Parameters of a tensor that two runs would both change by chance, expected, counted as `Counts` does."""
+
+    bf16: float
+    fp32: float
+    relative: float
+
+
+@dataclass(frozen=True, slots=True)
+class OfSize:
+    """Of `numbers` weights w with 2^power <= |w| < 2^(power + 1) at the start, how many count as changed."""
+
+    power: int
+    numbers: int
+    changed: Counts
+
+
 class Ranks(NamedTuple):
     """Of a matrix of rank `size` at most. `rank`: its singular values above max(rows, columns) 2^-23 times the largest,
     as numpy.linalg.matrix_rank has it for float32. `rank99`: fewest that hold 99% of their squares' sum."""
@@ -44,16 +61,18 @@ class MatrixRanks:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Parameters of one tensor that the other run changed, and that both did."""
+    """Parameters of one tensor that the other run changed, and that both did. `alike`: that both would by chance, if
+    each run changed as many of each size as it did (selfplay/audit/sizes.py)."""
 
     other: Counts
     both: Counts
+    alike: ByChance
 
 
 @dataclass(frozen=True, slots=True)
 class TensorAudit:
-    """One trained tensor. `squares`, `start_squares`: sums of the update's and the start's squares. `ranks`: of a
-    matrix, where they were asked for. `shared`: where there is another run."""
+    """One trained tensor. `squares`, `start_squares`: sums of the update's and the start's squares. `sizes`: its
+    weights by size, rising. `ranks`: of a matrix, where asked for. `shared`: where there is another run."""
 
     name: str
     shape: tuple[int, ...]
@@ -61,6 +80,7 @@ class TensorAudit:
     changed: Counts
     squares: float
     start_squares: float
+    sizes: tuple[OfSize, ...] = ()
     ranks: MatrixRanks | None = None
     shared: Shared | None = None
 
@@ -71,7 +91,8 @@ class Overlap:
 
     `of_first` = |A and B| / |A|, `of_second` = |A and B| / |B|. By chance over all parameters |B| / n and |A| / n;
     `..._within` keeps to how many each run changed of each tensor, since both may change more of the same tensors:
-    sum_t |A_t| |B_t| / n_t over |A|, and over |B|. 0 where a run changed nothing.
+    sum_t |A_t| |B_t| / n_t over |A|, and over |B|. `..._alike` keeps to that by weights of like size within
+    tensors too, since what bf16 shows as changed depends on the size. 0 where a run changed nothing.
     """
 
     of_first: float
@@ -80,6 +101,8 @@ class Overlap:
     chance_second: float
     chance_first_within: float
     chance_second_within: float
+    chance_first_alike: float
+    chance_second_alike: float
 
 
 @dataclass(frozen=True, slots=True)

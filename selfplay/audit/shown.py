@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from selfplay.audit.grouping import Group, group, groups, kind_of, layer_of, overlap
+from selfplay.audit.grouping import Group, by_size, group, groups, kind_of, layer_of, overlap
 from selfplay.audit.ranks import MOST_SIDE
 from selfplay.audit.records import ABSOLUTE, COUNTS, RELATIVE, Audit, Audited
 
@@ -20,19 +20,22 @@ def audit_json(audit: Audit) -> dict[str, Any]:
         EVERYTHING: asdict(group(EVERYTHING, audit.tensors)),
         "kinds": [asdict(each) for each in groups(audit.tensors, kind_of)],
         "layers": [asdict(each) for each in groups(audit.tensors, layer_of)],
-        "tensors": [_tensor(asdict(each)) for each in audit.tensors],
+        "sizes": [_plain(asdict(each)) for each in by_size(audit.tensors)],
+        "tensors": [_plain(asdict(each)) for each in audit.tensors],
     }
     if audit.against is not None:
         found["overlap"] = {count: asdict(overlap(audit.tensors, count)) for count in COUNTS}
     return found
 
 
-def _tensor(each: dict[str, Any]) -> dict[str, Any]:
+def _plain(each: dict[str, Any]) -> dict[str, Any]:
     """Counts and ranks by their names: `asdict` leaves named tuples as they are."""
 
     def named(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: named(inner) for key, inner in value.items()}
+        if isinstance(value, tuple) and not hasattr(value, "_asdict"):
+            return [named(inner) for inner in value]
         return value._asdict() if hasattr(value, "_asdict") else value
 
     return dict(named(each))
@@ -71,6 +74,18 @@ def group_rows(audit: Audit) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     return [_row(each, "tensors") for each in kinds], [_row(each, "layer") for each in groups(audit.tensors, layer_of)]
 
 
+def size_rows(audit: Audit) -> list[dict[str, Any]]:
+    """By the size of the weight at the start, rising; sizes that fewer than a ten-thousandth have are left out."""
+    sizes = by_size(audit.tensors)
+    least = sum(each.numbers for each in sizes) / 10_000
+    return [
+        {"from": f"2^{each.power}", "parameters": f"{each.numbers:,}"}
+        | {f"{name} changed": _share(getattr(each.changed, name) / each.numbers) for name in COUNTS}
+        for each in sizes
+        if each.numbers >= least
+    ]
+
+
 def _row(each: Group, what: str) -> dict[str, Any]:
     row: dict[str, Any] = {what: each.name, "parameters": f"{each.numbers:,}"}
     row |= {f"{name} changed": _share(each.changed[name]) for name in COUNTS} | {"moved": f"{each.moved:.2e}"}
@@ -91,9 +106,11 @@ def overlap_rows(audit: Audit) -> list[Mapping[str, Any]]:
                 "A and B / A": _share(found.of_first),
                 "by chance": _share(found.chance_first),
                 "within tensors": _share(found.chance_first_within),
+                "of like size": _share(found.chance_first_alike),
                 "A and B / B": _share(found.of_second),
                 "chance": _share(found.chance_second),
                 "within": _share(found.chance_second_within),
+                "like size": _share(found.chance_second_alike),
             }
         )
     return rows

@@ -9,6 +9,7 @@ import numpy as np
 from selfplay.audit.counting import NOTHING, Changed, Update, as_bf16, changed, plus, update
 from selfplay.audit.ranks import GrowingMatrix
 from selfplay.audit.records import MatrixRanks, Shared, TensorAudit
+from selfplay.audit.sizes import GrowingSizes
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.tensor_files import Floats, Tensors, blocks
 
@@ -57,6 +58,7 @@ def _audited(
     counts = theirs = both = NOTHING
     squares = start_squares = 0.0
     updates = _Updates.of(name, shape) if with_ranks else None
+    sizes = GrowingSizes()
     for first, last in blocks(shape):
         start, now = pair.blocks(name, first, last)
         moved = update(start, now)
@@ -67,11 +69,13 @@ def _audited(
         heard(name, found)
         if updates is not None:
             updates.add(moved)
+        found_there = None
         if other is not None:
             start_there, now_there = other.blocks(name, first, last)
             found_there = changed(start_there, update(start_there, now_there))
             theirs = plus(theirs, found_there.counts())
             both = plus(both, Changed(*(a & b for a, b in zip(found, found_there, strict=True))).counts())
+        sizes.add(start, found, found_there)
     return TensorAudit(
         name=name,
         shape=shape,
@@ -79,8 +83,9 @@ def _audited(
         changed=counts,
         squares=squares,
         start_squares=start_squares,
+        sizes=sizes.sizes(),
         ranks=None if updates is None else updates.ranks(),
-        shared=None if other is None else Shared(theirs, both),
+        shared=None if other is None else Shared(theirs, both, sizes.both_by_chance()),
     )
 
 

@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from selfplay import api
 from selfplay.audit.auditing import Request, _Making, audit
 from selfplay.audit.counting import as_bf16, changed, update
-from selfplay.audit.grouping import group, groups, kind_of, layer_of, overlap
+from selfplay.audit.grouping import by_size, group, groups, kind_of, layer_of, overlap
 from selfplay.audit.ranks import MOST_SIDE, GrowingMatrix
-from selfplay.audit.records import Audit, Counts, Ranks
+from selfplay.audit.records import Audit, Counts, OfSize, Ranks
+from selfplay.audit.sizes import HIGHEST, LOWEST
 from selfplay.audit.streaming import Pair, audited_tensors
 from selfplay.machine.errors import USAGE, Refused
 from selfplay.model.weights.loading import load_model
@@ -130,11 +131,30 @@ def test_overlap_and_chance_by_hand() -> None:
     assert (found.chance_first_within, found.chance_second_within) == (within / 3, pytest.approx(within / 6))
 
 
+def test_chance_among_weights_of_like_size_by_hand() -> None:
+    """Of two small weights and four large ones A changed one and two, B two and three: 1 x 2 / 2 + 2 x 3 / 4."""
+    start = {"a": np.array([0.001, 0.001, -0.5, 0.5, 0.5, 0.5])}
+    first = {"a": start["a"] + np.array([1, 0, 1, 1, 0, 0]) * 1e-2}
+    second = {"a": start["a"] + np.array([1, 1, 0, 1, 1, 1]) * 1e-2}
+    pairs = [Pair(HeldTensors(now), HeldTensors(start), rounds=False) for now in (first, second)]
+    tensors = list(audited_tensors(*pairs))
+    found, alike = overlap(tensors, "fp32"), 1 * 2 / 2 + 2 * 3 / 4
+    assert (found.chance_first_alike, found.chance_second_alike) == (pytest.approx(alike / 3), pytest.approx(alike / 5))
+    assert by_size(tensors) == [OfSize(-10, 2, Counts(1, 1, 1)), OfSize(-1, 4, Counts(2, 2, 2))]
+
+
+def test_sizes_are_whole_powers_and_all_weights_count() -> None:
+    start = np.float32([0.0, 2.0**-30, 2.0**-8, np.nextafter(np.float32(2.0**-7), 0), -(2.0**-7), 1e9])
+    (found,) = audited_tensors(Pair(HeldTensors({"a": start}), HeldTensors({"a": start}), rounds=False))
+    assert [(each.power, each.numbers) for each in found.sizes] == [(LOWEST, 2), (-8, 2), (-7, 1), (HIGHEST, 1)]
+
+
 def test_tables_say_what_was_counted_and_a_mask_is_written(runs: Path, look: Look, tmp_path: Path) -> None:
     path = tmp_path / "mask.safetensors"
     code, out, err = look("audit", "one@2", "--dir", runs, "--mask", path, "--count", "fp32")
     assert (code, err) == (0, "")
     assert "self_attn.q_proj" in out and "layer 1" in out and "outside layers" in out and "1e-05" in out
+    assert "by size of the weight at the start" in out and "2^-8" in out
     found = heard("one", runs)
     mask = read_mask(path)
     assert path.stat().st_size < sum(each.numbers for each in found.tensors) / 8 + 8000
