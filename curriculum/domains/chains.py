@@ -173,7 +173,7 @@ class ChainsDomain(BareDomain):
         """The chain up to the last value that is told, where that is a problem of its own."""
         chain = _read(problem)
         shorter = [Chain(chain.value, chain.operations[:count]) for count in range(1, len(chain.operations))]
-        return [[self._statement(each)] if len(each.operations) in self.levels else [] for each in shorter]
+        return [[self._statement(each)] if len(each.operations) in self.sizes else [] for each in shorter]
 
     def easier(self, problem: Problem) -> Sequence[Statement]:
         """The chain without its last operation, where that is a problem of its own."""

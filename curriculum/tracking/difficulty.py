@@ -22,7 +22,7 @@ from curriculum.tracking.learned import Held
 from curriculum.tracking.pool import Pool
 from curriculum.tracking.posterior import Counts, beta_learnability, beta_mean, learnability
 from curriculum.tracking.states import FALLEN_RATE, MASTERED_MEAN, Evidence, is_banked, next_state
-from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepHistory
+from store.records import Fate, Origin, PassRate, Problem, ProblemState, Proposal, StepCommit, StepHistory
 
 MOST_STRENGTH = 2.0  # attempts that a family's rate weighs in a problem's, at most: as in Beta(1, 1)
 _GAIN_STRENGTH = 4.0  # right tries, and as many wrong ones, that speak against a gain
@@ -101,7 +101,7 @@ class Tracker:
             for rate in history.pass_rates
             if rate.attempts and rate.problem_id in self._memories and self._memories[rate.problem_id].observations
         }
-        fresh = self._described_before(history)
+        fresh = {name: self._described(*each) for name, each in self.untried_in(history).items()}
         self._untried.clear()
         self._observe_pay(history)
         new = {problem.problem_id for problem in history.problems}
@@ -233,6 +233,18 @@ class Tracker:
             return everywhere
         own = memory.after_right if was_right else memory.after_wrong
         return beta_mean(*own.at(self.version, self._forgetting), everywhere, _SECOND_LOOK_STRENGTH)
+
+    def untried_in(self, step: StepHistory | StepCommit) -> dict[str, tuple[Problem, float | None]]:
+        """Of a step that was not observed, the problems whose first groups it has, by id and in its order: each with
+        the mean log-probability of a token of its proposal, where it was proposed in the step."""
+        new = {problem.problem_id: problem for problem in step.problems}
+        said = {each.problem_id: each.logprob for each in step.proposals if each.fate is Fate.ACCEPTED}
+        ids = sorted({rate.problem_id for rate in step.pass_rates if rate.attempts})
+        return {
+            each: (new[each] if each in new else self.problem(each), said.get(each))
+            for each in ids
+            if not self._is_tried(each) and (each in new or each in self._memories)
+        }
 
     def knows(self, problem_id: str) -> bool:
         return problem_id in self._memories
@@ -387,17 +399,6 @@ class Tracker:
             parent = Parent(before, self.rate(before.problem_id) if is_tried else self._prior(before)[0])
         attempts = self._families.attempts(problem.family, self.version)
         return Described(features(problem, rate, attempts, parent, logprob, self._named(problem)), logit(rate))
-
-    def _described_before(self, history: StepHistory) -> dict[str, Described]:
-        """The problems whose first groups a step has, by id, as they were known before it."""
-        new = {problem.problem_id: problem for problem in history.problems}
-        said = {each.problem_id: each.logprob for each in history.proposals if each.fate is Fate.ACCEPTED}
-        ids = sorted({rate.problem_id for rate in history.pass_rates if rate.attempts})
-        return {
-            each: self._described(new[each] if each in new else self.problem(each), said.get(each))
-            for each in ids
-            if not self._is_tried(each) and (each in new or each in self._memories)
-        }
 
     def _seen(self, problem_id: str) -> tuple[float, float]:
         """(mean, strength) of the posterior, from its own discounted tries and its family."""

@@ -22,7 +22,7 @@ from typing import Literal
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.difficulty import Tracker
 from curriculum.tracking.posterior import Counts, beta_mean
-from store.records import Fate, Foretold, PassRate, StepHistory
+from store.records import Foretold, PassRate, StepHistory
 
 LEVEL = 0.9  # of the intervals
 Rule = Literal["beta", "features", "family"]
@@ -98,17 +98,16 @@ def scored(
     tracker, families = Tracker(settings), dict[str, Counts]()
     kept = foretold or {}
     for step in history:
+        untried = tracker.untried_in(step)
         new = {problem.problem_id: problem for problem in step.problems}
-        said = {each.problem_id: each.logprob for each in step.proposals if each.fate is Fate.ACCEPTED}
         groups = sorted((rate for rate in step.pass_rates if rate.attempts), key=_place)
         for rate in groups:
             problem = new.get(rate.problem_id) or tracker.problem(rate.problem_id)
             known = families.get(problem.family, Counts()).at(tracker.version, settings.family_forgetting)
-            is_first = rate.problem_id in new or tracker.last_step(rate.problem_id) is None
-            features = None
+            is_first, features = rate.problem_id in untried, None
             if is_first:
                 row = kept.get((step.step, rate.problem_id))
-                told = tracker.untried_forecast(problem, "features", said.get(rate.problem_id))
+                told = tracker.untried_forecast(problem, "features", untried[rate.problem_id][1])
                 features = Forecast(*told) if row is None else Forecast(row.features_mean, row.features_strength)
             yield Scored(
                 step=step.step,

@@ -22,7 +22,6 @@ from selfplay.play.step import Played, Step
 from selfplay.run.figures import rescue_metrics, step_metrics
 from store.records import (
     Experience,
-    Fate,
     Foretold,
     Proposal,
     Rescue,
@@ -101,18 +100,13 @@ def standings(commit: StepCommit, tracker: Tracker) -> dict[str, Standing]:
 
 def foretold(commit: StepCommit, tracker: Tracker) -> tuple[Foretold, ...]:
     """What was foretold of each problem that had its first group in the step, by a tracker that has not seen it."""
-    new = {problem.problem_id: problem for problem in commit.problems}
-    said = {each.problem_id: each.logprob for each in commit.proposals if each.fate is Fate.ACCEPTED}
-    found = []
-    for rate in commit.pass_rates:
-        problem = new.get(rate.problem_id)
-        if problem is None and tracker.last_step(rate.problem_id) is None:
-            problem = tracker.problem(rate.problem_id)
-        if problem is not None and rate.attempts:
-            logprob = said.get(rate.problem_id)
-            beta, features = (tracker.untried_forecast(problem, rule, logprob) for rule in get_args(ForecastRule))
-            found.append(Foretold(rate.problem_id, *beta, *features))
-    return tuple(found)
+    return tuple(
+        Foretold(
+            name,
+            *(number for rule in get_args(ForecastRule) for number in tracker.untried_forecast(problem, rule, logprob)),
+        )
+        for name, (problem, logprob) in tracker.untried_in(commit).items()
+    )
 
 
 def forecast_metrics(commit: StepCommit, foretold: Sequence[Foretold]) -> dict[str, float]:

@@ -210,11 +210,12 @@ class Tally:
 
 @dataclass
 class Played:
-    """A run of the curriculum, with the offers that it had."""
+    """A run of the curriculum, with the offers that it had and the steps that its tracker saw."""
 
     tally: Tally
     offers: list[Offer]
     tracker: Tracker
+    history: list[StepHistory]
 
 
 def play_curriculum(
@@ -226,8 +227,8 @@ def play_curriculum(
     settings = settings or CurriculumSettings()
     tracker = Tracker(settings)
     scheduler = Scheduler(tracker, settings, universe.seed)
-    tracker.observe(StepHistory(0, 0, tuple(universe.seeds()), (), ()))
-    played = Played(Tally(), [], tracker)
+    played = Played(Tally(), [], tracker, [StepHistory(0, 0, tuple(universe.seeds()), (), ())])
+    tracker.observe(played.history[0])
     for step in range(1, num_steps + 1):
         universe.step = step
         rng = random.Random(f"{universe.seed}/ours/{step}")
@@ -241,7 +242,8 @@ def play_curriculum(
         told = tuple(
             _proposal(made.parents[each.group], each, (each.group, each.index) in accepted) for each in made.candidates
         )
-        tracker.observe(StepHistory(step, step, tuple(new), told, tuple(rates)))
+        played.history.append(StepHistory(step, step, tuple(new), told, tuple(rates)))
+        tracker.observe(played.history[-1])
         played.offers.append(made)
         if watch:
             watch(tracker)

@@ -57,6 +57,8 @@ def test_sizes_are_drawn_in_their_shares_and_posed_beyond_them() -> None:
     assert isinstance(domain.parse("3*2+4*2"), Statement)  # three operations, which are not drawn
     assert set(domain.evaluation_sets()) == {"chain2", "chain3", "chain4"}
     assert FormChains(2, 4, 17, 4, drawn=[2, 4]).levels == [2, 4]
+    (told, same) = domain.told(problem_of(domain.random(random.Random(2), 4), domain.name, Origin.SEED))[1:]
+    assert [each.level for each in (*told, *same)] == [2, 3]  # problems of its own, drawn or not
     with pytest.raises(DomainError, match="from 2 to 4"):
         FormChains(2, 4, 17, 4, drawn=[5])
 
