@@ -2,8 +2,9 @@
 
     uv run python benchmarks/forecasts.py [--steps N] [--seed N]
 
-A universe is pass rates by problem, and no model (tests/helpers/curriculum_universes.py); the curriculum chooses by the
-family's rate. Both rules are scored on the same groups. A run of yours is scored by `selfplay.inspect forecasts`.
+A universe is pass rates by problem, and no model (tests/helpers/universes/curriculum_universes.py); the curriculum
+chooses by the family's rate. Both rules are scored on the same groups. A run of yours is scored by
+`selfplay.inspect forecasts`.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 from curriculum.settings import CurriculumSettings
 from curriculum.tracking.forecasts import scored, scores
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers" / "universes"))
 
 from curriculum_universes import Abrupt, Ladder, ManyLevels, Rare, TinyFamilies, Universe, play_curriculum
 

@@ -1,5 +1,5 @@
 """Weights between devices, this side of it: packs, what is told of them, and what is refused. The worker is
-tests/helpers/vllm_stand_in.py; test_vllm_transfers.py has vLLM's own end, test_transfers_gpu.py GPUs."""
+tests/helpers/vllm_workers/vllm_stand_in.py; test_vllm_transfers.py has vLLM's own end, test_transfers_gpu.py GPUs."""
 
 import sys
 import threading

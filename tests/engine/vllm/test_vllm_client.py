@@ -1,7 +1,7 @@
 """The run's side of the vLLM worker: a lost worker, stops, supports and stored waves.
 
-The worker here is tests/helpers/vllm_stand_in.py, with a model in numpy in place of vLLM, so that this side is tested
-where the worker's environment is not made. test_vllm.py has vLLM.
+The worker here is tests/helpers/vllm_workers/vllm_stand_in.py, with a model in numpy in place of vLLM, so that this
+side is tested where the worker's environment is not made. test_vllm.py has vLLM.
 """
 
 import fcntl

@@ -2,7 +2,8 @@
 and nothing stays behind.
 
 That a run which samples in its own process ends bit for bit as if it had never been killed is tested elsewhere
-(tests/run/test_resume.py). With vLLM waves that were not stored are drawn anew, so less is promised, and tested here.
+(tests/run/durability/test_resume.py). With vLLM waves that were not stored are drawn anew, so less is promised, and
+tested here.
 """
 
 import os

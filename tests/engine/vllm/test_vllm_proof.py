@@ -1,6 +1,6 @@
 """The run's side of weights that travel to vLLM: what does not arrive is noticed, however small the update.
 
-The worker here is tests/helpers/vllm_stand_in.py. test_vllm_weights.py has vLLM.
+The worker here is tests/helpers/vllm_workers/vllm_stand_in.py. test_vllm_weights.py has vLLM.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A worker on a server: who is let in, that weights travel there, and what becomes of a run whose server goes away.
 
-The server is the real one (engines/vllm/server.py); its workers are tests/helpers/vllm_stand_in.py. test_vllm.py has
-one with vLLM.
+The server is the real one (engines/vllm/server.py); its workers are tests/helpers/vllm_workers/vllm_stand_in.py.
+test_vllm.py has one with vLLM.
 """
 
 import os

@@ -1,5 +1,7 @@
-"""vLLM's own transfers of weights, with vLLM's own end of them, on a CPU: tests/helpers/with_transfers.py says what is
-in the place of a GPU. What is in the file is the same on a GPU; test_transfers_gpu.py has the rest."""
+"""vLLM's own transfers of weights, with vLLM's own end of them, on a CPU.
+
+What stands in the place of a GPU is said in with_transfers.py of tests/helpers/vllm_workers. What is in the file is the
+same on a GPU; test_transfers_gpu.py has the rest."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

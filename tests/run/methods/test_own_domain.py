@@ -25,7 +25,7 @@ SHORT = (
     "run.name=x", "run.threads=1", "run.steps=1", "solver.problems=2", "solver.max_tokens=4", "evaluate.pass_size=1",
     "evaluate.pass_k=2",
 )  # fmt: skip
-DEFAULT = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+DEFAULT = Path(__file__).resolve().parents[3] / "configs" / "default.yaml"
 
 
 class SeedsAsTestSet(OnlyTestSet):

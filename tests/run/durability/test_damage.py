@@ -32,7 +32,7 @@ from selfplay.train.trainer import Trainer, TrainerSettings
 from store.journal import StepJournal, write_journal
 from store.store import Store
 
-DOCS = Path(__file__).parents[2] / "docs" / "durability.md"
+DOCS = Path(__file__).parents[3] / "docs" / "durability.md"
 HERE = "this machine"
 SAID_FILES = ("config.yaml", "metrics.jsonl", "summary.json")
 
