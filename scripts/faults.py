@@ -92,7 +92,7 @@ def failure(folder: Path, guards: Sequence[str]) -> str | None:
             os.dup2(output, 1)
             os.dup2(output, 2)
             # a slow machine is no failure, and a guard must fail by what it says itself
-            code = pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "timeout=0", *guards])
+            code = pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-o", "timeout=0", "-m", "", *guards])
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

@@ -7,6 +7,7 @@ that need a number of threads set it themselves, as runs do (`run.threads`).
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,8 @@ from run_server import Server
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of many processes compiles torch and transformers anew
+sys.dont_write_bytecode = False
 
 LONGEST = ("resume", "loop", "kills", "config", "incarnations", "inspect", "runfolder", "parity")
 

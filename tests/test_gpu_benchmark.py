@@ -18,6 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_run_of_random_weights_is_measured_and_what_is_not_has_its_reason() -> None:
     ended = run("--device", "cpu", "--steps", "1", "--only", "qwen3-0.6b", "--json")
     assert ended.returncode == 0, ended.stderr
@@ -35,6 +36,7 @@ def test_a_run_of_random_weights_is_measured_and_what_is_not_has_its_reason() ->
     assert "qwen3-0.6b" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_without_a_gpu_one_line_says_what_to_do() -> None:
     ended = run()

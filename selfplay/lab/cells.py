@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from curriculum.domains.loading import load_domain
@@ -98,12 +99,19 @@ def base_digest(experiment: Experiment) -> str:
     A comment in the file, a default that it now states itself, and a new key change nothing. Where a run is and how
     much memory it keeps are left out, for a cell is the same with others.
     """
-    config = configuration.load(Path(experiment.base_config), [])
-    config.run = replace(config.run, dir="", name="", kept_mib=0)
-    said = json.dumps(configuration.changed(config), sort_keys=True) + repr(experiment.warm_start)
+    base = Path(experiment.base_config)
+    said = _changed(base, base.read_text()) + repr(experiment.warm_start)
     if experiment.afterwards != NOTHING:
         said += repr(experiment.afterwards)
     return hashlib.sha256(said.encode()).hexdigest()[:8]
+
+
+@lru_cache
+def _changed(base: Path, text: str) -> str:
+    """What the file `base` of this `text` sets otherwise than the neutral configuration, as JSON."""
+    config = configuration.load(base, [])
+    config.run = replace(config.run, dir="", name="", kept_mib=0)
+    return json.dumps(configuration.changed(config), sort_keys=True)
 
 
 def finished(cell: Cell, rows: Path = ROWS) -> bool:

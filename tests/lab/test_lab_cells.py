@@ -25,7 +25,7 @@ challenger: {source: procedural}
 curriculum: {min_new_share: 1.0, max_new_share: 1.0, min_successes: 1}
 solver: {problems: 2, group_size: 4, temperature: 1.0}
 judge: {rewards: [{part: random}]}
-evaluate: {every: 1, interim_size: 4, pass_k: 2, pass_size: 4, mechanism: true}
+evaluate: {every: 1, size: 12, interim_size: 4, pass_k: 2, pass_size: 4, mechanism: true}
 """
 
 
@@ -58,6 +58,7 @@ def test_a_cell_leaves_a_row_of_its_run(experiment: Experiment, tmp_path: Path) 
     assert "step   2/2" in (tmp_path / "runs" / "small" / "offline-seed5.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_row_has_the_accuracy_of_the_weights_that_probes_picked(experiment: Experiment, tmp_path: Path) -> None:
     arms = {"watched": Arm(("probes.size=2", "judge.rewards=[{part: verdict}]"))}
     row = run_cell(Cell(replace(experiment, arms=arms), "watched", 0, tmp_path / "runs"), print, "abc1234", tmp_path)
@@ -120,6 +121,7 @@ def test_a_set_that_is_not_there_is_named(experiment: Experiment, tmp_path: Path
         run_cell(Cell(wrong, "wrong", 0, tmp_path), lambda line: None, "abc1234", tmp_path)
 
 
+@pytest.mark.slow
 def test_settings_of_another_day_are_noticed(experiment: Experiment, tmp_path: Path) -> None:
     cell, rows = Cell(experiment, "plain", 0, tmp_path / "runs"), tmp_path / "rows"
     run_cell(cell, lambda line: None, "abc1234", rows)
@@ -143,6 +145,7 @@ def test_a_cell_is_named_by_what_its_base_file_comes_to(experiment: Experiment, 
     assert base_digest(replace(experiment, warm_start=WarmStart(width=32))) != first
 
 
+@pytest.mark.slow
 def test_a_finished_run_without_its_row_is_not_run_again(experiment: Experiment, tmp_path: Path) -> None:
     """Nor one that notes its precision when it begins."""
     arms = {"plain": Arm(("model.dtype=auto",))}

@@ -18,6 +18,7 @@ from store.records import Fate, Outcome, SearchNode
 from store.store import Store
 
 
+@pytest.mark.slow
 def test_each_role_is_trained_at_the_temperature_that_it_spoke_at(server: Server, tmp_path: Path) -> None:
     ended = server.run(
         [
@@ -111,6 +112,7 @@ JUDGED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_search_that_the_model_judges_trains_and_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
     searched_run(server, tmp_path, "whole", *JUDGED)
     said, metrics = verdicts_beside_the_domains(tmp_path / "whole", AnyJudged())
@@ -195,6 +197,7 @@ def test_stage_one_pays_second_looks_and_holds_first_tries(server: Server, tmp_p
     assert "kl/solver/0" not in metrics[2]
 
 
+@pytest.mark.slow
 def test_a_staged_offline_run_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
     settings = [*SUMS, *STAGED, "solver.source=frozen", "evaluate.mechanism=true", f"run.dir={tmp_path}"]
     for name, steps in (("whole", 4), ("cut", 1)):

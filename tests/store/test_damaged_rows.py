@@ -43,6 +43,7 @@ from store.schema import metadata
 from store.store import Store
 
 TABLES = [table for table in metadata.sorted_tables]
+QUICK = {"problems", "pass_rates", "evaluations"}  # that a default run of the tests damages; `-m slow` has the others
 METRICS = {"acc_t1": 0.5, "n": 2.0}
 HELD_OUT = {"add2": (new_problem(7), new_problem(8))}
 
@@ -168,7 +169,10 @@ def shown(whole: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table",
+    [pytest.param(each, marks=() if each.name in QUICK else pytest.mark.slow, id=each.name) for each in TABLES],
+)
 def test_a_damaged_row_is_noticed_or_harmless(whole: Path, shown: dict[str, Any], tmp_path: Path, table: Table) -> None:
     """Cases 34 and 37, generated: every column, every row deleted, every row of another step."""
     changes = {

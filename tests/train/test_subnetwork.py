@@ -102,6 +102,7 @@ def test_a_mask_of_another_model_is_one_line() -> None:
         trainer_of(SETTINGS, Mask({n: 0 * each for n, each in mask.bits.items()}, mask.shapes))
 
 
+@pytest.mark.slow
 def test_a_run_trains_what_another_one_changed_and_goes_on_with_nothing_else(tmp_path: Path) -> None:
     """The whole way: a run, its audit's mask, a run on that, whose audit stays within it; the file is held to."""
     keys = [*TINY, f"run.dir={tmp_path}"]

@@ -76,6 +76,7 @@ def never_written(names: set[str], table: Sequence[metrics.Metric]) -> set[str]:
     return {metric.name for metric in table if not any(metric.matches(name) for name in names)}
 
 
+@pytest.mark.slow
 def test_a_run_writes_no_figure_that_the_table_lacks(written: tuple[set[str], set[str]]) -> None:
     of_steps, of_evaluations = written
     assert unknown(of_steps, metrics.STEP_METRICS) == set()

@@ -52,6 +52,7 @@ def summary(directory: Path) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_seconds_are_of_every_process_and_the_peak_is_the_largest(server: Server, tmp_path: Path) -> None:
     before = time.monotonic()
     killed = start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:3"})

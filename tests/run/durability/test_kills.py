@@ -84,6 +84,7 @@ def test_a_run_killed_before_its_last_checkpoint_still_gets_it(
     assert result(tmp_path) == whole(PROCEDURAL)
 
 
+@pytest.mark.slow
 def test_a_trained_challenger_comes_back_bit_for_bit(
     server: Server, whole: Callable[..., tuple[str, list[str]]], tmp_path: Path
 ) -> None:

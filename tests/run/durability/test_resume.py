@@ -115,7 +115,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     assert result(tmp_path / "other").tables != uninterrupted.tables
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_every_named_point(server: Server, uninterrupted: Result, tmp_path: Path, n: int) -> None:
     """A chain: the run is killed at one point after another, each time by a process that resumed the last corpse."""
     ended = start(server, tmp_path, environment={"SELFPLAY_KILL_AT": f"loop.rolled_out:{n}"})
@@ -155,6 +155,7 @@ def test_killed_while_it_is_created(server: Server, uninterrupted: Result, tmp_p
         assert result(tmp_path / point) == uninterrupted
 
 
+@pytest.mark.slow
 def test_killed_at_random_times(
     server: Server, uninterrupted: Result, uninterrupted_trained: Result, tmp_path: Path
 ) -> None:
@@ -196,6 +197,7 @@ def test_without_replay_the_comparison_fails(server: Server, uninterrupted: Resu
     assert result(tmp_path).weights != uninterrupted.weights
 
 
+@pytest.mark.slow
 def test_killed_through_the_real_command(server: Server, uninterrupted_trained: Result, tmp_path: Path) -> None:
     """With a challenger that is trained, as in the default job. The command begins it and ends it; between them are
     children of the server, whose bits must be the command's."""

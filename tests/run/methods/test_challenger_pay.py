@@ -106,6 +106,7 @@ def test_an_aim_that_names_nothing_is_one_line_before_anything_is_loaded(server:
     assert "give one of add1, mul1, or the path of a JSONL file" in line
 
 
+@pytest.mark.slow
 def test_without_datasketch_novelty_is_one_line_with_the_command(tmp_path: Path) -> None:
     """In a process that cannot find the package."""
     hide = "import sys, importlib.util as u; find = u.find_spec; "

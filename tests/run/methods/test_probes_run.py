@@ -123,6 +123,7 @@ AROUND = (  # of step 15 and its checkpoint, of the pick and the way back, of wh
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_all_around_the_way_back(server: Server, lost: Path, tmp_path: Path) -> None:
     """A chain: each process resumes what the one before it left, and is killed a little later."""
     ended = start(server, tmp_path, environment=at(AROUND[0]))
@@ -148,6 +149,7 @@ def test_killed_once(server: Server, lost: Path, tmp_path: Path, point: str) -> 
     assert result(tmp_path) == result(lost)
 
 
+@pytest.mark.slow
 def test_killed_at_random_times(server: Server, lost: Path, tmp_path: Path) -> None:
     rng, kills = random.Random(2026), 0
     ended = start(server, tmp_path, environment=at("loop.committed:11"))

@@ -135,6 +135,7 @@ def test_a_model_that_cannot_write_leaves_the_run_as_it_is(server: Server, tmp_p
         assert store.skill_rounds() == [] and "skills/rounds" not in store.head().metrics
 
 
+@pytest.mark.slow
 def test_skills_that_leave_no_room_are_left_out_and_that_is_said(server: Server, tmp_path: Path) -> None:
     """A model of 1,024 positions, and answers that leave room for one of two skills."""
     ended = start(server, tmp_path, "solver.max_tokens=934", "run.steps=3")
