@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of many processes compiles torch and transformers anew
 sys.dont_write_bytecode = False
 
-LONGEST = ("resume", "loop", "kills", "config", "incarnations", "inspect", "runfolder", "parity")
+LONGEST = ("resume", "loop", "kills", "config", "needs", "database", "probes_run", "looking", "lab_command", "metrics")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

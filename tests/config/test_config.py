@@ -409,6 +409,7 @@ def test_a_saved_configuration_reads_back_the_same(rate: float, name: str, seed:
     assert digest(resumed(to_yaml(config), [])) == digest(config)
 
 
+@pytest.mark.slow
 def test_the_digest_sees_every_key() -> None:
     base = digest(Config())
     changed: dict[str, Any] = {key: None for key in keys()}

@@ -35,11 +35,11 @@ WINDOW = 50
     ("make", "num_steps", "share_of_oracle"),
     [
         pytest.param(lambda: Rare(seed=0, learnable=0.03), 300, 0.5, id="rare"),
-        pytest.param(lambda: Rare(seed=0, learnable=0.01), 300, 0.45, id="rarer"),
-        pytest.param(lambda: Ladder(seed=0), 200, 0.5, id="ladder"),
+        pytest.param(lambda: Rare(seed=0, learnable=0.01), 300, 0.45, id="rarer", marks=pytest.mark.slow),
+        pytest.param(lambda: Ladder(seed=0), 200, 0.5, id="ladder", marks=pytest.mark.slow),
         pytest.param(lambda: TinyFamilies(seed=0), 200, 0.5, id="tiny families"),
-        pytest.param(lambda: ManyLevels(seed=0), 200, 0.5, id="many levels"),
-        pytest.param(lambda: Abrupt(seed=0), 200, 0.5, id="abrupt"),
+        pytest.param(lambda: ManyLevels(seed=0), 200, 0.5, id="many levels", marks=pytest.mark.slow),
+        pytest.param(lambda: Abrupt(seed=0), 200, 0.5, id="abrupt", marks=pytest.mark.slow),
     ],
 )
 def test_there_is_signal_where_there_is_something_to_learn(

@@ -104,7 +104,11 @@ def test_a_trained_challenger_comes_back_bit_for_bit(
     ("settings", "points"),
     [
         ((PROCEDURAL, ADAPTERS), ("loop.committed:1", "loop.committed:2")),  # behind no checkpoint, then behind one
-        ((*TRAINED, ADAPTERS, "train.kl_coef=0.1", "train.kl.challenger=0.5"), ("loop.committed:3",)),
+        pytest.param(
+            (*TRAINED, ADAPTERS, "train.kl_coef=0.1", "train.kl.challenger=0.5"),
+            ("loop.committed:3",),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["adapters", "adapters, a KL and a trained challenger"],
 )

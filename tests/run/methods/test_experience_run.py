@@ -48,7 +48,13 @@ def test_what_it_learned_from_is_stored(whole: Path) -> None:
     assert metrics["experience/states"] >= 4 and metrics["experience/reflections_kept"] == 1.0
 
 
-@pytest.mark.parametrize("point", ["loop.rolled_out:2", "loop.updated:2", "loop.committed:3"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "loop.updated:2",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("loop.rolled_out:2", "loop.committed:3")),
+    ],
+)
 def test_a_killed_run_resumes_with_the_same_bits(server: Server, whole: Path, tmp_path: Path, point: str) -> None:
     place = [f"run.dir={tmp_path}"]
     killed = server.run([*RUN, UNGROUNDED, *place], environment={"SELFPLAY_KILL_AT": point})

@@ -141,7 +141,13 @@ def test_killed_all_around_the_way_back(server: Server, lost: Path, tmp_path: Pa
     assert len(whole) == len((lost / "x" / "metrics.jsonl").read_text().splitlines())
 
 
-@pytest.mark.parametrize("point", ["pick.rolled_back:1", "prune.files:4", "checkpoint.row_deleted:4"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "pick.rolled_back:1",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("prune.files:4", "checkpoint.row_deleted:4")),
+    ],
+)
 def test_killed_once(server: Server, lost: Path, tmp_path: Path, point: str) -> None:
     assert start(server, tmp_path, environment=at(point)).code == KILLED
     ended = resume(server, tmp_path)
