@@ -11,12 +11,13 @@ one (selfplay/loop.py is the loop, to copy and change).
 """
 
 import io
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from rich.table import Table
 
@@ -33,8 +34,6 @@ from selfplay.config.task import load_task
 from selfplay.machine.errors import INTERRUPTED, OK, TERMINATED, USAGE, ConfigError, Refused
 from selfplay.machine.run_folder import DATABASE, lock, require_database
 from selfplay.run.checkpoint_files import PRODUCT
-from selfplay.suite.evaluating import evaluate as evaluated
-from selfplay.suite.loading import LoadedPolicy, load
 from selfplay.suite.records import Compared, ModelReport, ProblemOutcome, Report, SetReport
 from selfplay.suite.request import Request, prepare
 from selfplay.suite.subjects import changed, subject
@@ -44,11 +43,24 @@ from store.errors import SelfplayError
 from store.records import Evaluation, Fate, Outcome, Problem
 from store.store import Store
 
+if TYPE_CHECKING:
+    from selfplay.suite.loading import LoadedPolicy
+
 __all__ = [
     "Compared", "Domain", "Fate", "LoadedPolicy", "ModelReport", "Outcome", "Problem", "ProblemOutcome", "Report",
     "Reward", "RunResult", "SelfplayError", "SetReport", "Statement", "Store", "Verdict", "evaluate", "load_policy",
     "open_store", "resume", "run",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """LoadedPolicy, whose module takes seconds to load: a domain of your own imports this one for its records alone."""
+    if name != "LoadedPolicy":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from selfplay.suite.loading import LoadedPolicy
+
+    return LoadedPolicy
+
 
 Note = Callable[[str], None]
 Keys = Mapping[str, Any] | Sequence[str]  # {"run.steps": 3, "model": {"name": "tiny-llama"}}, or ["run.steps=3"]
@@ -93,7 +105,7 @@ def resume(folder: str | Path, keys: Keys = (), *, note: Note = _silent) -> RunR
 
 
 def evaluate(
-    model: str | Path | LoadedPolicy,
+    model: "str | Path | LoadedPolicy",
     sets: str | Path | Sequence[str | Path] = (),
     *,
     against: str | None = None,
@@ -113,7 +125,8 @@ def evaluate(
     overrides = _texts(keys)
     model = str(model) if isinstance(model, Path) else model
     named = [sets] if isinstance(sets, str | Path) else sets
-    _require("model", model, isinstance(model, str | LoadedPolicy), "MODEL_OR_RUN[@STEP], or what load_policy gave")
+    is_known = isinstance(model, str) or _is_loaded(model)
+    _require("model", model, is_known, "MODEL_OR_RUN[@STEP], or what load_policy gave")
     is_named = isinstance(named, Sequence) and all(isinstance(each, str | Path) for each in named)
     _require("sets", sets, is_named, "a set by its name, or a list of such names")
     _require("samples", samples, type(samples) is int and samples >= 0, "an integer from 0 on")
@@ -129,15 +142,25 @@ def evaluate(
         overrides=overrides,
         directory=Path(directory),
     )
+    from selfplay.suite.evaluating import evaluate as evaluated
+
     return evaluated(prepare(request), note, None if isinstance(model, str) else model)
+
+
+def _is_loaded(model: object) -> TypeGuard["LoadedPolicy"]:
+    """Where there is a loaded policy, the module of its class is loaded too."""
+    loading = sys.modules.get("selfplay.suite.loading")
+    return loading is not None and isinstance(model, loading.LoadedPolicy)
 
 
 def load_policy(
     model: str | Path, keys: Keys = (), *, directory: str | Path = "runs", note: Note = _silent
-) -> LoadedPolicy:
+) -> "LoadedPolicy":
     """MODEL_OR_RUN[@STEP], loaded and proved, to be evaluated more than once, or used: `policy.model` is the module of
     transformers, `policy.tokenizer` its tokenizer. `keys`: model.dtype, run.device, run.threads ..."""
     _require("model", model, isinstance(model, str | Path), "MODEL_OR_RUN[@STEP]")
+    from selfplay.suite.loading import load
+
     return load(subject(str(model), Path(directory), _texts(keys)), note)
 
 

@@ -1,6 +1,8 @@
 """The Python API: what its page shows, the three kinds of configuration, and one class for what goes wrong."""
 
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,12 @@ def test_the_snippets_of_the_page_run_in_order(
     assert all(check.passed for check in validate_domain(names["Parity"]()))
     with api.open_store("runs/first") as store:
         assert store.incarnations()[-1].note == "looked at by hand"
+
+
+def test_a_domain_of_ones_own_is_checked_without_torch() -> None:
+    """Records come from this module, and a mistake in a key is said before anything heavy is loaded."""
+    code = "import sys; from selfplay.api import Outcome, Statement; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_mapping_is_a_configuration_and_a_thread_may_run_it(
