@@ -18,19 +18,26 @@ from curriculum.domains.loading import DOMAINS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {package.__name__: package for package in (selfplay, roles, curriculum, store)}
+
+
+def kept(folder: Path) -> Iterator[Path]:
+    """What is in a folder and is no cache of compiled code."""
+    return (path for path in folder.rglob("*.*") if path.suffix != ".pyc")
+
+
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 MAX_FILES = 16  # of a folder: with more of them nobody finds anything
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CITING = [
     *SOURCES,
-    *(path for folder in ("configs", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.*"))),
+    *(path for name in ("configs", "scripts", "benchmarks") for path in sorted(kept(ROOT / name))),
     *(path for kind in ("*.md", "*.toml", "*.py") for path in sorted((ROOT / "engines" / "vllm").glob(kind))),
 ]
 FILES = [
     ROOT / "pyproject.toml",
     *DOCUMENTS,
     *CITING,
-    *(path for folder in ("docs", "tests") for path in (ROOT / folder).rglob("*.*")),
+    *(path for name in ("docs", "tests") for path in kept(ROOT / name)),
 ]
 OPTIONS = {option for domain in DOMAINS.values() for option in inspect.signature(domain).parameters}  # type: ignore[arg-type]
 PICKLES = {"pickle", "cPickle", "dill", "marshal", "shelve", "cloudpickle", "joblib"}
