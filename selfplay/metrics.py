@@ -341,6 +341,13 @@ CRITIC_LOSS = SEARCHED.add("critic/loss", NUMBER, "cross-entropy of the heads be
 UPDATED = Section("The update")
 LOSS = UPDATED.add("loss/policy", NUMBER, "the policy-gradient loss and the losses of early experience, KL left out")
 GRAD_NORM = UPDATED.add("grad_norm", NUMBER, "L2 norm of the gradient before clipping", "absent where nothing pushed")
+GRAD_NORM_OF = UPDATED.add(
+    "grad_norm/{adapter}",
+    NUMBER,
+    "with `policy.lora.per_role`: the same of each role's adapters, `default` (the solver's) and `challenger`",
+    "absent where nothing pushed them",
+    adapter=r"default|challenger",
+)
 LEARNING_RATE = UPDATED.add("lr", RATE, "learning rate of the step")
 STEP_KL = UPDATED.add(
     "train/step_kl",

@@ -67,7 +67,18 @@ def idle(config: Config) -> list[str]:
         for name, reason in names.items()
         if getattr(train, name) != getattr(usual, name)
     ]
-    return lines + _idle_pay(config) + _idle_experience(config)
+    lines += _idle_pay(config) + _idle_experience(config)
+    if config.policy.lora.per_role and not has_challengers_adapters(config):
+        source = config.challenger.source
+        lines.append(
+            f"policy.lora.per_role=true does nothing while challenger.source is {source}: no challenger is trained"
+        )
+    return lines
+
+
+def has_challengers_adapters(config: Config) -> bool:
+    """Whether the challenger has adapters of its own: where nobody trains it, it has none."""
+    return config.policy.lora.per_role and config.challenger.source == "self"
 
 
 def learns_experience(config: Config) -> bool:
@@ -138,6 +149,8 @@ def _broken_pairs(config: Config) -> Iterator[tuple[str, str]]:
         )
     if config.policy.lora.r > 0 and not config.policy.lora.target_modules:
         yield "policy.lora.target_modules", "the names of some layers while policy.lora.r is above 0"
+    if config.policy.lora.per_role and config.policy.lora.r == 0:
+        yield "policy.lora.per_role", "false while policy.lora.r is 0: roles have adapters of their own, not models"
     if config.train.mask and config.policy.lora.r > 0:
         yield "train.mask", "empty while policy.lora.r is above 0: a mask is of the model's own parameters"
     if config.train.mask_digest and not config.train.mask:
@@ -188,6 +201,8 @@ def _broken_engine(config: Config) -> Iterator[tuple[str, str]]:
         yield "engine.decoding", "auto or tree while engine.kind is vllm"
     if config.policy.lora.r > MOST_VLLM_RANK:
         yield "policy.lora.r", f"at most {MOST_VLLM_RANK} while engine.kind is vllm"
+    if config.policy.lora.per_role:
+        yield "policy.lora.per_role", "false while engine.kind is vllm: its worker has one set of adapters at a time"
     for role, params in (("challenger", config.challenger), ("solver", config.solver)):
         if params.temperature < LEAST_VLLM_TEMPERATURE:
             yield f"{role}.temperature", f"at least {LEAST_VLLM_TEMPERATURE} while engine.kind is vllm"

@@ -145,6 +145,10 @@ class LoraConfig:
     target_modules: list[str] = key(
         ["all-linear"], "the decoder's linear layers that get adapters, by name; all-linear: every one"
     )
+    per_role: bool = key(
+        False, "the challenger has adapters of its own, which say and learn proposals; the solver's say and learn all "
+        "else. false: one set for both",
+    )  # fmt: skip
 
 
 @dataclass

@@ -53,6 +53,7 @@ class TreeEngine:
         self._seed = seed
         self._decoding = decoding
         self._tree: Tree | None = None
+        self._adapter = policy.active_adapter  # that keys and values were made with
         self._memory = KeyValues()
         self._cached: set[int] = set()
         self._rows: Rows | None = None  # the contexts of the last token that was decoded
@@ -80,8 +81,7 @@ class TreeEngine:
         count: TokenCount | None = None,
     ) -> list[list[Sampled]]:
         """See `Sampler.sample`."""
-        if tree is not self._tree:
-            self._forget(tree)
+        self._remember_only(tree)
         groups = speakers(self._policy.tokenizer, self._seed, self._policy.version, draws, script)
         count = count or TokenCount()
         live = [speaker for group in groups for speaker in group]
@@ -102,8 +102,7 @@ class TreeEngine:
     @torch.no_grad()
     def hidden(self, tree: Tree, nodes: Sequence[int], count: TokenCount | None = None) -> torch.Tensor:
         """See `LocalSampler.hidden`. What has been sampled is read, not run again."""
-        if tree is not self._tree:
-            self._forget(tree)
+        self._remember_only(tree)
         return self._run(tree, nodes, count or TokenCount())
 
     def _choose_next(self, tree: Tree, live: Sequence[Speaker], count: TokenCount) -> None:
@@ -163,6 +162,12 @@ class TreeEngine:
         count.computed += len(contexts)
         return hidden
 
+    def _remember_only(self, tree: Tree) -> None:
+        """Forgets what is of another tree, or was made with another adapter."""
+        if tree is not self._tree or self._adapter != self._policy.active_adapter:
+            self._forget(tree)
+
     def _forget(self, tree: Tree | None) -> None:
         self._tree, self._memory, self._cached = tree, KeyValues(), set()
+        self._adapter = self._policy.active_adapter
         self._rows, self._row_of = None, {}

@@ -1,6 +1,7 @@
 """Which sampler speaks for which role, and with which weights."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from selfplay.engine.protocol import Sampler
@@ -14,16 +15,18 @@ Speaks = Literal["challenger", "solver", "judge"]
 @dataclass(frozen=True, slots=True)
 class Voices:
     """`policy` samples from the model that is trained. `start`, if there is one, samples from the weights that it began
-    with, for the roles in `frozen` and for evaluations that compare with it."""
+    with, for the roles in `frozen` and for evaluations that compare with it. `adapted`: who samples for the roles that
+    have an adapter of their own on the model that is trained; it shares the memory of `policy`."""
 
     policy: Sampler
     start: Sampler | None = None
     frozen: frozenset[Speaks] = frozenset()
+    adapted: Mapping[Speaks, Sampler] = field(default_factory=dict)
 
     def of(self, role: Speaks) -> Sampler:
         """Who samples for a role."""
         if role not in self.frozen:
-            return self.policy
+            return self.adapted.get(role, self.policy)
         assert self.start is not None, f"{role} is frozen, and nobody has the start weights"
         return self.start
 

@@ -2,6 +2,7 @@
 without their modules' forward (selfplay/model/head.py, selfplay/train/gradients.py), so an adapter there would do
 nothing."""
 
+import copy
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,25 +18,39 @@ ALL = "all-linear"
 
 
 def make_adapters(
-    model: Any, r: int, alpha: int, asked: Sequence[str], seed: int, base: str, say: Callable[[str], None]
-) -> Any:
+    model: Any, r: int, alpha: int, asked: Sequence[str], seed: int, base: str, say: Callable[[str], None],
+    others: Sequence[str] = (),
+) -> Any:  # fmt: skip
     """peft's model around `model`, with new adapters of rank `r` on the layers `asked`, in place. Raises Refused.
 
-    `base` is what the adapters' own folder will name as the model to load them on.
+    `base` is what the adapters' own folder will name as the model to load them on. `others`: names of further adapters
+    on the same layers, each trained as well as the default one.
     """
     from peft import LoraConfig, get_peft_model  # a second to import, and only adapters need it
 
     linear = _linear_layers(model)
     chosen = _chosen(asked, linear)
     _say_others(model, chosen, say)
+    if others and (odd := sorted({_last(name) for name in chosen if type(linear[name]) is not nn.Linear})):
+        raise Refused(
+            f"policy.lora.per_role=true: {', '.join(odd)} of this model are no nn.Linear, and only those can change "
+            "between adapters; choose another model, or one adapter for both roles",
+            USAGE,
+        )
     settings = LoraConfig(r=r, lora_alpha=alpha, target_modules=_as_short_as_may_be(model, chosen))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to")  # of GPT-2's layers: peft then sets what is right
         torch.manual_seed(seed)  # the adapters' first weights
         adapter = get_peft_model(model, settings)
+        for name in others:
+            adapter.add_adapter(name, copy.deepcopy(settings))
+    for name, parameter in adapter.named_parameters():
+        if ".lora_" in name:
+            parameter.requires_grad_(True)  # peft would train the active adapter alone
     path = Path(base).expanduser()
-    settings.base_model_name_or_path = str(path.resolve()) if path.exists() else base  # peft puts what it knows there
+    for each in adapter.peft_config.values():  # peft puts what it knows there
+        each.base_model_name_or_path = str(path.resolve()) if path.exists() else base
     return adapter
 
 

@@ -4,6 +4,9 @@ peft makes the adapters and saves them. Left to it, every layer would add B(Ax) 
 layer's weight is W + s B A all the time, made anew after each update, so a pass costs what it costs without adapters;
 and the gradients of A and B come from their own small products and not from the whole weight's, which is never made.
 What samples and what is trained are the same numbers, as with full training.
+
+A layer may have several adapters, by name. One of them is active, and is in the weight; to activate another costs a
+product of [O, r] and [r, I] a layer.
 """
 
 from collections.abc import Sequence
@@ -14,14 +17,17 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+DEFAULT = "default"  # as peft names the first adapter of a model
+
 
 class MergedAdapters:
     """The adapted linear layers of a model that peft has wrapped. Kinds of layers that are not nn.Linear (GPT-2's) stay
-    as peft has them."""
+    as peft has them. `active`: the name of the adapter that is merged."""
 
     def __init__(self, model: nn.Module) -> None:
         from peft.tuners.lora import Linear  # a second to import, and only adapters need it
 
+        self.active = DEFAULT
         adapted: Sequence[Any] = [module for module in model.modules() if isinstance(module, Linear)]
         self._layers = [_MergedLayer(layer) for layer in adapted if type(layer.base_layer) is nn.Linear]
 
@@ -39,27 +45,30 @@ class MergedAdapters:
     def merge(self) -> None:
         """Call it when the adapters have changed: makes each layer's weight W + s B A anew."""
         for layer in self._layers:
-            layer.merge()
+            layer.merge(self.active)
+
+    def activate(self, name: str) -> None:
+        """Merge the adapters of this name in place of those that are."""
+        self.active = name
+        self.merge()
 
 
 class _MergedLayer:
-    """One layer: x [..., I] to [..., O], with A [r, I] and B [O, r] of its only adapter."""
+    """One layer: x [..., I] to [..., O], with A [r, I] and B [O, r] of each of its adapters."""
 
     def __init__(self, layer: Any) -> None:
-        [name] = layer.active_adapters
         self.layer = layer
         self._base: nn.Linear = layer.base_layer
         self.plain = self._base.weight.detach().clone()
-        self._a: nn.Parameter = layer.lora_A[name].weight
-        self._b: nn.Parameter = layer.lora_B[name].weight
-        self._scale: float = layer.scaling[name]
-        self.merge()
+        self.merge(DEFAULT)
         layer.forward = self.forward
 
     @torch.no_grad()
-    def merge(self) -> None:
-        served = self.plain.dtype
-        self._scaled_a, self._scaled_b = (self._a * self._scale).to(served), (self._b * self._scale).to(served)
+    def merge(self, name: str) -> None:
+        served, scale = self.plain.dtype, self.layer.scaling[name]
+        self._a: nn.Parameter = self.layer.lora_A[name].weight
+        self._b: nn.Parameter = self.layer.lora_B[name].weight
+        self._scaled_a, self._scaled_b = (self._a * scale).to(served), (self._b * scale).to(served)
         torch.addmm(self.plain, self._b.to(served), self._scaled_a, out=self._base.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,3 +105,8 @@ class _Adapted(torch.autograd.Function):
         grad_b = slopes.T @ (rows @ scaled_a.T)
         grad_x = grad @ weight if ctx.needs_input_grad[0] else None
         return grad_x, None, None, grad_a.to(ctx.dtype), grad_b.to(ctx.dtype), None, None
+
+
+def adapter_of(parameter: str) -> str:
+    """The adapter that a trained parameter is of, by its name (...lora_A.NAME.weight); DEFAULT where it is of none."""
+    return parameter.split(".")[-2] if ".lora_" in parameter else DEFAULT

@@ -28,7 +28,7 @@ from transformers import DynamicCache
 from curriculum.error_lines import described
 from roles.tree import Tree
 from selfplay.machine.errors import ModelError
-from selfplay.model.adapters import MergedAdapters
+from selfplay.model.adapters import DEFAULT, MergedAdapters
 from selfplay.model.attention import interface
 from selfplay.model.attention.choosing import Kernels
 from selfplay.model.attention.interface import KeyValues, Pass, Places, Rows, attending
@@ -73,6 +73,26 @@ class Policy:
     def adapt(self, adapter: Any) -> None:
         """Train `adapter`, peft's model around ours, from now on."""
         self.adapter, self._adapters = adapter, MergedAdapters(self.model)
+
+    @property
+    def active_adapter(self) -> str:
+        """The name of the adapter that everything runs with at present."""
+        return DEFAULT if self._adapters is None else self._adapters.active
+
+    @contextmanager
+    def activated(self, adapter: str) -> Iterator[None]:
+        """Inside, everything runs with the adapter of this name. A policy without adapters runs as it always does."""
+        before = self.active_adapter
+        self._activate(adapter)
+        try:
+            yield
+        finally:
+            self._activate(before)
+
+    def _activate(self, adapter: str) -> None:
+        if self._adapters is not None and adapter != self._adapters.active:
+            self._adapters.activate(adapter)
+            self.end_sampling()
 
     def unadapted(self, layer: Any) -> Tensor:
         """The weight of a layer that peft has put an adapter on, without the adapter."""

@@ -88,7 +88,7 @@ def build(config: Config, task: Task | None, say: Callable[[str], None]) -> Part
     style = prompt_style(config, domain, policy.tokenizer, say)
     start = build_model.start_policy(config, policy, teaching.objectives.values())
     sampler = build_model.policy_sampler(config, policy, parity, say)
-    voices = build_model.voices(config, sampler, start, parity, say)
+    voices = build_model.voices(config, policy, sampler, start, parity, say)
     training = build_learning.trainer_settings(config, parity)
     critic = build_search.critic(config, policy, policy.device)
     encode = build_model.encoder(policy)

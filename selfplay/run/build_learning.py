@@ -22,6 +22,7 @@ from roles.pay.shaping import Shaping
 from roles.prompts import PromptStyle
 from roles.requests import SamplingParams
 from roles.solver import REPORT_LABEL, turn_label
+from selfplay.config.checking import has_challengers_adapters
 from selfplay.config.files import rewards
 from selfplay.config.keys import Config
 from selfplay.learn.batch import Mean
@@ -133,9 +134,15 @@ def trainer_settings(config: Config, parity: Parity) -> TrainerSettings:
         logprob_chunk=t.logprob_chunk,
         temperatures=_temperatures(config),
         copied=frozenset(LABELS),
+        adapters=_adapters(config),
         mode=t.pass_mode if parity.holds else "flat",
         loss=_loss(config),
     )
+
+
+def _adapters(config: Config) -> dict[str, str]:
+    """Label -> the adapter of its own, which is named as the role is; empty where all roles share one."""
+    return {CHALLENGER_LABEL: CHALLENGER_LABEL} if has_challengers_adapters(config) else {}
 
 
 def _loss(config: Config) -> LossSettings:

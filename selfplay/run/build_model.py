@@ -6,9 +6,13 @@ from typing import Literal
 
 import torch
 
+from roles.challenger import LABEL as CHALLENGER_LABEL
+from selfplay.config.checking import has_challengers_adapters
 from selfplay.config.keys import Config
+from selfplay.engine.adapted import AdaptedSampler
 from selfplay.engine.flat_engine import FlatEngine
 from selfplay.engine.local import LocalSampler
+from selfplay.engine.protocol import Sampler
 from selfplay.engine.row_decoding import RowDecoding
 from selfplay.engine.tree_engine import TreeEngine
 from selfplay.engine.vllm.device_transfer import CudaShared, DeviceTransfer, IpcTransfer, NcclTransfer
@@ -61,19 +65,26 @@ def proved_policy(config: Config, say: Callable[[str], None]) -> tuple[Policy, P
 
 
 def voices(
-    config: Config, policy: LocalSampler, start: Policy | None, parity: Parity, say: Callable[[str], None]
-) -> Voices:
-    """Who speaks for whom. `start`: the start weights, where a role is frozen or evaluations compare with them."""
+    config: Config, policy: Policy, speaker: LocalSampler, start: Policy | None, parity: Parity,
+    say: Callable[[str], None],
+) -> Voices:  # fmt: skip
+    """Who speaks for whom. `speaker` samples from the policy that is trained; `start`: the start weights, where a role
+    is frozen or evaluations compare with them."""
     sources: dict[Speaks, str] = {"challenger": config.challenger.source, "solver": config.solver.source}
     frozen = frozenset(role for role, source in sources.items() if source == "frozen")
-    return Voices(policy, None if start is None else sampler(config, start, parity, say), frozen)
+    adapted: dict[Speaks, Sampler] = {}
+    if has_challengers_adapters(config):
+        adapted["challenger"] = AdaptedSampler(policy, speaker, CHALLENGER_LABEL)
+    return Voices(speaker, None if start is None else sampler(config, start, parity, say), frozen, adapted)
 
 
 def _policy(config: Config, loaded: LoadedModel, device: torch.device, say: Callable[[str], None]) -> Policy:
     lora = config.policy.lora
     model, adapter = loaded.model, None
     if lora.r > 0:
-        adapter = make_adapters(model, lora.r, lora.alpha, lora.target_modules, config.seed, config.model.name, say)
+        others = [CHALLENGER_LABEL] if has_challengers_adapters(config) else []
+        base = config.model.name
+        adapter = make_adapters(model, lora.r, lora.alpha, lora.target_modules, config.seed, base, say, others)
     policy = Policy(model, loaded.tokenizer, device)
     if adapter is not None:
         policy.adapt(adapter)

@@ -37,10 +37,21 @@ def model_card(run: RunRow, config: Mapping[str, Any], step: int, evaluations: S
             f"- configuration: sha256 `{run.config_digest}`",
             f"- license: {license_id if license_id != 'other' else 'that of the base model'}",
             "",
+            *_roles(config, has_adapters),
             *_figures([each for each in evaluations if each.step <= step]),
             "",
         ]
     )
+
+
+def _roles(config: Mapping[str, Any], has_adapters: bool) -> list[str]:
+    """Whose adapters these are, where the challenger has others."""
+    is_apart = (
+        bool(stored_value(config, "policy.lora.per_role")) and stored_value(config, "challenger.source") == "self"
+    )
+    if not (has_adapters and is_apart):
+        return []
+    return ["These adapters are the solver's, which the figures are of. The challenger's are in `challenger/`.", ""]
 
 
 def _front_matter(base: str | None, license_id: str, has_adapters: bool) -> list[str]:

@@ -19,8 +19,7 @@ from selfplay.run.build_learning import trainer_settings
 from selfplay.run.build_model import reference
 from selfplay.suite.loading import LoadedPolicy, load
 from selfplay.suite.subjects import subject
-from selfplay.train.packing import cut
-from selfplay.train.passes import prepare
+from selfplay.train.passes import passes
 from store.errors import JournalError
 from store.journal import read_journal
 from store.records import StepRow
@@ -79,7 +78,7 @@ def logprobs_of(batch: TrainBatch, loaded: LoadedPolicy) -> np.ndarray:
     settings = trainer_settings(config, loaded.parity)
     score = reference(policy, settings)
     found = np.zeros(len(batch.targets))
-    for pack in cut(batch, settings.pack_tokens):
-        plan = prepare(batch, pack, settings.mode, policy.head.weight.shape[1])
-        found[pack.targets] = score(batch, plan).double().cpu().numpy()
+    width = policy.head.weight.shape[1]
+    for plan in passes(batch, settings.pack_tokens, settings.mode, width, settings.adapters):
+        found[plan.pack.targets] = score(batch, plan).double().cpu().numpy()
     return found

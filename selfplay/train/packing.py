@@ -29,12 +29,14 @@ class Pack:
     targets: np.ndarray
 
 
-def cut(batch: TrainBatch, budget: int) -> list[Pack]:
-    """Packs of at most `budget` tokens where possible; a single root-to-leaf run may be longer."""
+def cut(batch: TrainBatch, budget: int, rows: Sequence[int] | None = None) -> list[Pack]:
+    """Packs of at most `budget` tokens where possible; a single root-to-leaf run may be longer. `rows`: those of the
+    batch's trained tokens that are charged; None for all."""
     parents: list[int] = batch.parents.tolist()
     rows_of: dict[int, list[int]] = {}
-    for row, target in enumerate(batch.targets.tolist()):
-        rows_of.setdefault(parents[target], []).append(row)
+    targets: list[int] = batch.targets.tolist()
+    for row in range(len(targets)) if rows is None else rows:
+        rows_of.setdefault(parents[targets[row]], []).append(row)
     owned = _assign(parents, _runs(parents, rows_of), budget)
     # a pack that predicts no trained token has no loss; others repeat its tokens where they need them
     charging = [own for own in owned if any(node in rows_of for node in own)]

@@ -7,6 +7,7 @@ through the model's own attention. A tree without anything shared is better off 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -16,12 +17,13 @@ from torch import Tensor
 from selfplay.learn.batch import TrainBatch
 from selfplay.learn.supports import ALL
 from selfplay.machine.transfer import to_device
+from selfplay.model.adapters import DEFAULT
 from selfplay.model.attention.interface import Pass
 from selfplay.model.attention.plan import PathPlan, path_matrix, plan_paths
 from selfplay.model.head import Drawable
 from selfplay.model.policy import Policy
 from selfplay.train.choices import PassMode
-from selfplay.train.packing import Pack
+from selfplay.train.packing import Pack, cut
 
 Mode = Literal["tree", "flat"]
 
@@ -31,6 +33,7 @@ Mode = Literal["tree", "flat"]
 # run.
 TREE_PAIR_COST = 0.5
 FLAT_PAIR_COST = 0.6
+ONE_FOR_ALL: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,31 @@ class PaddedRows:
 
 @dataclass(frozen=True, slots=True)
 class PackPass:
-    """A pack and how it is run. `tokens`: how many go through the model, padding included. `rows`: in mode "flat"."""
+    """A pack and how it is run. `tokens`: how many go through the model, padding included. `rows`: in mode "flat".
+    `adapter`: the name of that which it is run with."""
 
     pack: Pack
     mode: Mode
     tokens: int
     rows: PaddedRows | None
+    adapter: str = DEFAULT
 
 
-def prepare(batch: TrainBatch, pack: Pack, mode: PassMode, width: int) -> PackPass:
+def passes(
+    batch: TrainBatch, budget: int, mode: PassMode, width: int, adapters: Mapping[str, str] = ONE_FOR_ALL
+) -> list[PackPass]:
+    """The batch, cut into packs of `budget` tokens, and how each is run. `adapters`: label -> the adapter that its
+    tokens are said with, where that is not the default one; tokens of two adapters are in two packs."""
+    names = [adapters.get(label, DEFAULT) for label in batch.label_names]
+    used = {name: [index for index, other in enumerate(names) if other == name] for name in sorted(set(names))}
+    return [
+        prepare(batch, pack, mode, width, adapter)
+        for adapter, labels in used.items()
+        for pack in cut(batch, budget, np.flatnonzero(np.isin(batch.labels, labels)).tolist())
+    ]
+
+
+def prepare(batch: TrainBatch, pack: Pack, mode: PassMode, width: int, adapter: str = DEFAULT) -> PackPass:
     """Decides how `pack` is run. "auto" takes the pass that costs less:
 
         tree: tokens + TREE_PAIR_COST * query-key pairs / width
@@ -63,17 +82,23 @@ def prepare(batch: TrainBatch, pack: Pack, mode: PassMode, width: int) -> PackPa
     `width` is the model's hidden size.
     """
     if mode == "tree":
-        return PackPass(pack, "tree", len(pack.tokens), None)
+        return PackPass(pack, "tree", len(pack.tokens), None, adapter)
     rows = _rows(batch, pack)
-    flat = PackPass(pack, "flat", rows.ids.size, rows)
+    flat = PackPass(pack, "flat", rows.ids.size, rows, adapter)
     if mode == "flat" or _flat_cost(rows, width) < _tree_cost(batch, pack, width):
         return flat
-    return PackPass(pack, "tree", len(pack.tokens), None)
+    return PackPass(pack, "tree", len(pack.tokens), None, adapter)
 
 
 @contextmanager
 def pack_hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[Tensor]:
     """[m, d] hidden states that predict the pack's charged tokens. Run the backward pass inside."""
+    with policy.activated(plan.adapter), _hidden(policy, batch, plan) as hidden:
+        yield hidden
+
+
+@contextmanager
+def _hidden(policy: Policy, batch: TrainBatch, plan: PackPass) -> Iterator[Tensor]:
     device = policy.device
     if plan.mode == "flat":
         assert plan.rows is not None

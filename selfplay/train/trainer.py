@@ -5,7 +5,9 @@ The policy's module holds the served precision; this holds fp32 masters of what 
 same batch on the same machine gives the same bits.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ from selfplay.metrics import (
     CLIP_RATIO,
     ENTROPY,
     GRAD_NORM,
+    GRAD_NORM_OF,
     KL,
     LEARNING_RATE,
     LOSS,
@@ -35,6 +38,7 @@ from selfplay.metrics import (
     STEP_KL,
     TOKENS_TRAINED,
 )
+from selfplay.model.adapters import adapter_of
 from selfplay.model.policy import Policy
 from selfplay.model.positions import learned_positions
 from selfplay.train import pace
@@ -43,8 +47,7 @@ from selfplay.train.critic import Critic, forest_hidden
 from selfplay.train.gradients import Gradients
 from selfplay.train.importance import MOST_LOG_RATIO, WeightTotals, weighed_by_sequence
 from selfplay.train.loss import LossSettings, kl_to_reference, policy_loss
-from selfplay.train.packing import cut
-from selfplay.train.passes import PackPass, pack_hidden, prepare, row_supports, row_temperatures
+from selfplay.train.passes import PackPass, pack_hidden, passes, row_supports, row_temperatures
 from selfplay.train.sequence_clip import Clipped, clipped_by_sequence
 from selfplay.train.subnetwork import Subnetwork
 
@@ -55,7 +58,8 @@ _SCALE = "pace/scale"
 class TrainerSettings:
     """learning_rate > 0 after `warmup_steps` of linear warm-up, falling linearly towards 0 at `decay_steps` (0: never)
     but not below `decay_floor` of itself, and times a scale that is steered to `step_kl` nats where that is above 0
-    (pace.py); grad_clip > 0 bounds the gradient's L2 norm."""
+    (pace.py); grad_clip > 0 bounds the gradient's L2 norm. adapters: label -> the policy's adapter that says and learns
+    its tokens, where that is not the default one."""
 
     learning_rate: float = 1e-5
     weight_decay: float = 0.0
@@ -69,6 +73,7 @@ class TrainerSettings:
     logprob_chunk: int = 64
     temperatures: Mapping[str, float] = field(default_factory=dict)  # label -> that its tokens were drawn at; else 1
     copied: frozenset[str] = frozenset()  # labels that nobody samples: their texts are learned, whatever the loss is
+    adapters: Mapping[str, str] = field(default_factory=dict)
     mode: PassMode = "auto"
     loss: LossSettings = field(default_factory=LossSettings)
 
@@ -136,7 +141,8 @@ class Trainer:
         self._policy.end_sampling()
         totals = _Totals(dict.fromkeys(batch.label_names, (0.0, 0.0)))
         width = self._policy.head.weight.shape[1]
-        packs = [prepare(batch, pack, self._settings.mode, width) for pack in cut(batch, self._settings.pack_tokens)]
+        settings = self._settings
+        packs = passes(batch, settings.pack_tokens, settings.mode, width, settings.adapters)
         computed = sum(plan.tokens for plan in packs)
         if packs and self._settings.loss.weighs_sequences:
             batch, totals.weights = self._weighed(batch, packs)
@@ -156,7 +162,7 @@ class Trainer:
         totals.settle()
         metrics = totals.metrics(batch) | fitted | {LEARNING_RATE: self._learning_rate()}
         if packs:
-            metrics[GRAD_NORM] = self._apply(totals.loss)
+            metrics |= self._apply(totals.loss, {plan.adapter for plan in packs})
             metrics |= self._paced(batch, packs, before)
         metrics |= {PACKS: float(len(packs)), PACKS_FLAT: float(sum(p.mode == "flat" for p in packs))}
         self._policy.version += 1
@@ -298,19 +304,24 @@ class Trainer:
         with pack_hidden(self._policy, batch, plan) as hidden:
             return self._policy.head.logprobs(hidden, targets, temperatures, chunk, drawable=drawable)
 
-    def _apply(self, loss: float) -> float:
-        """Clip, check, step, serve. Returns the gradient's norm before clipping."""
+    def _apply(self, loss: float, adapters: AbstractSet[str]) -> dict[str, float]:
+        """Clip, check, step, serve. Returns the gradient's norm before clipping.
+
+        Only what is of `adapters` moves, and AdamW's state of it. The gradient of each is clipped by itself.
+        """
         sums = self._gradients.finished()
         if self._subnetwork is not None:
             self._subnetwork.silence(sums)
-        norm = torch.nn.utils.get_total_norm(list(sums.values()))
-        if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
-            raise NonFiniteError(
-                f"loss {loss} and gradient norm {norm.item()} at policy version {self._policy.version}"
-            )
-        scale = torch.clamp(self._settings.grad_clip / (norm + 1e-6), max=1.0)
-        for name, master in self.masters.items():
-            master.grad = sums[name].mul_(scale)
+        moved = {each: [name for name in self.masters if adapter_of(name) == each] for each in sorted(adapters)}
+        norms = {each: torch.nn.utils.get_total_norm([sums[name] for name in names]) for each, names in moved.items()}
+        found = {each: norm.item() for each, norm in norms.items()}
+        norm = math.hypot(*found.values())
+        if not (math.isfinite(norm) and math.isfinite(loss)):
+            raise NonFiniteError(f"loss {loss} and gradient norm {norm} at policy version {self._policy.version}")
+        for each, names in moved.items():
+            scale = torch.clamp(self._settings.grad_clip / (norms[each] + 1e-6), max=1.0)
+            for name in names:
+                self.masters[name].grad = sums[name].mul_(scale)
         rate = self._optimizer.param_groups[0]["lr"] = self._learning_rate()
         if self._subnetwork is not None and self._settings.weight_decay > 0:
             self._subnetwork.decay(self.masters, rate * self._settings.weight_decay)
@@ -318,7 +329,8 @@ class Trainer:
         for master in self.masters.values():
             master.grad = None
         self._serve()
-        return norm.item()
+        each_norm = found if self._settings.adapters else {}
+        return {GRAD_NORM: norm} | {GRAD_NORM_OF.format(adapter=each): value for each, value in each_norm.items()}
 
     def _learning_rate(self) -> float:
         """The rate of the next update: a function of the version and of the scale, so a replay takes the same steps."""

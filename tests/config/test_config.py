@@ -169,6 +169,11 @@ def test_the_curriculum_is_told_how_large_a_group_is() -> None:
             ["challenger.gate=loose", "challenger.source=frozen"],
             ["challenger.gate=loose does nothing while challenger.source is frozen: no challenger is trained"],
         ),
+        (["policy.lora.r=4", "policy.lora.per_role=true"], []),
+        (
+            ["policy.lora.r=4", "policy.lora.per_role=true", "challenger.source=none"],
+            ["policy.lora.per_role=true does nothing while challenger.source is none: no challenger is trained"],
+        ),
     ],
 )
 def test_a_bound_that_cannot_act_is_said(overrides: list[str], said: list[str]) -> None:
@@ -270,6 +275,12 @@ def test_adapters_need_layers_to_be_in() -> None:
     line = refusal("policy.lora.r=4", "policy.lora.target_modules=[]")
     assert line.startswith("policy.lora.target_modules is []")
     assert load(None, ["policy.lora.target_modules=[]"]).policy.lora.r == 0  # where there are no adapters, no matter
+
+
+@pytest.mark.parametrize("others", [[], ["policy.lora.r=4", "engine.kind=vllm"]], ids=str)
+def test_adapters_per_role_need_adapters_and_a_sampler_in_this_process(others: list[str]) -> None:
+    line = refusal("policy.lora.per_role=true", *others)
+    assert line.startswith("policy.lora.per_role is True: it must be false while ")
 
 
 def test_the_longest_key_of_held_out_problems_is_one_that_the_hash_takes() -> None:

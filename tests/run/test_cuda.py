@@ -112,7 +112,11 @@ def test_an_engine_says_what_it_says_on_a_cpu(kind: type[Sampler]) -> None:
     np.testing.assert_allclose(logprobs, cpu_logprobs, atol=1e-4)
 
 
-@pytest.mark.parametrize("more", [(), ("policy.lora.r=4",), ("judge.search.when=every",)])
+@pytest.mark.parametrize(
+    "more",
+    [(), ("policy.lora.r=4",), ("policy.lora.r=4", "policy.lora.per_role=true"), ("judge.search.when=every",)],
+    ids=str,
+)
 def test_a_killed_run_resumes_with_the_bits_of_one_never_stopped(tmp_path: Path, more: Sequence[str]) -> None:
     def loop(folder: str, *arguments: str, kill_at: str = "") -> subprocess.CompletedProcess[str]:
         environment = os.environ | ({"SELFPLAY_KILL_AT": kill_at} if kill_at else {})

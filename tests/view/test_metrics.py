@@ -37,7 +37,8 @@ VOTING = [
 ]  # fmt: skip
 HAS_DATASKETCH = importlib.util.find_spec("datasketch") is not None  # an extra, which novelty needs
 PAYING = [
-    "run.steps=2", "domain=few_problems:AnyPaid", "challenger.source=self", "solver.problems=6", "solver.turns=1",
+    "run.steps=2", "domain=few_problems:AnyPaid", "challenger.source=self", "policy.lora.r=2",
+    "policy.lora.per_role=true", "solver.problems=6", "solver.turns=1",
     "challenger.proposals=8", "judge.rewards=[{part: verdict}]", "challenger.aim=add1", "challenger.learned_credit=8",
     "challenger.gate=strict", f"challenger.novelty={0.5 if HAS_DATASKETCH else 0}",
 ]  # fmt: skip

@@ -109,8 +109,13 @@ def test_a_trained_challenger_comes_back_bit_for_bit(
             ("loop.committed:3",),
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            (*TRAINED, ADAPTERS, "policy.lora.per_role=true", "train.kl_coef=0.1", "train.step_kl=0.01"),
+            ("wave.committed:1", "wave.committed:1", "loop.updated:1", "loop.committed:3"),
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["adapters", "adapters, a KL and a trained challenger"],
+    ids=["adapters", "adapters, a KL and a trained challenger", "adapters of each role's own"],
 )
 def test_adapters_alone_are_updated_and_come_back_bit_for_bit(
     server: Server,
