@@ -98,10 +98,31 @@ class FormStart(StoppedStart):
         """Either kind."""
         if rng.random() < self.posing:
             return _posed(cast(FormChains, domain), style, rng)
-        statement = new_statement(domain, held_out, rng)
+        statement = self.asked(cast(FormChains, domain), held_out, rng)
         form = rng.choices([name for name, _ in self.forms], [weight for _, weight in self.forms])[0]
         problem = problem_of(statement, domain.name, Origin.PROCEDURAL)
         return [(style.solver(problem), False), (style.said(worded(statement.answer, form)), True)]
+
+    def asked(self, domain: FormChains, held_out: HeldOut, rng: random.Random) -> Statement:
+        """The problem of a trace that answers: one that the domain draws and that is not held out."""
+        return new_statement(domain, held_out, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class SizedStart(FormStart):
+    """`sizes`: (operations, how often), the weights of a random choice among the chains that are answered, whatever
+    the domain draws: a length may be shown a little, so that self-play begins with a few successes there."""
+
+    sizes: tuple[tuple[int, float], ...] = ((2, 1.0),)
+
+    def asked(self, domain: FormChains, held_out: HeldOut, rng: random.Random) -> Statement:
+        """A chain of one of `sizes` that is not held out. DomainError for a size that the domain has not."""
+        size = rng.choices([size for size, _ in self.sizes], [weight for _, weight in self.sizes])[0]
+        if size not in domain.sizes:
+            raise DomainError(f"a start model was to answer chains of {size}, which the domain has not")
+        while held_out.contains((statement := domain.random(rng, size)).canonical):
+            pass
+        return statement
 
 
 def _posed(domain: FormChains, style: PromptStyle, rng: random.Random) -> Trace:

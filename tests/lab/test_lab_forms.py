@@ -11,7 +11,7 @@ from curriculum.domains.protocol import Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from roles.prompts import few_shot_style
-from selfplay.lab.forms import FORMS, FormChains, FormStart, worded
+from selfplay.lab.forms import FORMS, FormChains, FormStart, SizedStart, worded
 from selfplay.lab.verdict.intervals import interval
 from selfplay.lab.verdict.measures import acc_t1, of
 from selfplay.lab.verdict.parts import on, reached
@@ -80,6 +80,17 @@ def test_a_start_model_is_taught_the_forms_in_their_shares_and_to_pose() -> None
         parent, child = DOMAIN.parse(asked.split("\n")[-2].removeprefix("Easy: ")), DOMAIN.parse(said)
         assert isinstance(parent, Statement) and isinstance(child, Statement)
         assert child.level - parent.level in (0, 1) and (is_asked, is_said) == (False, True)
+
+
+def test_a_start_model_answers_lengths_in_shares_of_its_own() -> None:
+    start = SizedStart(sizes=((3, 3.0), (4, 1.0)))
+    domain, rng = FormChains(2, 4, 17, 4, drawn=[2]), random.Random(3)
+    held_out = HeldOut(domain, "selfplay-1")
+    shown = [start.asked(domain, held_out, rng) for _ in range(400)]
+    assert {each.level for each in shown} == {3, 4} and 0.7 < sum(each.level == 3 for each in shown) / 400 < 0.8
+    assert not any(held_out.contains(each.canonical) for each in shown)
+    with pytest.raises(DomainError, match="chains of 5"):
+        SizedStart(sizes=((5, 1.0),)).asked(domain, held_out, rng)
 
 
 def of_parts() -> CellView:
