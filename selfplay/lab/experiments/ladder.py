@@ -88,7 +88,7 @@ SOLVABLE = Experiment(
 )  # fmt: skip
 
 POSER_START = SizedStart(
-    layers=2, width=64, heads=4, turns=1, iterations=1200, batch=64, until_loss=0.42, posing=0.15,
+    layers=2, width=64, heads=4, turns=1, iterations=1200, batch=64, until_loss=0.58, posing=0.15,
     sizes=((3, 1.0), (4, 0.2)),
 )  # fmt: skip
 EASY, LONG = ("chain3", "chain4"), ("chain5", "chain6")
