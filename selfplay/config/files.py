@@ -121,18 +121,21 @@ def changeable() -> str:
 
 def to_yaml(config: Config) -> str:
     """The whole configuration, resolved, keys in the order of the dataclasses."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
 
 
 def changed(config: Config) -> dict[str, Any]:
     """Every key, dotted, whose value is not the neutral one."""
-    neutral, whole = OmegaConf.structured(Config()), OmegaConf.structured(config)
-    values = {key: (_plain(OmegaConf.select(whole, key)), _plain(OmegaConf.select(neutral, key))) for key in keys()}
+    whole, neutral = asdict(config), _defaults()
+    values = {key: (_value(whole, key), _value(neutral, key)) for key in keys()}
     return {key: value for key, (value, usual) in values.items() if value != usual}
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+def _value(plain: Mapping[str, Any], key: str) -> Any:
+    """Of a dotted key."""
+    for part in key.split("."):
+        plain = plain[part]
+    return plain
 
 
 def digest(config: Config) -> str:

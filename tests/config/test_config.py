@@ -181,6 +181,13 @@ def test_a_bound_that_cannot_act_is_said(overrides: list[str], said: list[str]) 
     assert idle(load(None, overrides)) == said
 
 
+@pytest.mark.parametrize("name", ["default", "python", "lab/format-collapse"])
+def test_a_configuration_is_written_as_omegaconf_writes_it(name: str) -> None:
+    """Its digest is in the store of every run."""
+    config = load(ROOT / "configs" / f"{name}.yaml", [])
+    assert to_yaml(config) == OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
 def test_torch_is_not_imported() -> None:
     code = "import sys, selfplay.config.files; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -81,6 +81,7 @@ def test_what_guards_say_changes_nothing_that_is_sampled_or_trained(
     assert shares == {"format/share_digit", "format/share_other"}
 
 
+@pytest.mark.slow
 def test_a_run_in_two_halves_has_the_alarms_of_one(whole: tuple[Path, list[str]], tmp_path: Path) -> None:
     first = played(load(TINY, [*SMALL, "run.steps=2", f"run.dir={tmp_path}"]))
     assert not any(line.startswith("ALARM     ") and "cut by their length" in line for line in first)

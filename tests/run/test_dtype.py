@@ -25,6 +25,7 @@ def test_a_gpu_has_products_of_bfloat16() -> None:
     assert has_bfloat16(torch.device("cuda"))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_precision_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed on a processor of another kind."""
     monkeypatch.setattr(build_model, "has_bfloat16", lambda device: False)

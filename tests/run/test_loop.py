@@ -50,6 +50,7 @@ def searched_run(server: Server, directory: Path, name: str, *more: str) -> None
     assert ended.code == OK, ended.output
 
 
+@pytest.mark.slow
 def test_a_searched_run_that_is_killed_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
     searched_run(server, tmp_path, "whole")
     for number, point in enumerate(("wave.committed:9", "loop.updated:3", "checkpoint.renamed:1")):
@@ -264,6 +265,7 @@ TRUNCATED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_that_truncates_and_is_killed_goes_on_bit_for_bit(server: Server, tmp_path: Path) -> None:
     ended = server.run([*TRUNCATED, "run.name=whole", f"run.dir={tmp_path}"])
     assert ended.code == OK, ended.output
@@ -296,6 +298,7 @@ BY_SEQUENCE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_updates_weighed_by_completion_are_made_again_bit_for_bit(server: Server, tmp_path: Path) -> None:
     """The start weights sample, so that the policy is away from its sampler. A journal has what is weighed."""
     ended = server.run([*BY_SEQUENCE, "run.name=whole", f"run.dir={tmp_path}"])

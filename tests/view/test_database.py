@@ -212,7 +212,10 @@ def test_without_pyarrow_or_a_folder_a_line_says_what_is_missing(
 
 
 @has_pyarrow
-@pytest.mark.parametrize("point", ["export.file:1", "export.file:20", "export.written:1"])
+@pytest.mark.parametrize(
+    "point",
+    ["export.file:20", *(pytest.param(each, marks=pytest.mark.slow) for each in ("export.file:1", "export.written:1"))],
+)
 def test_an_export_that_is_killed_leaves_nothing_under_its_name(sample: Path, tmp_path: Path, point: str) -> None:
     place = tmp_path / "out"
     command = [sys.executable, "-m", "selfplay.inspect", "export", str(sample), "--parquet", str(place)]

@@ -245,7 +245,7 @@ def test_the_same_knowledge_seed_and_step_give_the_same_draws() -> None:
     assert other_seed.replays(13, 9, 16) != first.scheduler.replays(13, 9, 16)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_signal_lasts_and_nothing_known_is_forgotten(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     ours, uniform = Simulation(seed), Simulation(seed, uniform=True)
     at_start = {each.text: ours.solver.rate(each) for each in ours.history[0].problems}

@@ -73,6 +73,7 @@ def test_the_prompt_had_the_help_and_it_is_trained_on(rescued: Path) -> None:
     assert sorted(attempt.turns[0].reward for attempt in tried) == [0.0, 1.0]  # type: ignore[type-var]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_a_rescue_goes_on_with_the_same_bits(server: Server, rescued: Path, tmp_path: Path) -> None:
     ended = start(server, tmp_path, environment={"SELFPLAY_KILL_AT": "loop.committed:8"})
     assert ended.code == KILLED, ended.output

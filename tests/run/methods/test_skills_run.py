@@ -101,6 +101,7 @@ def test_evaluations_show_the_solvers_set_by_key(whole: tuple[Path, Ended], serv
     assert result(tmp_path)[1] == result(whole[0])[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(whole: tuple[Path, Ended], server: Server, tmp_path: Path) -> None:
     """Killed behind the proposers' wave, behind the generators', within the step and behind its commit."""
     start(server, tmp_path, SELFPLAY_KILL_AT="wave.committed:3")
@@ -148,6 +149,7 @@ def test_skills_that_leave_no_room_are_left_out_and_that_is_said(server: Server,
 PICKING = ("skills.pick=true", "probes.size=4", "run.steps=6")
 
 
+@pytest.mark.slow
 def test_probes_pick_the_solvers_set_and_a_killed_run_picks_the_same(
     server: Server, tmp_path: Path, look: Look
 ) -> None:
