@@ -8,9 +8,9 @@ rows 11, 6a and 12.
 the longest and not the shorter ones (0.15 of the held-out chains of two where 0.95 of those of three are right), and
 forty problems of each of seven lengths hide what is learned of two. So chains begin at three and end at six, and the
 start is taught those of three, and a few of four. Before that criteria said "2 and 3"; no compared seed had been run.
-Their controls asked for 0.05 on all lengths. They ask for 0.03 on chains of three, for on seed 100 training moves little
-else: stopped at a loss of 0.42 the start answers 0.89 of these, which leaves 0.11 to gain, and in 30 steps it gained 0.04;
-stopped at 0.58 it answers 0.28 and learns nothing.
+Their controls asked for 0.05 on all lengths. They ask for 0.03 on chains of three, for on seed 100 training moves
+little else: stopped at a loss of 0.42 the start answers 0.89 of these, which leaves 0.11 to gain, and in 30 steps it
+gained 0.04; stopped at 0.58 it answers 0.28 and learns nothing.
 """
 
 from selfplay.lab.experiments.experiment import Arm, Column, Experiment
