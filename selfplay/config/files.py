@@ -24,7 +24,7 @@ from curriculum.settings import CurriculumSettings
 from roles.judging.rewards import PartEntry, RewardError, entries
 from selfplay.config.checking import all_keys, broken_rules, odd_values
 from selfplay.config.keys import Config
-from selfplay.config.stored import renamed
+from selfplay.config.stored import renamed, stored_value
 from selfplay.machine.errors import ConfigError
 
 CHANGEABLE_ON_RESUME = ("run.steps", "run.kept_mib", "engine.", "evaluate.", "guards.", "logging.", "resume.")
@@ -127,15 +127,8 @@ def to_yaml(config: Config) -> str:
 def changed(config: Config) -> dict[str, Any]:
     """Every key, dotted, whose value is not the neutral one."""
     whole, neutral = asdict(config), _defaults()
-    values = {key: (_value(whole, key), _value(neutral, key)) for key in keys()}
+    values = {key: (stored_value(whole, key), stored_value(neutral, key)) for key in keys()}
     return {key: value for key, (value, usual) in values.items() if value != usual}
-
-
-def _value(plain: Mapping[str, Any], key: str) -> Any:
-    """Of a dotted key."""
-    for part in key.split("."):
-        plain = plain[part]
-    return plain
 
 
 def digest(config: Config) -> str:

@@ -21,7 +21,7 @@ from curriculum.domains.protocol import Drawable, Statement, problem_of
 from curriculum.domains.seed_files import DomainError
 from curriculum.holdout import HeldOut
 from roles.prompts import PromptStyle
-from selfplay.lab.scratch import StoppedStart, Trace, new_statement
+from selfplay.lab.scratch import StoppedStart, Trace, new_statement, not_held_out
 from store.records import Origin, Outcome, Problem
 
 BACK = "<"  # between two values of an answer that begins with the last one
@@ -120,9 +120,7 @@ class SizedStart(FormStart):
         size = rng.choices([size for size, _ in self.sizes], [weight for _, weight in self.sizes])[0]
         if size not in domain.sizes:
             raise DomainError(f"a start model was to answer chains of {size}, which the domain has not")
-        while held_out.contains((statement := domain.random(rng, size)).canonical):
-            pass
-        return statement
+        return not_held_out(lambda: domain.random(rng, size), held_out)
 
 
 def _posed(domain: FormChains, style: PromptStyle, rng: random.Random) -> Trace:

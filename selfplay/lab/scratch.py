@@ -244,10 +244,14 @@ def _trace(
 
 def new_statement(domain: Drawable, held_out: HeldOut, rng: random.Random) -> Statement:
     """A problem of a random level of the domain that is not held out."""
-    while True:
-        statement = domain.draw(rng, rng.choice(domain.levels))
-        if not held_out.contains(statement.canonical):
-            return statement
+    return not_held_out(lambda: domain.draw(rng, rng.choice(domain.levels)), held_out)
+
+
+def not_held_out(draw: Callable[[], Statement], held_out: HeldOut) -> Statement:
+    """The first drawn problem that is not held out."""
+    while held_out.contains((statement := draw()).canonical):
+        pass
+    return statement
 
 
 def corrupted(answer: str, rng: random.Random) -> str:

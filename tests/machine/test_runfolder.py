@@ -158,6 +158,10 @@ def test_a_folder_in_which_nothing_began_is_free(tmp_path: Path) -> None:
     for name in ("LOCK", ".selfplay.db.new"):
         (tmp_path / name).touch()
     refuse_used(tmp_path, Config())
+    with create(tmp_path / "selfplay.db") as store:
+        store.commit_wave(Wave(1, "solve/0", (Completion((1,), (0.0,), "x", Finish.STOP, 0, 0),)))
+    with pytest.raises(Refused, match="To go on with it"):
+        refuse_used(tmp_path, Config())
 
 
 def test_the_run_to_go_on_with_is_the_one_that_was_worked_on_last(tmp_path: Path) -> None:
