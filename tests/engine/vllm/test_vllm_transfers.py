@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from samples_behind import apart, change
 from with_transfers import ON_A_CPU, PACK, GlooGroup, transfer_of, transferring
-from with_vllm import CLOSE, FREE, NEEDS_VLLM, SECONDS, SMALL, drawn, tiny_policy
+from with_vllm import CLOSE, FREE, NEEDS_VLLM, SECONDS, SMALL, STALE_HEAD, drawn, tiny_policy
 
 from selfplay.engine.vllm.device_transfer import NcclTransfer
 from selfplay.engine.vllm.sampler import VllmSampler, VllmSettings
@@ -78,7 +78,6 @@ def but_one(llm, message):
     finally:
         llm.update_weights = update
 """
-STALE_HEAD = "worker.tensors.tie = lambda of: None\n"
 AFTER_THE_START = """
 rounds = []
 finish = worker.Engine.finish

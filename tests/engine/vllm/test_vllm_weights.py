@@ -7,7 +7,7 @@ import pytest
 from run_server import Server
 from safetensors.torch import load_file, save_file
 from samples_behind import apart, change
-from with_vllm import CLOSE, FREE, NEEDS_VLLM, SMALL, drawn, sampler_of
+from with_vllm import CLOSE, FREE, NEEDS_VLLM, SMALL, STALE_HEAD, drawn, sampler_of
 
 from selfplay.engine.vllm import transfer
 from selfplay.engine.vllm.process import worker_python
@@ -46,7 +46,7 @@ worker.Engine.adapter = lambda self, message, blobs: ({}, []) if self._adapters 
 """
 FAULTS = {  # what is done to the worker, the rank of adapters, and what is said of it
     "weights that never arrive": ("worker.tensors.reload = lambda worker, folder: None", 0, r"\d\d of the 21 weights"),
-    "a stale head": ("worker.tensors.tie_head = lambda *of: None", 0, r"1 of the 21 weights .*\(lm_head.weight\)"),
+    "a stale head": (STALE_HEAD, 0, r"1 of the 21 weights .*\(lm_head.weight\)"),
     "a stale cache": (STALE_CACHE, 0, "keys of 64 tokens by older weights"),
     "adapters that are never delivered": (UNDELIVERED, 4, r"28 of the 49 weights .*\(model.layers.0.mlp.*lora_A"),
 }

@@ -30,6 +30,28 @@ SECONDS = 300.0  # that an answer may take where other work goes on
 SMALL = 1e-3  # of an update, where weights are 0.1
 CLOSE = 1e-4  # nats, in float32; what the two add up in another order differs by 2e-6 at most
 
+# The head stays what it was at the start, in whatever layout. That it is not tied again would do on some processors
+# only: on others vLLM multiplies with the embeddings' own matrix.
+STALE_HEAD = """
+import torch
+load = worker.Engine.load
+def head_of(of):
+    [head] = [each for each in of.get_model().modules() if type(each).__name__ == "ParallelLMHead"]
+    return head
+def keep(of):
+    worker.kept = head_of(of).weight.detach().clone()
+def stay(of):
+    head = head_of(of)
+    head.weight = torch.nn.Parameter(worker.kept, requires_grad=False)
+    head.quant_method.process_weights_after_loading(head)
+def load_and_keep(self, message, blobs):
+    found = load(self, message, blobs)
+    self._llm.collective_rpc(keep)
+    return found
+worker.Engine.load = load_and_keep
+worker.tensors.tie = stay
+"""
+
 
 def missing() -> str:
     try:
